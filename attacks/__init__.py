@@ -1,0 +1,1 @@
+"""Attacks: each is handed what its adversary saw and knows, and proposes an answer."""

@@ -1,0 +1,93 @@
+"""What an attack is: given messages and knowledge it proposes an answer; others judge it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from fedbert.batches import Batch
+from fedbert.config import expect
+from fedbert.messages import SmashedData
+from fedbert.split import EmbeddingTables, SplitBert
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """The threat model as a value: what the adversary knows besides the messages of its view.
+
+    None means that the adversary does not have it. That it knows the mechanism in force is the
+    rule (Kerckhoffs), so its settings belong here.
+
+    embedding: the tables of E; absent where the cut is deeper than the embeddings.
+    model: the released model.
+    clip_norm: the bound on the L2 norm of each `clip_unit` ("token" or "sequence") of a message.
+    noise_std: the standard deviation of the Gaussian noise on each coordinate.
+    dropout: the dropout rate that E applied when the messages were made, before clip and noise.
+
+    Raises:
+        InputError: for a mechanism that cannot be.
+    """
+
+    embedding: EmbeddingTables | None = None
+    model: SplitBert | None = None
+    clip_norm: float | None = None
+    noise_std: float = 0.0
+    dropout: float = 0.0
+    clip_unit: str = "token"
+
+    def __post_init__(self) -> None:
+        """Check every setting of the mechanism."""
+        bounded = self.clip_norm is None or self.clip_norm > 0
+        expect(bounded, "clip_norm > 0 or None", "clip_norm", self.clip_norm)
+        expect(0 <= self.noise_std < float("inf"), "noise_std >= 0", "noise_std", self.noise_std)
+        expect(0 <= self.dropout < 1, "0 <= dropout < 1", "dropout", self.dropout)
+        units = ("token", "sequence")
+        expect(self.clip_unit in units, "token or sequence", "clip_unit", self.clip_unit)
+
+
+class InversionAttack(Protocol):
+    """Guesses the tokens behind messages. It never holds the truth and never grades itself."""
+
+    @property
+    def name(self) -> str:
+        """The attack's name in reports."""
+
+    @property
+    def view(self) -> str:
+        """Whose view the messages come from, such as "forward"."""
+
+    def missing(self, knowledge: Knowledge) -> str | None:
+        """Return what the attack lacks, in words, or None if it can run."""
+
+    def reconstruct(
+        self, messages: Sequence[SmashedData], knowledge: Knowledge, generator: torch.Generator
+    ) -> list[np.ndarray]:
+        """Return the guessed token ids [batch, seq] int64 of each message, 0 where it is padded.
+
+        Raises:
+            InputError: if `missing` says that something is lacking.
+        """
+
+
+class MembershipAttack(Protocol):
+    """Scores candidates by how likely they were trained on."""
+
+    @property
+    def name(self) -> str:
+        """The attack's name in reports."""
+
+    @property
+    def view(self) -> str:
+        """Whose view the attack needs, such as "release"."""
+
+    def missing(self, knowledge: Knowledge) -> str | None:
+        """Return what the attack lacks, in words, or None if it can run."""
+
+    def score(self, candidates: Iterable[Batch], knowledge: Knowledge) -> np.ndarray:
+        """Return one finite number per candidate [candidate], higher = member, in their order.
+
+        Raises:
+            InputError: if `missing` says that something is lacking.
+        """

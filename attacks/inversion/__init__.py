@@ -1,0 +1,1 @@
+"""Inversion: from a message back to the tokens."""

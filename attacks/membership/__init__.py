@@ -1,0 +1,1 @@
+"""Membership: was this example in the training data?"""

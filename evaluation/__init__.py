@@ -1,0 +1,1 @@
+"""Evaluation: the grid, the judges and the command line."""

@@ -1,0 +1,135 @@
+"""From client values to global values: weighted averages, and the noised average of updates.
+
+Parameters are named as in transformers' `named_parameters`, which lists a tied one once; so no
+second key can overwrite an averaged embedding on load.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from fedbert.messages import Array, RowValues, dense
+from fedbert.protect import Protection
+from privacy.mechanism import Mechanism
+
+Values = Mapping[str, Array | RowValues]
+
+
+class Average(Protocol):
+    """Takes in one client after another, holds only sums."""
+
+    def add(self, weight: int, values: Values) -> None:
+        """Take in one client's values; weight is its number of examples."""
+
+    def result(self) -> dict[str, Array]:
+        """Return the new global values of what was added."""
+
+
+class Weighted:
+    """The average weighted by examples; exact for one client and for identical clients.
+
+    Sums are kept in float64. Rows that no client touched cost one multiplication.
+    """
+
+    def __init__(self, total: int) -> None:
+        """Start a sum over clients who hold `total` examples together."""
+        self.total = total
+        self._dense: dict[str, Array] = {}
+        self._rows: dict[str, _RowSum] = {}
+        self._kind: dict[str, np.dtype] = {}
+
+    def add(self, weight: int, values: Values) -> None:
+        """Take in one client's values."""
+        share = weight / self.total
+        for name, value in values.items():
+            if isinstance(value, RowValues):
+                self._rows.setdefault(name, _RowSum(value.base)).add(share, value)
+                continue
+            self._kind[name] = value.dtype
+            part = value.astype(np.float64)
+            part *= share
+            if name in self._dense:
+                self._dense[name] += part
+            else:
+                self._dense[name] = part
+
+    def result(self) -> dict[str, Array]:
+        """Return the average, as read-only arrays of the values' own type."""
+        found = {n: v.astype(self._kind[n]) for n, v in self._dense.items()}
+        found |= {n: rows.result() for n, rows in self._rows.items()}
+        for value in found.values():
+            value.flags.writeable = False
+        return found
+
+
+class _RowSum:
+    """The weighted sum of `RowValues` over one base."""
+
+    def __init__(self, base: Array) -> None:
+        self.base = base
+        self.sum = np.zeros(base.shape)  # [row, column]; untouched pages are never filled
+        self.own = np.zeros(len(base))  # [row]: sum of share * factor over those who touched it
+        self.all = 0.0
+        self.touched = np.zeros(len(base), dtype=bool)
+
+    def add(self, share: float, value: RowValues) -> None:
+        self.sum[value.rows] += share * value.values.astype(np.float64)
+        self.own[value.rows] += share * value.factor
+        self.all += share * value.factor
+        self.touched[value.rows] = True
+
+    def result(self) -> Array:
+        rows = np.flatnonzero(self.touched)
+        full = self.base * self.base.dtype.type(self.all)
+        rest = (self.all - self.own[rows])[:, None] * self.base[rows]
+        full[rows] = self.sum[rows] + rest
+        return full
+
+
+class Noised:
+    """Old values plus the noised sum of clipped whole updates, over a divisor fixed beforehand.
+
+    Clients weigh the same; every value of every row gets noise, touched or not. The guarantee is
+    the mechanism's (see `privacy.dp_fedavg`).
+    """
+
+    def __init__(
+        self,
+        mechanism: Mechanism,
+        base: Mapping[str, Array],
+        divisor: int,
+        generator: torch.Generator,
+    ) -> None:
+        """Start a sum of updates away from `base`; base names every trained parameter."""
+        self.mechanism = mechanism
+        self.base = dict(base)
+        self.divisor = divisor
+        self.generator = generator
+        size = sum(v.size for v in self.base.values())
+        self._sum = torch.zeros(1, size, dtype=torch.float64)
+        self.log = Protection()
+
+    def add(self, weight: int, values: Values) -> None:
+        """Take in one client's values; its weight plays no part."""
+        parts = [(dense(values[n]) - old).ravel() for n, old in self.base.items()]
+        update = torch.from_numpy(np.concatenate(parts))[None]
+        clipped = self.mechanism.clip(update)
+        self._sum += clipped
+        limit = self.mechanism.clip_norm
+        over = limit is not None and float(update.norm()) > limit * (1 + 1e-5)
+        self.log += Protection(1, int(over), float(clipped.double().square().sum()), 0.0)
+
+    def result(self) -> dict[str, Array]:
+        """Return the new values, as read-only arrays of the old ones' type."""
+        noised = self.mechanism.add_noise(self._sum, self.generator)
+        self.log += Protection(noise=self.mechanism.noise_std**2 * noised.numel())
+        change = (noised[0] / self.divisor).numpy()
+        found, start = {}, 0
+        for name, old in self.base.items():
+            part = change[start : start + old.size].reshape(old.shape)
+            found[name] = (old + part).astype(old.dtype)
+            found[name].flags.writeable = False
+            start += old.size
+        return found

@@ -1,0 +1,221 @@
+"""Checkpoints: safetensors and a JSON manifest, hashed, written whole or not at all.
+
+DIR/manifest.json       what was trained, on what, how far, at which cost, hashes of the rest
+DIR/state.safetensors   what the parties carry, to resume from
+DIR/model/              the joined model and its tokenizer, as transformers' from_pretrained loads
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from fedbert.config import Config, DataConfig, InputError, ModelConfig, TrainingConfig, from_mapping
+from fedbert.prepare import Prepared
+from fedbert.provenance import provenance
+from fedbert.trainer import State, load_values
+
+FORMAT = "fedbert-privacy checkpoint"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read and found whole."""
+
+    directory: Path
+    manifest: dict[str, Any]
+    config: Config
+    state: State
+
+    @property
+    def model(self) -> Path:
+        """Return the directory that transformers' from_pretrained loads."""
+        return self.directory / "model"
+
+
+def save(
+    directory: Path,
+    config: Config,
+    prepared: Prepared,
+    state: State,
+    defence: Mapping[str, Any],
+    costs: list[dict[str, Any]],
+) -> Path:
+    """Write a checkpoint and return its directory; an earlier one there is replaced whole.
+
+    defence and costs are plain JSON: what was applied, and what has been spent so far.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        _write_model(temporary / "model", prepared, state)
+        arrays = {f"state/{n}": np.ascontiguousarray(v) for n, v in state.arrays.items()}
+        arrays |= {f"values/{n}": np.ascontiguousarray(v) for n, v in state.values.items()}
+        save_file(arrays, temporary / "state.safetensors")
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "config": config.to_json(),
+            "defence": dict(defence),
+            "costs": costs,
+            "round": state.round,
+            "data_sha256": prepared.data_sha256,
+            "members": None
+            if prepared.members is None
+            else np.flatnonzero(prepared.members).tolist(),
+            "pool": len(prepared.pool),
+            "plain": state.plain,
+            "bytes": state.bytes,
+            "losses": list(state.losses),
+            "provenance": provenance(),
+            "sha256": {str(p.relative_to(temporary)): _sha256(p) for p in _files(temporary)},
+        }
+        text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False)
+        (temporary / "manifest.json").write_text(text + "\n")
+        _replace(temporary, directory)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return directory
+
+
+def read(directory: Path) -> Checkpoint:
+    """Return a checkpoint, every file checked against its hash. Nothing is unpickled.
+
+    Raises:
+        InputError: naming what is missing, truncated, tampered with or foreign.
+    """
+    manifest = _read_manifest(directory)
+    for name, expected in manifest["sha256"].items():
+        path = directory / name
+        if not path.resolve().is_relative_to(directory.resolve()):
+            raise InputError(f"expected files inside the checkpoint, got {name!r} in {directory}")
+        if not path.is_file():
+            raise InputError(f"expected {name} in checkpoint {directory}, got no such file")
+        if _sha256(path) != expected:
+            raise InputError(f"expected the sha256 of the manifest, got another for {path}")
+    extra = {str(p.relative_to(directory)) for p in _files(directory)} - set(manifest["sha256"])
+    if extra - {"manifest.json"}:
+        names = ", ".join(sorted(extra - {"manifest.json"}))
+        raise InputError(f"expected only files named in the manifest, got {names} in {directory}")
+    try:
+        arrays = load_file(directory / "state.safetensors")
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"expected safetensors, got {error} in {directory}/state.safetensors"
+        ) from None
+    for value in arrays.values():
+        value.flags.writeable = False
+    state = State(
+        round=manifest["round"],
+        values={n.removeprefix("values/"): v for n, v in arrays.items() if n.startswith("values/")},
+        arrays={n.removeprefix("state/"): v for n, v in arrays.items() if n.startswith("state/")},
+        plain=manifest["plain"],
+        bytes=manifest["bytes"],
+        losses=tuple(manifest["losses"]),
+    )
+    return Checkpoint(directory, manifest, config_from(manifest["config"], str(directory)), state)
+
+
+def config_from(values: Mapping[str, Any], where: str) -> Config:
+    """Return the configuration written in a manifest or a file.
+
+    Raises:
+        InputError: naming the part and the key at fault.
+    """
+    parts = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
+    unknown = set(values) - set(parts) - {"seed"}
+    if unknown:
+        allowed = ", ".join([*parts, "seed"])
+        raise InputError(f"{where}: unknown key {sorted(unknown)[0]!r}; allowed: {allowed}")
+    built: dict[str, Any] = {
+        name: from_mapping(kind, values.get(name, {}), f"{where}: {name}")
+        for name, kind in parts.items()
+    }
+    seed = values.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise InputError(f"{where}: expected an integer, got seed={seed!r}")
+    return Config(**built, seed=seed)
+
+
+def check_same(checkpoint: Checkpoint, config: Config, data_sha256: str) -> None:
+    """Raise InputError unless a checkpoint belongs to this configuration and this data."""
+    here, there = config.to_json(), checkpoint.config.to_json()
+    for part, value in here.items():
+        if value != there[part]:
+            raise InputError(
+                f"expected a checkpoint of the same {part}, got {part}={there[part]} "
+                f"in {checkpoint.directory}; this run has {value}"
+            )
+    if checkpoint.manifest["data_sha256"] != data_sha256:
+        raise InputError(
+            f"expected a checkpoint of the same data, got another hash in {checkpoint.directory}"
+        )
+
+
+def _read_manifest(directory: Path) -> dict[str, Any]:
+    path = directory / "manifest.json"
+    if not path.is_file():
+        raise InputError(f"expected a checkpoint with manifest.json, got none in {directory}")
+    try:
+        manifest = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"expected JSON, got {error} in {path}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise InputError(f"expected format {FORMAT!r}, got a foreign manifest in {path}")
+    if manifest.get("version") != VERSION:
+        raise InputError(
+            f"expected version {VERSION}, got version={manifest.get('version')!r} in {path}"
+        )
+    needed = (
+        "config",
+        "round",
+        "sha256",
+        "plain",
+        "bytes",
+        "losses",
+        "data_sha256",
+        "members",
+        "defence",
+        "costs",
+    )
+    for key in needed:
+        if key not in manifest:
+            raise InputError(f"expected key {key!r} in the manifest, got none in {path}")
+    return manifest
+
+
+def _write_model(directory: Path, prepared: Prepared, state: State) -> None:
+    """Write the joined model with the state's values, and the tokenizer."""
+    load_values(prepared.split, state.values)
+    prepared.split.whole.save_pretrained(directory)
+    prepared.tokenizer.save_pretrained(directory)
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(p for p in directory.rglob("*") if p.is_file())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _replace(temporary: Path, directory: Path) -> None:
+    """Put a finished directory in place of an earlier one, losing neither on the way."""
+    old = directory.with_name(f".{directory.name}.{os.getpid()}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if directory.exists():
+        os.rename(directory, old)
+    os.rename(temporary, directory)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,48 @@
+"""What a client trains on: its examples, and the batch of every step as a pure function."""
+
+from dataclasses import dataclass
+
+from fedbert.batches import Batch, Encoded, collate, epoch_order, mask_tokens
+from fedbert.seeding import generator
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What masking and padding need to know of a tokenizer."""
+
+    size: int
+    pad: int
+    mask: int
+    special: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ClientData:
+    """One client's examples, and the batch that each of its steps sees: a pure function."""
+
+    client: int
+    examples: Encoded
+    vocabulary: Vocabulary
+    batch_size: int
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Return how many steps see every example once."""
+        return -(-len(self.examples) // self.batch_size)
+
+    def releases(self, steps: int) -> int:
+        """Return the most times that one example is sent in so many steps."""
+        return -(-steps // self.steps_per_epoch)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of the client's running step; masked-LM: freshly masked each time."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = epoch_order(len(self.examples), generator(self.seed, "data", self.client, epoch))
+        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
+        batch = collate(self.examples, chosen, self.vocabulary.pad)
+        if self.examples.task.kind != "mlm":
+            return batch
+        v = self.vocabulary
+        draws = generator(self.seed, "mask", self.client, step)
+        return mask_tokens(batch, v.mask, v.size, v.special, draws)

@@ -1,0 +1,201 @@
+"""T as the server runs it: one plain module, or several clients' copies stacked in one."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from fedbert.config import Config
+from fedbert.messages import (
+    Array,
+    HiddenGradient,
+    HiddenStates,
+    SmashedData,
+    SmashedGradient,
+    to_array,
+    to_tensor,
+)
+from fedbert.optim import adamw, clip_gradients, load_moments, moments, set_learning_rate
+from fedbert.seeding import generator, scoped
+from fedbert.split import Body
+from fedbert.stacked import Ragged, run_stacked, stack, unstack
+
+
+def autocast(config: Config) -> AbstractContextManager[object]:
+    """Return the context of a forward pass: bf16 where asked for."""
+    if config.training.precision != "bf16":
+        return nullcontext()
+    kind = config.training.device.split(":")[0]
+    return torch.autocast(kind, dtype=torch.bfloat16)
+
+
+class Copies(Protocol):
+    """The bodies of one or more clients during their local steps."""
+
+    def forward(self, messages: Sequence[SmashedData]) -> list[HiddenStates]:
+        """Return Z for every client's A."""
+
+    def backward(self, messages: Sequence[HiddenGradient], rate: float) -> list[SmashedGradient]:
+        """Take every client's G_Z, update T at this learning rate, return every G_A."""
+
+    def values(self) -> list[dict[str, Array]]:
+        """Return every copy's parameters."""
+
+    def moments(self) -> list[dict[str, Array]]:
+        """Return every copy's optimiser moments."""
+
+
+class PlainCopy:
+    """One body, run by transformers' own layers."""
+
+    def __init__(self, body: Body, names: Mapping[str, nn.Parameter], config: Config) -> None:
+        """Take over a body; `names` are its parameters by transformers' name."""
+        self.body, self.names, self.config = body, names, config
+        self.optimizer = adamw(names, config.training) if names else None
+        self._graph: tuple[Tensor, Tensor] | None = None
+
+    def load(self, values: Mapping[str, Array], state: Mapping[str, Array]) -> None:
+        """Set the parameters, and the moments (empty: start anew)."""
+        with torch.no_grad():
+            for name, parameter in self.names.items():
+                parameter.copy_(to_tensor(values[name]))
+        if self.optimizer is not None:
+            load_moments(self.optimizer, self.names, state)
+
+    def forward(self, messages: Sequence[SmashedData]) -> list[HiddenStates]:
+        """Return Z for the one client's A."""
+        (m,) = messages
+        device = self.config.training.device
+        a = to_tensor(m.activations, device).requires_grad_(not self.config.model.freeze_embeddings)
+        mask = to_tensor(m.attention_mask, device)
+        self.body.train()
+        with (
+            scoped(self.config.seed, "body", m.client, m.step, device=device),
+            autocast(self.config),
+        ):
+            z = self.body(a, mask)
+        self._graph = (a, z)
+        return [HiddenStates(m.client, m.round, m.step, to_array(z))]
+
+    def backward(self, messages: Sequence[HiddenGradient], rate: float) -> list[SmashedGradient]:
+        """Take the one client's G_Z, update T, return G_A (none where E is frozen)."""
+        (m,) = messages
+        if self._graph is None:
+            raise RuntimeError("expected a forward message before a backward message")
+        a, z = self._graph
+        self._graph = None
+        if self.optimizer is not None:
+            self.optimizer.zero_grad(set_to_none=True)
+        if z.requires_grad:
+            z.backward(to_tensor(m.gradient, self.config.training.device).to(z.dtype))
+        if self.optimizer is not None:
+            clip_gradients(self.names.values(), self.config.training.max_grad_norm)
+            set_learning_rate(self.optimizer, rate)
+            self.optimizer.step()
+        if a.grad is None:
+            return []
+        return [SmashedGradient(m.client, m.round, m.step, to_array(a.grad))]
+
+    def values(self) -> list[dict[str, Array]]:
+        """Return the parameters."""
+        return [{name: to_array(p) for name, p in self.names.items()}]
+
+    def moments(self) -> list[dict[str, Array]]:
+        """Return the optimiser's moments."""
+        return [{} if self.optimizer is None else moments(self.optimizer, self.names)]
+
+
+class StackedCopies:
+    """Several clients' bodies in one computation; same results as one by one, up to rounding."""
+
+    def __init__(
+        self,
+        body: Body,
+        names: Mapping[str, nn.Parameter],
+        config: Config,
+        values: Mapping[str, Array],
+        states: Sequence[Mapping[str, Array]],
+    ) -> None:
+        """Make one copy of T per client: the same values, each its own moments."""
+        self.body, self.config = body, config
+        self.count = len(states)
+        self.names = {
+            name: to_tensor(values[name], config.training.device)
+            .expand(self.count, *values[name].shape)
+            .clone()
+            .requires_grad_()
+            for name in names
+        }
+        self.optimizer = adamw(self.names, config.training)
+        self._load(states)
+        of = {id(p): self.names[name] for name, p in names.items()}
+        self._layers = [
+            {n: of[id(p)] for n, p in layer.named_parameters()} for layer in body.layers
+        ]
+        self._graph: tuple[Tensor, Ragged] | None = None
+
+    def _load(self, states: Sequence[Mapping[str, Array]]) -> None:
+        """Set the moments; all copies have taken the same number of steps."""
+        if not states[0]:
+            return
+        for name, parameter in self.names.items():
+            self.optimizer.state[parameter] = {"step": to_tensor(states[0][f"{name}/step"])}
+            for key in ("exp_avg", "exp_avg_sq"):
+                parts = [to_tensor(state[f"{name}/{key}"]) for state in states]
+                self.optimizer.state[parameter][key] = torch.stack(parts).to(parameter.device)
+
+    def forward(self, messages: Sequence[SmashedData]) -> list[HiddenStates]:
+        """Return Z for every client's A."""
+        config, device = self.config, self.config.training.device
+        a = stack([to_tensor(m.activations, device) for m in messages])
+        mask = stack([to_tensor(m.attention_mask, device) for m in messages])
+        a.values.requires_grad_(not config.model.freeze_embeddings)
+        draws = None
+        if config_has_dropout(self.body):
+            draws = [generator(config.seed, "body", m.client, m.step) for m in messages]
+        with autocast(config):
+            z = run_stacked(self._layers, a, mask, self.body.config, draws)
+        self._graph = (a.values, z)
+        return [
+            HiddenStates(m.client, m.round, m.step, to_array(own))
+            for m, own in zip(messages, unstack(z), strict=True)
+        ]
+
+    def backward(self, messages: Sequence[HiddenGradient], rate: float) -> list[SmashedGradient]:
+        """Take every client's G_Z, update T, return every G_A (none where E is frozen)."""
+        if self._graph is None:
+            raise RuntimeError("expected a forward message before a backward message")
+        a, z = self._graph
+        self._graph = None
+        self.optimizer.zero_grad(set_to_none=True)
+        gradient = stack([to_tensor(m.gradient, self.config.training.device) for m in messages])
+        z.values.backward(gradient.values.to(z.values.dtype))
+        clip_gradients(self.names.values(), self.config.training.max_grad_norm, self.count)
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.step()
+        if a.grad is None:
+            return []
+        return [
+            SmashedGradient(m.client, m.round, m.step, to_array(own))
+            for m, own in zip(messages, unstack(Ragged(a.grad, z.sizes)), strict=True)
+        ]
+
+    def values(self) -> list[dict[str, Array]]:
+        """Return every copy's parameters."""
+        return [{n: to_array(p[i]) for n, p in self.names.items()} for i in range(self.count)]
+
+    def moments(self) -> list[dict[str, Array]]:
+        """Return every copy's optimiser moments."""
+        stacked = moments(self.optimizer, self.names)
+        return [
+            {n: v if n.endswith("/step") else v[i] for n, v in stacked.items()}
+            for i in range(self.count)
+        ]
+
+
+def config_has_dropout(body: Body) -> bool:
+    """Return whether the body's layers draw dropout masks."""
+    rates = (body.config.hidden_dropout_prob, body.config.attention_probs_dropout_prob)
+    return len(body.layers) > 0 and any(rate > 0 for rate in rates)

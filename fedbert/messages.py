@@ -1,0 +1,201 @@
+"""What crosses between the parties: frozen records, one channel, and who may listen."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class RowValues:
+    """A dense array [row, column] of which a simulation stores only the rows that a client touched.
+
+    Row r is values[i] where rows[i] = r, and factor * base[r] elsewhere (weight decay alone). The
+    modelled adversary sees the dense array: `dense` makes it, and bytes are counted as dense.
+    """
+
+    rows: Array  # [touched]
+    values: Array  # [touched, column]
+    base: Array  # [row, column]
+    factor: float
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the dense array."""
+        return self.base.nbytes
+
+    def dense(self) -> Array:
+        """Return the array itself [row, column]."""
+        full = self.base * self.base.dtype.type(self.factor)
+        full[self.rows] = self.values
+        return full
+
+
+def dense(value: Array | RowValues) -> Array:
+    """Return the dense array that a value stands for."""
+    return value.dense() if isinstance(value, RowValues) else value
+
+
+@dataclass(frozen=True)
+class SmashedData:
+    """Client to server: A = E(x). `step` is the client's own running step number."""
+
+    client: int
+    round: int
+    step: int
+    activations: Array  # [batch, seq, hidden]
+    attention_mask: Array  # [batch, seq]
+
+
+@dataclass(frozen=True)
+class HiddenStates:
+    """Server to client: Z = T(A)."""
+
+    client: int
+    round: int
+    step: int
+    hidden: Array  # [batch, seq, hidden]
+
+
+@dataclass(frozen=True)
+class HiddenGradient:
+    """Client to server: G_Z = dL/dZ."""
+
+    client: int
+    round: int
+    step: int
+    gradient: Array  # [batch, seq, hidden]
+
+
+@dataclass(frozen=True)
+class SmashedGradient:
+    """Server to client: G_A = dL/dA."""
+
+    client: int
+    round: int
+    step: int
+    gradient: Array  # [batch, seq, hidden]
+
+
+@dataclass(frozen=True)
+class ClientUpdate:
+    """Client to aggregator: the values that the client's local steps arrived at.
+
+    The aggregator knows where they started, so this is the client's update; sending values keeps
+    a round of one client exact. `weight` is the number of examples that the client holds;
+    `moments` are the optimiser's, where the run hands them on.
+    """
+
+    client: int
+    round: int
+    weight: int
+    tensors: dict[str, Array | RowValues]
+    moments: dict[str, Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClientParts:
+    """Aggregator (or the previous client) to client: the values to start the round from.
+
+    `moments` are the optimiser's, where the run hands them on; else empty.
+    """
+
+    client: int
+    round: int
+    tensors: dict[str, Array]
+    moments: dict[str, Array] = field(default_factory=dict)
+
+
+Message = SmashedData | HiddenStates | HiddenGradient | SmashedGradient | ClientUpdate | ClientParts
+
+KINDS: dict[type, str] = {
+    SmashedData: "smashed",
+    HiddenStates: "hidden",
+    HiddenGradient: "hidden_gradient",
+    SmashedGradient: "smashed_gradient",
+    ClientUpdate: "client_update",
+    ClientParts: "client_parts",
+}
+
+
+def to_array(tensor: Tensor) -> Array:
+    """Return a read-only copy of a tensor's values: what crosses shares no memory with a party."""
+    values = tensor.detach().to("cpu")
+    if values.dtype == torch.bfloat16:
+        values = values.float()
+    array = values.numpy().copy()
+    array.flags.writeable = False
+    return array
+
+
+def to_tensor(array: Array, device: str = "cpu") -> Tensor:
+    """Return a tensor of a message's values, in memory of its own."""
+    return torch.tensor(array, device=device)
+
+
+def size_in_bytes(message: Message) -> int:
+    """Return the bytes of a message's arrays (its payload, without any framing)."""
+    total = 0
+    for each in fields(message):
+        value = getattr(message, each.name)
+        arrays = value.values() if isinstance(value, dict) else [value]
+        total += sum(a.nbytes for a in arrays if isinstance(a, np.ndarray | RowValues))
+    return total
+
+
+class Listener(Protocol):
+    """Something that may look at every message that crosses."""
+
+    def hear(self, message: Message) -> None:
+        """Take note of a message."""
+
+
+@dataclass
+class Transcript:
+    """Keeps what an adversary saw: all messages of some kinds, or a bounded sample of them.
+
+    kinds: names of KINDS; rounds and clients: None = any; limit: at most so many messages of each
+    kind, the first ones. Memory stays bounded by `limit` messages of each kind.
+    """
+
+    kinds: frozenset[str] = frozenset(KINDS.values())
+    rounds: frozenset[int] | None = None
+    clients: frozenset[int] | None = None
+    limit: int | None = None
+    messages: list[Message] = field(default_factory=list)
+    heard: Counter[str] = field(default_factory=Counter)
+
+    def hear(self, message: Message) -> None:
+        """Keep the message if it is one of those asked for."""
+        kind = KINDS[type(message)]
+        if kind not in self.kinds:
+            return
+        if self.rounds is not None and message.round not in self.rounds:
+            return
+        if self.clients is not None and message.client not in self.clients:
+            return
+        if self.limit is not None and self.heard[kind] >= self.limit:
+            return
+        self.heard[kind] += 1
+        self.messages.append(message)
+
+
+class Channel:
+    """The one place where messages cross: counts bytes per kind and lets listeners hear."""
+
+    def __init__(self, listeners: Iterable[Listener] = ()) -> None:
+        """Make a channel with its listeners."""
+        self.listeners = tuple(listeners)
+        self.bytes: Counter[str] = Counter()
+
+    def send(self, message: Message) -> None:
+        """Account for a message and show it to the listeners."""
+        self.bytes[KINDS[type(message)]] += size_in_bytes(message)
+        for listener in self.listeners:
+            listener.hear(message)

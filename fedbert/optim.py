@@ -1,0 +1,87 @@
+"""One optimiser for every party: AdamW, its schedule, its gradient clip, its moments as arrays."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from fedbert.config import TrainingConfig
+from fedbert.messages import Array, to_array
+
+
+def decays(name: str) -> bool:
+    """Return whether weight decay applies to a parameter: not to biases and LayerNorms."""
+    return not (name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name)
+
+
+def adamw(parameters: Mapping[str, Tensor], config: TrainingConfig) -> torch.optim.AdamW:
+    """Return AdamW over named parameters, in one fused kernel."""
+    groups = [
+        {
+            "params": [p for n, p in parameters.items() if decays(n)],
+            "weight_decay": config.weight_decay,
+        },
+        {"params": [p for n, p in parameters.items() if not decays(n)], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [g for g in groups if g["params"]], lr=config.learning_rate, fused=True
+    )
+
+
+def learning_rate(config: TrainingConfig, step: int, total: int) -> float:
+    """Return the learning rate of step 0 <= step < total: linear warm-up, then linear decay.
+
+    >>> config = TrainingConfig(learning_rate=1.0, warmup_fraction=0.5)
+    >>> [learning_rate(config, step, 4) for step in range(4)]
+    [0.5, 1.0, 1.0, 0.5]
+    """
+    warmup = int(config.warmup_fraction * total)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    return config.learning_rate * (total - step) / (total - warmup)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
+    """Set the learning rate of every group."""
+    for group in optimizer.param_groups:
+        group["lr"] = value
+
+
+def clip_gradients(parameters: Iterable[Tensor], max_norm: float, copies: int = 1) -> None:
+    """Scale gradients in place so that their joint L2 norm is at most max_norm.
+
+    With several stacked copies [copy, ...], every copy is scaled by itself.
+    """
+    owners = [p for p in parameters if p.grad is not None]
+    if copies == 1:
+        nn.utils.clip_grad_norm_(owners, max_norm)
+        return
+    grads = [p.grad for p in owners if p.grad is not None]
+    squares = torch.stack([g.flatten(1).square().sum(1) for g in grads]).sum(0)  # [copy]
+    factor = (max_norm / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+    for g in grads:
+        g.mul_(factor.view(-1, *[1] * (g.dim() - 1)))
+
+
+def moments(optimizer: torch.optim.Optimizer, names: Mapping[str, Tensor]) -> dict[str, Array]:
+    """Return the moments as arrays: "name/exp_avg", "name/exp_avg_sq" and "name/step"."""
+    found = {}
+    for name, parameter in names.items():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            found[f"{name}/{key}"] = to_array(value)
+    return found
+
+
+def load_moments(
+    optimizer: torch.optim.Optimizer, names: Mapping[str, Tensor], values: Mapping[str, Array]
+) -> None:
+    """Set the moments from arrays as `moments` returns them; names without a value start anew."""
+    optimizer.state.clear()
+    for name, parameter in names.items():
+        found = {
+            key: torch.tensor(values[f"{name}/{key}"], device=parameter.device)
+            for key in ("step", "exp_avg", "exp_avg_sq")
+            if f"{name}/{key}" in values
+        }
+        if found:
+            optimizer.state[parameter] = found

@@ -1,0 +1,118 @@
+"""From a configuration to what a training starts from: texts, tokens, clients, model."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fedbert.batches import Encoded, encode
+from fedbert.client_data import ClientData, Vocabulary
+from fedbert.config import Config, InputError
+from fedbert.examples import Examples
+from fedbert.model import load_model, load_tokenizer, vocabulary_of
+from fedbert.partition import partition, partition_counts
+from fedbert.seeding import derive, numpy_rng
+from fedbert.sources import load
+from fedbert.split import SplitBert
+from fedbert.tasks import TASKS, Task
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A training's inputs.
+
+    pool: all candidate examples; members [pool] bool: those in the training data (None: all).
+    clients: the members, dealt to the clients. evaluation: encoded examples by split name.
+    """
+
+    task: Task
+    tokenizer: Any
+    vocabulary: Vocabulary
+    split: SplitBert
+    pool: Encoded
+    members: np.ndarray | None
+    clients: tuple[ClientData, ...]
+    evaluation: dict[str, Encoded]
+    counts: dict[str, dict[str, int]]
+    data_sha256: str
+
+
+def task_of(config: Config) -> Task:
+    """Return the task that a configuration names.
+
+    Raises:
+        InputError: for an unknown name, with those there are.
+    """
+    if config.data.task not in TASKS:
+        raise InputError(f"expected a task of {', '.join(TASKS)}, got task={config.data.task!r}")
+    return TASKS[config.data.task]
+
+
+def prepare(config: Config, coin: bool = False) -> Prepared:
+    """Return what a training with this configuration starts from.
+
+    coin: let a fair coin decide for every example of the pool whether it is trained on, so that
+    membership can be tested on examples that differ in nothing else.
+    """
+    task = task_of(config)
+    data = config.data
+    examples = load(task.name, data.source, data.pool, data.evaluation, derive(config.seed, "pool"))
+    tokenizer = load_tokenizer(config.model)
+    encoded = {name: encode(e, tokenizer, config.data.max_length) for name, e in examples.items()}
+    split = load_model(config.model, task, tokenizer, config.seed, config.training.precision)
+    return assemble(config, tokenizer, split, encoded, digest(examples), coin)
+
+
+def digest(examples: dict[str, Examples]) -> str:
+    """Return one sha256 over all splits."""
+    text = "".join(f"{name}:{e.sha256};" for name, e in sorted(examples.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def assemble(
+    config: Config,
+    tokenizer: Any,
+    split: SplitBert,
+    encoded: dict[str, Encoded],
+    data_sha256: str,
+    coin: bool = False,
+) -> Prepared:
+    """Return prepared inputs from parts that are loaded already."""
+    task = task_of(config)
+    pool = encoded["train"]
+    chosen = np.arange(len(pool))
+    members = None
+    if coin:
+        # One flip per document: blocks of one text are in or out together.
+        flips = numpy_rng(config.seed, "members").random(int(pool.documents.max()) + 1) < 0.5
+        members = flips[pool.documents]
+        chosen = np.flatnonzero(members)
+        if len(chosen) == 0:
+            raise InputError(f"expected members among the pool, got pool={len(pool)} and none")
+    own = pool.take(chosen)
+    parts = partition(
+        own.labels,
+        config.data.clients,
+        config.data.partition,
+        config.data.alpha,
+        numpy_rng(config.seed, "partition"),
+        own.documents if task.kind == "mlm" else None,
+    )
+    counts = partition_counts(parts, own.labels, task.label_names)
+    if config.training.strategy == "centralised":
+        parts = (np.arange(len(own)),)
+    vocabulary = vocabulary_of(tokenizer)
+    clients = tuple(
+        ClientData(i, own.take(part), vocabulary, config.training.batch_size, config.seed)
+        for i, part in enumerate(parts)
+    )
+    evaluation = {name: e for name, e in encoded.items() if name != "train"}
+    return Prepared(
+        task, tokenizer, vocabulary, split, pool, members, clients, evaluation, counts, data_sha256
+    )
+
+
+def with_model(prepared: Prepared, split: SplitBert) -> Prepared:
+    """Return the same inputs with another model."""
+    return replace(prepared, split=split)

@@ -1,0 +1,171 @@
+"""The server: runs T for the clients (split strategies), and averages as the aggregator."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedbert.averaging import Average, Noised, Weighted
+from fedbert.config import Config
+from fedbert.copies import Copies, PlainCopy, StackedCopies
+from fedbert.messages import (
+    Array,
+    ClientParts,
+    ClientUpdate,
+    HiddenGradient,
+    HiddenStates,
+    SmashedData,
+    SmashedGradient,
+    dense,
+    to_array,
+)
+from fedbert.protect import Protection
+from fedbert.seeding import generator
+from fedbert.split import SplitBert
+from privacy.mechanism import Identity, Mechanism
+
+STACK_PARAMETERS = 32_000_000
+"""Copies of T are stacked up to this many parameters: a larger body gains nothing from it."""
+
+
+class Server:
+    """Holds the global values of every part, T's copies during a round, and T's moments."""
+
+    def __init__(self, split: SplitBert, config: Config, mechanism: Mechanism) -> None:
+        """Start from the values of `split`, whose body module the server uses."""
+        self.split, self.config, self.mechanism = split, config, mechanism
+        trained = not config.model.freeze_embeddings
+        bottom = {id(p) for p in split.bottom.parameters()}
+        self.edge = {n: to_array(p) for n, p in split.client_names.items()}
+        self.edge_trained = {
+            n for n, p in split.client_names.items() if trained or id(p) not in bottom
+        }
+        self.body = {n: to_array(p) for n, p in split.body_names.items()}
+        split.body.to(config.training.device)
+        self.copies: Copies | None = None
+        self.group: tuple[int, ...] = ()
+        self.states: dict[int, dict[str, Array]] = {}  # T's moments per client; -1: the one body's
+        self.handed: dict[str, Array] = {}  # E's and H's moments on their way to the next client
+        self.average: Average | None = None
+        self.log = Protection()
+
+    def values(self) -> dict[str, Array]:
+        """Return the global values of every parameter, by transformers' name."""
+        return self.edge | self.body
+
+    def parts(self, client: int, round_: int, with_body: bool) -> ClientParts:
+        """Return what a client starts its local steps from."""
+        tensors = self.values() if with_body else self.edge
+        return ClientParts(client, round_, tensors, self.handed)
+
+    def capacity(self) -> int:
+        """Return how many copies of T to run stacked."""
+        size = sum(v.size for v in self.body.values())
+        return max(1, STACK_PARAMETERS // size) if size else 1
+
+    def open_round(self, round_: int, examples: int, participants: int, with_body: bool) -> None:
+        """Start the average of a round over so many clients, who hold so many examples."""
+        if isinstance(self.mechanism, Identity):
+            self.average = Weighted(examples)
+            return
+        base = {n: v for n, v in self.edge.items() if n in self.edge_trained} | self.body
+        noise = generator(self.config.seed, "noise", "update", round_)
+        self.average = Noised(self.mechanism, base, participants, noise)
+
+    def open_group(self, clients: Sequence[int]) -> None:
+        """Give every client of a group its own copy of T (`parallel`)."""
+        self.group = tuple(clients)
+        names, config = self.split.body_names, self.config
+        keep = config.training.optimizer_state == "keep"
+        states = [self.states.get(c, {}) if keep else {} for c in clients]
+        if len(clients) == 1:
+            plain = PlainCopy(self.split.body, names, config)
+            plain.load(self.body, states[0])
+            self.copies = plain
+        else:
+            self.copies = StackedCopies(self.split.body, names, config, self.body, states)
+
+    def open_turn(self, client: int) -> None:
+        """Let the one body T serve the next client (`sequential`)."""
+        self.group = (client,)
+        if self.copies is None or self.config.training.optimizer_state == "reset":
+            plain = PlainCopy(self.split.body, self.split.body_names, self.config)
+            plain.load(self.body, self.states.get(-1, {}))
+            self.copies = plain
+
+    def forward(self, messages: Sequence[SmashedData]) -> list[HiddenStates]:
+        """Return Z for every client's A."""
+        return self._copies().forward(messages)
+
+    def backward(self, messages: Sequence[HiddenGradient], rate: float) -> list[SmashedGradient]:
+        """Take every client's G_Z, update T, return every G_A."""
+        return self._copies().backward(messages, rate)
+
+    def close_group(self, updates: Sequence[ClientUpdate]) -> None:
+        """Add a group's updates, and its copies of T, to the round's average."""
+        copies = self._copies()
+        bodies = copies.values()
+        if self.config.training.optimizer_state == "keep":
+            self.states |= dict(zip(self.group, copies.moments(), strict=True))
+        for update, body in zip(updates, bodies, strict=True):
+            self.collect(update, body)
+        self.copies = None
+
+    def collect(self, update: ClientUpdate, body: Mapping[str, Array] | None = None) -> None:
+        """Add one client's update (and the copy of T trained for it) to the round's average."""
+        if self.average is None:
+            raise RuntimeError("expected an open round")
+        self.average.add(update.weight, update.tensors | dict(body or {}))
+
+    def close_turn(self, update: ClientUpdate, hand_on: bool) -> None:
+        """Take in one client's turn: its parts go to the next client, or into the average."""
+        copies = self._copies()
+        (self.body,) = copies.values()
+        if self.config.training.optimizer_state != "reset":
+            (self.states[-1],) = copies.moments()
+        self.handed = update.moments
+        if hand_on:
+            self.edge = self.edge | {n: dense(v) for n, v in update.tensors.items()}
+        else:
+            self.collect(update)
+
+    def close_round(self) -> None:
+        """Make the round's average the new global values."""
+        if self.average is None:
+            raise RuntimeError("expected an open round")
+        new = self.average.result()
+        if isinstance(self.average, Noised):
+            self.log += self.average.log
+        self.edge = {n: new.get(n, v) for n, v in self.edge.items()}
+        self.body = {n: new.get(n, v) for n, v in self.body.items()}
+        self.average = None
+
+    def report(self) -> Protection:
+        """Return the update mechanism's log so far."""
+        return self.log
+
+    def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return what the server carries from round to round besides the global values."""
+        arrays = {f"{c}/{n}": v for c, state in self.states.items() for n, v in state.items()}
+        arrays |= {f"handed/{n}": v for n, v in self.handed.items()}
+        log = [self.log.records, self.log.clipped, self.log.signal, self.log.noise]
+        return arrays, {"log": log}
+
+    def restore(
+        self, values: Mapping[str, Array], arrays: Mapping[str, Array], plain: Mapping[str, Any]
+    ) -> None:
+        """Set the global values and what `snapshot` returned."""
+        self.edge = {n: values[n] for n in self.edge}
+        self.body = {n: values[n] for n in self.body}
+        self.states, self.handed, self.copies = {}, {}, None
+        for key, value in arrays.items():
+            owner, name = key.split("/", 1)
+            if owner == "handed":
+                self.handed[name] = value
+            else:
+                self.states.setdefault(int(owner), {})[name] = value
+        records, clipped, signal, noise = plain["log"]
+        self.log = Protection(records, clipped, signal, noise)
+
+    def _copies(self) -> Copies:
+        if self.copies is None:
+            raise RuntimeError("expected an open group or turn")
+        return self.copies

@@ -1,0 +1,247 @@
+"""Cut a BERT into client bottom E, server body T and client head H; the whole stays whole.
+
+The three parts are views of one transformers model: they share its parameters, and every
+parameter keeps the name that transformers gives it. So there is nothing to do to join them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.masking_utils import create_bidirectional_mask
+
+from fedbert.batches import Batch
+from fedbert.config import InputError
+
+
+@dataclass(frozen=True)
+class EmbeddingTables:
+    """What the aggregator knows of E when the cut is at the embeddings.
+
+    word [vocab, hidden], position [positions, hidden], token_type [types, hidden];
+    norm_weight and norm_bias [hidden]. The first token of a sequence uses row `position_offset`
+    of `position` (0 for BERT, pad_token_id + 1 for RoBERTa).
+    """
+
+    word: Tensor
+    position: Tensor
+    token_type: Tensor
+    norm_weight: Tensor
+    norm_bias: Tensor
+    norm_eps: float
+    position_offset: int
+
+
+class Bottom(nn.Module):
+    """E: the embeddings and the first encoder layers.
+
+    `rows` [vocab], where set, maps token ids to the rows of a compact word table.
+    """
+
+    def __init__(self, embeddings: nn.Module, layers: Iterable[nn.Module], config: Any) -> None:
+        """Hold these modules of a transformers model."""
+        super().__init__()
+        self.embeddings = embeddings
+        self.layers = nn.ModuleList(layers)
+        self.config = config
+        self.rows: Tensor | None
+        self.register_buffer("rows", None, persistent=False)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return A [batch, seq, hidden]."""
+        ids = batch.input_ids
+        positions = position_ids(ids, self.config)
+        hidden = self.embeddings(
+            input_ids=ids if self.rows is None else self.rows[ids],
+            token_type_ids=batch.token_type_ids,
+            position_ids=positions,
+        )
+        return run_layers(self.layers, hidden, batch.attention_mask, self.config)
+
+
+class Body(nn.Module):
+    """T: the remaining encoder layers."""
+
+    def __init__(self, layers: Iterable[nn.Module], config: Any) -> None:
+        """Hold these layers of a transformers model."""
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.config = config
+
+    def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return Z [batch, seq, hidden] of A [batch, seq, hidden]."""
+        return run_layers(self.layers, hidden, attention_mask, self.config)
+
+
+class Head(nn.Module):
+    """H: what turns hidden states into predictions and a loss.
+
+    kind: "mlm" (cross-entropy at masked positions, and the head runs at those alone: the loss is
+    the same), "classification" (cross-entropy) or "regression" (squared error).
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module], kind: str) -> None:
+        """Hold the head's modules, applied in order; a "pooler" or "classifier" reads token 0."""
+        super().__init__()
+        self.steps = nn.ModuleDict(dict(modules))
+        self.kind = kind
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return logits [batch, labels], or [..., vocab] for masked-LM, of Z [..., hidden]."""
+        for step in self.steps.values():
+            hidden = step(hidden)
+        return hidden
+
+    def losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Return one loss per example [batch]; masked-LM: per masked position [masked], in order."""
+        if self.kind == "mlm":
+            masked = labels != -100
+            return F.cross_entropy(self(hidden[masked]), labels[masked], reduction="none")
+        logits = self(hidden)
+        if self.kind == "regression":
+            return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype), reduction="none")
+        return F.cross_entropy(logits, labels, reduction="none")
+
+    def loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean loss; zero with zero gradients where no position is masked."""
+        each = self.losses(hidden, labels)
+        return each.mean() if len(each) else hidden.sum() * 0.0
+
+
+@dataclass(frozen=True)
+class SplitBert:
+    """A transformers model and its three parts, which share its parameters."""
+
+    whole: Any
+    cut_layer: int
+    bottom: Bottom
+    body: Body
+    head: Head
+
+    @property
+    def client_names(self) -> dict[str, nn.Parameter]:
+        """Return the parameters of E and H by transformers' name, a tied one once."""
+        ours = {id(p) for part in (self.bottom, self.head) for p in part.parameters()}
+        return {n: p for n, p in self.whole.named_parameters() if id(p) in ours}
+
+    @property
+    def body_names(self) -> dict[str, nn.Parameter]:
+        """Return the parameters of T by transformers' name."""
+        ours = {id(p) for p in self.body.parameters()}
+        return {n: p for n, p in self.whole.named_parameters() if id(p) in ours}
+
+    @property
+    def tied(self) -> bool:
+        """Return whether the masked-LM decoder is the word table."""
+        word = self.bottom.embeddings.word_embeddings.weight
+        return any(p is word for p in self.head.parameters())
+
+    def hidden(self, batch: Batch) -> Tensor:
+        """Return Z [batch, seq, hidden]."""
+        z: Tensor = self.body(self.bottom(batch), batch.attention_mask)
+        return z
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Return logits [batch, labels], or [batch, seq, vocab] for masked-LM."""
+        logits: Tensor = self.head(self.hidden(batch))
+        return logits
+
+    def losses(self, batch: Batch) -> Tensor:
+        """Return one loss per example [batch]; masked-LM: the mean over its masked positions."""
+        hidden = self.hidden(batch)
+        each = self.head.losses(hidden, batch.labels)
+        if self.head.kind != "mlm":
+            return each
+        masked = batch.labels != -100
+        owner = masked.nonzero()[:, 0]
+        sums = torch.zeros(len(masked), dtype=each.dtype, device=each.device)
+        return sums.index_add(0, owner, each) / masked.sum(1).clamp(min=1)
+
+    def embedding_tables(self) -> EmbeddingTables:
+        """Return the tables that E consists of (for cut layer 0: all of E)."""
+        e: Any = self.bottom.embeddings
+        return tables_of(
+            {
+                "word": e.word_embeddings.weight,
+                "position": e.position_embeddings.weight,
+                "token_type": e.token_type_embeddings.weight,
+                "norm_weight": e.LayerNorm.weight,
+                "norm_bias": e.LayerNorm.bias,
+            },
+            self.whole.config,
+        )
+
+
+def tables_of(tensors: Mapping[str, Tensor], config: Any) -> EmbeddingTables:
+    """Return embedding tables from their five tensors and the model's configuration."""
+    copies = {name: value.detach().float().cpu() for name, value in tensors.items()}
+    return EmbeddingTables(
+        **copies, norm_eps=config.layer_norm_eps, position_offset=position_offset(config)
+    )
+
+
+def position_offset(config: Any) -> int:
+    """Return the row of the position table that a sequence's first token uses."""
+    return int(config.pad_token_id) + 1 if config.model_type == "roberta" else 0
+
+
+def position_ids(input_ids: Tensor, config: Any) -> Tensor:
+    """Return the rows of the position table [batch, seq] that transformers would use.
+
+    BERT counts columns; RoBERTa counts tokens that are not padding, which stays at its own row.
+    """
+    if config.model_type == "roberta":
+        real = (input_ids != config.pad_token_id).long()
+        return real.cumsum(1) * real + config.pad_token_id
+    return torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
+
+
+def run_layers(
+    layers: nn.ModuleList, hidden: Tensor, attention_mask: Tensor, config: Any
+) -> Tensor:
+    """Return hidden states [batch, seq, hidden] after these encoder layers."""
+    if len(layers) == 0:
+        return hidden
+    mask = create_bidirectional_mask(
+        config=config, inputs_embeds=hidden, attention_mask=attention_mask
+    )
+    for layer in layers:
+        hidden = layer(hidden, mask)
+    return hidden
+
+
+def cut(whole: Any, cut_layer: int) -> SplitBert:
+    """Return the split of a BERT or RoBERTa model after its first `cut_layer` layers.
+
+    Raises:
+        InputError: for another architecture or head, or a cut layer that the model does not have.
+    """
+    kind = whole.config.model_type
+    if kind not in ("bert", "roberta"):
+        raise InputError(f"expected a bert or roberta model, got model_type={kind!r}")
+    base = getattr(whole, kind)
+    layers = list(base.encoder.layer)
+    if not 0 <= cut_layer <= len(layers):
+        raise InputError(f"expected 0 <= cut_layer <= {len(layers)}, got cut_layer={cut_layer}")
+    bottom = Bottom(base.embeddings, layers[:cut_layer], whole.config)
+    body = Body(layers[cut_layer:], whole.config)
+    return SplitBert(whole, cut_layer, bottom, body, _head_of(whole, base))
+
+
+def _head_of(whole: Any, base: Any) -> Head:
+    """Return the head of a transformers model for masked-LM or for sequence classification."""
+    if hasattr(whole, "cls"):
+        return Head({"cls": whole.cls}, "mlm")
+    if hasattr(whole, "lm_head"):
+        return Head({"lm_head": whole.lm_head}, "mlm")
+    if not hasattr(whole, "classifier"):
+        raise InputError(f"expected a masked-LM or classification head, got {type(whole).__name__}")
+    kind = "regression" if whole.config.num_labels == 1 else "classification"
+    if base.pooler is None:
+        return Head({"classifier": whole.classifier}, kind)
+    return Head(
+        {"pooler": base.pooler, "dropout": whole.dropout, "classifier": whole.classifier}, kind
+    )

@@ -1,0 +1,142 @@
+"""What happens in one round, strategy by strategy. All parties are reached through the fleet."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fedbert.config import Config
+from fedbert.fleet import Fleet
+from fedbert.messages import Channel, ClientParts, ClientUpdate
+from fedbert.optim import learning_rate
+
+SERVER = "server"
+
+
+def client_name(client: int) -> str:
+    """Return the name under which the fleet knows a client."""
+    return f"client-{client}"
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round: who takes part, how many examples each holds, and how the parties are reached."""
+
+    number: int
+    participants: tuple[int, ...]
+    examples: tuple[int, ...]
+    steps: int
+    config: Config
+    fleet: Fleet
+    channel: Channel
+
+    def rates(self) -> list[float]:
+        """Return the learning rate of every local step of this round."""
+        training = self.config.training
+        total = training.rounds * self.steps
+        start = self.number * self.steps
+        return [learning_rate(training, start + i, total) for i in range(self.steps)]
+
+    def begin(self, client: int, with_body: bool) -> None:
+        """Send a client what it starts from."""
+        parts: ClientParts = self.fleet.call(SERVER, "parts", client, self.number, with_body)
+        self.channel.send(parts)
+        self.fleet.call(client_name(client), "start", parts)
+
+    def update(self, client: int) -> ClientUpdate:
+        """Fetch a client's update."""
+        update: ClientUpdate = self.fleet.call(client_name(client), "update", self.number)
+        self.channel.send(update)
+        return update
+
+
+def centralised(round_: Round) -> None:
+    """One party holds all data and the whole model. Nothing is sent to anybody."""
+    silent = Round(**{**vars(round_), "channel": Channel()})
+    fedavg(silent)
+
+
+def fedavg(round_: Round) -> None:
+    """Every client trains a full copy; everything is averaged (McMahan et al. 2017)."""
+    fleet, who = round_.fleet, round_.participants
+    fleet.call(SERVER, "open_round", round_.number, sum(round_.examples), len(who), True)
+    for client in who:
+        round_.begin(client, with_body=True)
+        fleet.call(client_name(client), "train", round_.rates())
+        fleet.call(SERVER, "collect", round_.update(client))
+    fleet.call(SERVER, "close_round")
+
+
+def parallel(round_: Round) -> None:
+    """One copy of T per client at the server; E, H and the copies are averaged each round."""
+    fleet, who = round_.fleet, round_.participants
+    fleet.call(SERVER, "open_round", round_.number, sum(round_.examples), len(who), False)
+    size = fleet.call(SERVER, "capacity")
+    for group in _groups(round_, size):
+        for client in group:
+            round_.begin(client, with_body=False)
+        fleet.call(SERVER, "open_group", group)
+        for rate in round_.rates():
+            split_step(round_, group, rate)
+        fleet.call(SERVER, "close_group", [round_.update(client) for client in group])
+    fleet.call(SERVER, "close_round")
+
+
+def sequential(round_: Round) -> None:
+    """One T at the server, updated by the clients in turn; E and H are handed on or averaged."""
+    fleet, who = round_.fleet, round_.participants
+    hand_on = round_.config.training.client_parts == "hand_on"
+    fleet.call(SERVER, "open_round", round_.number, sum(round_.examples), len(who), False)
+    for client in who:
+        round_.begin(client, with_body=False)
+        fleet.call(SERVER, "open_turn", client)
+        for rate in round_.rates():
+            split_step(round_, (client,), rate)
+        fleet.call(SERVER, "close_turn", round_.update(client), hand_on)
+    fleet.call(SERVER, "close_round")
+
+
+STRATEGIES: dict[str, Callable[[Round], None]] = {
+    "centralised": centralised,
+    "fedavg": fedavg,
+    "parallel": parallel,
+    "sequential": sequential,
+}
+
+
+def split_step(round_: Round, group: Sequence[int], rate: float) -> None:
+    """Run one training step of a group: A up, Z down, G_Z up, G_A down."""
+    fleet, send = round_.fleet, round_.channel.send
+    smashed = [fleet.call(client_name(c), "forward", round_.number) for c in group]
+    for message in smashed:
+        send(message)
+    hidden = fleet.call(SERVER, "forward", smashed)
+    for message in hidden:
+        send(message)
+    gradients = [fleet.call(client_name(c), "head", z) for c, z in zip(group, hidden, strict=True)]
+    for message in gradients:
+        send(message)
+    answers = fleet.call(SERVER, "backward", gradients, rate)
+    for message in answers:
+        send(message)
+    for index, client in enumerate(group):
+        answer = answers[index] if answers else None
+        fleet.call(client_name(client), "finish", answer, rate)
+
+
+def _groups(round_: Round, size: int) -> list[tuple[int, ...]]:
+    """Return the participants in groups whose copies of T run stacked.
+
+    Copies that took different numbers of steps do not share a group (their optimisers' bias
+    corrections differ), which can only happen when clients are sampled and keep their moments.
+    """
+    training = round_.config.training
+    alike: dict[int, list[int]] = {}
+    for client in round_.participants:
+        steps = 0
+        if training.optimizer_state == "keep":
+            steps = round_.fleet.call(client_name(client), "steps_taken")
+        alike.setdefault(steps, []).append(client)
+    return [
+        tuple(clients[i : i + size])
+        for clients in alike.values()
+        for i in range(0, len(clients), size)
+    ]

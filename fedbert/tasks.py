@@ -1,0 +1,140 @@
+"""The tasks: which columns hold the text, what the labels mean, how success is measured.
+
+Nothing here imports torch or transformers, so that the command line can list the tasks at once.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["classification", "regression", "mlm"]
+
+MATCHED = ("validation_matched", "validation_mismatched")
+
+
+@dataclass(frozen=True)
+class Tsv:
+    """Where a task lies in the folders of the official GLUE archive.
+
+    `columns` and `label` name the header's columns; `positions` replaces them for the one file
+    without a header (CoLA), text columns first, label last. Quotes are literal in every file.
+    `short_rows` allows rows with too few columns to be left out, as the official readers do; the
+    released QQP files have a few of them.
+    """
+
+    folder: str
+    columns: tuple[str, ...]
+    label: str = "label"
+    positions: tuple[int, ...] = ()
+    short_rows: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: its text columns, labels (in the hub's numbering), metrics and splits.
+
+    `metrics` names the official metrics, the headline first. `evaluation` names the labelled
+    splits to judge on, the headline first. `score_range` bounds the labels of a regression.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    label_names: tuple[str, ...]
+    metrics: tuple[str, ...]
+    kind: Kind = "classification"
+    evaluation: tuple[str, ...] = ("validation",)
+    score_range: tuple[float, float] = (0.0, 0.0)
+    tsv: Tsv | None = None
+
+    @property
+    def regression(self) -> bool:
+        """Whether labels are real numbers instead of classes."""
+        return self.kind == "regression"
+
+    @property
+    def num_labels(self) -> int:
+        """The number of outputs of the task head: classes, 1 for a score, 0 for masked-LM."""
+        return {"regression": 1, "mlm": 0}.get(self.kind, len(self.label_names))
+
+
+_ENTAILMENT = ("entailment", "not_entailment")
+_ACCURACY = ("accuracy",)
+_SENTENCES = ("sentence1", "sentence2")
+
+_ALL = (
+    Task(
+        name="cola",
+        columns=("sentence",),
+        label_names=("unacceptable", "acceptable"),
+        metrics=("matthews",),
+        tsv=Tsv("CoLA", ("sentence",), positions=(3, 1)),
+    ),
+    Task(
+        name="sst2",
+        columns=("sentence",),
+        label_names=("negative", "positive"),
+        metrics=_ACCURACY,
+        tsv=Tsv("SST-2", ("sentence",)),
+    ),
+    Task(
+        name="mrpc",
+        columns=_SENTENCES,
+        label_names=("not_equivalent", "equivalent"),
+        metrics=("f1", "accuracy"),
+        tsv=Tsv("MRPC", ("#1 String", "#2 String"), label="Quality"),
+    ),
+    Task(
+        name="stsb",
+        columns=_SENTENCES,
+        label_names=(),
+        metrics=("pearson", "spearman"),
+        kind="regression",
+        score_range=(0.0, 5.0),
+        tsv=Tsv("STS-B", _SENTENCES, label="score"),
+    ),
+    Task(
+        name="qqp",
+        columns=("question1", "question2"),
+        label_names=("not_duplicate", "duplicate"),
+        metrics=("f1", "accuracy"),
+        tsv=Tsv("QQP", ("question1", "question2"), label="is_duplicate", short_rows=True),
+    ),
+    Task(
+        name="mnli",
+        columns=("premise", "hypothesis"),
+        label_names=("entailment", "neutral", "contradiction"),
+        metrics=_ACCURACY,
+        evaluation=MATCHED,
+        tsv=Tsv("MNLI", _SENTENCES, label="gold_label"),
+    ),
+    Task(
+        name="qnli",
+        columns=("question", "sentence"),
+        label_names=_ENTAILMENT,
+        metrics=_ACCURACY,
+        tsv=Tsv("QNLI", ("question", "sentence")),
+    ),
+    Task(
+        name="rte",
+        columns=_SENTENCES,
+        label_names=_ENTAILMENT,
+        metrics=_ACCURACY,
+        tsv=Tsv("RTE", _SENTENCES),
+    ),
+    Task(
+        name="wnli",
+        columns=_SENTENCES,
+        label_names=("not_entailment", "entailment"),
+        metrics=_ACCURACY,
+        tsv=Tsv("WNLI", _SENTENCES),
+    ),
+    Task(
+        name="mlm",
+        columns=("text",),
+        label_names=(),
+        metrics=("masked_accuracy", "perplexity"),
+        kind="mlm",
+    ),
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in _ALL}
+"""Every task by name: the nine of GLUE, and "mlm" for pre-training on any text."""

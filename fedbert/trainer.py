@@ -1,0 +1,193 @@
+"""The training loop: rounds of a strategy over a fleet of parties."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from fedbert.client import Client
+from fedbert.config import Config, InputError
+from fedbert.fleet import Fleet, InProcess
+from fedbert.messages import Array, Channel, Listener, to_tensor
+from fedbert.prepare import Prepared
+from fedbert.protect import Protection
+from fedbert.seeding import generator
+from fedbert.server import Server
+from fedbert.split import SplitBert
+from fedbert.strategies import SERVER, STRATEGIES, Round, client_name
+from privacy.defence import Defence, refuse
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that the rounds after `round` depend on.
+
+    round: how many rounds are done. values: global parameters by transformers' name.
+    arrays: what the parties carry, "party:name". plain: the same for numbers and lists.
+    """
+
+    round: int
+    values: dict[str, Array]
+    arrays: dict[str, Array]
+    plain: dict[str, Any]
+    bytes: dict[str, int]
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: the released model and what happened on the way.
+
+    losses: mean training loss of each round. releases: the most times that one example's A was
+    sent. protection: the mechanisms' logs by place.
+    """
+
+    split: SplitBert
+    losses: tuple[float, ...]
+    bytes: dict[str, int]
+    releases: int
+    protection: dict[str, Protection]
+    state: State
+    warnings: tuple[str, ...] = field(default=())
+
+
+def planned_releases(config: Config, prepared: Prepared) -> int:
+    """Return the most times that one example's A will be sent, known before training."""
+    if config.training.strategy in ("centralised", "fedavg"):
+        return 0
+    return max(
+        data.releases(
+            sum(data.client in participants(config, r) for r in range(config.training.rounds))
+            * config.training.local_steps
+        )
+        for data in prepared.clients
+    )
+
+
+def participants(config: Config, round_: int) -> tuple[int, ...]:
+    """Return the clients of a round, in the order in which they are served."""
+    if config.training.strategy == "centralised":
+        return (0,)
+    count = config.training.clients_per_round or config.data.clients
+    if count == config.data.clients:
+        return tuple(range(count))
+    order = torch.randperm(
+        config.data.clients, generator=generator(config.seed, "participants", round_)
+    )
+    return tuple(sorted(order[:count].tolist()))
+
+
+def train(
+    config: Config,
+    prepared: Prepared,
+    defence: Defence,
+    *,
+    listeners: Iterable[Listener] = (),
+    start: State | None = None,
+    on_round: Callable[[State], None] | None = None,
+    fleet: Fleet | None = None,
+) -> Trained:
+    """Return the model trained under a defence.
+
+    listeners hear every message. start: continue after a saved round. on_round is called with the
+    state after every round.
+
+    Raises:
+        InputError: if the defence cannot act under the strategy, or the device is not there.
+    """
+    _check(config, defence)
+    fleet = fleet or InProcess()
+    channel = Channel(listeners)
+    _spawn(fleet, config, prepared, defence)
+    losses: list[float] = []
+    first = 0
+    if start is not None:
+        first = start.round
+        _restore(fleet, prepared, start)
+        channel.bytes.update(start.bytes)
+        losses.extend(start.losses)
+    strategy = STRATEGIES[config.training.strategy]
+    state = start
+    for number in range(first, config.training.rounds):
+        who = participants(config, number)
+        examples = tuple(len(prepared.clients[c].examples) for c in who)
+        strategy(Round(number, who, examples, _steps(config), config, fleet, channel))
+        each = [fleet.call(client_name(c), "mean_loss") for c in who]
+        losses.append(sum(each) / len(each))
+        state = _state(fleet, prepared, number + 1, channel, losses)
+        if on_round is not None:
+            on_round(state)
+    if state is None:
+        raise InputError("expected at least one round, got rounds=0")
+    protection = {
+        "smashed": sum(
+            (fleet.call(client_name(d.client), "report") for d in prepared.clients), Protection()
+        ),
+        "update": fleet.call(SERVER, "report"),
+    }
+    fleet.close()
+    load_values(prepared.split, state.values)
+    releases = planned_releases(config, prepared)
+    return Trained(prepared.split, tuple(losses), dict(channel.bytes), releases, protection, state)
+
+
+def load_values(split: SplitBert, values: dict[str, Array]) -> None:
+    """Set every parameter of a split model from global values."""
+    with torch.no_grad():
+        for name, parameter in split.whole.named_parameters():
+            if name in values:
+                parameter.copy_(to_tensor(values[name]))
+
+
+def _steps(config: Config) -> int:
+    """Return the local steps of one client's round; one pooled party takes those of all."""
+    steps = config.training.local_steps
+    if config.training.strategy != "centralised":
+        return steps
+    return steps * (config.training.clients_per_round or config.data.clients)
+
+
+def _check(config: Config, defence: Defence) -> None:
+    reason = refuse(defence, config.training.strategy)
+    if reason is not None:
+        raise InputError(reason)
+    device = config.training.device
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"expected a device that is there, got device={device!r} without CUDA")
+
+
+def _spawn(fleet: Fleet, config: Config, prepared: Prepared, defence: Defence) -> None:
+    """Bring the parties into being."""
+    split = prepared.split
+    with_body = config.training.strategy in ("centralised", "fedavg")
+    fleet.spawn(SERVER, lambda: Server(split, config, defence.update))
+    for data in prepared.clients:
+        fleet.spawn(
+            client_name(data.client),
+            lambda data=data: Client(data, split, config, defence.smashed, with_body),
+        )
+
+
+def _state(
+    fleet: Fleet, prepared: Prepared, number: int, channel: Channel, losses: list[float]
+) -> State:
+    """Return the state after a round."""
+    arrays, plain = {}, {}
+    for party in [SERVER, *(client_name(d.client) for d in prepared.clients)]:
+        held, plain[party] = fleet.call(party, "snapshot")
+        arrays |= {f"{party}:{name}": value for name, value in held.items()}
+    values = fleet.call(SERVER, "values")
+    return State(number, values, arrays, plain, dict(channel.bytes), tuple(losses))
+
+
+def _restore(fleet: Fleet, prepared: Prepared, state: State) -> None:
+    """Give the parties a saved state."""
+    held: dict[str, dict[str, Array]] = {}
+    for key, value in state.arrays.items():
+        party, name = key.split(":", 1)
+        held.setdefault(party, {})[name] = value
+    fleet.call(SERVER, "restore", state.values, held.get(SERVER, {}), state.plain[SERVER])
+    for data in prepared.clients:
+        party = client_name(data.client)
+        fleet.call(party, "restore", held.get(party, {}), state.plain[party])

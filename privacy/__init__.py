@@ -1,0 +1,1 @@
+"""Privacy mechanisms for federated BERT, and the guarantees that follow from them."""

@@ -1,0 +1,156 @@
+"""What is claimed of one view, as a value that can say itself in a sentence.
+
+A guarantee, no guarantee, and nothing sent are three different values: none of them is an
+infinite epsilon, a zero or a blank.
+"""
+
+import decimal
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from privacy.mechanism import (
+    RELATIONS,
+    UNITS,
+    VIEWS,
+    Relation,
+    Unit,
+    View,
+    one_of,
+    open_unit,
+    whole,
+)
+
+Scope = Literal["local", "data set"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+_ALWAYS = (
+    "whoever knows the seed of the noise, which the record of a repeatable run names",
+    "the share of clipped records and the signal-to-noise ratio that a report prints",
+    "attacks on the finite precision of the noise",
+)
+FORWARD_EXCLUSIONS = (
+    "sequence lengths and the attention mask, which stay visible",
+    "the gradients G_Z sent back, which labels and masked words shape",
+    "client updates of E and H and the released model, which use the raw record again",
+    *_ALWAYS,
+)
+CONTEXT_EXCLUSION = "what the other tokens of the sequence say about this one"
+UPDATE_EXCLUSIONS = (
+    "the aggregator, which sees each client's update before the noise",
+    "messages to and from the server during training (A, Z, G_Z, G_A)",
+    "the number of clients, which is public",
+    "a person whose records lie with several clients",
+    *_ALWAYS,
+)
+
+_SCOPE_WORDS = {
+    "local": "the claim is local, about the input of each message and not about the data set",
+    "data set": "the claim is about the data set, for all messages of this view together",
+}
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """An (epsilon, delta) claim with everything that it needs to mean something.
+
+    `exclusions` name what the claim does not cover, one noun phrase each, at least one.
+    """
+
+    view: View
+    unit: Unit
+    relation: Relation
+    epsilon: float
+    delta: float
+    releases: int
+    scope: Scope
+    accountant: str
+    exclusions: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        one_of("view", self.view, VIEWS)
+        one_of("unit", self.unit, UNITS)
+        one_of("relation", self.relation, RELATIONS)
+        one_of("scope", self.scope, SCOPES)
+        if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
+            raise ValueError(f"expected a finite epsilon >= 0, got epsilon={self.epsilon}")
+        open_unit("delta", self.delta)
+        whole("releases", self.releases)
+        if not self.exclusions:
+            raise ValueError("expected exclusions that say what is not covered, got exclusions=()")
+
+    def sentence(self) -> str:
+        """The claim as one English sentence; epsilon is rounded up to four digits."""
+        times = "one release" if self.releases == 1 else f"{self.releases} releases"
+        return (
+            f"Against the {self.view} view, each {self.unit} is protected under the "
+            f"{self.relation} relation with epsilon {_rounded_up(self.epsilon)} and delta "
+            f"{self.delta} over {times} (accountant: {self.accountant}); "
+            f"{_SCOPE_WORDS[self.scope]}; not covered are {_listed(self.exclusions)}."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The claim as a dictionary of plain values, its sentence included."""
+        return {
+            "view": self.view,
+            "kind": "guarantee",
+            "unit": self.unit,
+            "relation": self.relation,
+            "epsilon": self.epsilon,
+            "delta": self.delta,
+            "releases": self.releases,
+            "scope": self.scope,
+            "accountant": self.accountant,
+            "exclusions": list(self.exclusions),
+            "sentence": self.sentence(),
+        }
+
+
+@dataclass(frozen=True)
+class NoGuarantee:
+    """The view sees something, and nothing is claimed about it; `reason` is a clause."""
+
+    view: View
+    reason: str
+
+    def sentence(self) -> str:
+        """The absence of a claim, and why, as one English sentence."""
+        return f"Against the {self.view} view there is no guarantee: {self.reason}."
+
+    def to_json(self) -> dict[str, Any]:
+        """The absence of a claim as a dictionary of plain values."""
+        words = {"reason": self.reason, "sentence": self.sentence()}
+        return {"view": self.view, "kind": "no guarantee"} | words
+
+
+@dataclass(frozen=True)
+class NothingSent:
+    """The view has nothing to see in this training; `reason` is a clause."""
+
+    view: View
+    reason: str
+
+    def sentence(self) -> str:
+        """That nothing is sent, and why, as one English sentence."""
+        return f"Nothing is sent that the {self.view} view could see: {self.reason}."
+
+    def to_json(self) -> dict[str, Any]:
+        """The empty view as a dictionary of plain values."""
+        words = {"reason": self.reason, "sentence": self.sentence()}
+        return {"view": self.view, "kind": "nothing sent"} | words
+
+
+Entry = Guarantee | NoGuarantee | NothingSent
+
+
+def _rounded_up(epsilon: float) -> str:
+    """Four significant digits, never below the true value."""
+    context = decimal.Context(prec=4, rounding=decimal.ROUND_CEILING)
+    return f"{float(context.create_decimal(epsilon)):.10g}"
+
+
+def _listed(phrases: tuple[str, ...]) -> str:
+    if len(phrases) == 1:
+        return phrases[0]
+    return "; ".join(phrases[:-1]) + "; and " + phrases[-1]

@@ -1,0 +1,1 @@
+"""Results that can be read without torch: records, tables, figures and one HTML page."""

@@ -1,0 +1,110 @@
+"""What a record may hold: plain JSON, finite numbers, and the keys that the readers rely on."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+STATUSES = ("done", "skipped", "failed")
+VIEWS = ("forward", "backward", "aggregator", "peer", "release")
+KINDS = ("guarantee", "no guarantee", "nothing sent")
+FAMILIES = ("inversion", "membership")
+UNITS = ("token", "sequence", "record", "client")
+RELATIONS = ("replace-one", "add-or-remove-one")
+SCOPES = ("local", "data set")
+LABELS = ("task", "model", "strategy", "defence", "level", "seed")
+
+
+def plain(value: Any, where: str) -> Any:
+    """A copy of `value` made of JSON's own types alone (tuples become lists).
+
+    Raises: ValueError for anything that JSON cannot carry, NaN and infinity included.
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"expected a finite number, got {where}={value}")
+        return float(value)
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise ValueError(f"expected string keys, got {where} key={key!r}")
+        return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, f"{where}[{place}]") for place, item in enumerate(value)]
+    raise ValueError(f"expected plain JSON, got {where} of type {type(value).__name__}")
+
+
+def one_of(value: Any, allowed: Iterable[str], where: str) -> None:
+    """None, once `value` is known to be one of `allowed`; ValueError otherwise."""
+    if not isinstance(value, str) or value not in tuple(allowed):
+        raise ValueError(f"expected one of {', '.join(allowed)}, got {where}={value!r}")
+
+
+def has_keys(entry: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
+    """None, once `entry` is known to hold `keys`; ValueError naming those it lacks otherwise."""
+    lacking = [key for key in keys if key not in entry]
+    if lacking:
+        raise ValueError(f"expected {where} with {', '.join(lacking)}, got keys={sorted(entry)}")
+
+
+def number(value: Any, where: str) -> float:
+    """`value` as a finite float; ValueError where it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"expected a finite number, got {where}={value!r}")
+    return float(value)
+
+
+def amounts(values: Mapping[str, Any], where: str, whole: bool = False) -> None:
+    """None, once all `values` are known to be numbers >= 0 (integers if `whole`)."""
+    for key, value in values.items():
+        if number(value, f"{where}.{key}") < 0 or (whole and not isinstance(value, int)):
+            wanted = "an integer" if whole else "a number"
+            raise ValueError(f"expected {wanted} >= 0, got {where}.{key}={value!r}")
+
+
+def labels(values: Mapping[str, Any]) -> None:
+    """None, once the labels that every table needs are known to be there, as strings."""
+    has_keys(values, LABELS, "labels")
+    for key, value in values.items():
+        if not isinstance(value, str):
+            raise ValueError(f"expected a string, got labels.{key}={value!r}")
+
+
+def guarantees(entries: list[dict[str, Any]]) -> None:
+    """None, once the entries are known to speak of each of the five views exactly once.
+
+    A number without its sentence is refused: unit, relation, scope and sentence go with epsilon.
+    """
+    for place, entry in enumerate(entries):
+        where = f"guarantees[{place}]"
+        has_keys(entry, ("view", "kind", "sentence"), where)
+        one_of(entry["kind"], KINDS, f"{where}.kind")
+        if entry["kind"] != "guarantee":
+            has_keys(entry, ("reason",), where)
+            continue
+        has_keys(entry, ("unit", "relation", "epsilon", "delta", "releases", "scope"), where)
+        one_of(entry["unit"], UNITS, f"{where}.unit")
+        one_of(entry["relation"], RELATIONS, f"{where}.relation")
+        one_of(entry["scope"], SCOPES, f"{where}.scope")
+        for key in ("epsilon", "delta"):
+            if number(entry[key], f"{where}.{key}") < 0:
+                raise ValueError(f"expected {key} >= 0, got {where}.{key}={entry[key]!r}")
+    views = [entry["view"] for entry in entries]
+    if sorted(map(str, views)) != sorted(VIEWS):
+        raise ValueError(
+            f"expected one guarantee per view of {', '.join(VIEWS)}, got views={views}"
+        )
+
+
+def leakage_keys(entry: Mapping[str, Any], where: str) -> None:
+    """None, once a leakage entry is known to name its view, attack and family."""
+    has_keys(entry, ("view", "attack", "family"), where)
+    one_of(entry["view"], VIEWS, f"{where}.view")
+    one_of(entry["family"], FAMILIES, f"{where}.family")
+    if not isinstance(entry["attack"], str) or not entry["attack"]:
+        raise ValueError(f"expected an attack's name, got {where}.attack={entry['attack']!r}")
+    if not entry.get("not_measured"):
+        has_keys(entry, ("metric", "estimate", "unit", "headline", "chance"), where)

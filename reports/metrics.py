@@ -1,0 +1,115 @@
+"""Every metric that a report may show: its title, its unit, and which direction is better."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Direction = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one metric is shown and read.
+
+    `better` is the direction that is good *for the data's owner*: higher for utility, lower for
+    leakage. `chance` is what a guess without any message or model would score, where that is the
+    same for all data. `low` and `high` bound the metric (None: unbounded).
+
+    Raises: ValueError for an unknown family or direction.
+    """
+
+    name: str
+    title: str
+    unit: str
+    family: str
+    better: Direction
+    low: float | None = 0.0
+    high: float | None = 1.0
+    chance: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses an unknown family or direction."""
+        if self.family not in ("utility", "inversion", "membership"):
+            raise ValueError(f"expected utility, inversion or membership, got family={self.family}")
+        if self.better not in ("higher", "lower"):
+            raise ValueError(f"expected higher or lower, got better={self.better}")
+
+    @property
+    def worse(self) -> Direction:
+        """The direction that is bad for the data's owner."""
+        return "lower" if self.better == "higher" else "higher"
+
+    def clamp(self, value: float) -> float:
+        """`value`, moved to the nearest one that the metric can take."""
+        value = value if self.low is None else max(value, self.low)
+        return value if self.high is None else min(value, self.high)
+
+
+_ALL = (
+    Metric("accuracy", "accuracy", "fraction", "utility", "higher"),
+    Metric("f1", "F1", "fraction", "utility", "higher"),
+    Metric("matthews", "Matthews correlation", "correlation", "utility", "higher", -1.0),
+    Metric("pearson", "Pearson correlation", "correlation", "utility", "higher", -1.0),
+    Metric("spearman", "Spearman correlation", "correlation", "utility", "higher", -1.0),
+    Metric("perplexity", "perplexity", "tokens", "utility", "lower", 1.0, None),
+    Metric("masked_accuracy", "masked-token accuracy", "fraction", "utility", "higher"),
+    Metric("token_accuracy", "token accuracy", "fraction", "inversion", "lower"),
+    Metric("content_token_accuracy", "content-token accuracy", "fraction", "inversion", "lower"),
+    Metric("auc", "AUC", "probability", "membership", "lower", chance=0.5),
+    Metric("tpr_at_1pct_fpr", "TPR at 1 % FPR", "fraction", "membership", "lower", chance=0.01),
+    Metric("tpr_at_01pct_fpr", "TPR at 0.1 % FPR", "fraction", "membership", "lower", chance=0.001),
+    Metric("balanced_accuracy", "balanced accuracy", "fraction", "membership", "lower", chance=0.5),
+)
+
+METRICS: dict[str, Metric] = {each.name: each for each in _ALL}
+
+MEANINGS: dict[str, str] = {
+    "accuracy": "share of right labels",
+    "f1": "harmonic mean of the positive class's precision and recall",
+    "matthews": "correlation of predicted and true classes; 0 for a constant answer",
+    "pearson": "linear correlation of predicted and true scores",
+    "spearman": "correlation of the ranks of predicted and true scores",
+    "perplexity": "exponential of the mean loss (nats) at masked tokens",
+    "masked_accuracy": "share of masked tokens that the model fills in rightly",
+    "token_accuracy": "share of the private tokens that the attack recovers, each at its place",
+    "content_token_accuracy": "token accuracy less special tokens, punctuation and function words",
+    "auc": "probability that a member scores above a non-member",
+    "tpr_at_1pct_fpr": "share of members found while 1 % of non-members are accused",
+    "tpr_at_01pct_fpr": "share of members found while 0.1 % of non-members are accused",
+    "balanced_accuracy": "mean of the shares of members and of non-members told rightly",
+}
+"""What each metric says, in one clause."""
+
+WORST = {"inversion": "token_accuracy", "membership": "auc"}
+"""The metric by which the worst attack of a family is chosen."""
+
+
+def metric(name: str) -> Metric:
+    """The metric called `name`.
+
+    Raises: ValueError naming the known metrics: a direction is never guessed.
+
+    >>> metric("perplexity").better, metric("auc").worse
+    ('lower', 'higher')
+    """
+    if name not in METRICS:
+        raise ValueError(f"expected one of {', '.join(METRICS)}, got metric={name!r}")
+    return METRICS[name]
+
+
+def title(name: str) -> str:
+    """The metric's title, or `name` itself for a metric that is not known here.
+
+    >>> title("matthews"), title("bleu")
+    ('Matthews correlation', 'bleu')
+    """
+    return METRICS[name].title if name in METRICS else name
+
+
+def clearly_better(name: str, low: float, high: float, reference: float) -> bool | None:
+    """Whether the whole interval from `low` to `high` is better than `reference`.
+
+    None where the metric is not known here, and so its direction neither.
+    """
+    if name not in METRICS:
+        return None
+    return low > reference if METRICS[name].better == "higher" else high < reference

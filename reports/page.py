@@ -1,0 +1,129 @@
+"""One HTML page that holds a whole run: no script, nothing fetched, everything escaped."""
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from reports import checks, metrics, story
+from reports.records import RunRecord
+from reports.rows import Row, reason, setting_rows
+from reports.tables import (
+    by_guarantee,
+    confidence,
+    decimal,
+    duration,
+    interval,
+    seed_text,
+    size,
+    source,
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure for the page: its heading, its PNG bytes, and the same in words."""
+
+    title: str
+    png: bytes
+    alt: str
+
+    @property
+    def address(self) -> str:
+        """The picture itself as a data address."""
+        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+def page(
+    records: Sequence[RunRecord], title: str, pictures: Sequence[Picture] = (), grid: Any = None
+) -> str:
+    """The report as one self-contained HTML document."""
+    rows = setting_rows(records)
+    tasks = dict.fromkeys(row.task for row in rows)
+    source_text = resources.files("reports").joinpath("templates/page.html.j2").read_text("utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        interval=interval, decimal=decimal, size=size, duration=duration, source=source
+    )
+    return environment.from_string(source_text).render(
+        title=title,
+        headline=story.headline(rows),
+        tally=story.tally(records),
+        tasks=[_task([row for row in rows if row.task == task]) for task in tasks],
+        confidence=confidence(rows),
+        pictures=pictures,
+        views=checks.VIEWS,
+        guarantees=by_guarantee(rows),
+        mechanisms=_mechanisms(records),
+        gone=[record for record in records if record.status != "done"],
+        reason=reason,
+        seed_text=seed_text,
+        unmeasured=_unmeasured(rows),
+        provenance=_provenance(records),
+        grid=None if grid is None else json.dumps(grid, indent=2, ensure_ascii=False),
+        definitions=story.DEFINITIONS,
+        metrics=_shown_metrics(rows),
+    )
+
+
+def _task(rows: Sequence[Row]) -> dict[str, Any]:
+    """What the page says of one task."""
+    metric = next((row.metric for row in rows if row.metric), "")
+    return {
+        "name": rows[0].task,
+        "metric": metrics.title(metric),
+        "story": story.task_story(rows),
+        "rows": [(row, story.beats_majority(row)) for row in rows],
+        "models": len({row.model for row in rows}) > 1,
+    }
+
+
+def _mechanisms(records: Iterable[RunRecord]) -> list[tuple[dict[str, str], str, dict[str, Any]]]:
+    """The log of every mechanism: labels, place, and what it did."""
+    return [
+        (record.labels, place, entry)
+        for record in records
+        for place, entry in record.mechanisms.items()
+    ]
+
+
+def _unmeasured(rows: Iterable[Row]) -> list[tuple[str, list[str]]]:
+    """Every attack that was not run, with the settings for which it was not."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for text in row.unmeasured:
+            found.setdefault(text, []).append(f"{row.task}, {row.strategy}, {row.setting}")
+    return list(found.items())
+
+
+def _provenance(records: Iterable[RunRecord]) -> list[tuple[int, list[tuple[str, str]]]]:
+    """Each distinct provenance as name and text, with the number of cells that have it."""
+    counts: dict[str, int] = {}
+    for record in records:
+        if record.provenance:
+            key = json.dumps(record.provenance, sort_keys=True)
+            counts[key] = counts.get(key, 0) + 1
+    return [(count, _flat(json.loads(text))) for text, count in counts.items()]
+
+
+def _flat(values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Nested values as one list of names and texts."""
+    items: list[tuple[str, str]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {item}" for key, item in value.items())
+        items.append((name, value if isinstance(value, str) else json.dumps(value)))
+    return items
+
+
+def _shown_metrics(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """Title and meaning of every metric that the page shows."""
+    names = [row.metric for row in rows if row.metric in metrics.MEANINGS]
+    shown = dict.fromkeys([*names, *metrics.WORST.values()])
+    return [(metrics.title(name), metrics.MEANINGS[name]) for name in shown]

@@ -1,0 +1,169 @@
+"""From a run's records to its report: the page, the tables and the figures on disk."""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports.page import Picture, page
+from reports.records import RunRecord, read_records
+from reports.rows import Row, setting_rows
+from reports.tables import csv_table, markdown, terminal_tables
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from reports.figures import LeakageFigure
+
+RECORDS = "records.jsonl"
+FAMILIES = ("inversion", "membership")
+
+
+@dataclass(frozen=True)
+class RenderedReport:
+    """The files that were written (the page first), and the tables for a terminal."""
+
+    paths: tuple[Path, ...]
+    tables: "tuple[Table, ...]"
+
+
+def render(run_directory: Path) -> RenderedReport:
+    """The report of a run, written into its directory: the same records, the same bytes.
+
+    Reads `records.jsonl` and, where they are there, `grid.json` (shown as it is) and
+    `partition.json` ({task: {client: {label: count}}}, drawn).
+
+    Raises: ValueError where there are no records or a file is not what it should be.
+    """
+    directory = Path(run_directory)
+    records = _records(directory)
+    pictures = {**_leakage(setting_rows(records)), **_partitions(directory)}
+    title = f"Privacy and utility: {directory.resolve().name}"
+    html = page(records, title, tuple(pictures.values()), _json(directory / "grid.json"))
+    written = [_write(directory / "report.html", html)]
+    written.append(_write(directory / "table.md", f"# {title}\n\n{markdown(records)}"))
+    written.append(_write(directory / "table.csv", csv_table(records)))
+    for name, picture in pictures.items():
+        written.append(_write(directory / "figures" / f"{name}.png", picture.png))
+    return RenderedReport(tuple(written), terminal_tables(records))
+
+
+def plot(run_directories: Sequence[Path], out: Path) -> list[Path]:
+    """The figures written to the folder `out`: several runs side by side, one colour per run.
+
+    One run is coloured by strategy.
+
+    Raises: ValueError without a run directory, or for one without records.
+    """
+    from reports.drawing import draw_leakage
+    from reports.figures import comparison_data
+
+    if not run_directories:
+        raise ValueError("expected at least one run directory, got run_directories=[]")
+    runs = {
+        name: setting_rows(_records(directory))
+        for name, directory in _names([Path(each) for each in run_directories]).items()
+    }
+    tasks = dict.fromkeys(row.task for rows in runs.values() for row in rows)
+    written = []
+    for task in tasks:
+        for family in FAMILIES:
+            data = comparison_data(runs, task, family)
+            if data is not None:
+                path = Path(out) / f"compare-{_slug(task)}-{family}.png"
+                written.append(_write(path, draw_leakage(data)))
+    return written
+
+
+def _leakage(rows: Sequence[Row]) -> dict[str, Picture]:
+    """File name to picture: utility against either leakage, for every task."""
+    from reports.drawing import draw_leakage
+    from reports.figures import describe, leakage_data
+
+    pictures: dict[str, Picture] = {}
+    for task in dict.fromkeys(row.task for row in rows):
+        for family in FAMILIES:
+            data: LeakageFigure | None = leakage_data(rows, task, family)
+            if data is not None:
+                title = f"{task}: utility against {family}"
+                picture = Picture(title, draw_leakage(data), describe(data))
+                pictures[f"utility-{family}-{_slug(task)}"] = picture
+    return pictures
+
+
+def _partitions(directory: Path) -> dict[str, Picture]:
+    """File name to picture: what each client holds, for every task of `partition.json`."""
+    from reports.drawing import draw_partition
+    from reports.figures import describe_partition, partition_data
+
+    path = directory / "partition.json"
+    tasks = _json(path)
+    if tasks is None:
+        return {}
+    pictures: dict[str, Picture] = {}
+    if not isinstance(tasks, Mapping):
+        raise ValueError(f"expected an object by task, got {path} holding {type(tasks).__name__}")
+    for task, counts in tasks.items():
+        clients = counts.values() if isinstance(counts, Mapping) else [None]
+        if not all(isinstance(held, Mapping) for held in clients):
+            raise ValueError(f"expected counts by client and label, got {path} task={task!r}")
+        data = partition_data(counts)
+        title = f"{task}: examples per client"
+        picture = Picture(title, draw_partition(data), describe_partition(data))
+        pictures[f"partition-{_slug(task)}"] = picture
+    return pictures
+
+
+def _records(directory: Path) -> list[RunRecord]:
+    """The records of a run; ValueError where there are none."""
+    path = directory / RECORDS
+    if not path.is_file():
+        raise ValueError(f"expected a run directory with {RECORDS}, got run_directory={directory}")
+    records = read_records(path)
+    if not records:
+        raise ValueError(f"expected at least one record, got an empty {path}")
+    return records
+
+
+def _json(path: Path) -> Any:
+    """What a JSON file holds; None where there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"expected JSON, got {path}: {error}") from error
+
+
+def _names(directories: Sequence[Path]) -> dict[str, Path]:
+    """A short name for each directory: its last part, or the whole path where that is not one."""
+    last = [directory.resolve().name for directory in directories]
+    return {
+        name if last.count(name) == 1 else str(directory): directory
+        for name, directory in zip(last, directories, strict=True)
+    }
+
+
+def _slug(text: str) -> str:
+    """`text` as part of a file name.
+
+    >>> _slug("stsb/../x y")
+    'stsb-x-y'
+    """
+    return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")[:60] or "task"
+
+
+def _write(path: Path, content: str | bytes) -> Path:
+    """`path`, after its whole content has taken the place of what was there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    raw = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        draft.write_bytes(raw)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,275 @@
+"""Rows of a report: one per cell, or one per setting with its seeds averaged."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports import metrics
+from reports.records import Estimate, RunRecord
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One attack's measured success; `chance` is what guessing would reach (None: unknown)."""
+
+    attack: str
+    view: str
+    metric: str
+    estimate: Estimate
+    chance: float | None
+
+
+@dataclass(frozen=True)
+class Protection:
+    """What is guaranteed for one view: in short, and as the full sentence.
+
+    `unit` is "" and `epsilon`, `delta` None unless `kind` is "guarantee".
+    """
+
+    view: str
+    kind: str
+    short: str
+    sentence: str
+    unit: str = ""
+    epsilon: float | None = None
+    delta: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; `seeds` are those whose numbers it holds.
+
+    `bytes` and `seconds` are totals over message kinds and phases, averaged over seeds.
+    """
+
+    task: str
+    model: str
+    strategy: str
+    defence: str
+    level: str
+    status: str
+    seeds: tuple[str, ...]
+    metric: str
+    utility: Estimate | None
+    baseline: float | None
+    inversion: Leak | None
+    membership: Leak | None
+    protections: tuple[Protection, ...]
+    bytes: float | None
+    seconds: float | None
+    note: str
+    unmeasured: tuple[str, ...] = ()
+
+    @property
+    def setting(self) -> str:
+        """Defence and level in a few words."""
+        return self.defence if self.level in ("-", "") else f"{self.defence}, {self.level}"
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The units of privacy that the row's guarantees speak of."""
+        return tuple(dict.fromkeys(each.unit for each in self.protections if each.unit))
+
+
+def cell_rows(records: Iterable[RunRecord]) -> list[Row]:
+    """One row per record, in their order."""
+    return [_row([record]) for record in records]
+
+
+def setting_rows(records: Iterable[RunRecord]) -> list[Row]:
+    """One row per setting (records that differ in their seed alone), in order of appearance."""
+    groups: dict[str, list[RunRecord]] = {}
+    for record in records:
+        labels = {name: text for name, text in record.labels.items() if name != "seed"}
+        key = json.dumps([labels, _without_seed(record.spec)], sort_keys=True)
+        groups.setdefault(key, []).append(record)
+    return [_row(group) for group in groups.values()]
+
+
+def mean_estimate(estimates: Sequence[Estimate], metric: str) -> Estimate:
+    """The mean over seeds; a single estimate comes back as it is.
+
+    The interval adds two errors in quadrature: Student's t over the seeds, and the mean half-width
+    of the runs' own intervals (the seeds may share their evaluation data, so their spread alone
+    would leave that error out). It is cut at the metric's bounds. `n` counts seeds.
+
+    >>> both = [Estimate(0.8, 0.8, 0.8, n=9), Estimate(0.8, 0.8, 0.8, n=9)]
+    >>> mean_estimate(both, "accuracy").n
+    2
+    """
+    if len(estimates) == 1:
+        return estimates[0]
+    from scipy.stats import t
+
+    count = len(estimates)
+    confidence = min(each.confidence for each in estimates)
+    mean = math.fsum(each.value for each in estimates) / count
+    variance = math.fsum((each.value - mean) ** 2 for each in estimates) / (count - 1)
+    student = float(t.ppf(0.5 + confidence / 2, count - 1))
+    spread = student * math.sqrt(variance / count)
+    below = math.fsum(each.value - each.low for each in estimates) / count
+    above = math.fsum(each.high - each.value for each in estimates) / count
+    low, high = mean - math.hypot(spread, below), mean + math.hypot(spread, above)
+    if metric in metrics.METRICS:
+        low, high = metrics.metric(metric).clamp(low), metrics.metric(metric).clamp(high)
+    methods = sorted({each.method for each in estimates if each.method})
+    own = f" ({'; '.join(methods)})" if methods else ""
+    return Estimate(
+        value=mean,
+        low=min(low, mean),
+        high=max(high, mean),
+        n=count,
+        confidence=confidence,
+        method=f"mean of {count} seeds; Student's t over seeds and the runs' own intervals{own}, "
+        "added in quadrature",
+    )
+
+
+def protection(entry: dict[str, Any]) -> Protection:
+    """A record's guarantee entry, with its short form.
+
+    >>> protection({"view": "peer", "kind": "nothing sent", "sentence": "."}).short
+    'nothing sent'
+    """
+    kind, view, sentence = entry["kind"], entry["view"], entry["sentence"]
+    if kind != "guarantee":
+        return Protection(view, kind, "none" if kind == "no guarantee" else kind, sentence)
+    unit, epsilon = entry["unit"], float(entry["epsilon"])
+    short = f"eps {round_up(epsilon)} ({unit}, {entry['relation']}, {entry['scope']})"
+    return Protection(view, kind, short, sentence, unit, epsilon, float(entry["delta"]))
+
+
+def round_up(epsilon: float) -> str:
+    """`epsilon` to three figures, never rounded down: a guarantee must not look stronger.
+
+    >>> round_up(8.0), round_up(19.101), round_up(0.3), round_up(7.9999999)
+    ('8.0', '19.2', '0.3', '8.0')
+    """
+    if epsilon == 0:
+        return "0.0"
+    digits = 2 - math.floor(math.log10(epsilon))
+    scaled = epsilon * 10.0**digits
+    whole = math.ceil(scaled - 1e-6 * scaled)
+    text = f"{whole / 10.0**digits:.3g}"
+    return text if set(text) & set(".e") else f"{text}.0"
+
+
+def _row(group: Sequence[RunRecord]) -> Row:
+    """The row of records that differ in their seed alone."""
+    labels = group[0].labels
+    done = [record for record in group if record.status == "done"]
+    metric = next((next(iter(each.utility)) for each in done if each.utility), "")
+    utilities = [record.utility[metric] for record in done if metric in record.utility]
+    baselines = [each.baseline[metric] for each in done if each.baseline.get(metric) is not None]
+    return Row(
+        task=labels["task"],
+        model=labels["model"],
+        strategy=labels["strategy"],
+        defence=labels["defence"],
+        level=labels["level"],
+        status="done" if done else group[-1].status,
+        seeds=tuple(record.labels["seed"] for record in done),
+        metric=metric,
+        utility=mean_estimate(utilities, metric) if utilities else None,
+        baseline=_mean([value for value in baselines if value is not None]),
+        inversion=_worst(done, "inversion"),
+        membership=_worst(done, "membership"),
+        protections=_protections(done),
+        bytes=_mean([sum(record.bytes.values()) for record in done if record.bytes]),
+        seconds=_mean([math.fsum(record.seconds.values()) for record in done if record.seconds]),
+        note=_note(group),
+        unmeasured=_unmeasured(done),
+    )
+
+
+def _worst(records: Sequence[RunRecord], family: str) -> Leak | None:
+    """The attack that wins most by its mean over seeds; None where nothing was measured."""
+    metric = metrics.WORST[family]
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in records:
+        for entry in record.leakage:
+            if entry["family"] == family and entry.get("metric") == metric and "estimate" in entry:
+                found.setdefault((entry["attack"], entry["view"]), []).append(entry)
+    leaks = [
+        Leak(
+            attack=attack,
+            view=view,
+            metric=metric,
+            estimate=mean_estimate([entry["estimate"] for entry in entries], metric),
+            chance=_mean([entry["chance"] for entry in entries if entry["chance"] is not None]),
+        )
+        for (attack, view), entries in found.items()
+    ]
+    if metrics.metric(metric).worse == "higher":
+        return max(leaks, key=_success, default=None)
+    return min(leaks, key=_success, default=None)
+
+
+def _success(leak: Leak) -> float:
+    """The measured number alone."""
+    return leak.estimate.value
+
+
+def _unmeasured(records: Sequence[RunRecord]) -> tuple[str, ...]:
+    """Which attacks were not run, and why, each once."""
+    entries = (entry for record in records for entry in record.leakage)
+    texts = [
+        f"{entry['attack']} ({entry['family']}, {entry['view']} view): {entry['not_measured']}"
+        for entry in entries
+        if entry.get("not_measured")
+    ]
+    return tuple(dict.fromkeys(texts))
+
+
+def _protections(records: Sequence[RunRecord]) -> tuple[Protection, ...]:
+    """One protection per view; where seeds differ, the shorts and sentences of all."""
+    by_view: dict[str, list[Protection]] = {}
+    for record in records:
+        for entry in record.guarantees:
+            found = protection(entry)
+            known = by_view.setdefault(found.view, [])
+            if found not in known:
+                known.append(found)
+    return tuple(_weakest(each) for each in by_view.values())
+
+
+def _weakest(found: Sequence[Protection]) -> Protection:
+    """The one protection, or the weakest of several with the texts of all of them."""
+    if len(found) == 1:
+        return found[0]
+    unsure = any(each.kind != "guarantee" for each in found)
+    last = max(found, key=lambda each: math.inf if each.epsilon is None else each.epsilon)
+    return Protection(
+        view=last.view,
+        kind="no guarantee" if unsure else last.kind,
+        short=" or ".join(dict.fromkeys(each.short for each in found)),
+        sentence=" Or, for another seed: ".join(dict.fromkeys(each.sentence for each in found)),
+        unit="" if unsure else last.unit,
+        epsilon=None if unsure else last.epsilon,
+        delta=None if unsure else last.delta,
+    )
+
+
+def _note(group: Sequence[RunRecord]) -> str:
+    """Why cells of the group have no numbers, each reason once."""
+    reasons = [reason(record) for record in group if record.status != "done"]
+    return "; ".join(dict.fromkeys(reasons))
+
+
+def reason(record: RunRecord) -> str:
+    """One line on why a cell was skipped or failed: its status and what was said last."""
+    text = record.reason or (record.traceback.strip().splitlines() or [""])[-1]
+    return f"{record.status}: {text}"
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None
+
+
+def _without_seed(value: Any) -> Any:
+    """`value` less every key called "seed", at any depth."""
+    if isinstance(value, dict):
+        return {key: _without_seed(item) for key, item in value.items() if key != "seed"}
+    return [_without_seed(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,233 @@
+"""Every mechanism keeps the contract of `privacy.mechanism`, its table of edge cases included."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from privacy.dp_fedavg import DPFedAvg
+from privacy.gaussian import Gaussian
+from privacy.mechanism import (
+    RELATIONS,
+    UNITS,
+    VIEWS,
+    ClipOnly,
+    Cost,
+    GaussianEvent,
+    Identity,
+    Mechanism,
+)
+
+CLIPPING = [ClipOnly, lambda c: Gaussian(c, 1.0), lambda c: DPFedAvg(c, 1.0)]
+EVERY: list[Mechanism] = [
+    Identity(),
+    Identity(unit="client"),
+    ClipOnly(0.5),
+    ClipOnly(2.0, unit="sequence"),
+    Gaussian(0.5, 0.3),
+    Gaussian(2.0, 1.5, unit="sequence"),
+    DPFedAvg(0.5, 0.7),
+]
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def naive_clip(records: np.ndarray, clip_norm: float) -> np.ndarray:
+    rows = []
+    for row in records:
+        norm = math.sqrt(math.fsum(float(v) ** 2 for v in row))
+        rows.append([float(v) * (clip_norm / norm if norm > clip_norm else 1.0) for v in row])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("mechanism", EVERY, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (0, 4), (4, 0), (16, 768)])
+def test_shape_and_type_are_kept(mechanism, dtype, shape):
+    records = torch.randn(shape, generator=generator(1), dtype=dtype)
+    clipped = mechanism.clip(records)
+    noised = mechanism.add_noise(clipped, generator())
+    assert clipped.shape == noised.shape == records.shape
+    assert clipped.dtype == noised.dtype == dtype
+
+
+@pytest.mark.parametrize("mechanism", EVERY, ids=str)
+def test_the_fields_agree_with_the_cost(mechanism):
+    assert mechanism.unit in UNITS
+    cost = mechanism.cost()
+    if cost is None:
+        assert mechanism.noise_std == 0.0
+    else:
+        assert mechanism.clip_norm is not None
+        assert cost.unit == mechanism.unit
+        assert cost.relation in RELATIONS
+        # noise over sensitivity: 2 C when one row is replaced, C when it is added or removed
+        sensitivity = {"replace-one": 2.0, "add-or-remove-one": 1.0}[cost.relation]
+        expected = cost.event.noise_multiplier * sensitivity * mechanism.clip_norm
+        assert mechanism.noise_std == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("mechanism", EVERY, ids=str)
+def test_noise_follows_the_generator_and_leaves_its_input_alone(mechanism):
+    records = torch.randn(4, 32, generator=generator(2))
+    before = records.clone()
+    one, two = (mechanism.add_noise(records, generator(7)) for _ in range(2))
+    other = mechanism.add_noise(records, generator(8))
+    assert torch.equal(one, two)
+    assert torch.equal(one, other) == (mechanism.noise_std == 0.0)
+    assert torch.equal(records, before)
+
+
+def test_identity_is_the_same_tensor_even_if_it_is_not_finite():
+    records = torch.tensor([[1.0, float("nan")], [-0.0, float("inf")]])
+    noise = generator()
+    state = noise.get_state()
+    assert Identity().clip(records) is records
+    assert Identity().add_noise(records, noise) is records
+    assert torch.equal(noise.get_state(), state)
+
+
+FLOATS = {"allow_nan": False, "allow_infinity": False}
+MATRICES = st.sampled_from([np.float32, np.float64]).flatmap(
+    lambda dtype: hnp.arrays(
+        dtype,
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=9),
+        elements=st.floats(-1e30, 1e30, width=np.dtype(dtype).itemsize * 8, **FLOATS),
+    )
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(MATRICES, st.floats(1e-6, 1e6))
+@pytest.mark.parametrize("make", CLIPPING)
+def test_norms_never_exceed_the_bound(make, records, clip_norm):
+    clipped = make(clip_norm).clip(torch.from_numpy(records)).double()
+    norms = clipped.norm(dim=1)
+    assert float(norms.max()) <= clip_norm * (1 + 1e-14)
+
+
+@pytest.mark.parametrize("values", [64, 768, 100_000])
+def test_norms_never_exceed_the_bound_in_float32_with_many_values(values):
+    records = torch.randn(64, values, generator=generator(3)) * 11.3
+    norms = ClipOnly(1.0).clip(records).double().norm(dim=1)
+    assert float(norms.max()) <= 1.0
+    assert float(norms.min()) >= 1.0 - 1e-6  # clipped to the bound, not far below it
+
+
+@settings(max_examples=100, deadline=None)
+@given(MATRICES, st.floats(1e-6, 1e6))
+def test_clip_equals_a_loop(records, clip_norm):
+    clipped = ClipOnly(clip_norm).clip(torch.from_numpy(records)).numpy()
+    rtol = 4 * np.finfo(records.dtype).eps
+    np.testing.assert_allclose(clipped, naive_clip(records, clip_norm), rtol=rtol, atol=1e-40)
+
+
+def test_rows_within_the_bound_and_rows_of_zeros_stay_bit_for_bit():
+    records = torch.tensor([[0.0, -0.0, 0.0], [0.6, 0.8, 0.0], [3.0, 4.0, 0.0], [1e-30, 0, 0]])
+    clipped = ClipOnly(5.0).clip(records)
+    assert torch.equal(clipped, records)
+    assert torch.equal(torch.signbit(clipped), torch.signbit(records))
+
+
+@pytest.mark.parametrize("make", CLIPPING)
+def test_the_gradient_is_the_true_one(make):
+    records = torch.randn(6, 5, generator=generator(4), dtype=torch.float64)
+    records[:3] *= 0.05  # three rows within the bound, three beyond
+    records.requires_grad_()
+    clip = make(1.0).clip
+    assert torch.autograd.gradcheck(clip, (records,))
+    # A row on the sphere has no gradient along itself: that is lost if the norm is a constant.
+    (gradient,) = torch.autograd.grad(clip(records)[3:].square().sum(), records)
+    assert float(gradient.abs().max()) < 1e-12
+
+
+def test_the_gradient_of_a_row_of_zeros_is_that_of_the_identity():
+    records = torch.zeros(2, 3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(ClipOnly(1.0).clip(records).sum(), records)
+    assert torch.equal(gradient, torch.ones(2, 3))
+
+
+def test_noise_lets_the_gradient_through():
+    records = torch.ones(2, 3, requires_grad=True)
+    (gradient,) = torch.autograd.grad(
+        Gaussian(1.0, 1.0).add_noise(records, generator()).sum(), records
+    )
+    assert torch.equal(gradient, torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("make", CLIPPING)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_non_finite_values_are_refused_and_counted(make, bad):
+    records = torch.ones(3, 4)
+    records[0, 1] = records[2, 0] = bad
+    with pytest.raises(ValueError, match="expected finite values, got 2 non-finite of 12 values"):
+        make(1.0).clip(records)
+
+
+@pytest.mark.parametrize("mechanism", [Gaussian(1.0, 1.0), DPFedAvg(1.0, 1.0)], ids=str)
+def test_non_finite_values_are_not_noised(mechanism):
+    with pytest.raises(ValueError, match="got 1 non-finite of 2 values"):
+        mechanism.add_noise(torch.tensor([[1.0, math.nan]]), generator())
+
+
+def test_a_norm_beyond_float64_is_refused():
+    with pytest.raises(ValueError, match="norm beyond float64"):
+        ClipOnly(1.0).clip(torch.full((1, 2), 1e300, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 4), ()])
+def test_rows_must_be_rows(shape):
+    with pytest.raises(ValueError, match=r"expected records \[record, value\], got shape="):
+        ClipOnly(1.0).clip(torch.ones(shape))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float16, torch.bfloat16])
+def test_other_types_are_refused(dtype):
+    with pytest.raises(ValueError, match="expected records of float32 or float64, got dtype="):
+        ClipOnly(1.0).clip(torch.ones(2, 3, dtype=dtype))
+
+
+@pytest.mark.parametrize("make", CLIPPING)
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan])
+def test_clip_norm_must_be_positive(make, bad):
+    with pytest.raises(ValueError, match=f"expected clip_norm > 0, got clip_norm={bad}"):
+        make(bad)
+
+
+@pytest.mark.parametrize("make", CLIPPING)
+def test_clip_norm_must_be_finite(make):
+    with pytest.raises(ValueError, match="expected a finite clip_norm, got clip_norm=inf"):
+        make(math.inf)
+
+
+@pytest.mark.parametrize("kind", [Gaussian, DPFedAvg])
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
+def test_noise_multiplier_must_be_positive_and_finite(kind, bad):
+    with pytest.raises(ValueError, match="got noise_multiplier="):
+        kind(1.0, bad)
+
+
+@pytest.mark.parametrize("make", [Identity, lambda unit: ClipOnly(1.0, unit=unit)])
+def test_an_unknown_unit_is_refused(make):
+    with pytest.raises(ValueError, match="expected unit to be one of token, sequence"):
+        make(unit="word")
+
+
+def test_a_cost_comes_back_from_json_and_unknown_ones_are_refused():
+    cost = Cost(GaussianEvent(0.75), "sequence", "replace-one")
+    data = json.loads(json.dumps(cost.to_json(), allow_nan=False))
+    assert Cost.from_json(data) == cost
+    data["event"]["kind"] = "laplace"
+    with pytest.raises(ValueError, match="event kind"):
+        Cost.from_json(data)
+
+
+def test_the_five_views_in_their_order():
+    assert VIEWS == ("forward", "backward", "aggregator", "peer", "release")
