@@ -20,6 +20,7 @@ IGNORED = -100
 """The label of a position that has no part in the masked-LM loss."""
 
 _CHUNK = 8192  # texts per tokenizer call: bounds the memory of its Python lists
+_RARE = "<unk>"
 _RANDOM, _KEPT = 0.1, 0.1  # of the chosen positions; the other 80 % show the mask token
 
 
@@ -89,7 +90,8 @@ def encode(examples: "Examples", tokenizer: "PreTrainedTokenizerBase", max_lengt
 
     Single texts and pairs are truncated, of a pair the longer text first. For masked-LM every
     document is cut into consecutive blocks that fill `max_length`, none across two documents;
-    a document's last block may be shorter, and a document without tokens yields none.
+    a document's last block may be shorter, and a document without tokens yields none. The "<unk>"
+    of WikiText's rare words becomes the tokenizer's own unknown token, not four pieces of text.
 
     Raises:
         InputError: when `max_length` leaves no room for text, the tokenizer is not a fast one, or
@@ -105,6 +107,8 @@ def encode(examples: "Examples", tokenizer: "PreTrainedTokenizerBase", max_lengt
     tokens, types, lengths, documents = [], [], [], []
     for start in range(0, len(examples.texts), _CHUNK):
         texts = examples.texts[start : start + _CHUNK]
+        if blocks and tokenizer.unk_token:
+            texts = tuple((text.replace(_RARE, tokenizer.unk_token),) for (text,) in texts)
         for ids, kinds, document in _tokenize(texts, tokenizer, max_length, blocks):
             if blocks and len(ids) <= specials:
                 continue

@@ -18,9 +18,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from fedbert.config import Config, DataConfig, InputError, ModelConfig, TrainingConfig, from_mapping
+from fedbert.config import Config, InputError, config_from
 from fedbert.prepare import Prepared
 from fedbert.provenance import provenance
+from fedbert.split import duplicate
 from fedbert.trainer import State, load_values
 
 FORMAT = "fedbert-privacy checkpoint"
@@ -127,27 +128,6 @@ def read(directory: Path) -> Checkpoint:
     return Checkpoint(directory, manifest, config_from(manifest["config"], str(directory)), state)
 
 
-def config_from(values: Mapping[str, Any], where: str) -> Config:
-    """Return the configuration written in a manifest or a file.
-
-    Raises:
-        InputError: naming the part and the key at fault.
-    """
-    parts = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
-    unknown = set(values) - set(parts) - {"seed"}
-    if unknown:
-        allowed = ", ".join([*parts, "seed"])
-        raise InputError(f"{where}: unknown key {sorted(unknown)[0]!r}; allowed: {allowed}")
-    built: dict[str, Any] = {
-        name: from_mapping(kind, values.get(name, {}), f"{where}: {name}")
-        for name, kind in parts.items()
-    }
-    seed = values.get("seed", 0)
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise InputError(f"{where}: expected an integer, got seed={seed!r}")
-    return Config(**built, seed=seed)
-
-
 def check_same(checkpoint: Checkpoint, config: Config, data_sha256: str) -> None:
     """Raise InputError unless a checkpoint belongs to this configuration and this data."""
     here, there = config.to_json(), checkpoint.config.to_json()
@@ -197,8 +177,9 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
 
 def _write_model(directory: Path, prepared: Prepared, state: State) -> None:
     """Write the joined model with the state's values, and the tokenizer."""
-    load_values(prepared.split, state.values)
-    prepared.split.whole.save_pretrained(directory)
+    split = duplicate(prepared.split)
+    load_values(split, state.values)
+    split.whole.save_pretrained(directory)
     prepared.tokenizer.save_pretrained(directory)
 
 

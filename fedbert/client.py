@@ -188,7 +188,8 @@ class Client:
             scoped(seed, "head", self.data.client, self.step, device=device),
             autocast(self.config),
         ):
-            loss: Tensor = self.parts["head"].loss(z, batch.labels)
+            head: Any = self.parts["head"]
+            loss: Tensor = head.loss(z, batch.labels)
         self.loss_sum += float(loss.detach())
         self.loss_count += 1
         return loss
@@ -221,7 +222,9 @@ def _compact_rows(data: ClientData, split: SplitBert, config: Config) -> Array |
     handed = config.training.optimizer_state == "hand_on"
     if data.examples.task.kind == "mlm" or split.tied or handed:
         return None
-    return np.union1d(data.examples.tokens, [data.vocabulary.pad])
+    rows = np.union1d(data.examples.tokens, [data.vocabulary.pad])
+    rows.flags.writeable = False
+    return rows
 
 
 def _own_parts(
@@ -237,13 +240,15 @@ def _own_parts(
     memo: dict[int, Any] = {id(split.whole.config): split.whole.config}
     word = split.bottom.embeddings.word_embeddings
     if rows is not None:
-        compact = nn.Embedding(len(rows), word.embedding_dim, dtype=word.weight.dtype)
-        if word.padding_idx is not None:
+        # Built from values, since a fresh table would draw from torch's own generator.
+        values = word.weight.new_zeros(len(rows), word.embedding_dim)
+        compact = nn.Embedding.from_pretrained(values, freeze=False)
+        if word.padding_idx in rows:
             compact.padding_idx = int(np.searchsorted(rows, word.padding_idx))
         memo[id(word)] = compact
     own = copy.deepcopy(shared, memo)
     if rows is not None:
         table = torch.zeros(word.num_embeddings, dtype=torch.int64)
-        table[torch.from_numpy(rows)] = torch.arange(len(rows))
+        table[torch.tensor(rows)] = torch.arange(len(rows))
         own["bottom"].rows = table
     return own, {canonical[local]: p for local, p in own.named_parameters()}

@@ -1,5 +1,6 @@
 """The settings of one training, as frozen values that check themselves."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ T = TypeVar("T")
 
 
 class InputError(ValueError):
-    """The user's input is at fault; the message is one line: what was expected, what came, where."""
+    """The user's input is at fault; the message is one line: expected, found, where."""
 
 
 def expect(condition: bool, expected: str, name: str, value: object) -> None:
@@ -206,6 +207,30 @@ def from_mapping(kind: type[T], values: dict[str, Any], where: str) -> T:
             raise InputError(f"{where}: expected {names}, got {key}={value!r}")
     try:
         return kind(**values)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def config_from(values: Mapping[str, Any], where: str) -> Config:
+    """Return the configuration written in a manifest or a file.
+
+    Raises:
+        InputError: naming the part and the key at fault.
+    """
+    parts = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
+    unknown = set(values) - set(parts) - {"seed"}
+    if unknown:
+        allowed = ", ".join([*parts, "seed"])
+        raise InputError(f"{where}: unknown key {sorted(unknown)[0]!r}; allowed: {allowed}")
+    built: dict[str, Any] = {
+        name: from_mapping(kind, values.get(name, {}), f"{where}: {name}")
+        for name, kind in parts.items()
+    }
+    seed = values.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise InputError(f"{where}: expected an integer, got seed={seed!r}")
+    try:
+        return Config(**built, seed=seed)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 

@@ -109,7 +109,7 @@ def _complete(split: str, paths: Sequence[Path]) -> Sequence[Path]:
     if totals == {0} and len(paths) == 1:
         return paths
     numbers = [int(shard["number"]) for shard in shards if shard]
-    if len(totals) == 1 and numbers == list(range(max(totals))):
+    if 0 not in totals and len(totals) == 1 and numbers == list(range(max(totals))):
         return paths
     names = ", ".join(path.name for path in paths)
     raise InputError(

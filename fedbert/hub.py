@@ -4,7 +4,7 @@ from typing import Any
 
 from fedbert.config import InputError
 from fedbert.folders import matching
-from fedbert.tables import Table, shown
+from fedbert.tables import Table, one_line
 from fedbert.tasks import Task
 
 
@@ -27,7 +27,7 @@ def load_hub(task: Task, source: str) -> dict[str, list[Table]]:
     except InputError:
         raise
     except Exception as error:  # the library lets through whatever network and files raise
-        reason = shown(f"{type(error).__name__}: {error}", 200)[1:-1]
+        reason = one_line(f"{type(error).__name__}: {error}", 200)
         raise InputError(
             "expected 'embedded', 'generated', a directory or a hub data set, "
             f"got source={source!r}: {reason}"

@@ -51,7 +51,7 @@ def embedded_directory() -> Path:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != MINILM_SHA256:
         raise InputError(
-            f"expected sha256 {MINILM_SHA256[:16]}..., got {found[:16]}... in the weights of the embedded model"
+            f"expected sha256 {MINILM_SHA256[:16]}..., got {found[:16]}... in the embedded weights"
         )
     return directory
 
@@ -130,7 +130,8 @@ def _pretrained(kind: Any, config: ModelConfig, task: Task) -> Any:
     settings = _or_refuse(lambda: AutoConfig.from_pretrained(place), "model", config.source)
     if settings.model_type not in ("bert", "roberta"):
         raise InputError(
-            f"expected a bert or roberta model, got {settings.model_type!r} at source={config.source!r}"
+            f"expected a bert or roberta model, got {settings.model_type!r} "
+            f"at source={config.source!r}"
         )
     adjusted = _adjust(settings, config, task)
     return _or_refuse(

@@ -12,8 +12,8 @@ import torch
 def derive(seed: int, *labels: str | int) -> int:
     """Return a 63-bit seed for one use, from the run's seed and the use's labels.
 
-    >>> derive(0, "noise", 1) == derive(0, "noise", 1), derive(0, "noise", 1) == derive(0, "data", 1)
-    (True, False)
+    >>> [derive(0, "noise", 1) == derive(0, *labels) for labels in (("noise", 1), ("data", 1))]
+    [True, False]
     """
     text = json.dumps([seed, *labels]).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1

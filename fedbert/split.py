@@ -4,6 +4,7 @@ The three parts are views of one transformers model: they share its parameters, 
 parameter keeps the name that transformers gives it. So there is nothing to do to join them.
 """
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ class Bottom(nn.Module):
     def __init__(self, embeddings: nn.Module, layers: Iterable[nn.Module], config: Any) -> None:
         """Hold these modules of a transformers model."""
         super().__init__()
-        self.embeddings = embeddings
+        self.embeddings: Any = embeddings
         self.layers = nn.ModuleList(layers)
         self.config = config
         self.rows: Tensor | None
@@ -96,7 +97,7 @@ class Head(nn.Module):
         return hidden
 
     def losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Return one loss per example [batch]; masked-LM: per masked position [masked], in order."""
+        """Return a loss per example [batch]; masked-LM: per masked position [masked], in order."""
         if self.kind == "mlm":
             masked = labels != -100
             return F.cross_entropy(self(hidden[masked]), labels[masked], reduction="none")
@@ -106,9 +107,9 @@ class Head(nn.Module):
         return F.cross_entropy(logits, labels, reduction="none")
 
     def loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean loss; zero with zero gradients where no position is masked."""
+        """Return the mean loss; zero with zero gradients, H's too, where no position is masked."""
         each = self.losses(hidden, labels)
-        return each.mean() if len(each) else hidden.sum() * 0.0
+        return each.mean() if len(each) else each.sum()
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,11 @@ def cut(whole: Any, cut_layer: int) -> SplitBert:
     bottom = Bottom(base.embeddings, layers[:cut_layer], whole.config)
     body = Body(layers[cut_layer:], whole.config)
     return SplitBert(whole, cut_layer, bottom, body, _head_of(whole, base))
+
+
+def duplicate(split: SplitBert) -> SplitBert:
+    """Return the same model, cut at the same layer, that shares nothing with the original."""
+    return cut(copy.deepcopy(split.whole), split.cut_layer)
 
 
 def _head_of(whole: Any, base: Any) -> Head:

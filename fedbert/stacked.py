@@ -84,8 +84,8 @@ def _layer(
         context = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     else:
         weights = (query @ key.transpose(2, 3) * (width // heads) ** -0.5 + bias).softmax(-1)
-        own = [(b, heads, s, s) for b, s in sizes]
-        keep = _keep(weights.view(clients, batch, heads, seq, seq), own, rate, generators)
+        square = [(b, heads, s, s) for b, s in sizes]
+        keep = _keep(weights.view(clients, batch, heads, seq, seq), square, rate, generators)
         context = (weights * keep.view_as(weights)) @ value
     context = context.transpose(1, 2).reshape(clients, batch, seq, width)
 

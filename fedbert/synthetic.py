@@ -16,6 +16,8 @@ from fedbert.tasks import Task
 TRAIN, EVALUATION = 2000, 500
 """Examples per split where the user names no number."""
 
+_PATIENCE = 500  # texts seen before, one after the other, until there seem to be no new ones
+
 
 def _list(words: str) -> list[str]:
     """Return the words."""
@@ -99,15 +101,17 @@ def _table(
 ) -> Table:
     """Return n examples with texts not yet seen."""
     made: list[Made] = []
-    for _ in range(20 * n + 1000):
+    misses = 0
+    while len(made) < n:
         texts, label = _MAKERS[task.name](rng)
-        if texts not in seen:
+        misses = misses + 1 if texts in seen else 0
+        if misses == _PATIENCE:
+            raise InputError(
+                f"expected at most {len(made)} {split} examples of generated {task.name}, got {n}"
+            )
+        if misses == 0:
             seen.add(texts)
             made.append((texts, label))
-        if len(made) == n:
-            break
-    else:
-        raise InputError(f"expected fewer {split} examples of generated {task.name}, got {n}")
     columns: dict[str, list[str] | list[float]] = {
         name: [texts[i] for texts, _ in made] for i, name in enumerate(task.columns)
     }

@@ -54,7 +54,16 @@ def shown(value: object, width: int = 60) -> str:
     >>> shown("a" * 99, 10)
     "'aaaaaa..."
     """
-    text = " ".join(repr(value).split())
+    return one_line(repr(value), width)
+
+
+def one_line(text: str, width: int = 120) -> str:
+    """Return the text in one line, cut to the width.
+
+    >>> one_line("no such\\n  file", 12)
+    'no such f...'
+    """
+    text = " ".join(text.split())
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
@@ -73,9 +82,10 @@ def read_table(path: Path) -> Table:
 
 def unreadable(path: Path, error: Exception) -> InputError:
     """Return the complaint about a file that cannot be read at all."""
-    reason = shown(str(error))[1:-1]
+    reason = error.strerror if isinstance(error, OSError) else None
+    told = reason or str(error).replace(f"'{path}'", "it")
     kind = path.suffix.lstrip(".")
-    return InputError(f"expected a readable {kind} file, got {reason} in {path}")
+    return InputError(f"expected a readable {kind} file, got {one_line(told)!r} from {path}")
 
 
 def decode(path: Path) -> tuple[str, bool]:
@@ -94,9 +104,7 @@ def check_encoding(table: Table, valid: bool) -> Table:
     """Return the table, or raise InputError for the first cell that is not UTF-8."""
     if valid:
         return table
-    for column in table.columns:
-        if _undecodable(column):
-            raise InputError(f"expected UTF-8, got other bytes {place(table.origin)}, header")
+    _check_header(table.origin, table.columns)
     length = max((len(cells) for cells in table.columns.values()), default=0)
     for position in range(length):
         for column, cells in table.columns.items():
@@ -125,6 +133,12 @@ def from_rows(
     by_column = [[row[i] for row in cells] for i in range(len(header))]
     columns = dict(zip(header, by_column, strict=True))
     return Table(origin, columns, rows=tuple(numbers))
+
+
+def _check_header(origin: str, names: Iterable[str]) -> None:
+    """Refuse column names that are not UTF-8."""
+    if any(_undecodable(name) for name in names):
+        raise InputError(f"expected UTF-8, got other bytes {place(origin)}, header")
 
 
 def _undecodable(cell: object) -> bool:
@@ -176,9 +190,10 @@ def _read_csv(path: Path) -> Table:
                 kept.append((rows, row))
     except csv.Error as error:
         where = place(str(path), "", rows + 1)
-        raise InputError(
-            f"expected well-formed CSV, got {shown(str(error))[1:-1]} {where}"
-        ) from None
+        told = one_line(str(error))
+        raise InputError(f"expected well-formed CSV, got {told} {where}") from None
+    if not valid:
+        _check_header(str(path), header)
     return check_encoding(from_rows(str(path), header, kept), valid)
 
 
@@ -196,7 +211,9 @@ def _read_jsonl(path: Path) -> Table:
             row = None
         if not isinstance(row, dict):
             where = place(str(path), "", number)
-            raise InputError(f"expected a JSON object, got {shown(line)} {where}")
+            wrong = "UTF-8, got other bytes" if _undecodable(line) else "a JSON object, got "
+            told = "" if _undecodable(line) else shown(line)
+            raise InputError(f"expected {wrong}{told} {where}")
         rows.append(row)
         numbers.append(number)
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -1,7 +1,9 @@
 """The training loop: rounds of a strategy over a fleet of parties."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,11 +12,11 @@ from fedbert.client import Client
 from fedbert.config import Config, InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.messages import Array, Channel, Listener, to_tensor
-from fedbert.prepare import Prepared
+from fedbert.prepare import Prepared, with_model
 from fedbert.protect import Protection
 from fedbert.seeding import generator
 from fedbert.server import Server
-from fedbert.split import SplitBert
+from fedbert.split import SplitBert, duplicate
 from fedbert.strategies import SERVER, STRATEGIES, Round, client_name
 from privacy.defence import Defence, refuse
 
@@ -52,17 +54,14 @@ class Trained:
     warnings: tuple[str, ...] = field(default=())
 
 
-def planned_releases(config: Config, prepared: Prepared) -> int:
-    """Return the most times that one example's A will be sent, known before training."""
-    if config.training.strategy in ("centralised", "fedavg"):
+def planned_releases(config: Config, prepared: Prepared, rounds: int | None = None) -> int:
+    """Return the most times that one example's A is sent in so many rounds (None: in all)."""
+    training = config.training
+    if training.strategy in ("centralised", "fedavg"):
         return 0
-    return max(
-        data.releases(
-            sum(data.client in participants(config, r) for r in range(config.training.rounds))
-            * config.training.local_steps
-        )
-        for data in prepared.clients
-    )
+    each = [participants(config, r) for r in range(training.rounds if rounds is None else rounds)]
+    turns = Counter(client for who in each for client in who)
+    return max(d.releases(turns[d.client] * training.local_steps) for d in prepared.clients)
 
 
 def participants(config: Config, round_: int) -> tuple[int, ...]:
@@ -88,7 +87,7 @@ def train(
     on_round: Callable[[State], None] | None = None,
     fleet: Fleet | None = None,
 ) -> Trained:
-    """Return the model trained under a defence.
+    """Return the model trained under a defence; `prepared` stays as it is.
 
     listeners hear every message. start: continue after a saved round. on_round is called with the
     state after every round.
@@ -97,6 +96,7 @@ def train(
         InputError: if the defence cannot act under the strategy, or the device is not there.
     """
     _check(config, defence)
+    prepared = with_model(prepared, duplicate(prepared.split))
     fleet = fleet or InProcess()
     channel = Channel(listeners)
     _spawn(fleet, config, prepared, defence)
@@ -127,6 +127,7 @@ def train(
         "update": fleet.call(SERVER, "report"),
     }
     fleet.close()
+    prepared.split.whole.to("cpu")
     load_values(prepared.split, state.values)
     releases = planned_releases(config, prepared)
     return Trained(prepared.split, tuple(losses), dict(channel.bytes), releases, protection, state)
@@ -163,17 +164,16 @@ def _spawn(fleet: Fleet, config: Config, prepared: Prepared, defence: Defence) -
     with_body = config.training.strategy in ("centralised", "fedavg")
     fleet.spawn(SERVER, lambda: Server(split, config, defence.update))
     for data in prepared.clients:
-        fleet.spawn(
-            client_name(data.client),
-            lambda data=data: Client(data, split, config, defence.smashed, with_body),
-        )
+        factory = partial(Client, data, split, config, defence.smashed, with_body)
+        fleet.spawn(client_name(data.client), factory)
 
 
 def _state(
     fleet: Fleet, prepared: Prepared, number: int, channel: Channel, losses: list[float]
 ) -> State:
     """Return the state after a round."""
-    arrays, plain = {}, {}
+    arrays: dict[str, Array] = {}
+    plain: dict[str, Any] = {}
     for party in [SERVER, *(client_name(d.client) for d in prepared.clients)]:
         held, plain[party] = fleet.call(party, "snapshot")
         arrays |= {f"{party}:{name}": value for name, value in held.items()}

@@ -1,15 +1,17 @@
-"""Epsilon from costs, and the ledger: for one training, what each of the five views may learn.
+"""The ledger: what each of the five views may learn from one training, as values with a sentence.
 
-The only importer of the accountants of Opacus and dp-accounting, and only when they are asked.
+Costs are stored, guarantees are derived from them here. The numbers come from
+`privacy.accountants`, whose names are at hand here too.
 """
 
-import logging
-import math
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-import numpy as np
-
+from privacy.accountants import (
+    Bound,
+    gaussian_epsilon,
+    poisson_gaussian_bound,
+    poisson_gaussian_epsilon,
+)
 from privacy.defence import STRATEGIES, Defence, refuse_update
 from privacy.guarantee import (
     CONTEXT_EXCLUSION,
@@ -21,7 +23,7 @@ from privacy.guarantee import (
     NothingSent,
     Scope,
 )
-from privacy.mechanism import VIEWS, Cost, Mechanism, View, one_of, open_unit, positive, whole
+from privacy.mechanism import VIEWS, Cost, Mechanism, View, one_of, open_unit, whole
 
 __all__ = [
     "Bound",
@@ -35,173 +37,6 @@ __all__ = [
     "poisson_gaussian_bound",
     "poisson_gaussian_epsilon",
 ]
-
-logger = logging.getLogger(__name__)
-
-Accountant = Literal["pld", "rdp", "prv"]
-
-# The most points on which PRV may be asked to discretise: about half a gigabyte and two seconds.
-PRV_POINTS = 2**22
-PRV_EPSILON_ERROR = 0.01
-
-
-def gaussian_epsilon(noise_multiplier: float, releases: int, delta: float) -> float:
-    """The epsilon of `releases` Gaussian releases, exact: no sampling is claimed.
-
-    `noise_multiplier` is the noise's standard deviation over the L2 sensitivity of one release.
-
-    >>> round(gaussian_epsilon(0.600229, 1, 1e-5), 4)
-    8.0
-    >>> round(gaussian_epsilon(0.300115, 1, 1e-5), 1)  # the noise of a claimed 8, C taken for 2 C
-    19.1
-
-    | input | outcome |
-    |---|---|
-    | `releases` 0 | 0.0: nothing was released |
-    | `noise_multiplier` zero, negative, infinite or NaN | `ValueError` |
-    | `delta` not strictly between 0 and 1; `releases` negative or no integer | `ValueError` |
-
-    Reference: Balle and Wang (2018), theorem 8; the composition of n Gaussian releases is one
-    with its noise divided by sqrt(n) (Dong, Roth, Su, 2022, corollary 3.3).
-    """
-    positive("noise_multiplier", noise_multiplier)
-    whole("releases", releases)
-    open_unit("delta", delta)
-    if releases == 0:
-        return 0.0
-    from dp_accounting import get_epsilon_gaussian  # heavy: only when asked
-
-    with np.errstate(divide="ignore"):  # its log of zero stands for a delta of zero
-        return float(get_epsilon_gaussian(noise_multiplier / math.sqrt(releases), delta))
-
-
-@dataclass(frozen=True)
-class Bound:
-    """An upper bound on epsilon, with the accountant that vouches for it."""
-
-    epsilon: float
-    accountant: str
-
-
-def poisson_gaussian_epsilon(
-    noise_multiplier: float,
-    sample_rate: float,
-    steps: int,
-    delta: float,
-    accountant: Accountant = "pld",
-) -> float:
-    """An upper bound on the epsilon of the Poisson-subsampled Gaussian (DP-SGD).
-
-    `poisson_gaussian_bound` without the name of the accountant that vouches for it.
-
-    >>> round(poisson_gaussian_epsilon(1.0, 0.01, 1000, 1e-5, accountant="rdp"), 5)
-    2.10137
-    """
-    bound = poisson_gaussian_bound(noise_multiplier, sample_rate, steps, delta, accountant)
-    return bound.epsilon
-
-
-def poisson_gaussian_bound(
-    noise_multiplier: float,
-    sample_rate: float,
-    steps: int,
-    delta: float,
-    accountant: Accountant = "pld",
-) -> Bound:
-    """An upper bound on the epsilon of the Poisson-subsampled Gaussian, and who vouches for it.
-
-    Add-or-remove-one; for the `release` view alone, and only where every record really is drawn
-    independently with probability `sample_rate` at each step. What PLD or PRV cannot do within
-    bounded memory falls to the smallest valid bound at hand, with a warning in the log; PRV is
-    taken only where it is not below PLD, itself an upper bound.
-
-    | input | outcome |
-    |---|---|
-    | `steps` 0 or `sample_rate` 0 | epsilon 0.0: no record was touched |
-    | `sample_rate` 1 | no amplification: every record at every step |
-    | `sample_rate` outside [0, 1] | `ValueError` |
-    | `noise_multiplier` zero, negative, infinite or NaN | `ValueError` |
-    | `delta` not strictly between 0 and 1; `steps` negative or no integer | `ValueError` |
-    """
-    one_of("accountant", accountant, get_args(Accountant))
-    positive("noise_multiplier", noise_multiplier)
-    whole("steps", steps)
-    open_unit("delta", delta)
-    if not 0 <= sample_rate <= 1:
-        raise ValueError(f"expected 0 <= sample_rate <= 1, got sample_rate={sample_rate}")
-    if steps == 0 or sample_rate == 0:
-        return Bound(0.0, accountant)
-    safe = _rdp(noise_multiplier, sample_rate, steps, delta)
-    if accountant == "rdp":
-        return safe
-    pld = _pld(noise_multiplier, sample_rate, steps, delta, ceiling=safe.epsilon)
-    best = min((bound for bound in (pld, safe) if bound is not None), key=lambda b: b.epsilon)
-    if accountant == "prv":
-        prv = _prv(noise_multiplier, sample_rate, steps, delta)
-        if prv is not None and best.epsilon <= prv.epsilon <= safe.epsilon:
-            best = prv
-    if best.accountant != accountant:
-        logger.warning("%s does not serve here: epsilon is from %s", accountant, best.accountant)
-    return best
-
-
-def _rdp(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> Bound:
-    """Always a finite bound: where RDP has none, that of releases without sampling."""
-    import dp_accounting
-    from dp_accounting.rdp import RdpAccountant
-
-    accountant = RdpAccountant()
-    gaussian = dp_accounting.GaussianDpEvent(noise_multiplier)
-    accountant.compose(dp_accounting.PoissonSampledDpEvent(sample_rate, gaussian), steps)
-    epsilon = float(accountant.get_epsilon(delta))
-    if math.isfinite(epsilon):
-        return Bound(epsilon, "rdp")
-    return Bound(gaussian_epsilon(noise_multiplier, steps, delta), "gaussian without sampling")
-
-
-def _pld(
-    noise_multiplier: float, sample_rate: float, steps: int, delta: float, ceiling: float
-) -> Bound | None:
-    """PLD on a grid as fine as memory allows; a coarser one is still an upper bound."""
-    import dp_accounting
-    from dp_accounting.pld import PLDAccountant
-
-    largest_loss = 0.5 / noise_multiplier**2 + 10.0 / noise_multiplier  # of one step
-    interval = max(1e-4, 1e-5 * ceiling, 1e-6 * largest_loss)
-    accountant = PLDAccountant(value_discretization_interval=interval)
-    gaussian = dp_accounting.GaussianDpEvent(noise_multiplier)
-    try:
-        accountant.compose(dp_accounting.PoissonSampledDpEvent(sample_rate, gaussian), steps)
-        epsilon = float(accountant.get_epsilon(delta))
-    except (ArithmeticError, MemoryError, RuntimeError, ValueError):
-        logger.warning("PLD failed", exc_info=True)
-        return None
-    return Bound(epsilon, "pld") if math.isfinite(epsilon) else None
-
-
-def _prv(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> Bound | None:
-    """PRV, after a look at the size of its grid: it would rather die than say no."""
-    from opacus.accountants import PRVAccountant, RDPAccountant
-
-    delta_error = delta / 1000
-    reach = PRV_EPSILON_ERROR
-    for count, tail in ((steps, delta_error / 4), (1, delta_error / (8 * steps))):
-        rdp = RDPAccountant()
-        rdp.history = [(noise_multiplier, sample_rate, count)]
-        reach = max(reach, float(rdp.get_epsilon(tail)))
-    mesh = PRV_EPSILON_ERROR / math.sqrt(steps * math.log(12 / delta_error) / 2)
-    if not 2 * (reach + 3) / mesh <= PRV_POINTS:
-        return None
-    prv = PRVAccountant()
-    prv.history = [(noise_multiplier, sample_rate, steps)]
-    try:
-        epsilon = float(
-            prv.get_epsilon(delta, eps_error=PRV_EPSILON_ERROR, delta_error=delta_error)
-        )
-    except (ArithmeticError, MemoryError, RuntimeError, ValueError):
-        logger.warning("PRV failed", exc_info=True)
-        return None
-    return Bound(epsilon, "prv") if math.isfinite(epsilon) else None
 
 
 @dataclass(frozen=True)

@@ -53,22 +53,23 @@ def draw_leakage(data: LeakageFigure) -> bytes:
         return _png(figure)
 
 
-def draw_partition(data: PartitionFigure) -> bytes:
+def draw_partition(data: PartitionFigure, title: str = "examples per client") -> bytes:
     """A PNG: one bar per client, its examples by label side by side."""
     height = max(1.0, 0.3 * len(data.clients))  # inches
     rows = (len(data.labels) + 5) // 6
-    total = height + 0.65 + 0.22 * rows
+    total = height + 0.9 + 0.22 * rows
     most = max(1, *(sum(row) for row in data.counts))
     with matplotlib.style.context("default"):
         figure = Figure(figsize=(WIDTH, total))
         axes = figure.add_axes((0.17, 0.5 / total, 0.8, height / total))
+        figure.text(0.02, 1 - 0.1 / total, _plain(title), fontsize=12, weight="bold", va="top")
         starts = [0] * len(data.clients)
         for place, label in enumerate(data.labels):
             values = [row[place] for row in data.counts]
             colour = PALETTE[place % len(PALETTE)]
             bars = axes.barh(
                 range(len(values)), values, left=starts, color=colour, edgecolor="white",
-                hatch="//" if place >= len(PALETTE) else None, label=_plain(label, 24),
+                hatch="//" if place >= len(PALETTE) else None, label=_key(label, 24),
             )  # fmt: skip
             ink = "black" if colour in ("#56B4E9", "#E69F00", "#CC79A7", "#8C8C8C") else "white"
             texts = [str(value) if value > 0.06 * most else "" for value in values]
@@ -175,7 +176,7 @@ def _legend(data: LeakageFigure) -> list[Line2D]:
     """What colours, markers and lines stand for."""
     handles = [
         Line2D([], [], color=PALETTE[i % len(PALETTE)], marker=MARKERS[i % len(MARKERS)],
-               linestyle="none", label=_plain(group, 30))
+               linestyle="none", label=_key(group, 30))
         for i, group in enumerate(data.groups)
     ]  # fmt: skip
     if any(point.reference for panel in data.panels for point in panel.points):
@@ -212,6 +213,11 @@ def _plain(text: str, longest: int = 90) -> str:
     """`text`, shortened, with nothing in it that matplotlib would read as mathematics."""
     text = text if len(text) <= longest else text[: longest - 1] + "…"
     return text.encode("utf-8", "replace").decode("utf-8").replace("$", r"\$")
+
+
+def _key(text: str, longest: int) -> str:
+    """`text` for a legend, which would leave out what starts with an underscore or is empty."""
+    return _plain(f" {text}" if text.startswith("_") else text or "-", longest)
 
 
 def _bare(axes: Axes) -> None:

@@ -14,11 +14,11 @@ from reports.records import RunRecord
 from reports.rows import Row, reason, setting_rows
 from reports.tables import (
     by_guarantee,
+    by_short,
     confidence,
     decimal,
     duration,
     interval,
-    seed_text,
     size,
     source,
 )
@@ -49,7 +49,13 @@ def page(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        interval=interval, decimal=decimal, size=size, duration=duration, source=source
+        interval=interval,
+        decimal=decimal,
+        size=size,
+        duration=duration,
+        source=source,
+        by_short=by_short,
+        metric_title=metrics.title,
     )
     return environment.from_string(source_text).render(
         title=title,
@@ -63,7 +69,6 @@ def page(
         mechanisms=_mechanisms(records),
         gone=[record for record in records if record.status != "done"],
         reason=reason,
-        seed_text=seed_text,
         unmeasured=_unmeasured(rows),
         provenance=_provenance(records),
         grid=None if grid is None else json.dumps(grid, indent=2, ensure_ascii=False),
@@ -124,6 +129,8 @@ def _flat(values: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _shown_metrics(rows: Iterable[Row]) -> list[tuple[str, str]]:
     """Title and meaning of every metric that the page shows."""
-    names = [row.metric for row in rows if row.metric in metrics.MEANINGS]
+    used = [name for row in rows for name, _ in row.utilities]
+    used += [leak.metric for row in rows for leak in row.leaks]
+    names = [name for name in used if name in metrics.MEANINGS]
     shown = dict.fromkeys([*names, *metrics.WORST.values()])
     return [(metrics.title(name), metrics.MEANINGS[name]) for name in shown]

@@ -112,7 +112,7 @@ def _partitions(directory: Path) -> dict[str, Picture]:
             raise ValueError(f"expected counts by client and label, got {path} task={task!r}")
         data = partition_data(counts)
         title = f"{task}: examples per client"
-        picture = Picture(title, draw_partition(data), describe_partition(data))
+        picture = Picture(title, draw_partition(data, title), describe_partition(data))
         pictures[f"partition-{_slug(task)}"] = picture
     return pictures
 

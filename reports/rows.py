@@ -16,6 +16,7 @@ class Leak:
 
     attack: str
     view: str
+    family: str
     metric: str
     estimate: Estimate
     chance: float | None
@@ -61,6 +62,8 @@ class Row:
     seconds: float | None
     note: str
     unmeasured: tuple[str, ...] = ()
+    utilities: tuple[tuple[str, Estimate], ...] = ()
+    leaks: tuple[Leak, ...] = ()
 
     @property
     def setting(self) -> str:
@@ -163,6 +166,7 @@ def _row(group: Sequence[RunRecord]) -> Row:
     metric = next((next(iter(each.utility)) for each in done if each.utility), "")
     utilities = [record.utility[metric] for record in done if metric in record.utility]
     baselines = [each.baseline[metric] for each in done if each.baseline.get(metric) is not None]
+    leaks = _leaks(done)
     return Row(
         task=labels["task"],
         model=labels["model"],
@@ -174,37 +178,52 @@ def _row(group: Sequence[RunRecord]) -> Row:
         metric=metric,
         utility=mean_estimate(utilities, metric) if utilities else None,
         baseline=_mean([value for value in baselines if value is not None]),
-        inversion=_worst(done, "inversion"),
-        membership=_worst(done, "membership"),
+        inversion=_worst(leaks, "inversion"),
+        membership=_worst(leaks, "membership"),
         protections=_protections(done),
         bytes=_mean([sum(record.bytes.values()) for record in done if record.bytes]),
         seconds=_mean([math.fsum(record.seconds.values()) for record in done if record.seconds]),
         note=_note(group),
         unmeasured=_unmeasured(done),
+        utilities=_utilities(done),
+        leaks=leaks,
     )
 
 
-def _worst(records: Sequence[RunRecord], family: str) -> Leak | None:
-    """The attack that wins most by its mean over seeds; None where nothing was measured."""
-    metric = metrics.WORST[family]
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+def _utilities(records: Sequence[RunRecord]) -> tuple[tuple[str, Estimate], ...]:
+    """Every utility metric with its mean over seeds."""
+    found: dict[str, list[Estimate]] = {}
+    for record in records:
+        for metric, estimate in record.utility.items():
+            found.setdefault(metric, []).append(estimate)
+    return tuple((metric, mean_estimate(each, metric)) for metric, each in found.items())
+
+
+def _leaks(records: Sequence[RunRecord]) -> tuple[Leak, ...]:
+    """Every attack and metric that was measured, with its mean over seeds."""
+    found: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
     for record in records:
         for entry in record.leakage:
-            if entry["family"] == family and entry.get("metric") == metric and "estimate" in entry:
-                found.setdefault((entry["attack"], entry["view"]), []).append(entry)
-    leaks = [
+            if "estimate" in entry:
+                key = (entry["attack"], entry["view"], entry["family"], entry["metric"])
+                found.setdefault(key, []).append(entry)
+    return tuple(
         Leak(
-            attack=attack,
-            view=view,
-            metric=metric,
-            estimate=mean_estimate([entry["estimate"] for entry in entries], metric),
+            *key,
+            estimate=mean_estimate([entry["estimate"] for entry in entries], key[-1]),
             chance=_mean([entry["chance"] for entry in entries if entry["chance"] is not None]),
         )
-        for (attack, view), entries in found.items()
-    ]
+        for key, entries in found.items()
+    )
+
+
+def _worst(leaks: Sequence[Leak], family: str) -> Leak | None:
+    """The attack that wins most by its mean over seeds; None where nothing was measured."""
+    metric = metrics.WORST[family]
+    judged = [leak for leak in leaks if (leak.family, leak.metric) == (family, metric)]
     if metrics.metric(metric).worse == "higher":
-        return max(leaks, key=_success, default=None)
-    return min(leaks, key=_success, default=None)
+        return max(judged, key=_success, default=None)
+    return min(judged, key=_success, default=None)
 
 
 def _success(leak: Leak) -> float:

@@ -88,6 +88,14 @@ def by_guarantee(rows: Iterable[Row]) -> list[tuple[Row, tuple[str, ...]]]:
     return [(row, tuple(tasks)) for row, tasks in found.values()]
 
 
+def by_short(row: Row) -> list[tuple[str, list[str]]]:
+    """The short forms of the row's guarantees, each with its views; what is claimed comes first."""
+    found: dict[str, list[str]] = {}
+    for each in sorted(row.protections, key=lambda each: each.kind != "guarantee"):
+        found.setdefault(each.short, []).append(each.view)
+    return list(found.items())
+
+
 def confidence(rows: Iterable[Row]) -> str:
     """The confidence of the rows' intervals in words.
 
@@ -155,7 +163,14 @@ def seed_text(row: Row) -> str:
 
 def _table(title: str, heads: Sequence[str], widths: Sequence[int]) -> Table:
     """An empty table without vertical lines, at most 100 columns wide."""
-    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=f"\n{escape(title)}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        collapse_padding=True,
+    )
     for head, width in zip(heads, widths, strict=True):
         table.add_column(escape(head), min_width=min(width, 5), max_width=width, overflow="fold")
     return table
@@ -214,10 +229,7 @@ def _guarantee_table(rows: Sequence[Row]) -> Table:
             for each in rows
             if (each.strategy, each.setting) == (row.strategy, row.setting) and each.task in tasks
         ]
-        shorts: dict[str, list[str]] = {}
-        for each in row.protections:
-            shorts.setdefault(each.short, []).append(each.view)
-        text = "\n".join(f"{short}: {', '.join(views)}" for short, views in shorts.items())
+        text = "\n".join(f"{short}: {', '.join(views)}" for short, views in by_short(row))
         cells = [f"{row.setting}\n{row.strategy}", text]
         cells += [_range([each.bytes for each in same], size)]
         cells += [_range([each.seconds for each in same], duration)]

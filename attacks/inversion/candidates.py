@@ -16,10 +16,12 @@ from fedbert.split import EmbeddingTables
 
 @dataclass(frozen=True)
 class Candidates:
-    """The tables of E, centred over hidden.
+    """The tables of E, centred over hidden, and what is needed of each word.
 
     words [vocab, hidden], places [positions, hidden], kinds [types, hidden]; gamma and beta
-    [hidden] are LayerNorm's; squares [vocab] = |w|^2 and scaled_squares [vocab] = |gamma * w|^2.
+    [hidden] are LayerNorm's. squares [vocab] = |w|^2 and linear [vocab] = (gamma * beta) . w;
+    kind_squares and kind_scaled [types, vocab] = |w|^2 + 2 t . w, plain and with all rows scaled
+    by gamma, for each type row t.
     """
 
     words: Tensor
@@ -29,21 +31,30 @@ class Candidates:
     beta: Tensor
     eps: float
     squares: Tensor
-    scaled_squares: Tensor
+    linear: Tensor
+    kind_squares: Tensor
+    kind_scaled: Tensor
 
     @staticmethod
     def of(tables: EmbeddingTables) -> "Candidates":
         """Return the candidates of these tables, in float32 on the CPU."""
-        words, gamma = _centred(tables.word), tables.norm_weight.float()
+        words, kinds = _centred(tables.word), _centred(tables.token_type)
+        gamma, beta = tables.norm_weight.float().cpu(), tables.norm_bias.float().cpu()
+        squares = torch.linalg.vector_norm(words, dim=1).square()
+        scaled_squares = torch.linalg.vector_norm(words * gamma, dim=1).square()
+        right = torch.cat((2 * kinds, 2 * kinds * gamma.square(), (gamma * beta)[None]))
+        products = (words @ right.T).T.contiguous()
         return Candidates(
-            words,
-            _centred(tables.position),
-            _centred(tables.token_type),
-            gamma,
-            tables.norm_bias.float(),
-            tables.norm_eps,
-            torch.linalg.vector_norm(words, dim=1).square(),
-            words.square() @ gamma.square(),
+            words=words,
+            places=_centred(tables.position),
+            kinds=kinds,
+            gamma=gamma,
+            beta=beta,
+            eps=tables.norm_eps,
+            squares=squares,
+            linear=products[-1],
+            kind_squares=squares + products[: len(kinds)],
+            kind_scaled=scaled_squares + products[len(kinds) : -1],
         )
 
     def rows(self, word: Tensor, place: Tensor, kind: Tensor) -> Tensor:
@@ -63,20 +74,18 @@ class Candidates:
 
         bound: the norm that the candidates are clipped to.
         """
-        p, weight = self.places[place], self.gamma.square()
-        dots = torch.addmm(self.squares, p, self.words.T, alpha=2.0)
-        scaled_dots = torch.addmm(self.scaled_squares, p * weight, self.words.T, alpha=2.0)
-        linear = self.words @ (self.gamma * self.beta)
-        beta_square = self.beta.square().sum()
+        p, beta_square = 2.0 * self.places[place], self.beta.square().sum()
+        dots = p @ self.words.T
+        scaled_dots = (p * self.gamma.square()) @ self.words.T
         planes = []
-        for t in self.kinds:
-            q = p + t
-            inverse = dots + 2.0 * (self.words @ t)
+        for k, t in enumerate(self.kinds):
+            q = self.places[place] + t
+            inverse = dots + self.kind_squares[k]
             inverse += q.square().sum(1, keepdim=True)  # |w + q|^2 [place, vocab]
             inverse.mul_(1 / q.shape[1]).add_(self.eps).rsqrt_()
-            norms = scaled_dots + 2.0 * (self.words @ (t * weight))
+            norms = scaled_dots + self.kind_scaled[k]
             norms += (self.gamma * q).square().sum(1, keepdim=True)
-            norms.mul_(inverse).add_(linear, alpha=2.0)
+            norms.mul_(inverse).add_(self.linear, alpha=2.0)
             norms += 2.0 * (q @ (self.gamma * self.beta))[:, None]
             norms.mul_(inverse).add_(beta_square)  # |c|^2 [place, vocab]
             shrink = None
@@ -117,5 +126,5 @@ class Plane:
 
 def _centred(values: Tensor) -> Tensor:
     """Return the rows, each less its mean, as float32."""
-    exact = values.detach().to("cpu", torch.float64)
-    return (exact - exact.mean(1, keepdim=True)).float()
+    rows = values.detach().to("cpu", torch.float32)
+    return rows - rows.mean(1, keepdim=True)

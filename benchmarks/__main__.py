@@ -1,0 +1,39 @@
+"""Measure the training core against the plain loop: `python -m benchmarks [--only NAME]`."""
+
+import argparse
+from collections.abc import Callable
+
+import torch
+
+from benchmarks import rounds, steps
+from benchmarks.measure import Row, table
+
+BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
+    "16-clients": rounds.sixteen,
+    "32-clients": rounds.thirty_two,
+    "single-client": steps.single,
+    "mlm-head": steps.mlm_head,
+}
+NOTES: dict[str, Callable[[], list[str]]] = {"memory": rounds.memory}
+
+
+def main() -> None:
+    """Run what was asked for and print one table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", choices=[*BENCHMARKS, *NOTES], help="one benchmark; else all")
+    parser.add_argument("--repeats", type=int, default=5, help="measured pairs of each (5)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rows: list[Row] = []
+    for name, measure in BENCHMARKS.items():
+        if options.only in (None, name):
+            rows += measure(options.repeats)
+    if rows:
+        print(table(rows))
+    for name, notes in NOTES.items():
+        if options.only in (None, name):
+            print("\n".join(notes()))
+
+
+if __name__ == "__main__":
+    main()

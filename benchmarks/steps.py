@@ -1,0 +1,122 @@
+"""One client's split step against the whole model's, and the masked-LM head."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from torch import nn
+
+from benchmarks.inputs import Setting, prepared, with_own_model
+from benchmarks.measure import Row, interleave, row_of
+from benchmarks.plain import default_adamw
+from fedbert.batches import Batch
+from fedbert.client import Client
+from fedbert.fleet import InProcess
+from fedbert.messages import Channel
+from fedbert.optim import adamw, clip_gradients
+from fedbert.prepare import Prepared
+from fedbert.server import Server
+from fedbert.strategies import SERVER, Round, client_name, split_step
+from privacy.mechanism import Identity
+
+RATE = 5e-4
+TINY = Setting(clients=1, batch=8, length=64, rounds=1000)
+MINILM = replace(TINY, batch=32, model="MiniLM")
+MLM = replace(TINY, batch=16, task="mlm")
+
+
+def whole_step(inputs: Prepared, setting: Setting, **options: Any) -> Callable[[], None]:
+    """Return a step of transformers' own model and loss; options are AdamW's."""
+    whole = with_own_model(inputs).split.whole
+    whole.train()
+    names = dict(whole.named_parameters())
+    config = setting.config().training
+    optimizer = default_adamw(names, config, **options)
+    data, steps = inputs.clients[0], count()
+
+    def step() -> None:
+        batch = data.batch(next(steps))
+        optimizer.zero_grad()
+        whole(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            token_type_ids=batch.token_type_ids,
+            labels=batch.labels,
+        ).loss.backward()
+        nn.utils.clip_grad_norm_(names.values(), config.max_grad_norm)
+        optimizer.step()
+
+    return step
+
+
+def unsplit_step(inputs: Prepared, setting: Setting) -> Callable[[], None]:
+    """Return a step of our model in one piece, its masked-LM head at masked positions alone."""
+    split = with_own_model(inputs).split
+    split.whole.train()
+    names = dict(split.whole.named_parameters())
+    config = setting.config().training
+    optimizer = adamw(names, config)
+    data, steps = inputs.clients[0], count()
+
+    def step() -> None:
+        batch: Batch = data.batch(next(steps))
+        optimizer.zero_grad()
+        split.head.loss(split.hidden(batch), batch.labels).backward()
+        clip_gradients(names.values(), config.max_grad_norm)
+        optimizer.step()
+
+    return step
+
+
+def our_step(inputs: Prepared, setting: Setting) -> Callable[[], None]:
+    """Return a split step with all four messages, through the parties of a real training."""
+    config, own = setting.config(), with_own_model(inputs)
+    data = own.clients[0]
+    fleet = InProcess()
+    fleet.spawn(SERVER, lambda: Server(own.split, config, Identity(unit="client")))
+    fleet.spawn(client_name(0), lambda: Client(data, own.split, config, Identity(), False))
+    round_ = Round(0, (0,), (len(data.examples),), 1, config, fleet, Channel())
+    round_.begin(0, with_body=False)
+    if setting.strategy == "sequential":
+        fleet.call(SERVER, "open_turn", 0)
+    else:
+        fleet.call(SERVER, "open_group", (0,))
+    return lambda: split_step(round_, (0,), RATE)
+
+
+def single(repeats: int) -> list[Row]:
+    """Return the lines of a single client's step."""
+    rows = []
+    for setting, calls in ((TINY, 20), (MINILM, 1)):
+        name = f"split step, {setting.model} {setting.batch} x {setting.length}"
+        inputs = prepared(setting)
+        # Handed-on moments keep the whole vocabulary: the price of the split alone.
+        full = replace(setting, strategy="sequential", optimizer_state="hand_on")
+        fused = whole_step(inputs, setting, fused=True)
+        cases = (
+            (f"{name}, all rows", "whole, fused AdamW", fused, full),
+            (f"{name}, rows that occur", "whole, fused AdamW", fused, setting),
+            (
+                f"{name}, rows that occur",
+                "whole, default AdamW",
+                whole_step(inputs, setting),
+                setting,
+            ),
+        )
+        for label, baseline, whole, ours in cases:
+            pairs = interleave(whole, our_step(inputs, ours), repeats, calls)
+            rows.append(row_of(label, baseline, pairs, 1.1))
+    return rows
+
+
+def mlm_head(repeats: int) -> list[Row]:
+    """Return the line of the masked-LM head at masked positions alone."""
+    inputs = prepared(MLM)
+    whole = whole_step(inputs, MLM, fused=True)
+    pairs = interleave(whole, unsplit_step(inputs, MLM), repeats, 2)
+    plain = interleave(whole_step(inputs, MLM), our_step(inputs, MLM), repeats, 2)
+    return [
+        row_of("masked-LM, tiny 16 x 64, head at masked", "whole, fused AdamW", pairs),
+        row_of("masked-LM, tiny 16 x 64, split step", "whole, default AdamW", plain),
+    ]

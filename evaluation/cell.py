@@ -1,0 +1,216 @@
+"""One cell, from specification to record: train, judge, attack, account. A pure function."""
+
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from attacks.attack import Knowledge
+from evaluation import leakage
+from evaluation.catalogue import INVERSION, MEMBERSHIP, resolve
+from evaluation.defences import make_defence
+from evaluation.grid import Cell
+from evaluation.measure import batches, measure
+from evaluation.observe import Overheard, Wiretap, tables_from
+from fedbert.messages import SmashedData
+from fedbert.prepare import Prepared, prepare
+from fedbert.provenance import provenance
+from fedbert.seeding import generator, numpy_rng
+from fedbert.trainer import Trained, planned_releases, train
+from privacy.accounting import Use, ledger
+from privacy.defence import Defence, refuse
+from privacy.mechanism import Identity
+from reports.records import RunRecord
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A cell's record, and how the labels fell to the clients (for the partition figure)."""
+
+    record: RunRecord
+    counts: dict[str, dict[str, int]]
+
+
+def run_cell(cell: Cell) -> Outcome:
+    """Return what became of a cell: done, skipped with a reason, or failed with the traceback."""
+    torch.set_num_threads(1)
+    base: dict[str, Any] = {"cell": cell.id, "spec": cell.spec(), "labels": cell.labels}
+    try:
+        # Which places are taken does not depend on the noise: probe with one release.
+        reason = refuse(make_defence(cell.defence, cell.delta, 1, 1), cell.config.training.strategy)
+        if reason is not None:
+            return Outcome(RunRecord(**base, status="skipped", reason=reason), {})
+        return _run(cell, base)
+    except Exception:
+        return Outcome(RunRecord(**base, status="failed", traceback=traceback.format_exc()), {})
+
+
+def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
+    """Return the record of a cell that can run."""
+    config, clock = cell.config, _Clock()
+    prepared = prepare(config, coin=True)
+    releases = planned_releases(config, prepared)
+    defence = make_defence(cell.defence, cell.delta, releases, config.training.rounds)
+    last = config.training.rounds - 1
+    tap = Wiretap(frozenset({0, last}), cell.attacks.messages // (2 if last else 1))
+    clock.lap("prepare")
+    trained = train(config, prepared, defence, listeners=[tap])
+    clock.lap("train")
+    utility, floor = measure(prepared, trained.split, config.seed)
+    clock.lap("evaluate")
+    leaks = _inversion(cell, prepared, defence, trained, tap.kept)
+    leaks += _membership(cell, prepared, trained)
+    clock.lap("attack")
+    use = Use(
+        strategy=config.training.strategy,
+        forward_releases=trained.releases,
+        rounds=config.training.rounds,
+        embeddings_frozen=config.model.freeze_embeddings,
+        optimizer_state_shared=config.training.optimizer_state == "hand_on",
+        delta=cell.delta,
+        cut_layer=config.model.cut_layer,
+    )
+    record = RunRecord(
+        **base,
+        status="done",
+        utility=utility,
+        baseline=floor,
+        guarantees=[entry.to_json() for entry in ledger(defence, use).values()],
+        leakage=leaks,
+        mechanisms=_mechanisms(defence, trained),
+        bytes=trained.bytes,
+        seconds=clock.seconds,
+        provenance=provenance()
+        | {"data_sha256": prepared.data_sha256, "model": config.model.source},
+    )
+    return Outcome(record, prepared.counts)
+
+
+class _Clock:
+    """Seconds per phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self._last, 3)
+        self._last = now
+
+
+def _inversion(
+    cell: Cell,
+    prepared: Prepared,
+    defence: Defence,
+    trained: Trained,
+    overheard: Sequence[Overheard],
+) -> list[dict[str, Any]]:
+    """Return what every inversion attack recovered of the overheard messages."""
+    found: list[dict[str, Any]] = []
+    if not overheard:
+        return found
+    unit = defence.smashed.unit
+    truth = [prepared.clients[o.message.client].batch(o.message.step) for o in overheard]
+    true = [batch.input_ids.numpy() for batch in truth]
+    special = list(prepared.vocabulary.special)
+    counted = [
+        b.attention_mask.numpy().astype(bool) & ~np.isin(t, special)
+        for b, t in zip(truth, true, strict=True)
+    ]
+    words = prepared.pool.tokens[~np.isin(prepared.pool.tokens, special)]
+    chance = leakage.token_chance(true, counted, np.bincount(words))
+    rate = trained.split.whole.config.hidden_dropout_prob
+    for name in cell.attacks.inversion:
+        attack = resolve(name, INVERSION, "attacks")()
+        head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
+        guessed: list[np.ndarray] = []
+        for group in _same_parts(overheard):
+            knowledge = Knowledge(
+                embedding=tables_from(group[0].parts, trained.split),
+                clip_norm=defence.smashed.clip_norm,
+                clip_unit=unit,
+                noise_std=defence.smashed.noise_std,
+                dropout=rate,
+            )
+            lacking = attack.missing(knowledge)
+            if lacking is not None:
+                found.append({**head, "not_measured": lacking})
+                break
+            messages: list[SmashedData] = [o.message for o in group]
+            draws = generator(cell.config.seed, "attack", attack.name, len(guessed))
+            guessed += attack.reconstruct(messages, knowledge, draws)
+        else:
+            rng = numpy_rng(cell.config.seed, "judge", attack.name)
+            estimate = leakage.token_accuracy(true, guessed, counted, rng)
+            leak = {**head, "metric": "token_accuracy", "estimate": estimate, "unit": "token"}
+            found.append({**leak, "headline": True, "chance": chance})
+    return found
+
+
+def _same_parts(overheard: Sequence[Overheard]) -> Iterator[list[Overheard]]:
+    """Yield neighbouring messages whose senders started from the very same values."""
+    group: list[Overheard] = []
+    for each in overheard:
+        if group and group[0].parts.tensors is not each.parts.tensors:
+            yield group
+            group = []
+        group.append(each)
+    if group:
+        yield group
+
+
+def _membership(cell: Cell, prepared: Prepared, trained: Trained) -> list[dict[str, Any]]:
+    """Return how well every membership attack tells members from other examples of the pool."""
+    if prepared.members is None:
+        return []
+    found: list[dict[str, Any]] = []
+    seed, limit = cell.config.seed, cell.attacks.candidates
+    rng = numpy_rng(seed, "candidates")
+    sides = [
+        np.sort(rng.permutation(np.flatnonzero(side))[:limit])
+        for side in (prepared.members, ~prepared.members)
+    ]
+    for name in cell.attacks.membership:
+        attack = resolve(name, MEMBERSHIP, "attacks")()
+        head = {"view": attack.view, "attack": attack.name, "family": "membership"}
+        knowledge = Knowledge(model=trained.split)
+        lacking = attack.missing(knowledge)
+        if lacking is not None:
+            found.append({**head, "not_measured": lacking})
+            continue
+        scores = attack.score(
+            batches(prepared, prepared.pool, np.concatenate(sides), seed, "candidates"), knowledge
+        )
+        split_rng = numpy_rng(seed, "judge", attack.name)
+        inside, outside = scores[: len(sides[0])], scores[len(sides[0]) :]
+        judged = {
+            "auc": (leakage.auc(inside, outside), 0.5),
+            "tpr_at_1pct_fpr": (leakage.tpr_at_fpr(inside, outside, 0.01), 0.01),
+            "tpr_at_01pct_fpr": (leakage.tpr_at_fpr(inside, outside, 0.001), 0.001),
+            "balanced_accuracy": (leakage.balanced_accuracy(inside, outside, split_rng), 0.5),
+        }
+        for metric, (estimate, chance) in judged.items():
+            leak = {**head, "metric": metric, "estimate": estimate, "unit": "record"}
+            found.append({**leak, "headline": metric == "auc", "chance": chance})
+    return found
+
+
+def _mechanisms(defence: Defence, trained: Trained) -> dict[str, dict[str, Any]]:
+    """Return the log of every mechanism that acted."""
+    found: dict[str, dict[str, Any]] = {}
+    for place in ("smashed", "update"):
+        mechanism = getattr(defence, place)
+        if isinstance(mechanism, Identity):
+            continue
+        found[place] = {
+            "name": type(mechanism).__name__,
+            "clip_norm": mechanism.clip_norm,
+            "noise_std": mechanism.noise_std,
+            **trained.protection[place].summary(),
+        }
+    return found

@@ -1,0 +1,220 @@
+"""The command line: options in, one function called, text out. Heavy imports wait until needed."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fedbert.config import InputError
+
+RUNS = Path("runs")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="fedbert-privacy")
+def cli() -> None:
+    """How much does a federated BERT leak, to whom, and what did the protection cost?"""
+
+
+@cli.command("privacy-utility")
+@click.argument("grid", required=False, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/NAME].")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Cells side by side, in processes of one thread each.",
+)
+def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
+    """Train every cell of GRID (TOML), judge it, attack it; report utility beside leakage.
+
+    Without GRID the embedded default runs. The same command continues an interrupted run.
+    """
+    from evaluation.grid import default_grid, read_grid
+
+    chosen = read_grid(grid or default_grid())
+    directory = out or RUNS / chosen.name
+    _quiet()
+    click.echo(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
+    from evaluation.preflight import preflight
+    from evaluation.progress import GridProgress
+    from evaluation.runner import Loop, Pool, run_grid
+
+    preflight(chosen)
+    runner = Loop() if workers == 1 else Pool(workers)
+    with GridProgress(workers) as progress:
+        good = run_grid(chosen, directory, runner, progress.start, progress.record)
+    _show(directory)
+    if not good:
+        raise SystemExit(1)
+
+
+@cli.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def report(run: Path) -> None:
+    """Rebuild tables, figures and the HTML page of RUN from its records alone."""
+    _show(run)
+
+
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=RUNS / "plots",
+    show_default=True,
+    help="Where the figures go.",
+)
+def plot(runs: tuple[Path, ...], out: Path) -> None:
+    """Draw the comparison figures over one or more RUNS."""
+    from reports.render import plot as draw
+
+    for path in _or_refuse(lambda: draw(list(runs), out)):
+        click.echo(path)
+
+
+@cli.command("list")
+def list_() -> None:
+    """List the tasks, strategies, mechanisms and attacks that a grid can name."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from evaluation.catalogue import INVERSION, MECHANISMS, MEMBERSHIP
+    from fedbert.config import SIZES, STRATEGIES
+    from fedbert.tasks import TASKS
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("kind", "name", "what it is"):
+        table.add_column(column)
+    for task in TASKS.values():
+        table.add_row("task", task.name, f"{', '.join(task.columns)}; {', '.join(task.metrics)}")
+    table.add_row("strategy", ", ".join(STRATEGIES), "how clients and server train")
+    table.add_row(
+        "model", ", ".join((*SIZES, "embedded")), "or a transformers directory, or a hub name"
+    )
+    for kind, entries in (
+        ("mechanism", MECHANISMS),
+        ("inversion", INVERSION),
+        ("membership", MEMBERSHIP),
+    ):
+        for name, entry in entries.items():
+            table.add_row(kind, name, entry.summary)
+    Console(width=100).print(table)
+
+
+def _training_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with the options that pretrain and finetune share."""
+    options = [
+        click.argument("config", required=False, type=click.Path(path_type=Path)),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            required=True,
+            help="Where the checkpoint goes.",
+        ),
+        click.option(
+            "--every",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Save after so many rounds.",
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@cli.command()
+@_training_command
+def pretrain(config: Path | None, out: Path, every: int) -> None:
+    """Pre-train by masked-LM over clients.
+
+    CONFIG is a TOML file with [model], [data], [training] and [defence].
+
+    The same command continues from the last saved round.
+    """
+    _train(config, out, every, pretraining=True)
+
+
+@cli.command()
+@_training_command
+def finetune(config: Path | None, out: Path, every: int) -> None:
+    """Fine-tune on a GLUE task over clients; CONFIG as for pretrain.
+
+    [model] source may be the `model` folder of a checkpoint that pretrain made.
+    """
+    _train(config, out, every, pretraining=False)
+
+
+def _train(config: Path | None, out: Path, every: int, pretraining: bool) -> None:
+    _quiet()
+    from evaluation.training import read_training, run_training
+
+    settings = read_training(config, pretraining)
+    rounds = settings.config.training.rounds
+
+    def say(round_: int, loss: float, left: float) -> None:
+        click.echo(f"round {round_}/{rounds}: loss {loss:.4f}, about {left:.0f} s left", err=True)
+
+    for line in run_training(settings, out, every, say):
+        click.echo(line)
+
+
+def _show(directory: Path) -> None:
+    """Render a run and print its tables and where they are."""
+    from rich.console import Console
+
+    from reports.render import render
+
+    made = _or_refuse(lambda: render(directory))
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    for table in made.tables:
+        console.print(table)
+    click.echo(f"report: {directory / 'report.html'}")
+
+
+def _or_refuse(call: Callable[[], Any]) -> Any:
+    """Return what a function of `reports` returns; its complaints are the user's input."""
+    try:
+        return call()
+    except (ValueError, FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(str(error)) from None
+
+
+def _quiet() -> None:
+    """Keep libraries from talking over the progress."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+def main() -> None:
+    """Run the command line; exit code 2 and one line for bad input, 1 for failed cells."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except InputError as error:
+        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped; the same command continues where this one ended", err=True)
+        code = 130
+    except BrokenPipeError:
+        code = 141
+    except OSError as error:
+        click.echo(f"error: {error}", err=True)
+        code = 2
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Running a grid: cells side by side, one record each, resumable, one run per directory."""
+
+import fcntl
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from evaluation.cell import Outcome, run_cell
+from evaluation.grid import Cell, Grid
+from fedbert.config import InputError
+from reports.records import RunRecord, append_record, read_records
+
+RECORDS = "records.jsonl"
+Counts = dict[str, dict[str, int]]
+
+
+class CellRunner(Protocol):
+    """Runs a function over cells; yields outcomes as cells end, in any order."""
+
+    def run(
+        self, function: Callable[[Cell], Outcome], cells: Sequence[Cell]
+    ) -> Iterator[tuple[Cell, Outcome]]:
+        """Yield every cell with its outcome."""
+
+
+class Loop:
+    """One cell after another, in this process."""
+
+    def run(
+        self, function: Callable[[Cell], Outcome], cells: Sequence[Cell]
+    ) -> Iterator[tuple[Cell, Outcome]]:
+        """Yield every cell with its outcome."""
+        for cell in cells:
+            yield cell, function(cell)
+
+
+class Pool:
+    """Cells side by side, in processes of one thread each.
+
+    A worker that dies (killed, out of memory) costs the cells that were running: they are
+    recorded as failed, and the rest goes on in fresh processes.
+    """
+
+    def __init__(self, workers: int) -> None:
+        """Use so many processes."""
+        self.workers = workers
+
+    def run(
+        self, function: Callable[[Cell], Outcome], cells: Sequence[Cell]
+    ) -> Iterator[tuple[Cell, Outcome]]:
+        """Yield every cell with its outcome."""
+        waiting = list(cells)
+        while waiting:
+            with self._pool() as pool:
+                yield from self._drain(pool, function, waiting)
+
+    def _drain(
+        self, pool: ProcessPoolExecutor, function: Callable[[Cell], Outcome], waiting: list[Cell]
+    ) -> Iterator[tuple[Cell, Outcome]]:
+        """Run cells until none waits or the pool breaks; at most one cell per process at a time."""
+        running: dict[Future[Outcome], Cell] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.workers:
+                    running[pool.submit(function, waiting[0])] = waiting.pop(0)
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    cell = running.pop(future)
+                    try:
+                        outcome = future.result()
+                    except BrokenProcessPool:
+                        yield cell, _died(cell)
+                        for lost in running.values():
+                            yield lost, _died(lost)
+                        return
+                    yield cell, outcome
+        finally:
+            pool.shutdown(wait=not running, cancel_futures=True)
+            if running:
+                for process in list((getattr(pool, "_processes", None) or {}).values()):
+                    process.terminate()
+
+    def _pool(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self.workers, context, initializer=_one_thread)
+
+
+def _one_thread() -> None:
+    """Give a worker one core, and leave Ctrl-C to the parent."""
+    import signal
+
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+
+
+def _died(cell: Cell) -> Outcome:
+    text = "the worker process died (killed, or out of memory) before the cell ended\n"
+    record = RunRecord(cell.id, "failed", cell.spec(), cell.labels, traceback=text)
+    return Outcome(record, {})
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a run directory; a second run on it is refused.
+
+    Raises:
+        InputError: if another run holds it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"expected a run directory of one run, got another run in {directory}"
+            ) from None
+        yield
+
+
+def remaining(directory: Path, grid: Grid) -> list[Cell]:
+    """Return the cells that still have to run: those without a record, or with a failed one.
+
+    Raises:
+        InputError: if the directory holds records of another grid, or unreadable ones.
+    """
+    finished: set[str] = set()
+    path = directory / RECORDS
+    if path.exists():
+        try:
+            records = read_records(path)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        foreign = {r.cell for r in records} - {cell.id for cell in grid.cells}
+        if foreign:
+            raise InputError(
+                f"expected a run directory of this grid, got {len(foreign)} records of other cells "
+                f"in {path}; choose another --out"
+            )
+        finished = {r.cell for r in records if r.status != "failed"}
+    return [cell for cell in grid.cells if cell.id not in finished]
+
+
+def run_grid(
+    grid: Grid,
+    directory: Path,
+    runner: CellRunner,
+    on_start: Callable[[int, int], None],
+    on_record: Callable[[RunRecord], None],
+) -> bool:
+    """Run what remains of a grid and return whether every cell of this run ended well.
+
+    One record is appended as each cell ends; a cell is never repeated once its record stands.
+    on_start hears how many cells remain and how many there are in all.
+    """
+    with locked(directory):
+        todo = remaining(directory, grid)
+        write_json(directory / "grid.json", grid.to_json())
+        on_start(len(todo), len(grid.cells))
+        good = True
+        for cell, outcome in runner.run(run_cell, todo):
+            append_record(directory / RECORDS, outcome.record)
+            good = good and outcome.record.status != "failed"
+            if outcome.counts:
+                _note_partition(directory, grid, cell, outcome.counts)
+            on_record(outcome.record)
+    return good
+
+
+def _note_partition(directory: Path, grid: Grid, cell: Cell, counts: Counts) -> None:
+    """Keep one partition per task for the figure: that of the grid's smallest seed."""
+    if cell.config.seed != min(each.config.seed for each in grid.cells):
+        return
+    path = directory / "partition.json"
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    found[cell.config.data.task] = counts
+    write_json(path, dict(sorted(found.items())))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,138 @@
+"""`pretrain` and `finetune`: one training from a TOML file, saved round by round, resumable."""
+
+import time
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluation.defences import make_defence
+from evaluation.grid import DefenceSpec, defence_from
+from evaluation.measure import measure
+from evaluation.runner import locked
+from fedbert.checkpoint import check_same, read, save
+from fedbert.config import Config, InputError, config_from
+from fedbert.prepare import Prepared, prepare
+from fedbert.trainer import State, planned_releases, train
+from privacy.defence import Defence
+
+KEYS = ("model", "data", "training", "seed", "delta", "defence")
+Say = Callable[[int, float, float], None]
+
+
+@dataclass(frozen=True)
+class TrainingFile:
+    """What a training's TOML file says."""
+
+    config: Config
+    defence: DefenceSpec
+    delta: float
+
+
+def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
+    """Return the settings of a TOML file, or the embedded default without one.
+
+    Raises:
+        InputError: one line naming file and key; also for a task that the command does not train.
+    """
+    values: dict[str, Any] = {"data": {"task": "mlm"}} if pretraining else {}
+    where = "default" if path is None else str(path)
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"expected a configuration file, got no file {path}") from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError(f"expected a TOML file, got {error} in {path}") from None
+    for key in values:
+        if key not in KEYS:
+            raise InputError(f"{where}: unknown key {key!r}; allowed: {', '.join(KEYS)}")
+    delta, entry = values.pop("delta", 1e-5), values.pop("defence", {"name": "none"})
+    if not (isinstance(delta, float) and 0 < delta < 1):
+        raise InputError(f"{where}: expected 0 < delta < 1, got delta={delta!r}")
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise InputError(f"{where}: expected a table with a name, got defence={entry!r}")
+    config = config_from(values, where)
+    if (config.data.task == "mlm") is not pretraining:
+        wanted = "task mlm for pretrain" if pretraining else "a GLUE task for finetune"
+        raise InputError(f"{where}: data: expected {wanted}, got task={config.data.task!r}")
+    return TrainingFile(config, defence_from(entry, {}, f"{where}: defence"), delta)
+
+
+def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> list[str]:
+    """Train, save a checkpoint to `out`/checkpoint every so many rounds, return what to print.
+
+    A checkpoint that is there already is continued; it has to be of the same configuration.
+    """
+    config = settings.config
+    make_defence(settings.defence, settings.delta, 1, 1)
+    with locked(out):
+        prepared = prepare(config, coin=False)
+        place = out / "checkpoint"
+        start = None
+        if place.exists():
+            checkpoint = read(place)
+            check_same(checkpoint, config, prepared.data_sha256)
+            start = checkpoint.state
+        releases = planned_releases(config, prepared)
+        rounds = config.training.rounds
+        defence = make_defence(settings.defence, settings.delta, releases, rounds)
+        saver = _Saver(settings, prepared, defence, place, every, say, start)
+        trained = train(config, prepared, defence, start=start, on_round=saver.round)
+        utility, floor = measure(prepared, trained.split, config.seed)
+    lines = []
+    for name, e in utility.items():
+        least = floor.get(name)
+        beside = "" if least is None else f"; without the text {least:.4f}"
+        lines.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] (n={e.n}){beside}")
+    return [*lines, f"checkpoint: {place}", f"transformers model: {place / 'model'}"]
+
+
+class _Saver:
+    """Saves and reports as rounds end."""
+
+    def __init__(
+        self,
+        settings: TrainingFile,
+        prepared: Prepared,
+        defence: Defence,
+        place: Path,
+        every: int,
+        say: Say,
+        start: State | None,
+    ) -> None:
+        self.settings, self.prepared, self.defence = settings, prepared, defence
+        self.place, self.every, self.say = place, every, say
+        self.first = start.round if start is not None else 0
+        self.began = time.monotonic()
+
+    def round(self, state: State) -> None:
+        rounds = self.settings.config.training.rounds
+        if state.round % self.every == 0 or state.round == rounds:
+            costs = self._costs(state.round)
+            spec = {"name": self.defence.name} | {
+                p: {
+                    "mechanism": type(m).__name__,
+                    "clip_norm": m.clip_norm,
+                    "noise_std": m.noise_std,
+                }
+                for p, m in (("smashed", self.defence.smashed), ("update", self.defence.update))
+            }
+            save(self.place, self.settings.config, self.prepared, state, spec, costs)
+        spent = time.monotonic() - self.began
+        left = spent / (state.round - self.first) * (rounds - state.round)
+        self.say(state.round, state.losses[-1], left)
+
+    def _costs(self, round_: int) -> list[dict[str, Any]]:
+        """Return what has been spent by a round: each mechanism's cost and its releases."""
+        releases = planned_releases(self.settings.config, self.prepared, round_)
+        spent = (
+            ("smashed", self.defence.smashed.cost(), releases),
+            ("update", self.defence.update.cost(), round_),
+        )
+        return [
+            {"place": place, "releases": count, **cost.to_json()}
+            for place, cost, count in spent
+            if cost is not None
+        ]

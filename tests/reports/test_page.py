@@ -1,0 +1,220 @@
+import html
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from reports.page import page
+from reports.records import append_record
+from reports.render import plot, render
+from reports.rows import setting_rows
+from reports.story import headline, task_story
+
+VOID = {"meta", "img", "br"}
+MARKUP = "<script>alert(1)</script>"
+
+
+class Strict(HTMLParser):
+    """Every tag is closed in order; ids, texts and attributes are kept."""
+
+    def __init__(self):
+        HTMLParser.__init__(self)
+        self.open, self.ids, self.tags, self.attributes = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def _parsed(text):
+    parser = Strict()
+    parser.feed(text)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+def _run(tmp_path, records, name="run"):
+    for record in records:
+        append_record(tmp_path / name / "records.jsonl", record)
+    return tmp_path / name
+
+
+def test_a_run_becomes_a_page_tables_and_figures(examples, tmp_path):
+    run = _run(tmp_path, examples.grid(("sst2", "mlm")))
+    (run / "partition.json").write_text(json.dumps(examples.PARTITION))
+    (run / "grid.json").write_text(json.dumps({"name": "the grid's own name"}))
+    report = render(run)
+    names = {str(path.relative_to(run)) for path in report.paths}
+    assert names == {
+        "report.html", "table.md", "table.csv", "figures/partition-sst2.png",
+        "figures/utility-inversion-sst2.png", "figures/utility-membership-sst2.png",
+        "figures/utility-inversion-mlm.png", "figures/utility-membership-mlm.png",
+    }  # fmt: skip
+    assert all(path.stat().st_size > 0 for path in report.paths)
+    assert report.paths[0].name == "report.html"
+    assert len(report.tables) == 4  # sst2, mlm, cola (failed alone), guarantees
+    text = report.paths[0].read_text("utf-8")
+    parser = _parsed(text)
+    images = [value for tag, name, value in parser.attributes if (tag, name) == ("img", "src")]
+    assert len(images) == 5
+    assert all(image.startswith("data:image/png;base64,") for image in images)
+    assert parser.tags.count("img") == sum(
+        1 for tag, name, value in parser.attributes if (tag, name) == ("img", "alt") and value
+    )
+    assert "the grid&#39;s own name" in text
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_the_page_fetches_nothing_and_its_links_lead_somewhere(examples):
+    text = page(examples.grid(("sst2",)), "a title")
+    parser = _parsed(text)
+    links = [value for _, name, value in parser.attributes if name in ("href", "src", "action")]
+    assert links and all(link.startswith("#") and link[1:] in parser.ids for link in links)
+    assert not {"script", "link", "iframe", "object"} & set(parser.tags)
+    assert "url(" not in text and "@import" not in text and "http" not in text
+
+
+def test_the_page_holds_every_sentence_reason_and_number(examples):
+    records = examples.grid(("sst2",))
+    text = html.unescape(page(records, "a title"))
+    for record in records:
+        for entry in record.guarantees:
+            assert entry["sentence"] in text
+    for row in setting_rows(records):
+        if row.utility:
+            low, high = row.utility.low, row.utility.high
+            assert f"{row.utility.value:.3f} [{low:.3f}, {high:.3f}]" in text
+        for leak in row.leaks:
+            assert f"{leak.estimate.value:.3f} [{leak.estimate.low:.3f}, " in text
+    assert "TPR at 1 % FPR" in text and "unaware nearest" in text
+    for words in ("dp-fedavg needs an update per client", "expected loss to be finite",
+                  "Traceback (most recent call last)", "0123abc", "nothing is sent",
+                  "Student's t", "0.093"):  # fmt: skip
+        assert words in text
+
+
+@pytest.mark.parametrize("place", ["defence", "task", "traceback", "reason", "sentence", "attack"])
+def test_markup_in_the_data_stays_text(examples, place):
+    done, failed, skipped = examples.done(defence=3), examples.failed(), examples.skipped()
+    if place in ("defence", "task"):
+        done = replace(done, labels={**done.labels, place: MARKUP})
+    elif place == "traceback":
+        failed = replace(failed, traceback=MARKUP)
+    elif place == "reason":
+        skipped = replace(skipped, reason=MARKUP)
+    elif place == "sentence":
+        done = replace(done, guarantees=[{**each, "sentence": MARKUP} for each in done.guarantees])
+    else:
+        done = replace(done, leakage=[{**each, "attack": MARKUP} for each in done.leakage])
+    text = page([done, failed, skipped], MARKUP)
+    assert "<script" not in text and html.escape(MARKUP) in text
+    assert "script" not in _parsed(text).tags
+
+
+def test_the_same_records_give_the_same_bytes(examples, tmp_path):
+    records = examples.grid(("sst2",))
+    found = []
+    for place in ("one", "two"):
+        run = _run(tmp_path / place, records)
+        (run / "partition.json").write_text(json.dumps(examples.PARTITION))
+        report = render(run)
+        found.append({path.relative_to(run): path.read_bytes() for path in report.paths})
+        render(run)
+        assert found[-1] == {path.relative_to(run): path.read_bytes() for path in report.paths}
+    assert found[0] == found[1]
+
+
+def test_a_run_in_which_all_failed_still_renders(examples, tmp_path):
+    report = render(_run(tmp_path, [examples.failed(), examples.failed(1), examples.skipped()]))
+    assert [path.name for path in report.paths] == ["report.html", "table.md", "table.csv"]
+    text = report.paths[0].read_text("utf-8")
+    _parsed(text)
+    assert "No cell of this run finished" in text and "expected loss to be finite" in text
+    assert "3 cells: 1 skipped, 2 failed" in text
+
+
+def test_text_that_is_no_unicode_does_not_stop_a_report(examples, tmp_path):
+    record = replace(examples.failed(), traceback="bad file name \udcff", reason="\udcff")
+    assert render(_run(tmp_path, [record])).paths[0].is_file()
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"cell"'])
+def test_a_directory_without_records_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "records.jsonl").write_bytes(content)
+    with pytest.raises(ValueError, match=r"expected .* got "):
+        render(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[1]", '{"sst2": 3}', '{"sst2": {"a": 3}}', "{"])
+def test_a_broken_partition_is_refused_with_its_name(examples, tmp_path, content):
+    run = _run(tmp_path, [examples.done()])
+    (run / "partition.json").write_text(content)
+    with pytest.raises(ValueError, match=r"expected .*partition\.json"):
+        render(run)
+
+
+def test_plot_compares_runs_whose_names_may_be_equal(examples, tmp_path):
+    first = _run(tmp_path / "a", examples.grid(("sst2",), seeds=1))
+    second = _run(tmp_path / "b", examples.grid(("sst2",), seeds=1))
+    written = plot([first, second], tmp_path / "out")
+    names = [path.name for path in written]
+    assert names == ["compare-sst2-inversion.png", "compare-sst2-membership.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+    with pytest.raises(ValueError, match="at least one run"):
+        plot([], tmp_path / "out")
+
+
+def test_headlines_say_what_the_data_say(examples):
+    def said(*records):
+        return headline(setting_rows(records))
+
+    assert said(examples.failed()).startswith("No cell of this run finished")
+    assert said(examples.done(defence=0)).startswith(
+        "None of the 1 measured setting carries a guarantee on any view; there the worst inversion "
+        "recovers 99.8 %"
+    )
+    useless = said(examples.done(defence=0), examples.done(defence=5))
+    assert "Of 2 measured settings, 1 carry a guarantee on at least one view; none of" in useless
+    assert "; 1 of these stay clearly above the majority class" in said(examples.done(defence=2))
+
+
+def test_the_story_names_the_least_leaking_setting_and_the_least_that_is_useful(examples):
+    told = task_story(setting_rows([examples.done(defence=k) for k in range(7)]))
+    assert len(told) == 3
+    assert told[0].startswith("Without a guarantee, none (parallel)")
+    assert "gaussian sequence, eps 8" in told[1] and "not clearly better" in told[1]
+    assert told[2].startswith("Of those clearly better than the majority class, it is gaussian")
+
+
+HEAVY = ("torch", "transformers", "opacus", "fedbert", "privacy", "attacks", "evaluation")
+
+
+def test_reports_never_import_a_learning_library():
+    code = (
+        "import importlib, pkgutil, sys, reports\n"
+        "names = [each.name for each in pkgutil.iter_modules(reports.__path__)]\n"
+        "for name in names: importlib.import_module('reports.' + name)\n"
+        f"print(len(names) > 8, sorted(set({HEAVY}) & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "True []"
+
+
+def test_records_alone_need_only_the_standard_library():
+    code = (
+        "import sys; import reports.records;"
+        "print(sorted({'numpy', 'rich', 'jinja2', 'matplotlib', 'scipy'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,183 @@
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.records import (
+    Estimate,
+    RunRecord,
+    append_record,
+    encode,
+    read_records,
+    without_times,
+)
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | FINITE | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    spec=st.dictionaries(st.text(), JSON, max_size=3),
+    task=st.text(),
+    numbers=st.lists(FINITE, min_size=3, max_size=3),
+)
+def test_round_trip_through_one_line(examples, spec, task, numbers):
+    low, value, high = sorted(numbers)
+    base = examples.done()
+    record = replace(
+        base,
+        spec=spec,
+        labels={**base.labels, "task": task},
+        utility={"f1": Estimate(value, low, high, n=3), "accuracy": Estimate(0.5, 0.4, 0.6, n=3)},
+    )
+    line = encode(record)
+    again = RunRecord.from_json(json.loads(line))
+    assert line.endswith(b"\n") and line.count(b"\n") == 1
+    assert again == record
+    assert list(again.utility) == ["f1", "accuracy"]
+    assert list(json.loads(line)) == sorted(json.loads(line))
+
+
+def test_all_statuses_round_trip_through_a_file(examples, tmp_path):
+    records = examples.grid()
+    for record in records:
+        append_record(tmp_path / "new" / "records.jsonl", record)
+    assert read_records(tmp_path / "new" / "records.jsonl") == records
+
+
+def test_last_of_a_cell_wins_and_keeps_its_place(examples, tmp_path):
+    path = tmp_path / "records.jsonl"
+    first, second = examples.done(seed=0), examples.done(seed=1)
+    newer = replace(first, bytes={"SmashedData": 7})
+    for record in (first, second, newer):
+        append_record(path, record)
+    assert read_records(path) == [newer, second]
+
+
+@pytest.mark.parametrize("kept", [1, 40, -1, -2])
+def test_a_torn_last_line_is_passed_over_and_then_cut_off(examples, tmp_path, kept):
+    path = tmp_path / "records.jsonl"
+    first, second = examples.done(seed=0), examples.done(seed=1)
+    append_record(path, first)
+    whole = encode(second)
+    torn = whole[:kept]
+    path.write_bytes(path.read_bytes() + torn)
+    expected = [first, second] if torn == whole[:-1] else [first]
+    assert read_records(path) == expected
+    append_record(path, second)
+    assert read_records(path) == [first, second]
+    assert all(json.loads(line) for line in path.read_bytes().splitlines())
+
+
+@pytest.mark.parametrize("bad", [b"{}\n", b"\n", b'{"cell": \n', b"[1]\n", b"\xff\n"])
+def test_any_other_damage_names_file_and_line(examples, tmp_path, bad):
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(encode(examples.done()) + bad + encode(examples.done(seed=1)))
+    with pytest.raises(ValueError, match=r"records\.jsonl:2: "):
+        read_records(path)
+
+
+def test_a_whole_last_line_that_is_damaged_is_refused(examples, tmp_path):
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(encode(examples.done()) + b'{"cell": \n')
+    with pytest.raises(ValueError, match=r"records\.jsonl:2: "):
+        read_records(path)
+
+
+@pytest.mark.parametrize("bad", [b"NaN", b"Infinity", b"1e999"])
+def test_a_number_that_is_not_finite_is_refused_on_reading(examples, tmp_path, bad):
+    path = tmp_path / "records.jsonl"
+    line = encode(replace(examples.done(), seconds={"train": 123.5}))
+    path.write_bytes(line.replace(b"123.5", bad))
+    with pytest.raises(ValueError, match="finite"):
+        read_records(path)
+
+
+@pytest.mark.parametrize("name", ["spec", "provenance", "seconds", "baseline", "mechanisms"])
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_refused_at_construction(examples, name, number):
+    with pytest.raises(ValueError, match=f"finite number, got {name}"):
+        replace(examples.done(), **{name: {"x": {"y": number} if name != "seconds" else number}})
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ((0.5, 0.6, 0.7, 1), "low <= value <= high"),
+        ((0.5, 0.4, 0.45, 1), "low <= value <= high"),
+        ((math.nan, 0.0, 1.0, 1), "finite"),
+        ((0.5, 0.0, math.inf, 1), "finite"),
+        ((0.5, 0.4, 0.6, 0), "n >= 1"),
+        ((0.5, 0.4, 0.6, 1, 1.0), "confidence"),
+    ],
+)
+def test_what_is_no_estimate_is_refused(values, words):
+    with pytest.raises(ValueError, match=words):
+        Estimate(*values)
+
+
+def _without(entry, key):
+    return {name: item for name, item in entry.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: {"cell": "XYZ"}, "hex id"),
+        (lambda r: {"status": "fine"}, "got status='fine'"),
+        (lambda r: {"status": "skipped"}, "reason"),
+        (lambda r: {"status": "failed"}, "traceback"),
+        (lambda r: {"labels": _without(r.labels, "level")}, "level"),
+        (lambda r: {"labels": {**r.labels, "seed": 3}}, r"labels\.seed=3"),
+        (lambda r: {"utility": {"accuracy": 0.8}}, "Estimate"),
+        (lambda r: {"guarantees": r.guarantees[:4]}, "one guarantee per view"),
+        (lambda r: {"guarantees": [*r.guarantees[:4], r.guarantees[0]]}, "one guarantee per view"),
+        (lambda r: {"guarantees": [_without(each, "sentence") for each in r.guarantees]},
+         "sentence"),
+        (lambda r: {"guarantees": [_without(r.guarantees[0], "unit"), *r.guarantees[1:]]}, "unit"),
+        (lambda r: {"guarantees": [{**r.guarantees[0], "epsilon": -1.0}, *r.guarantees[1:]]},
+         "epsilon >= 0"),
+        (lambda r: {"leakage": [_without(r.leakage[0], "estimate")]}, "estimate"),
+        (lambda r: {"leakage": [{**r.leakage[0], "view": "sideways"}]}, "view"),
+        (lambda r: {"bytes": {"SmashedData": -1}}, "integer >= 0"),
+        (lambda r: {"bytes": {"SmashedData": 1.5}}, "integer >= 0"),
+        (lambda r: {"schema": 2}, "schema=2"),
+        (lambda r: {"spec": {1: 2}}, "string keys"),
+        (lambda r: {"spec": {"x": object()}}, "plain JSON"),
+    ],
+)  # fmt: skip
+def test_what_is_no_record_is_refused(examples, change, words):
+    record = examples.done(defence=3)
+    with pytest.raises(ValueError, match=words):
+        replace(record, **change(record))
+
+
+def test_unknown_fields_and_schemas_are_refused_on_reading(examples):
+    values = json.loads(encode(examples.done()))
+    with pytest.raises(ValueError, match="colour"):
+        RunRecord.from_json({**values, "colour": "red"})
+    with pytest.raises(ValueError, match="schema=9"):
+        RunRecord.from_json({**values, "schema": 9})
+
+
+def test_runs_that_differ_in_time_alone_are_equal_without_times(examples):
+    first = examples.done()
+    second = replace(first, seconds={"train": 99.0})
+    third = replace(first, bytes={"SmashedData": 1})
+    assert first != second
+    assert without_times(first.to_json()) == without_times(second.to_json())
+    assert without_times(first.to_json()) != without_times(third.to_json())
+
+
+def test_a_record_keeps_its_own_copy(examples):
+    spec = {"inner": [1]}
+    record = replace(examples.done(), spec=spec)
+    spec["inner"].append(2)
+    assert record.spec == {"inner": [1]}

@@ -1,0 +1,185 @@
+import csv
+import io
+import math
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+from scipy.stats import t
+
+from reports import metrics
+from reports.records import Estimate
+from reports.rows import cell_rows, mean_estimate, round_up, setting_rows
+from reports.tables import csv_table, markdown, terminal_tables
+
+
+def _shown(records, width=100):
+    console = Console(width=width, file=io.StringIO(), record=True)
+    for table in terminal_tables(records):
+        console.print(table)
+    return console.export_text()
+
+
+def test_every_metric_has_a_direction_and_a_meaning():
+    better = {name: each.better for name, each in metrics.METRICS.items()}
+    assert better == {
+        "accuracy": "higher", "f1": "higher", "matthews": "higher", "pearson": "higher",
+        "spearman": "higher", "perplexity": "lower", "masked_accuracy": "higher",
+        "token_accuracy": "lower", "content_token_accuracy": "lower", "auc": "lower",
+        "tpr_at_1pct_fpr": "lower", "tpr_at_01pct_fpr": "lower", "balanced_accuracy": "lower",
+    }  # fmt: skip
+    assert set(metrics.MEANINGS) == set(metrics.METRICS)
+    assert all(each.worse != each.better for each in metrics.METRICS.values())
+    with pytest.raises(ValueError, match="got metric='bleu'"):
+        metrics.metric("bleu")
+
+
+def test_clearly_better_needs_the_whole_interval_on_the_good_side():
+    assert metrics.clearly_better("accuracy", 0.6, 0.7, 0.5) is True
+    assert metrics.clearly_better("accuracy", 0.4, 0.7, 0.5) is False
+    assert metrics.clearly_better("perplexity", 4.0, 5.0, 6.0) is True
+    assert metrics.clearly_better("perplexity", 4.0, 7.0, 6.0) is False
+    assert metrics.clearly_better("bleu", 4.0, 7.0, 6.0) is None
+
+
+def test_a_cell_row_by_hand(examples):
+    record = examples.done("sst2", "parallel", 3, 0)
+    (row,) = cell_rows([record])
+    assert (row.task, row.strategy, row.defence, row.level) == (
+        "sst2", "parallel", "gaussian token", "eps 8")  # fmt: skip
+    assert row.utility == record.utility["accuracy"] and row.baseline == 0.509
+    assert row.inversion is not None and row.membership is not None
+    assert (row.inversion.attack, row.inversion.view) == ("nearest token", "forward")
+    assert row.inversion.estimate == record.leakage[2]["estimate"]
+    assert row.membership.estimate == record.leakage[0]["estimate"]
+    assert [each.short for each in row.protections] == [
+        "eps 8.0 (token, replace-one, local)", "none", "none", "none", "none"]  # fmt: skip
+    assert row.units == ("token",)
+    assert row.bytes == 131_000_000
+    assert row.seconds == math.fsum(record.seconds.values())
+
+
+def test_nothing_sent_is_not_no_guarantee(examples):
+    (row,) = cell_rows([examples.done("sst2", "fedavg", 0)])
+    assert [each.short for each in row.protections] == ["nothing sent"] * 2 + ["none"] * 3
+    assert row.inversion is None
+    assert row.unmeasured == (
+        "nearest token (inversion, forward view): nothing is sent in the forward view",
+    )
+
+
+def test_the_worst_attack_is_chosen_by_its_mean_over_seeds(examples):
+    def record(seed, first, second):
+        entries = [
+            examples.leak("forward", name, "inversion", "token_accuracy",
+                          Estimate(value, value, value, n=10))
+            for name, value in (("a", first), ("b", second))
+        ]  # fmt: skip
+        return replace(examples.done(seed=seed), leakage=entries)
+
+    (row,) = setting_rows([record(0, 0.9, 0.5), record(1, 0.1, 0.6)])
+    assert row.inversion is not None
+    assert row.inversion.attack == "b"
+    assert row.inversion.estimate.value == pytest.approx(0.55)
+    assert row.inversion.chance == pytest.approx(0.036)
+
+
+def test_the_mean_over_seeds_by_hand():
+    runs = [Estimate(0.70, 0.66, 0.73, n=100, method="m"), Estimate(0.74, 0.70, 0.77, n=100)]
+    found = mean_estimate(runs, "accuracy")
+    spread = t.ppf(0.975, 1) * 0.02  # standard error of two values 0.04 apart: 0.02
+    assert found.value == pytest.approx(0.72)
+    assert found.low == pytest.approx(0.72 - math.hypot(spread, 0.04))
+    assert found.high == pytest.approx(0.72 + math.hypot(spread, 0.03))
+    assert found.n == 2
+    assert "2 seeds" in found.method and "Student" in found.method and "(m)" in found.method
+    assert mean_estimate(runs[:1], "accuracy") is runs[0]
+
+
+def test_a_mean_keeps_within_the_bounds_of_its_metric():
+    runs = [Estimate(0.9, 0.8, 1.0, n=9), Estimate(0.1, 0.0, 0.2, n=9)]
+    found = mean_estimate(runs, "accuracy")
+    assert (found.low, found.high) == (0.0, 1.0)
+    assert mean_estimate(runs, "matthews").low == -1.0
+
+
+def test_cells_are_averaged_over_seeds_and_over_nothing_else(examples):
+    same = [examples.done(seed=seed) for seed in range(3)]
+    other = replace(same[0], cell="ff", spec={**same[0].spec, "rounds": 9})
+    rows = setting_rows([*same, other])
+    assert [row.seeds for row in rows] == [("0", "1", "2"), ("0",)]
+
+
+def test_a_failed_seed_leaves_the_others_and_a_note(examples):
+    lost = replace(examples.done(seed=1), status="failed", traceback="Traceback\nBoom: 3")
+    (row,) = setting_rows([examples.done(seed=0), lost])
+    assert row.status == "done" and row.seeds == ("0",) and row.note == "failed: Boom: 3"
+    assert "failed: Boom: 3" in " ".join(_shown([examples.done(seed=0), lost]).split())
+
+
+def test_seeds_that_differ_in_their_guarantee_show_the_weakest(examples):
+    first, second = examples.done(defence=3, seed=0), examples.done(defence=3, seed=1)
+    weaker = [{**second.guarantees[0], "epsilon": 9.0}, *second.guarantees[1:]]
+    (row,) = setting_rows([first, replace(second, guarantees=weaker)])
+    assert row.protections[0].epsilon == 9.0
+    assert "eps 8.0" in row.protections[0].short and "eps 9.0" in row.protections[0].short
+    nothing = [{**second.guarantees[1], "view": "forward"}, *second.guarantees[1:]]
+    (row,) = setting_rows([first, replace(second, guarantees=nothing)])
+    assert row.protections[0].kind == "no guarantee" and row.units == ()
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "text"),
+    [(0.0, "0.0"), (8.0, "8.0"), (8.001, "8.01"), (7.994, "8.0"), (0.12345, "0.124"),
+     (1234.0, "1.24e+03"), (3e-7, "3e-07"), (8.0000000001, "8.0")],
+)  # fmt: skip
+def test_an_epsilon_is_never_rounded_down(epsilon, text):
+    assert round_up(epsilon) == text
+    assert float(text) >= epsilon * (1 - 1e-6)
+
+
+def test_terminal_tables_fit_a_hundred_columns_and_lose_nothing(examples):
+    records = examples.grid()
+    text = _shown(records)
+    assert max(map(len, text.splitlines())) <= 100
+    flat = " ".join(text.split())
+    for row in setting_rows(records):
+        for estimate in (row.utility, row.inversion and row.inversion.estimate):
+            if estimate is not None and row.task != "mlm":
+                assert f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]" in flat
+    assert "…" not in text
+    for words in ("eps 8.0 (token, replace-one, local)", "nothing sent", "majority class 0.509"):
+        assert words in flat
+
+
+def test_labels_are_not_read_as_markup(examples):
+    record = examples.done()
+    record = replace(record, labels={**record.labels, "defence": "[red]x[/red] |a| <b> [k](u)"})
+    assert "[red]x[/red]" in " ".join(_shown([record]).split())
+    text = markdown([record])
+    assert r"\|a\| &lt;b&gt; [k\](u)" in text and "<b>" not in text
+
+
+def test_markdown_has_whole_rows_and_every_sentence(examples):
+    records = examples.grid()
+    text = markdown(records)
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    widths = {line.replace(r"\|", "").count("|") for line in lines}
+    assert widths == {14, 9}
+    for record in records:
+        for entry in record.guarantees:
+            assert entry["sentence"] in text
+    assert "skipped: dp-fedavg needs" in text and "failed: ValueError" in text
+
+
+def test_csv_holds_every_cell_at_full_precision(examples):
+    records = examples.grid()
+    lines = list(csv.DictReader(io.StringIO(csv_table(records))))
+    assert [line["cell"] for line in lines] == [record.cell for record in records]
+    assert float(lines[0]["utility_low"]) == records[0].utility["accuracy"].low
+    assert lines[0]["forward_guarantee"] == "none" and lines[0]["forward_delta"] == ""
+    token = next(line for line in lines if line["level"] == "eps 8")
+    assert token["forward_guarantee"] == "eps 8.0 (token, replace-one, local)"
+    assert float(token["forward_delta"]) == 1e-5
+    assert {line["status"] for line in lines} == {"done", "skipped", "failed"}
+    assert all(line["note"] for line in lines if line["status"] != "done")
