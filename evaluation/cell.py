@@ -15,7 +15,7 @@ from evaluation.catalogue import INVERSION, MEMBERSHIP, resolve
 from evaluation.defences import make_defence
 from evaluation.grid import Cell
 from evaluation.measure import batches, measure
-from evaluation.observe import Overheard, Wiretap, tables_from
+from evaluation.observe import Overheard, Wiretap, spread, tables_from
 from fedbert.messages import SmashedData
 from fedbert.prepare import Prepared, prepare
 from fedbert.provenance import provenance
@@ -55,8 +55,9 @@ def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
     prepared = prepare(config, coin=True)
     releases = planned_releases(config, prepared)
     defence = make_defence(cell.defence, cell.delta, releases, config.training.rounds)
-    last = config.training.rounds - 1
-    tap = Wiretap(frozenset({0, last}), cell.attacks.messages // (2 if last else 1))
+    senders = config.training.clients_per_round or config.data.clients
+    messages = cell.attacks.messages
+    tap = Wiretap(spread(config.training.rounds, senders, messages), messages)
     clock.lap("prepare")
     trained = train(config, prepared, defence, listeners=[tap])
     clock.lap("train")

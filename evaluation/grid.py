@@ -49,13 +49,14 @@ class DefenceSpec:
 class AttackSettings:
     """Which attacks run, and on how much.
 
-    messages: smashed-data messages to invert, half of the first round and half of the last.
+    messages: smashed-data messages to invert, at most: every client's first of rounds spread
+        evenly over the training.
     candidates: membership candidates, members and others each, at most.
     """
 
     inversion: tuple[str, ...] = ("nearest_token",)
     membership: tuple[str, ...] = ("loss_threshold",)
-    messages: int = 8
+    messages: int = 16
     candidates: int = 1000
 
     def __post_init__(self) -> None:

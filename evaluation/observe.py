@@ -16,27 +16,39 @@ class Overheard:
 
 @dataclass
 class Wiretap:
-    """Keeps the first messages of some rounds: at most `each` of them a round.
+    """Keeps every sender's first message of some rounds, at most `limit` in all.
 
-    The aggregator sends E to the clients, so it knows E as it was at the start of their local
-    steps; parts that no kept message refers to are let go.
+    The aggregator sends E out, so it knows E exactly as it is at a client's first local step. Parts
+    that no kept message refers to are let go.
     """
 
     rounds: frozenset[int]
-    each: int
+    limit: int
     kept: list[Overheard] = field(default_factory=list)
-    _latest: dict[int, ClientParts] = field(default_factory=dict)
-    _count: dict[int, int] = field(default_factory=dict)
+    _started: dict[int, ClientParts] = field(default_factory=dict)
 
     def hear(self, message: Message) -> None:
         """Keep the message if it is one of those asked for."""
         if message.round not in self.rounds:
-            self._latest.clear()
+            self._started.clear()
         elif isinstance(message, ClientParts):
-            self._latest[message.client] = message
-        elif isinstance(message, SmashedData) and self._count.get(message.round, 0) < self.each:
-            self._count[message.round] = self._count.get(message.round, 0) + 1
-            self.kept.append(Overheard(message, self._latest[message.client]))
+            self._started[message.client] = message
+        elif isinstance(message, SmashedData) and message.client in self._started:
+            parts = self._started.pop(message.client)
+            if len(self.kept) < self.limit:
+                self.kept.append(Overheard(message, parts))
+
+
+def spread(rounds: int, senders: int, messages: int) -> frozenset[int]:
+    """Return the rounds to listen to: evenly spread, the first and the last among them.
+
+    >>> sorted(spread(rounds=10, senders=2, messages=6))
+    [0, 4, 9]
+    """
+    wanted = max(2, messages // senders)
+    if wanted >= rounds:
+        return frozenset(range(rounds))
+    return frozenset(i * (rounds - 1) // (wanted - 1) for i in range(wanted))
 
 
 def tables_from(parts: ClientParts, split: SplitBert) -> EmbeddingTables | None:

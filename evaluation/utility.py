@@ -46,7 +46,9 @@ def judge(
 
 
 def baseline(
-    task: Task, train_labels: Sequence[np.ndarray] | np.ndarray, labels: Sequence[np.ndarray]
+    task: Task,
+    train_labels: Sequence[np.ndarray] | np.ndarray,
+    labels: Sequence[np.ndarray] | np.ndarray,
 ) -> dict[str, float | None]:
     """Return the task's metrics of always answering the commonest training label.
 
@@ -63,8 +65,10 @@ def baseline(
     found: dict[str, float | None] = dict.fromkeys(task.metrics)
     for name in task.metrics:
         known = "accuracy" if name == "masked_accuracy" else name
-        if known in _OF_CLASSES:
-            found[name] = float(_OF_CLASSES[known](truth, answer))
+        if known == "accuracy":
+            found[name] = float((truth == answer).mean())
+        elif known in _OF_TABLES:
+            found[name] = float(_OF_TABLES[known](_confusion(truth, answer)))
     return found
 
 
@@ -74,44 +78,11 @@ def _flat(labels: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     return flat[flat != _IGNORED]
 
 
-def _f1(labels: np.ndarray, answers: np.ndarray) -> float:
-    return float(metrics.f1_score(labels, answers, pos_label=1, zero_division=0))
-
-
-def _matthews(labels: np.ndarray, answers: np.ndarray) -> float:
-    return float(metrics.matthews_corrcoef(labels, answers))
-
-
-_OF_CLASSES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "accuracy": metrics.accuracy_score,
-    "f1": _f1,
-    "matthews": _matthews,
-}
-
-
-def _classes(
-    name: str, answers: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-) -> Estimate:
-    """Return accuracy with Wilson's interval; F1 and Matthews from the confusion table.
-
-    The latter two have the credible interval of the confusion table's shares under Jeffreys'
-    prior (1/2 a cell for two classes). It is close to a bootstrap over examples, and unlike it
-    never of zero width, as after a perfect or a constant answer.
-
-    Reference: Goutte and Gaussier (2005).
-    """
-    if name == "accuracy":
-        return intervals.share(int((answers == labels).sum()), len(labels))
-    if name not in _OF_CLASSES:
-        raise InputError(f"expected one of {', '.join(_OF_CLASSES)}, got metric={name!r}")
-    value = _OF_CLASSES[name](labels, answers)
+def _confusion(labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Return the counts [true, answered] of all classes that occur, and of 0 and 1."""
     classes = np.unique(np.concatenate([[0, 1], labels, answers]))
-    counts = metrics.confusion_matrix(labels, answers, labels=classes).astype(float)
-    prior = 2 / counts.size
-    drawn = rng.dirichlet(counts.ravel() + prior, size=RESAMPLES).reshape(-1, *counts.shape)
-    resampled = f1_of(drawn) if name == "f1" else matthews_of(drawn)
-    low, high = percentiles(value, resampled)
-    return Estimate(value, low, high, len(labels), CONFIDENCE, "credible interval (Jeffreys)")
+    counts: np.ndarray = metrics.confusion_matrix(labels, answers, labels=classes)
+    return counts.astype(float)
 
 
 def f1_of(tables: np.ndarray) -> np.ndarray:
@@ -132,6 +103,40 @@ def matthews_of(tables: np.ndarray) -> np.ndarray:
     spread = (total**2 - (true**2).sum(-1)) * (total**2 - (answered**2).sum(-1))
     root = np.sqrt(np.clip(spread, 0, None))
     return np.divide(covariance, root, out=np.zeros_like(root), where=root > 0)
+
+
+def accuracy_of(tables: np.ndarray) -> np.ndarray:
+    """Return the share [...] of right answers of confusion tables [..., true, answered]."""
+    return np.asarray(np.trace(tables, axis1=-2, axis2=-1) / tables.sum((-1, -2)))
+
+
+_OF_TABLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "accuracy": accuracy_of,
+    "f1": f1_of,
+    "matthews": matthews_of,
+}
+
+
+def _classes(
+    name: str, answers: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> Estimate:
+    """Return accuracy with Wilson's interval; F1 and Matthews from the confusion table.
+
+    The latter two have the credible interval of the confusion table's shares under Jeffreys'
+    prior (1/2 a cell for two classes). It is close to a bootstrap over examples, and unlike it
+    never of zero width, as after a perfect or a constant answer.
+
+    Reference: Goutte and Gaussier (2005).
+    """
+    if name == "accuracy":
+        return intervals.share(int((answers == labels).sum()), len(labels))
+    if name not in _OF_TABLES:
+        raise InputError(f"expected one of {', '.join(_OF_TABLES)}, got metric={name!r}")
+    counts = _confusion(labels, answers)
+    value = float(_OF_TABLES[name](counts))
+    drawn = rng.dirichlet(counts.ravel() + 2 / counts.size, size=RESAMPLES)
+    low, high = percentiles(value, _OF_TABLES[name](drawn.reshape(-1, *counts.shape)))
+    return Estimate(value, low, high, len(labels), CONFIDENCE, "credible interval (Jeffreys)")
 
 
 def _correlation(

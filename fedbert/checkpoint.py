@@ -7,6 +7,7 @@ DIR/model/              the joined model and its tokenizer, as transformers' fro
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -54,15 +55,22 @@ def save(
     """Write a checkpoint and return its directory; an earlier one there is replaced whole.
 
     defence and costs are plain JSON: what was applied, and what has been spent so far.
+
+    Raises:
+        InputError: if the training has diverged; an earlier checkpoint stays.
     """
+    if not all(math.isfinite(loss) for loss in state.losses):
+        raise InputError(
+            f"expected finite losses, got losses={list(state.losses)}: the training diverged"
+        )
     directory.parent.mkdir(parents=True, exist_ok=True)
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         _write_model(temporary / "model", prepared, state)
-        arrays = {f"state/{n}": np.ascontiguousarray(v) for n, v in state.arrays.items()}
-        arrays |= {f"values/{n}": np.ascontiguousarray(v) for n, v in state.values.items()}
+        arrays = {f"state/{n}": np.asarray(v, order="C") for n, v in state.arrays.items()}
+        arrays |= {f"values/{n}": np.asarray(v, order="C") for n, v in state.values.items()}
         save_file(arrays, temporary / "state.safetensors")
         manifest = {
             "format": FORMAT,
@@ -82,6 +90,7 @@ def save(
             "provenance": provenance(),
             "sha256": {str(p.relative_to(temporary)): _sha256(p) for p in _files(temporary)},
         }
+        manifest["manifest_sha256"] = _content_sha256(manifest)
         text = json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False)
         (temporary / "manifest.json").write_text(text + "\n")
         _replace(temporary, directory)
@@ -172,7 +181,16 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     for key in needed:
         if key not in manifest:
             raise InputError(f"expected key {key!r} in the manifest, got none in {path}")
+    if manifest.get("manifest_sha256") != _content_sha256(manifest):
+        raise InputError(f"expected the manifest as it was written, got another content in {path}")
     return manifest
+
+
+def _content_sha256(manifest: Mapping[str, Any]) -> str:
+    """Return the sha256 of a manifest's content, its own hash apart, however it is laid out."""
+    content = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _write_model(directory: Path, prepared: Prepared, state: State) -> None:
@@ -198,5 +216,10 @@ def _replace(temporary: Path, directory: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
     if directory.exists():
         os.rename(directory, old)
-    os.rename(temporary, directory)
+    try:
+        os.rename(temporary, directory)
+    except OSError:
+        if old.exists():
+            os.rename(old, directory)
+        raise
     shutil.rmtree(old, ignore_errors=True)

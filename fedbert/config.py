@@ -1,5 +1,6 @@
 """The settings of one training, as frozen values that check themselves."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
@@ -90,7 +91,7 @@ class DataConfig:
         expect(8 <= self.max_length <= 512, "8 <= max_length <= 512", "max_length", self.max_length)
         expect(self.clients >= 1, "clients >= 1", "clients", self.clients)
         expect(self.partition in PARTITIONS, f"one of {PARTITIONS}", "partition", self.partition)
-        expect(self.alpha > 0, "alpha > 0", "alpha", self.alpha)
+        expect(0 < self.alpha < math.inf, "a finite alpha > 0", "alpha", self.alpha)
 
 
 @dataclass(frozen=True)
@@ -129,15 +130,21 @@ class TrainingConfig:
             expect(getattr(self, name) >= 1, f"{name} >= 1", name, getattr(self, name))
         few = self.clients_per_round
         expect(few is None or few >= 1, "clients_per_round >= 1", "clients_per_round", few)
-        expect(self.learning_rate > 0, "learning_rate > 0", "learning_rate", self.learning_rate)
+        for name in ("learning_rate", "max_grad_norm"):
+            value = getattr(self, name)
+            expect(0 < value < math.inf, f"a finite {name} > 0", name, value)
         expect(
             0 <= self.warmup_fraction < 1,
             "0 <= warmup_fraction < 1",
             "warmup_fraction",
             self.warmup_fraction,
         )
-        expect(self.weight_decay >= 0, "weight_decay >= 0", "weight_decay", self.weight_decay)
-        expect(self.max_grad_norm > 0, "max_grad_norm > 0", "max_grad_norm", self.max_grad_norm)
+        expect(
+            0 <= self.weight_decay < math.inf,
+            "a finite weight_decay >= 0",
+            "weight_decay",
+            self.weight_decay,
+        )
         states = ("keep", "reset", "hand_on")
         expect(
             self.optimizer_state in states,
@@ -196,6 +203,8 @@ def from_mapping(kind: type[T], values: dict[str, Any], where: str) -> T:
     Raises:
         InputError: naming `where`, the key, and what is allowed.
     """
+    if not isinstance(values, Mapping):
+        raise InputError(f"{where}: expected a table of settings, got {values!r}")
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     for key, value in values.items():
         if key not in known:

@@ -20,7 +20,7 @@ from fedbert.messages import (
 from fedbert.optim import adamw, clip_gradients, load_moments, moments, set_learning_rate
 from fedbert.seeding import generator, scoped
 from fedbert.split import Body
-from fedbert.stacked import Ragged, run_stacked, stack, unstack
+from fedbert.stacked import Ragged, StackedPass, run_stacked, stack, unstack
 
 
 def autocast(config: Config) -> AbstractContextManager[object]:
@@ -134,7 +134,7 @@ class StackedCopies:
         self._layers = [
             {n: of[id(p)] for n, p in layer.named_parameters()} for layer in body.layers
         ]
-        self._graph: tuple[Tensor, Ragged] | None = None
+        self._graph: tuple[Tensor, StackedPass] | None = None
 
     def _load(self, states: Sequence[Mapping[str, Array]]) -> None:
         """Set the moments; all copies have taken the same number of steps."""
@@ -156,22 +156,24 @@ class StackedCopies:
         if config_has_dropout(self.body):
             draws = [generator(config.seed, "body", m.client, m.step) for m in messages]
         with autocast(config):
-            z = run_stacked(self._layers, a, mask, self.body.config, draws)
-        self._graph = (a.values, z)
+            done = run_stacked(self._layers, a, mask, self.body.config, draws)
+        self._graph = (a.values, done)
         return [
             HiddenStates(m.client, m.round, m.step, to_array(own))
-            for m, own in zip(messages, unstack(z), strict=True)
+            for m, own in zip(messages, unstack(done.z), strict=True)
         ]
 
     def backward(self, messages: Sequence[HiddenGradient], rate: float) -> list[SmashedGradient]:
         """Take every client's G_Z, update T, return every G_A (none where E is frozen)."""
         if self._graph is None:
             raise RuntimeError("expected a forward message before a backward message")
-        a, z = self._graph
+        a, done = self._graph
         self._graph = None
         self.optimizer.zero_grad(set_to_none=True)
         gradient = stack([to_tensor(m.gradient, self.config.training.device) for m in messages])
-        z.values.backward(gradient.values.to(z.values.dtype))
+        with autocast(self.config):
+            z, at_z = done.tokens(gradient.values)
+        z.backward(at_z.to(z.dtype))
         clip_gradients(self.names.values(), self.config.training.max_grad_norm, self.count)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
@@ -179,7 +181,7 @@ class StackedCopies:
             return []
         return [
             SmashedGradient(m.client, m.round, m.step, to_array(own))
-            for m, own in zip(messages, unstack(Ragged(a.grad, z.sizes)), strict=True)
+            for m, own in zip(messages, unstack(Ragged(a.grad, done.z.sizes)), strict=True)
         ]
 
     def values(self) -> list[dict[str, Array]]:

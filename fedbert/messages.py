@@ -31,9 +31,10 @@ class RowValues:
         return self.base.nbytes
 
     def dense(self) -> Array:
-        """Return the array itself [row, column]."""
+        """Return the array itself [row, column], read-only."""
         full = self.base * self.base.dtype.type(self.factor)
         full[self.rows] = self.values
+        full.flags.writeable = False
         return full
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
@@ -147,7 +148,7 @@ def _or_refuse(load: Callable[[], Any], what: str, name: str) -> Any:
     """Return what was loaded, or raise one line that names the source."""
     try:
         return load()
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"expected a {what} at source={name!r}: one of {', '.join(SIZES)}, embedded, "

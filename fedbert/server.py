@@ -22,7 +22,7 @@ from fedbert.seeding import generator
 from fedbert.split import SplitBert
 from privacy.mechanism import Identity, Mechanism
 
-STACK_PARAMETERS = 32_000_000
+STACK_PARAMETERS = 16_000_000
 """Copies of T are stacked up to this many parameters: a larger body gains nothing from it."""
 
 
@@ -53,8 +53,8 @@ class Server:
 
     def parts(self, client: int, round_: int, with_body: bool) -> ClientParts:
         """Return what a client starts its local steps from."""
-        tensors = self.values() if with_body else self.edge
-        return ClientParts(client, round_, tensors, self.handed)
+        tensors = self.values() if with_body else dict(self.edge)
+        return ClientParts(client, round_, tensors, dict(self.handed))
 
     def capacity(self) -> int:
         """Return how many copies of T to run stacked."""
@@ -121,7 +121,7 @@ class Server:
         (self.body,) = copies.values()
         if self.config.training.optimizer_state != "reset":
             (self.states[-1],) = copies.moments()
-        self.handed = update.moments
+        self.handed = dict(update.moments)
         if hand_on:
             self.edge = self.edge | {n: dense(v) for n, v in update.tensors.items()}
         else:

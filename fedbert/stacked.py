@@ -39,14 +39,63 @@ def unstack(ragged: Ragged) -> list[Tensor]:
     return [row[:b, :s] for row, (b, s) in zip(ragged.values, ragged.sizes, strict=True)]
 
 
+@dataclass(frozen=True)
+class StackedPass:
+    """The outcome of a forward pass: Z without a graph, and how to go back from its gradient.
+
+    Behind attention every operation works on single tokens, and a head reads few of them: the
+    first, or the masked ones. Where G_Z is zero, so are all gradients up to attention; therefore
+    the last layer's token-wise part is computed anew, with a graph, at the other tokens alone.
+    """
+
+    z: Ragged
+    last: "_LastLayer | None"
+
+    def tokens(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Z with a graph and G_Z, both at the tokens that matter [client, token, hidden].
+
+        Every client gets as many tokens as the neediest; G_Z [client, batch, seq, hidden] is zero
+        at those in excess.
+        """
+        if self.last is None:
+            return self.z.values, gradient
+        flat = gradient.flatten(1, 2)
+        used = (flat != 0).any(-1)
+        most = max(1, int(used.sum(1).max()))
+        index = used.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
+
+        def pick(values: Tensor) -> Tensor:
+            return values.flatten(1, 2).gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
+
+        last = self.last
+        factors = tuple(None if f is None else pick(f) for f in last.factors)
+        z = _token_wise(last.layer, pick(last.context), pick(last.hidden), factors, last.config)
+        return z, pick(gradient)
+
+
+@dataclass(frozen=True)
+class _LastLayer:
+    """What the last layer's token-wise part is computed from."""
+
+    layer: Mapping[str, Tensor]
+    context: Tensor
+    hidden: Tensor
+    factors: "Factors"
+    config: Any
+
+
+Factors = tuple[Tensor | None, Tensor | None]
+"""Dropout factors behind attention and behind the feed-forward part; None: no dropout."""
+
+
 def run_stacked(
     layers: Sequence[Mapping[str, Tensor]],
     hidden: Ragged,
     attention_mask: Ragged,
     config: Any,
     generators: Sequence[torch.Generator] | None,
-) -> Ragged:
-    """Return Z of every copy.
+) -> StackedPass:
+    """Return Z of every copy, and the way back.
 
     layers: for each encoder layer, parameters by transformers' name within the layer, stacked
     [client, ...]. hidden [client, batch, seq, hidden]; attention_mask [client, batch, seq].
@@ -54,13 +103,22 @@ def run_stacked(
     """
     mask = torch.zeros_like(attention_mask.values, dtype=hidden.values.dtype)
     mask.masked_fill_(attention_mask.values == 0, torch.finfo(mask.dtype).min)
-    values = hidden.values
-    for layer in layers:
-        values = _layer(layer, values, mask, config, generators, hidden.sizes)
-    return Ragged(values, hidden.sizes)
+    values, last = hidden.values, None
+    for number, layer in enumerate(layers):
+        context = _attention(layer, values, mask, config, generators, hidden.sizes)
+        own = [(b, s, values.shape[-1]) for b, s in hidden.sizes]
+        factors = (
+            _keep(values, own, config.hidden_dropout_prob, generators),
+            _keep(values, own, config.hidden_dropout_prob, generators),
+        )
+        if number == len(layers) - 1:
+            last = _LastLayer(layer, context, values, factors, config)
+        with torch.set_grad_enabled(last is None and torch.is_grad_enabled()):
+            values = _token_wise(layer, context, values, factors, config)
+    return StackedPass(Ragged(values, hidden.sizes), last)
 
 
-def _layer(
+def _attention(
     p: Mapping[str, Tensor],
     hidden: Tensor,
     mask: Tensor,
@@ -68,10 +126,9 @@ def _layer(
     generators: Sequence[torch.Generator] | None,
     sizes: Sequence[tuple[int, int]],
 ) -> Tensor:
-    """Return one encoder layer's output [client, batch, seq, hidden]."""
+    """Return what attention gathers for every token [client, batch, seq, hidden]."""
     clients, batch, seq, width = hidden.shape
     heads = config.num_attention_heads
-    drop, eps = config.hidden_dropout_prob, config.layer_norm_eps
 
     def split_heads(name: str) -> Tensor:  # [client * batch, heads, seq, head]
         out = _linear(hidden, p, f"attention.self.{name}")
@@ -79,54 +136,63 @@ def _layer(
 
     query, key, value = (split_heads(name) for name in ("query", "key", "value"))
     bias = mask.view(clients * batch, 1, 1, seq)
-    rate = config.attention_probs_dropout_prob
-    if generators is None or rate == 0:
+    own = [(b, heads, s, s) for b, s in sizes]
+    shape = (clients, batch, heads, seq, seq)
+    keep = _keep(query, own, config.attention_probs_dropout_prob, generators, shape)
+    if keep is None:
         context = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     else:
         weights = (query @ key.transpose(2, 3) * (width // heads) ** -0.5 + bias).softmax(-1)
-        square = [(b, heads, s, s) for b, s in sizes]
-        keep = _keep(weights.view(clients, batch, heads, seq, seq), square, rate, generators)
         context = (weights * keep.view_as(weights)) @ value
-    context = context.transpose(1, 2).reshape(clients, batch, seq, width)
+    return context.transpose(1, 2).reshape(clients, batch, seq, width)
 
-    own = [(b, s, width) for b, s in sizes]
-    out = _linear(context, p, "attention.output.dense")
-    out = out if generators is None else out * _keep(out, own, drop, generators)
+
+def _token_wise(
+    p: Mapping[str, Tensor], context: Tensor, hidden: Tensor, factors: Factors, config: Any
+) -> Tensor:
+    """Return an encoder layer's output [client, ..., hidden] from attention's and its input."""
+    eps = config.layer_norm_eps
+    out = _dropped(_linear(context, p, "attention.output.dense"), factors[0])
     hidden = _norm(out + hidden, p, "attention.output.LayerNorm", eps)
     wide = ACT2FN[config.hidden_act](_linear(hidden, p, "intermediate.dense"))
-    out = _linear(wide, p, "output.dense")
-    out = out if generators is None else out * _keep(out, own, drop, generators)
+    out = _dropped(_linear(wide, p, "output.dense"), factors[1])
     return _norm(out + hidden, p, "output.LayerNorm", eps)
 
 
+def _dropped(x: Tensor, factor: Tensor | None) -> Tensor:
+    return x if factor is None else x * factor
+
+
 def _linear(x: Tensor, p: Mapping[str, Tensor], name: str) -> Tensor:
-    """Return x [client, batch, seq, in] through every client's own Linear."""
+    """Return x [client, ..., in] through every client's own Linear."""
     weight, bias = p[f"{name}.weight"], p[f"{name}.bias"]
-    clients, batch, seq, width = x.shape
-    flat = x.reshape(clients, batch * seq, width)
-    out = torch.baddbmm(bias.unsqueeze(1), flat, weight.transpose(1, 2))
-    return out.view(clients, batch, seq, -1)
+    out = torch.baddbmm(bias.unsqueeze(1), x.reshape(len(x), -1, x.shape[-1]), weight.mT)
+    return out.view(*x.shape[:-1], -1)
 
 
 def _norm(x: Tensor, p: Mapping[str, Tensor], name: str, eps: float) -> Tensor:
-    """Return x [client, batch, seq, hidden] through every client's own LayerNorm."""
+    """Return x [client, ..., hidden] through every client's own LayerNorm."""
     plain = F.layer_norm(x, x.shape[-1:], eps=eps)
-    weight, bias = p[f"{name}.weight"], p[f"{name}.bias"]
-    return torch.addcmul(bias[:, None, None], plain, weight[:, None, None])
+    shape = (len(x), *[1] * (x.dim() - 2), -1)
+    return torch.addcmul(p[f"{name}.bias"].view(shape), plain, p[f"{name}.weight"].view(shape))
 
 
 def _keep(
-    x: Tensor,
+    like: Tensor,
     sizes: Sequence[tuple[int, ...]],
     rate: float,
-    generators: Sequence[torch.Generator],
-) -> Tensor:
-    """Return dropout factors of x's shape: 0 or 1 / (1 - rate), each client's own draw."""
-    if rate == 0:
-        return torch.ones((), dtype=x.dtype, device=x.device)
-    keep = torch.zeros(x.shape, dtype=x.dtype, device=x.device)
+    generators: Sequence[torch.Generator] | None,
+    shape: tuple[int, ...] | None = None,
+) -> Tensor | None:
+    """Return dropout factors, 0 or 1 / (1 - rate), each client's own draw; None: no dropout.
+
+    They have the shape and type of `like`, or the shape given; sizes are each client's own.
+    """
+    if generators is None or rate == 0:
+        return None
+    keep = torch.zeros(shape or like.shape, dtype=like.dtype, device=like.device)
     for row, size, generator in zip(keep, sizes, generators, strict=True):
         place = tuple(slice(0, n) for n in size)
-        draw = torch.empty(size, dtype=x.dtype, device=generator.device)
-        row[place] = draw.bernoulli_(1 - rate, generator=generator).to(x.device)
+        draw = torch.empty(size, dtype=like.dtype, device=generator.device)
+        row[place] = draw.bernoulli_(1 - rate, generator=generator).to(like.device)
     return keep.div_(1 - rate)

@@ -124,8 +124,9 @@ def poisson_gaussian_bound(
     if delta >= FOURIER_DELTA:
         pld = _pld(noise_multiplier, sample_rate, steps, delta, ceiling=safe.epsilon)
         best = min(pld or plain, safe, key=lambda bound: bound.epsilon)
-    if accountant == "prv" and delta >= FOURIER_DELTA:
-        prv = _prv(noise_multiplier, sample_rate, steps, delta)
+        prv = None
+        if accountant == "prv":
+            prv = _prv(noise_multiplier, sample_rate, steps, delta)
         if prv is not None and best.epsilon <= prv.epsilon <= safe.epsilon:
             best = prv
     if best.accountant != accountant:

@@ -270,14 +270,13 @@ def _unscaled(tokens: Tokens, candidates: Candidates, knowledge: Knowledge) -> T
     typical = float(candidates.gamma.square().sum() + candidates.beta.square().sum())
     typical /= 1 - knowledge.dropout
     scale = ((energy / count.clamp(min=1) - noise).clamp(min=0) / typical).sqrt().clamp(1e-3, 1.0)
-    for _ in range(2):
-        found = _nearest(_rescaled(tokens, scale), candidates, loose)
-        guess = candidates.rows(found.word, tokens.place, found.kind)
-        if knowledge.noise_std == 0:
-            guess = _sent(guess, tokens.rows, loose)
-        dot = _per_sequence((guess * tokens.rows).sum(1), tokens)
-        norms = _per_sequence(guess.square().sum(1), tokens)
-        scale = (dot / norms.clamp(min=1e-30)).clamp(1e-3, 1.0)
+    found = _nearest(_rescaled(tokens, scale), candidates, loose)
+    guess = candidates.rows(found.word, tokens.place, found.kind)
+    if knowledge.noise_std == 0:
+        guess = _sent(guess, tokens.rows, loose)
+    dot = _per_sequence((guess * tokens.rows).sum(1), tokens)
+    norms = _per_sequence(guess.square().sum(1), tokens)
+    scale = (dot / norms.clamp(min=1e-30)).clamp(1e-3, 1.0)
     return _rescaled(tokens, scale)
 
 

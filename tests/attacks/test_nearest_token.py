@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,11 +20,11 @@ ATTACK = NearestToken()
 ANY = torch.Generator()
 
 
-def known(split: SplitBert, **mechanism: float | str) -> Knowledge:
+def known(split: SplitBert, **mechanism: Any) -> Knowledge:
     return Knowledge(embedding=split.embedding_tables(), **mechanism)
 
 
-def recovered(split: SplitBert, examples: Batch, **mechanism: float | str) -> float:
+def recovered(split: SplitBert, examples: Batch, **mechanism: Any) -> float:
     """Return the share of tokens that the attack recovers when it knows the mechanism."""
     knowledge = known(split, **mechanism)
     names = {"clip_unit": "unit"}
@@ -68,7 +69,7 @@ def brute_force(split: SplitBert, message: SmashedData, knowledge: Knowledge) ->
     ids=str,
 )
 def test_agrees_with_going_through_all_candidates(
-    architecture: str, types: int, mechanism: dict[str, float]
+    architecture: str, types: int, mechanism: dict[str, Any]
 ) -> None:
     split = worlds.model(architecture, type_vocab_size=types)
     examples = worlds.batch(split, count=12, seq=10, seed=1)
@@ -101,7 +102,7 @@ def test_heavy_dropout_without_noise_needs_the_mask() -> None:
 
 @pytest.mark.parametrize("extra", [{}, {"dropout": 0.1}, {"noise_std": 0.02}])
 @pytest.mark.parametrize("clip_norm", [4.0, 1000.0])
-def test_a_clip_per_sequence_is_undone(extra: dict[str, float], clip_norm: float) -> None:
+def test_a_clip_per_sequence_is_undone(extra: dict[str, Any], clip_norm: float) -> None:
     split = worlds.model(hidden_size=32, vocab_size=300)
     examples = worlds.batch(split, 20, 20, seed=4)
     share = recovered(split, examples, clip_norm=clip_norm, clip_unit="sequence", **extra)
@@ -182,7 +183,7 @@ def test_the_lowest_of_equal_words_is_taken() -> None:
 
 @pytest.mark.parametrize("mechanism", [{}, {"dropout": 0.5}])
 def test_chunks_change_nothing_and_bound_every_tensor(
-    mechanism: dict[str, float], monkeypatch: pytest.MonkeyPatch
+    mechanism: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No [tokens, vocab], [positions, vocab] or [vocab, positions, hidden] tensor is formed."""
 
@@ -221,6 +222,6 @@ def test_misfits_are_refused() -> None:
 @pytest.mark.parametrize(
     "bad", [{"clip_norm": 0.0}, {"noise_std": -1.0}, {"dropout": 1.0}, {"clip_unit": "client"}]
 )
-def test_impossible_mechanisms_are_refused(bad: dict[str, float]) -> None:
+def test_impossible_mechanisms_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=f"got {next(iter(bad))}="):
         Knowledge(**bad)

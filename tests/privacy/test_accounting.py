@@ -106,7 +106,10 @@ def test_fourier_accountants_are_not_believed_where_their_rounding_shows(account
 
 
 @pytest.mark.parametrize("accountant", ["pld", "prv"])
-def test_beyond_the_steps_that_pld_can_take_it_is_rdp(accountant):
+def test_pld_is_not_asked_for_more_steps_than_it_can_take(accountant, monkeypatch):
+    from dp_accounting.pld import PLDAccountant
+
+    monkeypatch.setattr(PLDAccountant, "compose", lambda *_: pytest.fail("asked"))
     bound = poisson_gaussian_bound(1.3, 0.3, 10_000_000, 1e-6, accountant)
     assert bound == poisson_gaussian_bound(1.3, 0.3, 10_000_000, 1e-6, "rdp")
 
@@ -141,6 +144,12 @@ def test_where_rdp_has_no_bound_sampling_is_not_counted(monkeypatch):
     bound = poisson_gaussian_bound(1.0, 0.01, 10, 1e-5, "rdp")
     assert bound.accountant == "gaussian without sampling"
     assert bound.epsilon == gaussian_epsilon(1.0, 10, 1e-5)
+
+
+def test_without_pld_the_smaller_of_the_valid_bounds_is_taken():
+    bound = poisson_gaussian_bound(0.001, 0.3, 10_000_000, 1e-6)
+    assert bound.epsilon == gaussian_epsilon(0.001, 10_000_000, 1e-6)
+    assert bound.epsilon < poisson_gaussian_epsilon(0.001, 0.3, 10_000_000, 1e-6, "rdp")
 
 
 def test_nothing_released_costs_nothing():

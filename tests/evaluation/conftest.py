@@ -1,0 +1,57 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SMALL = """
+name = "small"
+tasks = ["sst2"]
+seeds = [0, 1]
+[model]
+source = "tiny"
+tokenizer = "generated"
+[data]
+source = "generated"
+pool = 60
+evaluation = 20
+max_length = 16
+clients = 2
+[training]
+rounds = 2
+local_steps = 1
+batch_size = 8
+[attacks]
+messages = 2
+candidates = 20
+[[defences]]
+name = "none"
+[[defences]]
+name = "gaussian"
+smashed = { mechanism = "gaussian", clip_norm = 8.0 }
+level = { "smashed.target_epsilon" = [1.0] }
+"""
+
+
+@pytest.fixture
+def small_grid(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.getcwd()}
+
+
+@pytest.fixture
+def fedbert_eval(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "evaluation.cli", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=240
+        )
+
+    return run

@@ -1,0 +1,141 @@
+"""The real command, as a user meets it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "transformers", "opacus", "datasets", "sklearn", "dp_accounting")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["privacy-utility", "--help"]])
+def test_help_and_list_import_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys, evaluation.cli as c\n"
+        f"sys.argv = ['fedbert-eval', *{arguments!r}]\n"
+        "try:\n    c.main()\nexcept SystemExit as end:\n"
+        f"    print([m for m in {HEAVY!r} if m in sys.modules], end.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip().splitlines()[-1] in ("[] 0", "[] None"), done.stdout + done.stderr
+
+
+def test_report_rebuilds_from_records_without_torch(tmp_path: Path, small_grid: Path, fedbert_eval) -> None:
+    run = tmp_path / "run"
+    done = fedbert_eval("privacy-utility", small_grid, "--out", run)
+    assert done.returncode == 0, done.stderr
+    assert "report: " in done.stdout and "nearest token" in done.stdout
+    lines = (run / "records.jsonl").read_text().splitlines()
+    assert len(lines) == 4
+    first = json.loads(lines[0])
+    assert first["status"] == "done" and [g["view"] for g in first["guarantees"]] == [
+        "forward", "backward", "aggregator", "peer", "release",
+    ]  # fmt: skip
+    kept = {p.name: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    (run / "report.html").unlink()
+    code = (
+        "import sys, evaluation.cli as c\n"
+        f"sys.argv = ['fedbert-eval', 'report', {str(run)!r}]\n"
+        "try:\n    c.main()\nexcept SystemExit as end:\n"
+        "    print('HEAVY', [m for m in ('torch', 'transformers') if m in sys.modules])\n"
+    )
+    again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert again.stdout.strip().endswith("HEAVY []"), again.stderr
+    assert kept == {p.name: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+    # The same directory again: nothing to do, nothing changes.
+    more = fedbert_eval("privacy-utility", small_grid, "--out", run)
+    assert more.returncode == 0 and "4 of 4 cells have a record already" in more.stderr
+    assert (run / "records.jsonl").read_text().splitlines() == lines
+
+    plots = fedbert_eval("plot", run, run, "--out", tmp_path / "plots")
+    assert plots.returncode == 0, plots.stderr
+    assert all(Path(tmp_path / p).stat().st_size > 1000 for p in plots.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("replace", "by", "expected"),
+    [
+        ('tasks = ["sst2"]', 'tasks = ["sst3"]', "tasks: expected one of cola,"),
+        ("rounds = 2", "round = 2", "training: unknown key 'round'; allowed: strategy, rounds"),
+        ("rounds = 2", "rounds = 0", "expected rounds >= 1, got rounds=0"),
+        ("rounds = 2", "rounds = true", "expected int, got rounds=True"),
+        ("clip_norm = 8.0", "clip_norm = -1.0", "expected clip_norm > 0, got clip_norm=-1.0"),
+        ("clip_norm = 8.0", "clip = 8.0", "unknown key 'clip'; allowed: target_epsilon"),
+        ('mechanism = "gaussian"', 'mechanism = "gauss"', "or module:Class, got 'gauss'"),
+        ('mechanism = "gaussian"', 'mechanism = "clip_only"', "expected a mechanism with a guarantee"),
+        ('source = "generated"', 'source = "./nowhere"', "expected a directory that exists"),
+        ("clients = 2", "clients = 2000", "clients"),
+        ("[attacks]", '[attacks]\ninversion = ["psychic"]', "got 'psychic'"),
+        ("seeds = [0, 1]", "seeds = [0, 0]", "expected different cells"),
+        ("seeds = [0, 1]", "seeds = [0", "expected a TOML file"),
+    ],
+)  # fmt: skip
+def test_bad_grids_end_with_one_line_and_code_2(
+    tmp_path: Path, small_grid: Path, fedbert_eval, replace: str, by: str, expected: str
+) -> None:
+    small_grid.write_text(small_grid.read_text().replace(replace, by))
+    done = fedbert_eval("privacy-utility", small_grid, "--out", tmp_path / "run")
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert done.returncode == 2 and len(errors) == 1, done.stderr
+    assert expected in errors[0]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run" / "records.jsonl").exists()
+
+
+def test_wrong_usage_ends_with_code_2(tmp_path: Path, fedbert_eval) -> None:
+    for arguments in (["--no-such"], ["privacy-utility", "absent.toml"], ["report", "absent"], ["plot", "absent"]):
+        done = fedbert_eval(*arguments)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+
+
+TRAINING = """
+seed = 3
+[model]
+source = "tiny"
+tokenizer = "generated"
+[data]
+task = "{task}"
+source = "generated"
+pool = 24
+evaluation = 8
+max_length = 16
+clients = 2
+[training]
+rounds = {rounds}
+local_steps = 1
+batch_size = 8
+"""
+
+
+def test_pretrain_then_finetune(tmp_path: Path, fedbert_eval) -> None:
+    (tmp_path / "pre.toml").write_text(TRAINING.format(task="mlm", rounds=2))
+    done = fedbert_eval("pretrain", "pre.toml", "--out", "pre")
+    assert done.returncode == 0, done.stderr
+    assert "masked_accuracy" in done.stdout and "round 2/2" in done.stderr
+    tuned = TRAINING.format(task="stsb", rounds=2).replace('"tiny"', '"pre/checkpoint/model"')
+    (tmp_path / "tune.toml").write_text(tuned)
+    done = fedbert_eval("finetune", "tune.toml", "--out", "tune")
+    assert done.returncode == 0 and "pearson" in done.stdout, done.stderr
+    manifest = json.loads((tmp_path / "tune" / "checkpoint" / "manifest.json").read_text())
+    assert manifest["round"] == 2 and manifest["config"]["data"]["task"] == "stsb"
+    # Another configuration does not continue this checkpoint.
+    (tmp_path / "tune.toml").write_text(tuned.replace("seed = 3", "seed = 4"))
+    other = fedbert_eval("finetune", "tune.toml", "--out", "tune")
+    assert other.returncode == 2 and "expected a checkpoint of the same seed" in other.stderr
+    assert os.listdir(tmp_path / "tune") == sorted(os.listdir(tmp_path / "tune"))
+    wrong = fedbert_eval("finetune", "pre.toml", "--out", "wrong")
+    assert wrong.returncode == 2 and "expected a GLUE task for finetune" in wrong.stderr
+
+
+def test_readme_help_block_is_current() -> None:
+    readme = Path("README.md").read_text()
+    done = subprocess.run(
+        [sys.executable, "-m", "evaluation.cli", "--help"],
+        capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "80"},
+    )  # fmt: skip
+    commands = done.stdout.split("Commands:")[1].strip()
+    assert commands in readme
