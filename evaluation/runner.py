@@ -68,7 +68,8 @@ class Pool:
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
-                    running[pool.submit(function, waiting[0])] = waiting.pop(0)
+                    cell = waiting.pop(0)
+                    running[pool.submit(function, cell)] = cell
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     cell = running.pop(future)
                     try:

@@ -122,10 +122,7 @@ class StackedCopies:
         self.body, self.config = body, config
         self.count = len(states)
         self.names = {
-            name: to_tensor(values[name], config.training.device)
-            .expand(self.count, *values[name].shape)
-            .clone()
-            .requires_grad_()
+            name: _repeat(to_tensor(values[name], config.training.device), self.count)
             for name in names
         }
         self.optimizer = adamw(self.names, config.training)
@@ -144,7 +141,8 @@ class StackedCopies:
             self.optimizer.state[parameter] = {"step": to_tensor(states[0][f"{name}/step"])}
             for key in ("exp_avg", "exp_avg_sq"):
                 parts = [to_tensor(state[f"{name}/{key}"]) for state in states]
-                self.optimizer.state[parameter][key] = torch.stack(parts).to(parameter.device)
+                held = torch.empty_like(parameter, requires_grad=False)  # laid out as it is
+                self.optimizer.state[parameter][key] = held.copy_(torch.stack(parts))
 
     def forward(self, messages: Sequence[SmashedData]) -> list[HiddenStates]:
         """Return Z for every client's A."""
@@ -195,6 +193,17 @@ class StackedCopies:
             {n: v if n.endswith("/step") else v[i] for n, v in stacked.items()}
             for i in range(self.count)
         ]
+
+
+def _repeat(value: Tensor, count: int) -> Tensor:
+    """Return count copies of a parameter [copy, ...] that want gradients.
+
+    Matrices lie transposed in memory, as the gradients of a batched product come out: so gradients
+    are taken as they are instead of being copied.
+    """
+    if value.dim() != 2:
+        return value.repeat(count, *[1] * value.dim()).requires_grad_()
+    return value.T.repeat(count, 1, 1).mT.requires_grad_()
 
 
 def config_has_dropout(body: Body) -> bool:

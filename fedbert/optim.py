@@ -53,12 +53,15 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float, copies: int = 
     With several stacked copies [copy, ...], every copy is scaled by itself.
     """
     owners = [p for p in parameters if p.grad is not None]
+    if not owners:
+        return
     if copies == 1:
         nn.utils.clip_grad_norm_(owners, max_norm)
         return
     grads = [p.grad for p in owners if p.grad is not None]
-    squares = torch.stack([g.flatten(1).square().sum(1) for g in grads]).sum(0)  # [copy]
-    factor = (max_norm / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+    norms = [torch.linalg.vector_norm(g, dim=tuple(range(1, g.dim()))) for g in grads]
+    total = torch.linalg.vector_norm(torch.stack(norms), dim=0)  # [copy]
+    factor = (max_norm / (total + 1e-6)).clamp(max=1.0)
     for g in grads:
         g.mul_(factor.view(-1, *[1] * (g.dim() - 1)))
 

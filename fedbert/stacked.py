@@ -68,8 +68,10 @@ class StackedPass:
             return values.flatten(1, 2).gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
 
         last = self.last
-        factors = tuple(None if f is None else pick(f) for f in last.factors)
-        z = _token_wise(last.layer, pick(last.context), pick(last.hidden), factors, last.config)
+        first, second = (None if f is None else pick(f) for f in last.factors)
+        z = _token_wise(
+            last.layer, pick(last.context), pick(last.hidden), (first, second), last.config
+        )
         return z, pick(gradient)
 
 

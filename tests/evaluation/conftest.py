@@ -42,16 +42,24 @@ def small_grid(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def small_text() -> str:
+    return SMALL
+
+
+@pytest.fixture
 def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": os.getcwd()}
 
 
 @pytest.fixture
-def fedbert_eval(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def fedbert_eval(
+    tmp_path: Path, environment: dict[str, str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "evaluation.cli", *map(str, arguments)]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=240
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
         )
 
     return run

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.cli import main
+
 HEAVY = ("torch", "transformers", "opacus", "datasets", "sklearn", "dp_accounting")
 
 
@@ -23,7 +25,9 @@ def test_help_and_list_import_nothing_heavy(arguments: list[str]) -> None:
     assert done.stdout.strip().splitlines()[-1] in ("[] 0", "[] None"), done.stdout + done.stderr
 
 
-def test_report_rebuilds_from_records_without_torch(tmp_path: Path, small_grid: Path, fedbert_eval) -> None:
+def test_report_rebuilds_from_records_without_torch(
+    tmp_path: Path, small_grid: Path, fedbert_eval
+) -> None:
     run = tmp_path / "run"
     done = fedbert_eval("privacy-utility", small_grid, "--out", run)
     assert done.returncode == 0, done.stderr
@@ -66,7 +70,7 @@ def test_report_rebuilds_from_records_without_torch(tmp_path: Path, small_grid: 
         ("clip_norm = 8.0", "clip_norm = -1.0", "expected clip_norm > 0, got clip_norm=-1.0"),
         ("clip_norm = 8.0", "clip = 8.0", "unknown key 'clip'; allowed: target_epsilon"),
         ('mechanism = "gaussian"', 'mechanism = "gauss"', "or module:Class, got 'gauss'"),
-        ('mechanism = "gaussian"', 'mechanism = "clip_only"', "expected a mechanism with a guarantee"),
+        ('mechanism = "gaussian"', 'mechanism = "clip_only"', "a mechanism with a guarantee"),
         ('source = "generated"', 'source = "./nowhere"', "expected a directory that exists"),
         ("clients = 2", "clients = 2000", "clients"),
         ("[attacks]", '[attacks]\ninversion = ["psychic"]', "got 'psychic'"),
@@ -75,19 +79,32 @@ def test_report_rebuilds_from_records_without_torch(tmp_path: Path, small_grid: 
     ],
 )  # fmt: skip
 def test_bad_grids_end_with_one_line_and_code_2(
-    tmp_path: Path, small_grid: Path, fedbert_eval, replace: str, by: str, expected: str
+    tmp_path: Path,
+    small_grid: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    replace: str,
+    by: str,
+    expected: str,
 ) -> None:
     small_grid.write_text(small_grid.read_text().replace(replace, by))
-    done = fedbert_eval("privacy-utility", small_grid, "--out", tmp_path / "run")
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert done.returncode == 2 and len(errors) == 1, done.stderr
+    arguments = ["privacy-utility", str(small_grid), "--out", str(tmp_path / "run")]
+    monkeypatch.setattr(sys, "argv", ["fedbert-eval", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    errors = [e for e in capsys.readouterr().err.splitlines() if e.startswith("error: ")]
+    assert end.value.code == 2 and len(errors) == 1
     assert expected in errors[0]
-    assert "Traceback" not in done.stderr
     assert not (tmp_path / "run" / "records.jsonl").exists()
 
 
 def test_wrong_usage_ends_with_code_2(tmp_path: Path, fedbert_eval) -> None:
-    for arguments in (["--no-such"], ["privacy-utility", "absent.toml"], ["report", "absent"], ["plot", "absent"]):
+    for arguments in (
+        ["--no-such"],
+        ["privacy-utility", "absent.toml"],
+        ["report", "absent"],
+        ["plot", "absent"],
+    ):
         done = fedbert_eval(*arguments)
         assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
 
@@ -126,7 +143,6 @@ def test_pretrain_then_finetune(tmp_path: Path, fedbert_eval) -> None:
     (tmp_path / "tune.toml").write_text(tuned.replace("seed = 3", "seed = 4"))
     other = fedbert_eval("finetune", "tune.toml", "--out", "tune")
     assert other.returncode == 2 and "expected a checkpoint of the same seed" in other.stderr
-    assert os.listdir(tmp_path / "tune") == sorted(os.listdir(tmp_path / "tune"))
     wrong = fedbert_eval("finetune", "pre.toml", "--out", "wrong")
     assert wrong.returncode == 2 and "expected a GLUE task for finetune" in wrong.stderr
 

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import environment
 
 from evaluation.grid import read_grid
 from evaluation.runner import Loop, Pool, locked, remaining, run_grid
@@ -24,11 +23,11 @@ def comparable(path: Path) -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
-    from conftest import SMALL
-
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, small_text: str
+) -> list[dict[str, object]]:
     place = tmp_path_factory.mktemp("undisturbed")
-    (place / "small.toml").write_text(SMALL)
+    (place / "small.toml").write_text(small_text)
     grid = read_grid(place / "small.toml")
     assert run_grid(grid, place / "run", Loop(), lambda *_: None, lambda _: None)
     return comparable(place / "run" / "records.jsonl")
@@ -42,13 +41,13 @@ def test_records_do_not_depend_on_workers(tmp_path: Path, small_grid: Path, undi
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_and_continued_equals_undisturbed(
-    tmp_path: Path, small_grid: Path, undisturbed, workers: int
+    tmp_path: Path, small_grid: Path, undisturbed, workers: int, environment
 ) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "evaluation.cli", "privacy-utility", str(small_grid)]
     command += ["--out", str(run), "--workers", str(workers)]
     first = subprocess.Popen(
-        command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
@@ -62,17 +61,29 @@ def test_killed_and_continued_equals_undisturbed(
     kept = before[: before.rfind(b"\n") + 1]
     with records.open("ab") as file:  # what a write torn by the kill would leave
         file.write(b'{"cell": "ab')
-    second = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=240)
+    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert second.returncode == 0, second.stderr
     assert records.read_bytes().startswith(kept)  # nothing lost, nothing repeated
     assert comparable(records) == undisturbed
 
 
-def test_second_run_on_a_directory_is_refused(tmp_path: Path, small_grid: Path) -> None:
+def test_second_run_on_a_directory_is_refused(
+    tmp_path: Path, small_grid: Path, environment
+) -> None:
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "evaluation.cli", "privacy-utility", str(small_grid), "--out", str(run)]
+    command = [
+        sys.executable,
+        "-m",
+        "evaluation.cli",
+        "privacy-utility",
+        str(small_grid),
+        "--out",
+        str(run),
+    ]
     with locked(run):
-        second = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=240)
+        second = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=240
+        )
     assert second.returncode == 2 and "got another run" in second.stderr
     assert not (run / "records.jsonl").exists()
 
@@ -106,7 +117,7 @@ def _with_outsider(tmp_path: Path, grid: Path, name: str, monkeypatch: pytest.Mo
     (tmp_path / "outsider.py").write_text(BROKEN)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.getcwd()}")
-    text = grid.read_text().split("[[defences]]\nname = \"gaussian\"")[0]
+    text = grid.read_text().split('[[defences]]\nname = "gaussian"')[0]
     text += f'[[defences]]\nname = "{name}"\n'
     text += f'smashed = {{ mechanism = "outsider:{name}", clip_norm = 1.0 }}\n'
     grid.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
@@ -138,9 +149,13 @@ def test_a_dying_worker_costs_its_cells_alone(
 
 
 def test_refused_combinations_are_skipped_with_the_reason(tmp_path: Path, small_grid: Path) -> None:
-    text = small_grid.read_text().replace("seeds = [0, 1]", 'seeds = [0]\nstrategies = ["centralised"]')
+    text = small_grid.read_text().replace(
+        "seeds = [0, 1]", 'seeds = [0]\nstrategies = ["centralised"]'
+    )
     small_grid.write_text(text)
-    assert run_grid(read_grid(small_grid), tmp_path / "run", Loop(), lambda *_: None, lambda _: None)
+    assert run_grid(
+        read_grid(small_grid), tmp_path / "run", Loop(), lambda *_: None, lambda _: None
+    )
     none, gaussian = read_records(tmp_path / "run" / "records.jsonl")
     assert none.status == "done" and not none.bytes
     assert gaussian.status == "skipped" and "centralised sends none" in gaussian.reason

@@ -258,13 +258,13 @@ def test_a_resumed_run_has_to_be_the_same_run(pristine: Path) -> None:
         check_same(found, same, "1" * 64)
 
 
-class Crash(OSError):
+class CrashError(OSError):
     """Stands for a full disk or a kill."""
 
 
 def crash_in_save_file(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise Crash
+        raise CrashError
 
     monkeypatch.setattr(checkpoint, "save_file", fail)
 
@@ -283,7 +283,7 @@ def crash_in_rename(number: int) -> Callable[[pytest.MonkeyPatch], None]:
 
         def rename(*arguments: Any) -> None:
             if next(calls) == number:
-                raise Crash
+                raise CrashError
             plain(*arguments)
 
         monkeypatch.setattr(os, "rename", rename)
@@ -306,7 +306,7 @@ def test_a_crash_while_saving_leaves_the_earlier_checkpoint(
     train(config, prepared, tiny.NO_DEFENCE, on_round=states.append)
     with monkeypatch.context() as patch:
         crash(patch)
-        with pytest.raises((Crash, KeyboardInterrupt)):
+        with pytest.raises((CrashError, KeyboardInterrupt)):
             save(spoiled, config, prepared, states[0], {}, [])
     assert os.listdir(spoiled.parent) == ["c"]
     assert tiny.as_bytes(read(spoiled).state) == before

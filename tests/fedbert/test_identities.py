@@ -13,7 +13,7 @@ from fedbert import server
 from fedbert.batches import Batch
 from fedbert.client import Client
 from fedbert.config import Config
-from fedbert.prepare import Prepared
+from fedbert.prepare import Prepared, with_model
 from fedbert.server import Server
 from fedbert.split import cut
 from fedbert.trainer import State, participants, train
@@ -113,6 +113,21 @@ def test_split_equals_whole(
         # rounding of the others.
         scale = total if name.endswith("key.bias") else float(gradient.norm())
         assert float((found[name] - gradient).norm()) <= tolerance * scale, name
+
+
+def test_a_padding_row_that_no_example_has_silences_no_other() -> None:
+    """The model's padding token (no gradient) need not be the tokenizer's, nor among the rows."""
+    config = tiny.config_of("two", max_grad_norm=1e9, precision="float64")
+    prepared = tiny.prepared_for(config, dropout=0.0)
+    split = cut(tiny.whole_model(dtype=torch.float64, pad=1), 0)
+    prepared = with_model(prepared, split)
+    whole = tiny.twin(split.whole)
+    whole_loss(whole, prepared.clients[0].batch(0)).backward()
+    _, found = split_step(config, prepared)
+    name = "bert.embeddings.word_embeddings.weight"
+    expected = whole.get_input_embeddings().weight.grad
+    assert expected[tiny.CLS].any() and not expected[1].any()
+    torch.testing.assert_close(found[name], expected, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "roberta"])
@@ -486,9 +501,7 @@ def test_training_leaves_torchs_own_generator_and_its_inputs_alone(strategy: str
         np.testing.assert_array_equal(parameter.detach().numpy(), first.state.values[name])
 
 
-def test_dropout_acts_in_training_and_not_in_evaluation() -> None:
+def test_dropout_acts_in_training() -> None:
     still = tiny.trained("two", dropout=0.0).state
     shaken = tiny.trained("two", dropout=0.2).state
     assert tiny.largest_difference(still, shaken) > 1e-4
-    split = cut(tiny.whole_model(dropout=0.5), 0)
-    assert split.whole.training

@@ -46,6 +46,7 @@ def whole_model(
     dropout: float = 0.0,
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
+    pad: int = PAD,
 ) -> Any:
     """Return a transformers model with random weights, none of them at a special value."""
     common = {
@@ -56,7 +57,7 @@ def whole_model(
         "intermediate_size": 24,
         "max_position_embeddings": 40,
         "type_vocab_size": 2,
-        "pad_token_id": PAD,
+        "pad_token_id": pad,
         "hidden_dropout_prob": dropout,
         "attention_probs_dropout_prob": dropout,
         "num_labels": {"three": 3, "score": 1}.get(kind, 2),
