@@ -184,9 +184,10 @@ def _membership(cell: Cell, prepared: Prepared, trained: Trained) -> list[dict[s
         if lacking is not None:
             found.append({**head, "not_measured": lacking})
             continue
-        scores = attack.score(
-            batches(prepared, prepared.pool, np.concatenate(sides), seed, "candidates"), knowledge
-        )
+        both = np.concatenate(sides)
+        order = np.argsort(prepared.pool.lengths[both], kind="stable")
+        shown = batches(prepared, prepared.pool, both[order], seed, "candidates")
+        scores = attack.score(shown, knowledge)[np.argsort(order)]
         split_rng = numpy_rng(seed, "judge", attack.name)
         inside, outside = scores[: len(sides[0])], scores[len(sides[0]) :]
         judged = {

@@ -26,8 +26,9 @@ def measure(prepared: Prepared, split: SplitBert, seed: int) -> tuple[dict[str, 
     mlm = prepared.task.kind == "mlm"
     train = [d.examples.tokens if mlm else d.examples.labels for d in prepared.clients]
     for number, (name, encoded) in enumerate(prepared.evaluation.items()):
-        shown = list(batches(prepared, encoded, np.arange(len(encoded)), seed, name))
-        predictions = predict(split, shown)
+        order = by_length(encoded, np.arange(len(encoded)))
+        shown = list(batches(prepared, encoded, order, seed, name))
+        predictions = predict(split, shown)[np.argsort(order)]
         rng = numpy_rng(seed, "utility", name)
         metrics = judge(prepared.task, predictions, encoded.labels, rng)
         suffix = "" if number == 0 else f" ({name.removeprefix('validation_')})"
@@ -35,6 +36,11 @@ def measure(prepared: Prepared, split: SplitBert, seed: int) -> tuple[dict[str, 
         least = baseline(prepared.task, train, [batch.labels.numpy() for batch in shown])
         floor |= {metric + suffix: value for metric, value in least.items()}
     return found, floor
+
+
+def by_length(encoded: Encoded, chosen: np.ndarray) -> np.ndarray:
+    """Return the chosen examples, shortest first: batches of one length waste no padding."""
+    return chosen[np.argsort(encoded.lengths[chosen], kind="stable")]
 
 
 def batches(

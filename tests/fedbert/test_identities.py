@@ -117,16 +117,18 @@ def test_split_equals_whole(
 
 def test_a_padding_row_that_no_example_has_silences_no_other() -> None:
     """The model's padding token (no gradient) need not be the tokenizer's, nor among the rows."""
-    config = tiny.config_of("two", max_grad_norm=1e9, precision="float64")
+    config = tiny.config_of("two", max_grad_norm=1e9, precision="float64", batch_size=24)
     prepared = tiny.prepared_for(config, dropout=0.0)
-    split = cut(tiny.whole_model(dtype=torch.float64, pad=1), 0)
+    tokens = prepared.clients[0].examples.tokens
+    following = tokens[tokens > tiny.MASK].min()
+    split = cut(tiny.whole_model(dtype=torch.float64, pad=tiny.MASK), 0)
     prepared = with_model(prepared, split)
     whole = tiny.twin(split.whole)
     whole_loss(whole, prepared.clients[0].batch(0)).backward()
     _, found = split_step(config, prepared)
     name = "bert.embeddings.word_embeddings.weight"
     expected = whole.get_input_embeddings().weight.grad
-    assert expected[tiny.CLS].any() and not expected[1].any()
+    assert expected[following].any() and not expected[tiny.MASK].any()
     torch.testing.assert_close(found[name], expected, rtol=1e-10, atol=1e-14)
 
 
@@ -499,6 +501,27 @@ def test_training_leaves_torchs_own_generator_and_its_inputs_alone(strategy: str
     assert tiny.as_bytes(first.state) == tiny.as_bytes(again.state)
     for name, parameter in first.split.whole.named_parameters():
         np.testing.assert_array_equal(parameter.detach().numpy(), first.state.values[name])
+
+
+@pytest.mark.parametrize("kind", tiny.KINDS)
+@pytest.mark.parametrize("architecture", ["bert", "roberta"])
+def test_every_dropout_of_the_whole_model_acts(architecture: str, kind: str) -> None:
+    """The parts draw in the order in which the whole model does: one seed, the same logits."""
+    config = tiny.config_of(kind, architecture=architecture)
+    batch = tiny.prepared_for(config, kind).clients[0].batch(0)
+    for cut_layer in CUTS:
+        split = tiny.split_model(architecture, kind, cut_layer, dropout=0.3)
+        found = []
+        for model in (split, tiny.twin(split.whole)):
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                torch.manual_seed(1)
+                if model is split:
+                    split.whole.train()
+                    found.append(split.logits(batch))
+                    continue
+                inputs = {n: t for n, t in vars(batch).items() if n not in ("labels", "index")}
+                found.append(model.train()(**inputs).logits)
+        torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
 
 
 def test_dropout_acts_in_training() -> None:

@@ -30,12 +30,12 @@ LAYERS, HIDDEN, VOCAB = 2, 16, 60
 KINDS = ("mlm-tied", "mlm-untied", "two", "three", "score")
 TASK_OF = {"mlm-tied": "mlm", "mlm-untied": "mlm", "two": "sst2", "three": "mnli", "score": "stsb"}
 NO_DEFENCE = Defence("none")
-PAD, CLS, SEP, MASK = 0, 2, 3, 4
+PAD, CLS, SEP, MASK = 1, 2, 3, 4  # a padding id other than 0, as RoBERTa has
 
 
 def tokenizer() -> BertTokenizer:
     """Return a tokenizer of VOCAB words, special ones first."""
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    special = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"]
     words = special + [f"w{i}" for i in range(VOCAB - len(special))]
     return BertTokenizer(vocab={word: number for number, word in enumerate(words)})
 
