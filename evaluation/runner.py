@@ -4,12 +4,17 @@ import fcntl
 import json
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Protocol
+
+import torch
 
 from evaluation.cell import Outcome, run_cell
 from evaluation.grid import Cell, Grid
@@ -92,13 +97,18 @@ class Pool:
 
 
 def _one_thread() -> None:
-    """Give a worker one core, and leave Ctrl-C to the parent."""
-    import signal
-
-    import torch
-
+    """Give a worker one core, leave Ctrl-C to the parent, and end when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """End this process when the one behind the sentinel does, even killed: nobody reads on."""
+    connection.wait([sentinel])
+    os._exit(1)
 
 
 def _died(cell: Cell) -> Outcome:

@@ -11,7 +11,7 @@ from evaluation.defences import make_defence
 from evaluation.grid import DefenceSpec, defence_from
 from evaluation.measure import measure
 from evaluation.runner import locked
-from fedbert.checkpoint import check_same, read, save
+from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.config import Config, InputError, config_from
 from fedbert.prepare import Prepared, prepare
 from fedbert.trainer import State, planned_releases, train
@@ -70,6 +70,7 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
     with locked(out):
         prepared = prepare(config, coin=False)
         place = out / "checkpoint"
+        recover(place)
         start = None
         if place.exists():
             checkpoint = read(place)

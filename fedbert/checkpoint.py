@@ -64,8 +64,8 @@ def save(
             f"expected finite losses, got losses={list(state.losses)}: the training diverged"
         )
     directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    recover(directory)
+    temporary = _aside(directory, "tmp")
     temporary.mkdir()
     try:
         _write_model(temporary / "model", prepared, state)
@@ -210,10 +210,22 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def recover(directory: Path) -> None:
+    """Put back the checkpoint that a run killed between two renames left aside; remove litter."""
+    old = _aside(directory, "old")
+    if old.exists() and not directory.exists():
+        os.rename(old, directory)
+    for left in (old, _aside(directory, "tmp")):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _aside(directory: Path, what: str) -> Path:
+    return directory.with_name(f".{directory.name}.{what}")
+
+
 def _replace(temporary: Path, directory: Path) -> None:
     """Put a finished directory in place of an earlier one, losing neither on the way."""
-    old = directory.with_name(f".{directory.name}.{os.getpid()}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    old = _aside(directory, "old")
     if directory.exists():
         os.rename(directory, old)
     try:

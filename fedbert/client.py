@@ -99,6 +99,7 @@ class Client:
         with scoped(self.config.seed, "bottom", self.data.client, self.step, device=device):
             with autocast(self.config):
                 a = self.parts["bottom"](batch)
+            a = a.float() if a.dtype == torch.bfloat16 else a
             a, log = protect(self.mechanism, a, batch.attention_mask, noise)
         self.log += log
         self._graph = {"batch": batch, "a": a}

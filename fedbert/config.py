@@ -165,6 +165,12 @@ class TrainingConfig:
             self.client_parts,
         )
         expect(
+            self.optimizer_state != "hand_on" or self.client_parts == "hand_on",
+            "client parts handed on together with their moments",
+            "client_parts",
+            self.client_parts,
+        )
+        expect(
             self.precision in ("float32", "float64", "bf16"),
             "float32, float64 or bf16",
             "precision",

@@ -115,6 +115,11 @@ def load_model(
             f"expected a tokenizer of at most {whole.config.vocab_size} tokens "
             f"(the model's vocabulary), got tokenizer={config.tokenizer!r} with {len(tokenizer)}"
         )
+    if tokenizer.pad_token_id != whole.config.pad_token_id:
+        raise InputError(
+            f"expected a tokenizer that pads with {whole.config.pad_token_id} as the model does, "
+            f"got tokenizer={config.tokenizer!r} with {tokenizer.pad_token_id}"
+        )
     if task.kind == "mlm" and not config.tie_decoder:
         with torch.no_grad():
             whole.get_output_embeddings().weight.copy_(whole.get_input_embeddings().weight)

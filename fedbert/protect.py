@@ -12,7 +12,8 @@ from privacy.mechanism import Identity, Mechanism
 class Protection:
     """What a mechanism did to the records that passed it; adds up with `+`.
 
-    records, clipped: counts of (real) records and of those whose norm was above the clip;
+    records, clipped: counts of records and of those whose norm was above the clip; a padded
+        position is no record where the unit is the token, and part of one where it is the sequence;
     signal, noise: sums of squares of the clipped values and, expected, of the noise on them.
     """
 
@@ -43,8 +44,7 @@ def protect(
 ) -> tuple[Tensor, Protection]:
     """Return a message [batch, seq, hidden] clipped and noised per unit, and the log.
 
-    Padded positions are noised like all others; the log counts real records alone. Gradients flow
-    back through the clip.
+    Padded positions are noised like all others. Gradients flow back through the clip.
     """
     if isinstance(mechanism, Identity):
         return message, Protection()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,12 @@ def comparable(path: Path) -> list[dict[str, object]]:
     """Return the records without times, by cell."""
     found = [without_times(json.loads(line)) for line in path.read_text().splitlines()]
     return sorted(found, key=lambda record: str(record["cell"]))
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in found]
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +53,18 @@ def test_killed_and_continued_equals_undisturbed(
     command += ["--out", str(run), "--workers", str(workers)]
     first = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     records = run / "records.jsonl"
     while not (records.exists() and records.read_bytes().count(b"\n")):
         assert time.monotonic() < deadline and first.poll() is None
         time.sleep(0.02)
-    os.killpg(first.pid, signal.SIGKILL)
+    workers_of_first = children(first.pid)
+    first.kill()
     first.wait()
+    while any(Path(f"/proc/{pid}").exists() for pid in workers_of_first):  # none lives on
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     before = records.read_bytes()
     kept = before[: before.rfind(b"\n") + 1]
     with records.open("ab") as file:  # what a write torn by the kill would leave

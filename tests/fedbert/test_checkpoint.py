@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from fedbert import checkpoint
-from fedbert.checkpoint import check_same, read, save
+from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.config import InputError
 from fedbert.trainer import State, train
 from privacy.defence import Defence
@@ -39,7 +39,6 @@ RESUMED: list[dict[str, Any]] = [
     {"strategy": "sequential", "client_parts": "average"},
     {"strategy": "sequential", "optimizer_state": "reset"},
     {"strategy": "sequential", "optimizer_state": "hand_on", "clients_per_round": 2},
-    {"strategy": "sequential", "optimizer_state": "hand_on", "client_parts": "average"},
 ]
 
 
@@ -333,3 +332,16 @@ def test_a_diverged_training_is_not_saved(spoiled: Path) -> None:
         save(spoiled, config, prepared, state, {}, [])
     assert read(spoiled).state.losses != (0.5, float("nan"))
     assert os.listdir(spoiled.parent) == ["c"]
+
+
+def test_a_checkpoint_left_aside_by_a_kill_is_put_back(tmp_path: Path) -> None:
+    place = tmp_path / "checkpoint"
+    aside = tmp_path / ".checkpoint.old"
+    aside.mkdir()
+    (aside / "manifest.json").write_text("{}")
+    (tmp_path / ".checkpoint.tmp").mkdir()
+    recover(place)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint"]
+    assert (place / "manifest.json").exists()
+    recover(place)
+    assert (place / "manifest.json").exists()

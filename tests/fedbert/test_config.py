@@ -113,6 +113,8 @@ def test_moments_are_handed_on_under_sequential_alone(strategy: str) -> None:
     with pytest.raises(InputError, match=f"got strategy='{strategy}'"):
         TrainingConfig(strategy=strategy, optimizer_state="hand_on")
     TrainingConfig(strategy="sequential", optimizer_state="hand_on")
+    with pytest.raises(InputError, match="handed on together"):
+        TrainingConfig(strategy="sequential", optimizer_state="hand_on", client_parts="average")
 
 
 def test_a_round_has_no_more_clients_than_there_are() -> None:

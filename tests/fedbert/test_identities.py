@@ -214,7 +214,6 @@ ONE_CLIENT = [
 ]
 HANDED = [
     {"strategy": "sequential", "optimizer_state": "hand_on"},
-    {"strategy": "sequential", "optimizer_state": "hand_on", "client_parts": "average"},
 ]
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -257,3 +258,13 @@ def test_vocabulary_of_a_tokenizer() -> None:
     assert set(vocabulary.special) == {0, 1, 2, 3, 4}
     ids = tokenizer(" ".join(WORDS), add_special_tokens=False)["input_ids"]
     assert ids == list(range(5, 5 + len(WORDS)))  # every word is one token of its own
+
+
+def test_a_tokenizer_that_pads_otherwise_is_refused(tmp_path: Path) -> None:
+    config = ModelConfig("tiny", tokenizer="generated", architecture="roberta")
+    tokenizer = load_tokenizer(config)
+    whole = load_model(config, TASKS["sst2"], tokenizer, 0).whole
+    whole.config.pad_token_id = 1
+    whole.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="expected a tokenizer that pads with 1 as the model does"):
+        load_model(replace(config, source=str(tmp_path)), TASKS["sst2"], tokenizer, 0)
