@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+import torch
 from torch import nn
 
 from benchmarks.inputs import Setting, prepared, with_own_model
@@ -62,7 +63,7 @@ def unsplit_step(inputs: Prepared, setting: Setting) -> Callable[[], None]:
     def step() -> None:
         batch: Batch = data.batch(next(steps))
         optimizer.zero_grad()
-        split.head.loss(split.hidden(batch), batch.labels).backward()
+        torch.autograd.backward(split.head.loss(split.hidden(batch), batch.labels))
         clip_gradients(names.values(), config.max_grad_norm)
         optimizer.step()
 

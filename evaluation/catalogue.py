@@ -59,6 +59,23 @@ def resolve(name: str, catalogue: dict[str, Entry], where: str) -> Any:
         raise InputError(f"{where}: expected an importable {target!r}, got {error}") from None
 
 
+def make_attack(name: str, catalogue: dict[str, Entry], verb: str) -> Any:
+    """Return the attack of a catalogue name or of "module:Class"; verb: what it must be able to do.
+
+    Raises:
+        InputError: if there is no such class, or it is no attack of this family.
+    """
+    kind = resolve(name, catalogue, "attacks")
+    try:
+        attack = kind()
+    except TypeError as error:
+        raise InputError(f"attacks: {name}: {error}") from None
+    for member in ("name", "view", "missing", verb):
+        if not hasattr(attack, member):
+            raise InputError(f"attacks: expected an attack with {member}, got {name!r}")
+    return attack
+
+
 def build(kind: Any, params: dict[str, Any], facts: dict[str, Any], where: str) -> Any:
     """Return an instance of a catalogue class.
 

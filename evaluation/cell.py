@@ -11,17 +11,19 @@ import torch
 
 from attacks.attack import Knowledge
 from evaluation import leakage
-from evaluation.catalogue import INVERSION, MEMBERSHIP, resolve
-from evaluation.defences import make_defence
+from evaluation.catalogue import INVERSION, MEMBERSHIP, make_attack
+from evaluation.defences import make_defence, use_of
 from evaluation.grid import Cell
 from evaluation.measure import batches, measure
-from evaluation.observe import Overheard, Wiretap, spread, tables_from
+from evaluation.observe import Overheard, Wiretap, same_values, spread, tables_from
+from fedbert.batches import IGNORED, Batch
+from fedbert.config import Config
 from fedbert.messages import SmashedData
 from fedbert.prepare import Prepared, prepare
 from fedbert.provenance import provenance
 from fedbert.seeding import generator, numpy_rng
-from fedbert.trainer import Trained, planned_releases, train
-from privacy.accounting import Use, ledger
+from fedbert.trainer import Trained, planned_releases, planned_steps, train
+from privacy.accounting import ledger
 from privacy.defence import Defence, refuse
 from privacy.mechanism import Identity
 from reports.records import RunRecord
@@ -56,8 +58,8 @@ def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
     releases = planned_releases(config, prepared)
     defence = make_defence(cell.defence, cell.delta, releases, config.training.rounds)
     senders = config.training.clients_per_round or config.data.clients
-    messages = cell.attacks.messages
-    tap = Wiretap(spread(config.training.rounds, senders, messages), messages)
+    heard = spread(config.training.rounds, senders, cell.attacks.messages)
+    tap = Wiretap(heard, max(1, cell.attacks.messages // len(heard)))
     clock.lap("prepare")
     trained = train(config, prepared, defence, listeners=[tap])
     clock.lap("train")
@@ -66,15 +68,7 @@ def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
     leaks = _inversion(cell, prepared, defence, trained, tap.kept)
     leaks += _membership(cell, prepared, trained)
     clock.lap("attack")
-    use = Use(
-        strategy=config.training.strategy,
-        forward_releases=trained.releases,
-        rounds=config.training.rounds,
-        embeddings_frozen=config.model.freeze_embeddings,
-        optimizer_state_shared=config.training.optimizer_state == "hand_on",
-        delta=cell.delta,
-        cut_layer=config.model.cut_layer,
-    )
+    use = use_of(config, cell.delta, trained.releases, config.training.rounds)
     record = RunRecord(
         **base,
         status="done",
@@ -119,15 +113,12 @@ def _inversion(
     truth = [prepared.clients[o.message.client].batch(o.message.step) for o in overheard]
     true = [batch.input_ids.numpy() for batch in truth]
     special = list(prepared.vocabulary.special)
-    counted = [
-        b.attention_mask.numpy().astype(bool) & ~np.isin(t, special)
-        for b, t in zip(truth, true, strict=True)
-    ]
+    counted = [_countable(batch, special) for batch in truth]
     words = prepared.pool.tokens[~np.isin(prepared.pool.tokens, special)]
     chance = leakage.token_chance(true, counted, np.bincount(words))
     rate = trained.split.whole.config.hidden_dropout_prob
     for name in cell.attacks.inversion:
-        attack = resolve(name, INVERSION, "attacks")()
+        attack = make_attack(name, INVERSION, "reconstruct")
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
         guessed: list[np.ndarray] = []
         for group in _same_parts(overheard):
@@ -153,11 +144,20 @@ def _inversion(
     return found
 
 
+def _countable(batch: Batch, special: Sequence[int]) -> np.ndarray:
+    """Return the positions [batch, seq] of somebody's text: no special, no padding, and none where
+    masked-LM may have put a random word.
+    """
+    ids = batch.input_ids.numpy()
+    mine = batch.attention_mask.numpy().astype(bool) & ~np.isin(ids, special)
+    return mine & (batch.labels.numpy() == IGNORED) if batch.labels.dim() == 2 else mine
+
+
 def _same_parts(overheard: Sequence[Overheard]) -> Iterator[list[Overheard]]:
     """Yield neighbouring messages whose senders started from the very same values."""
     group: list[Overheard] = []
     for each in overheard:
-        if group and group[0].parts.tensors is not each.parts.tensors:
+        if group and not same_values(group[0].parts, each.parts):
             yield group
             group = []
         group.append(each)
@@ -172,12 +172,11 @@ def _membership(cell: Cell, prepared: Prepared, trained: Trained) -> list[dict[s
     found: list[dict[str, Any]] = []
     seed, limit = cell.config.seed, cell.attacks.candidates
     rng = numpy_rng(seed, "candidates")
-    sides = [
-        np.sort(rng.permutation(np.flatnonzero(side))[:limit])
-        for side in (prepared.members, ~prepared.members)
-    ]
+    sides = [np.sort(rng.permutation(side)[:limit]) for side in candidates(cell.config, prepared)]
+    if min(map(len, sides)) < 2:
+        return []
     for name in cell.attacks.membership:
-        attack = resolve(name, MEMBERSHIP, "attacks")()
+        attack = make_attack(name, MEMBERSHIP, "score")
         head = {"view": attack.view, "attack": attack.name, "family": "membership"}
         knowledge = Knowledge(model=trained.split)
         lacking = attack.missing(knowledge)
@@ -200,6 +199,26 @@ def _membership(cell: Cell, prepared: Prepared, trained: Trained) -> list[dict[s
             leak = {**head, "metric": metric, "estimate": estimate, "unit": "record"}
             found.append({**leak, "headline": metric == "auc", "chance": chance})
     return found
+
+
+def candidates(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pool positions of the examples that were trained on, and of those left out.
+
+    An example that the coin chose but no batch reached is neither. Of a document cut into several
+    blocks one is taken: they were in or out together.
+    """
+    steps = planned_steps(config)
+    seen = np.zeros(len(prepared.pool), dtype=bool)
+    for data in prepared.clients:
+        own = np.arange(len(data.examples)) if data.pool is None else data.pool
+        for step in range(min(steps[data.client], data.steps_per_epoch)):
+            seen[own[data.chosen(step)]] = True
+    members = np.ones_like(seen) if prepared.members is None else prepared.members
+    sides = []
+    for side in (np.flatnonzero(seen), np.flatnonzero(~members)):
+        _, first = np.unique(prepared.pool.documents[side], return_index=True)
+        sides.append(side[first])
+    return sides[0], sides[1]
 
 
 def _mechanisms(defence: Defence, trained: Trained) -> dict[str, dict[str, Any]]:

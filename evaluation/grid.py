@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -213,7 +214,8 @@ def _config(values: Mapping[str, Any], task: str, where: str) -> Config:
 def _attacks(values: Mapping[str, Any], where: str) -> AttackSettings:
     lists = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     for key in ("inversion", "membership"):
-        if key in lists and not all(isinstance(n, str) for n in lists[key]):
+        named = values.get(key, [])
+        if not isinstance(named, list) or not all(isinstance(n, str) for n in named):
             raise InputError(f"{where}: attacks: expected names, got {key}={values[key]!r}")
     numbers = {k: v for k, v in lists.items() if k not in ("inversion", "membership")}
     checked = from_mapping(AttackSettings, numbers, f"{where}: attacks")
@@ -229,12 +231,6 @@ def _defences(values: Any, where: str) -> Iterator[tuple[DefenceSpec, str]]:
         here = f"{where}: defences[{number}]"
         if not isinstance(entry, dict):
             raise InputError(f"{here}: expected a table, got {entry!r}")
-        unknown = set(entry) - {"name", "level", *PLACES}
-        if unknown:
-            allowed = ", ".join(("name", *PLACES, "level"))
-            raise InputError(f"{here}: unknown key {sorted(unknown)[0]!r}; allowed: {allowed}")
-        if not isinstance(entry.get("name"), str) or not entry["name"]:
-            raise InputError(f"{here}: expected a name, got name={entry.get('name')!r}")
         levels = _table(entry, "level", here)
         if len(levels) > 1:
             raise InputError(f"{here}: expected one key, got level={sorted(levels)}")
@@ -242,7 +238,12 @@ def _defences(values: Any, where: str) -> Iterator[tuple[DefenceSpec, str]]:
             yield defence_from(entry, {}, here), "-"
         for key, settings in levels.items():
             place, _, parameter = key.partition(".")
-            if place not in PLACES or not parameter or not isinstance(settings, list):
+            if (
+                place not in PLACES
+                or not parameter
+                or not isinstance(settings, list)
+                or not settings
+            ):
                 raise InputError(f'{here}: expected level = {{"smashed.KEY" = [..]}}, got {levels}')
             for setting in settings:
                 yield (
@@ -254,7 +255,17 @@ def _defences(values: Any, where: str) -> Iterator[tuple[DefenceSpec, str]]:
 def defence_from(
     entry: Mapping[str, Any], level: Mapping[str, Mapping[str, Any]], where: str
 ) -> DefenceSpec:
-    """Return one defence at one level."""
+    """Return one defence at one level.
+
+    Raises:
+        InputError: for an unknown key, a missing name, or a value that is not plain and finite.
+    """
+    unknown = set(entry) - {"name", "level", *PLACES}
+    if unknown:
+        allowed = ", ".join(("name", *PLACES, "level"))
+        raise InputError(f"{where}: unknown key {sorted(unknown)[0]!r}; allowed: {allowed}")
+    if not isinstance(entry.get("name"), str) or not entry["name"]:
+        raise InputError(f"{where}: expected a name, got name={entry.get('name')!r}")
     specs: dict[str, Spec] = {}
     for place in PLACES:
         if place not in entry:
@@ -266,8 +277,9 @@ def defence_from(
         if not isinstance(name, str):
             raise InputError(f"{where}: {place}: expected a mechanism, got mechanism={name!r}")
         for key, value in params.items():
-            if not isinstance(value, str | int | float | bool):
-                raise InputError(f"{where}: {place}: expected a plain value, got {key}={value!r}")
+            plain = isinstance(value, str | int | float | bool)
+            if not plain or (isinstance(value, float) and not math.isfinite(value)):
+                raise InputError(f"{where}: {place}: expected a finite value, got {key}={value!r}")
         specs[place] = Spec(name, tuple(sorted(params.items())))
     return DefenceSpec(entry["name"], specs.get("smashed"), specs.get("update"))
 

@@ -1,5 +1,6 @@
 """What the adversary of the forward view gets to see: messages, and E as it was sent out."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from fedbert.messages import ClientParts, Message, SmashedData, to_tensor
@@ -16,16 +17,17 @@ class Overheard:
 
 @dataclass
 class Wiretap:
-    """Keeps every sender's first message of some rounds, at most `limit` in all.
+    """Keeps the first message of up to `each` senders in each of some rounds.
 
     The aggregator sends E out, so it knows E exactly as it is at a client's first local step. Parts
     that no kept message refers to are let go.
     """
 
     rounds: frozenset[int]
-    limit: int
+    each: int
     kept: list[Overheard] = field(default_factory=list)
     _started: dict[int, ClientParts] = field(default_factory=dict)
+    _count: Counter[int] = field(default_factory=Counter)
 
     def hear(self, message: Message) -> None:
         """Keep the message if it is one of those asked for."""
@@ -35,7 +37,8 @@ class Wiretap:
             self._started[message.client] = message
         elif isinstance(message, SmashedData) and message.client in self._started:
             parts = self._started.pop(message.client)
-            if len(self.kept) < self.limit:
+            if self._count[message.round] < self.each:
+                self._count[message.round] += 1
                 self.kept.append(Overheard(message, parts))
 
 
@@ -49,6 +52,11 @@ def spread(rounds: int, senders: int, messages: int) -> frozenset[int]:
     if wanted >= rounds:
         return frozenset(range(rounds))
     return frozenset(i * (rounds - 1) // (wanted - 1) for i in range(wanted))
+
+
+def same_values(one: ClientParts, other: ClientParts) -> bool:
+    """Return whether two clients were sent the very same arrays."""
+    return all(other.tensors[name] is value for name, value in one.tensors.items())
 
 
 def tables_from(parts: ClientParts, split: SplitBert) -> EmbeddingTables | None:

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
-from evaluation.catalogue import INVERSION, MEMBERSHIP, resolve
+from evaluation.catalogue import INVERSION, MEMBERSHIP, make_attack
 from evaluation.defences import make_defence
 from evaluation.grid import Grid
 from fedbert.prepare import prepare
+from fedbert.trainer import check
+from privacy.defence import refuse
 
 
 def preflight(grid: Grid) -> None:
@@ -15,11 +17,15 @@ def preflight(grid: Grid) -> None:
         InputError: one line for the first thing that is wrong.
     """
     for cell in grid.cells:
-        make_defence(cell.defence, cell.delta, 1, 1)
-    for name in {name for cell in grid.cells for name in cell.attacks.inversion}:
-        resolve(name, INVERSION, "attacks: inversion")
-    for name in {name for cell in grid.cells for name in cell.attacks.membership}:
-        resolve(name, MEMBERSHIP, "attacks: membership")
+        defence = make_defence(cell.defence, cell.delta, 1, 1)
+        if refuse(defence, cell.config.training.strategy) is None:
+            check(cell.config, defence)
+        for family, names, verb in (
+            (INVERSION, cell.attacks.inversion, "reconstruct"),
+            (MEMBERSHIP, cell.attacks.membership, "score"),
+        ):
+            for name in names:
+                make_attack(name, family, verb)
     seen = set()
     for cell in grid.cells:
         inputs = (cell.config.model, replace(cell.config.data, partition="iid"))

@@ -48,7 +48,7 @@ class Weighted:
                 self._rows.setdefault(name, _RowSum(value.base)).add(share, value)
                 continue
             self._kind[name] = value.dtype
-            part = value.astype(np.float64)
+            part = value.astype(np.float64, order="C")
             part *= share
             if name in self._dense:
                 self._dense[name] += part
@@ -119,12 +119,13 @@ class Noised:
         self._sum += clipped
         limit = self.mechanism.clip_norm
         over = limit is not None and float(update.norm()) > limit * (1 + 1e-5)
-        self.log += Protection(1, int(over), float(clipped.double().square().sum()), 0.0)
+        self.log += Protection(1, int(over))
 
     def result(self) -> dict[str, Array]:
         """Return the new values, as read-only arrays of the old ones' type."""
         noised = self.mechanism.add_noise(self._sum, self.generator)
-        self.log += Protection(noise=self.mechanism.noise_std**2 * noised.numel())
+        signal = float(self._sum.square().sum())
+        self.log += Protection(signal=signal, noise=self.mechanism.noise_std**2 * noised.numel())
         change = (noised[0] / self.divisor).numpy()
         found, start = {}, 0
         for name, old in self.base.items():

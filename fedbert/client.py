@@ -32,7 +32,7 @@ from fedbert.optim import (
     moments,
     set_learning_rate,
 )
-from fedbert.protect import Protection, protect
+from fedbert.protect import Protection, protect, stream
 from fedbert.seeding import generator, scoped
 from fedbert.split import SplitBert
 from privacy.mechanism import Mechanism
@@ -95,7 +95,9 @@ class Client:
         """Return A of the next batch, clipped and noised by the mechanism in force."""
         batch = self._next_batch()
         device = self.config.training.device
-        noise = generator(self.config.seed, "noise", "smashed", self.data.client, self.step)
+        self.optimizer.zero_grad(set_to_none=True)  # all clients', before the server needs memory
+        seed, number = self.config.seed, self.data.client
+        noise = generator(seed, "noise", "smashed", stream(self.mechanism), number, self.step)
         with scoped(self.config.seed, "bottom", self.data.client, self.step, device=device):
             with autocast(self.config):
                 a = self.parts["bottom"](batch)
@@ -110,7 +112,6 @@ class Client:
     def head(self, message: HiddenStates) -> HiddenGradient:
         """Return G_Z of this batch's loss."""
         z = to_tensor(message.hidden, self.config.training.device).requires_grad_()
-        self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(z, self._graph["batch"])
         loss.backward()
         if z.grad is None:
@@ -139,6 +140,7 @@ class Client:
 
     def update(self, round_: int) -> ClientUpdate:
         """Return the values that the local steps arrived at, of everything this client trains."""
+        self.optimizer.zero_grad(set_to_none=True)
         tensors: dict[str, Array | RowValues] = {}
         for name, parameter in self.trained.items():
             value = to_array(parameter)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from fedbert.batches import Batch, Encoded, collate, epoch_order, mask_tokens
 from fedbert.seeding import generator
 
@@ -18,13 +20,17 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class ClientData:
-    """One client's examples, and the batch that each of its steps sees: a pure function."""
+    """One client's examples, and the batch that each of its steps sees: a pure function.
+
+    pool [example]: the position of each example in the pool that the clients were dealt from.
+    """
 
     client: int
     examples: Encoded
     vocabulary: Vocabulary
     batch_size: int
     seed: int
+    pool: np.ndarray | None = None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -35,12 +41,15 @@ class ClientData:
         """Return the most times that one example is sent in so many steps."""
         return -(-steps // self.steps_per_epoch)
 
-    def batch(self, step: int) -> Batch:
-        """Return the batch of the client's running step; masked-LM: freshly masked each time."""
+    def chosen(self, step: int) -> np.ndarray:
+        """Return which examples the client's running step sees [batch]."""
         epoch, place = divmod(step, self.steps_per_epoch)
         order = epoch_order(len(self.examples), generator(self.seed, "data", self.client, epoch))
-        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
-        batch = collate(self.examples, chosen, self.vocabulary.pad)
+        return order[place * self.batch_size : (place + 1) * self.batch_size]
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of the client's running step; masked-LM: freshly masked each time."""
+        batch = collate(self.examples, self.chosen(step), self.vocabulary.pad)
         if self.examples.task.kind != "mlm":
             return batch
         v = self.vocabulary

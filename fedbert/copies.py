@@ -34,6 +34,9 @@ def autocast(config: Config) -> AbstractContextManager[object]:
 class Copies(Protocol):
     """The bodies of one or more clients during their local steps."""
 
+    def restart(self, values: Mapping[str, Array]) -> None:
+        """Set the parameters of every copy; moments stay."""
+
     def forward(self, messages: Sequence[SmashedData]) -> list[HiddenStates]:
         """Return Z for every client's A."""
 
@@ -58,11 +61,15 @@ class PlainCopy:
 
     def load(self, values: Mapping[str, Array], state: Mapping[str, Array]) -> None:
         """Set the parameters, and the moments (empty: start anew)."""
+        self.restart(values)
+        if self.optimizer is not None:
+            load_moments(self.optimizer, self.names, state)
+
+    def restart(self, values: Mapping[str, Array]) -> None:
+        """Set the parameters; moments stay."""
         with torch.no_grad():
             for name, parameter in self.names.items():
                 parameter.copy_(to_tensor(values[name]))
-        if self.optimizer is not None:
-            load_moments(self.optimizer, self.names, state)
 
     def forward(self, messages: Sequence[SmashedData]) -> list[HiddenStates]:
         """Return Z for the one client's A."""
@@ -108,7 +115,11 @@ class PlainCopy:
 
 
 class StackedCopies:
-    """Several clients' bodies in one computation; same results as one by one, up to rounding."""
+    """Several clients' bodies in one computation; same results as one by one, up to rounding.
+
+    `names` holds the stacked parameters [copy, ...], matrices transposed [copy, in, out]: that is
+    how a batched product's gradients come out, so that none has to be copied.
+    """
 
     def __init__(
         self,
@@ -122,7 +133,9 @@ class StackedCopies:
         self.body, self.config = body, config
         self.count = len(states)
         self.names = {
-            name: _repeat(to_tensor(values[name], config.training.device), self.count)
+            name: torch.stack([_turned(to_tensor(values[name]))] * self.count)
+            .to(config.training.device)
+            .requires_grad_()
             for name in names
         }
         self.optimizer = adamw(self.names, config.training)
@@ -133,6 +146,12 @@ class StackedCopies:
         ]
         self._graph: tuple[Tensor, StackedPass] | None = None
 
+    def restart(self, values: Mapping[str, Array]) -> None:
+        """Set the parameters of every copy; moments stay."""
+        with torch.no_grad():
+            for name, parameter in self.names.items():
+                parameter.copy_(_turned(to_tensor(values[name])))
+
     def _load(self, states: Sequence[Mapping[str, Array]]) -> None:
         """Set the moments; all copies have taken the same number of steps."""
         if not states[0]:
@@ -140,9 +159,8 @@ class StackedCopies:
         for name, parameter in self.names.items():
             self.optimizer.state[parameter] = {"step": to_tensor(states[0][f"{name}/step"])}
             for key in ("exp_avg", "exp_avg_sq"):
-                parts = [to_tensor(state[f"{name}/{key}"]) for state in states]
-                held = torch.empty_like(parameter, requires_grad=False)  # laid out as it is
-                self.optimizer.state[parameter][key] = held.copy_(torch.stack(parts))
+                parts = [_turned(to_tensor(state[f"{name}/{key}"])) for state in states]
+                self.optimizer.state[parameter][key] = torch.stack(parts).to(parameter.device)
 
     def forward(self, messages: Sequence[SmashedData]) -> list[HiddenStates]:
         """Return Z for every client's A."""
@@ -154,7 +172,10 @@ class StackedCopies:
         if config_has_dropout(self.body):
             draws = [generator(config.seed, "body", m.client, m.step) for m in messages]
         with autocast(config):
-            done = run_stacked(self._layers, a, mask, self.body.config, draws)
+            layers = [
+                {n: p.mT if p.dim() == 3 else p for n, p in own.items()} for own in self._layers
+            ]
+            done = run_stacked(layers, a, mask, self.body.config, draws)
         self._graph = (a.values, done)
         return [
             HiddenStates(m.client, m.round, m.step, to_array(own))
@@ -167,7 +188,6 @@ class StackedCopies:
             raise RuntimeError("expected a forward message before a backward message")
         a, done = self._graph
         self._graph = None
-        self.optimizer.zero_grad(set_to_none=True)
         gradient = stack([to_tensor(m.gradient, self.config.training.device) for m in messages])
         with autocast(self.config):
             z, at_z = done.tokens(gradient.values)
@@ -175,6 +195,7 @@ class StackedCopies:
         clip_gradients(self.names.values(), self.config.training.max_grad_norm, self.count)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         if a.grad is None:
             return []
         return [
@@ -183,27 +204,32 @@ class StackedCopies:
         ]
 
     def values(self) -> list[dict[str, Array]]:
-        """Return every copy's parameters."""
-        return [{n: to_array(p[i]) for n, p in self.names.items()} for i in range(self.count)]
+        """Return every copy's parameters: read-only views, which the next step changes."""
+        return [{n: _view(_turned(p[i])) for n, p in self.names.items()} for i in range(self.count)]
 
     def moments(self) -> list[dict[str, Array]]:
         """Return every copy's optimiser moments."""
-        stacked = moments(self.optimizer, self.names)
+        held = {n: self.optimizer.state.get(p, {}) for n, p in self.names.items()}
         return [
-            {n: v if n.endswith("/step") else v[i] for n, v in stacked.items()}
+            {
+                f"{n}/{key}": to_array(v if key == "step" else _turned(v[i]))
+                for n, state in held.items()
+                for key, v in state.items()
+            }
             for i in range(self.count)
         ]
 
 
-def _repeat(value: Tensor, count: int) -> Tensor:
-    """Return count copies of a parameter [copy, ...] that want gradients.
+def _view(value: Tensor) -> Array:
+    """Return a tensor's values without a copy, for reading."""
+    array = value.detach().cpu().numpy()
+    array.flags.writeable = False
+    return array
 
-    Matrices lie transposed in memory, as the gradients of a batched product come out: so gradients
-    are taken as they are instead of being copied.
-    """
-    if value.dim() != 2:
-        return value.repeat(count, *[1] * value.dim()).requires_grad_()
-    return value.T.repeat(count, 1, 1).mT.requires_grad_()
+
+def _turned(value: Tensor) -> Tensor:
+    """Return a matrix transposed, anything else as it is."""
+    return value.T if value.dim() == 2 else value
 
 
 def config_has_dropout(body: Body) -> bool:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -143,8 +143,7 @@ def to_tensor(array: Array, device: str = "cpu") -> Tensor:
 def size_in_bytes(message: Message) -> int:
     """Return the bytes of a message's arrays (its payload, without any framing)."""
     total = 0
-    for each in fields(message):
-        value = getattr(message, each.name)
+    for value in vars(message).values():
         arrays = value.values() if isinstance(value, dict) else [value]
         total += sum(a.nbytes for a in arrays if isinstance(a, np.ndarray | RowValues))
     return total

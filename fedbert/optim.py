@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedbert.config import TrainingConfig
 from fedbert.messages import Array, to_array
@@ -52,18 +52,19 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float, copies: int = 
 
     With several stacked copies [copy, ...], every copy is scaled by itself.
     """
-    owners = [p for p in parameters if p.grad is not None]
-    if not owners:
+    grads = [p.grad for p in parameters if p.grad is not None]
+    if not grads:
         return
     if copies == 1:
-        nn.utils.clip_grad_norm_(owners, max_norm)
-        return
-    grads = [p.grad for p in owners if p.grad is not None]
-    norms = [torch.linalg.vector_norm(g, dim=tuple(range(1, g.dim()))) for g in grads]
-    total = torch.linalg.vector_norm(torch.stack(norms), dim=0)  # [copy]
+        norms = [torch.linalg.vector_norm(g) for g in grads]
+    else:
+        norms = [torch.linalg.vector_norm(g, dim=tuple(range(1, g.dim()))) for g in grads]
+    total = torch.linalg.vector_norm(torch.stack(norms), dim=0)  # [] or [copy]
     factor = (max_norm / (total + 1e-6)).clamp(max=1.0)
+    if bool((factor == 1.0).all()):
+        return
     for g in grads:
-        g.mul_(factor.view(-1, *[1] * (g.dim() - 1)))
+        g.mul_(factor if copies == 1 else factor.view(-1, *[1] * (g.dim() - 1)))
 
 
 def moments(optimizer: torch.optim.Optimizer, names: Mapping[str, Tensor]) -> dict[str, Array]:

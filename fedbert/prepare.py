@@ -14,7 +14,7 @@ from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.partition import partition, partition_counts
 from fedbert.seeding import derive, numpy_rng
 from fedbert.sources import load
-from fedbert.split import SplitBert
+from fedbert.split import SplitBert, position_offset
 from fedbert.tasks import TASKS, Task
 
 
@@ -61,6 +61,10 @@ def prepare(config: Config, coin: bool = False) -> Prepared:
     tokenizer = load_tokenizer(config.model)
     encoded = {name: encode(e, tokenizer, config.data.max_length) for name, e in examples.items()}
     split = load_model(config.model, task, tokenizer, config.seed, config.training.precision)
+    settings = split.whole.config
+    room = settings.max_position_embeddings - position_offset(settings)
+    if data.max_length > room:
+        raise InputError(f"expected max_length <= {room}, got max_length={data.max_length}")
     return assemble(config, tokenizer, split, encoded, digest(examples), coin)
 
 
@@ -104,7 +108,9 @@ def assemble(
         parts = (np.arange(len(own)),)
     vocabulary = vocabulary_of(tokenizer)
     clients = tuple(
-        ClientData(i, own.take(part), vocabulary, config.training.batch_size, config.seed)
+        ClientData(
+            i, own.take(part), vocabulary, config.training.batch_size, config.seed, chosen[part]
+        )
         for i, part in enumerate(parts)
     )
     evaluation = {name: e for name, e in encoded.items() if name != "train"}

@@ -1,5 +1,6 @@
 """A mechanism at work on a message, and the log of what it did."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -32,11 +33,21 @@ class Protection:
         )
 
     def summary(self) -> dict[str, float | None]:
-        """Return clipped_share and signal_to_noise (power ratio); None where undefined."""
+        """Return clipped_share and signal_to_noise (a ratio of norms); None where undefined."""
         return {
             "clipped_share": self.clipped / self.records if self.records else None,
-            "signal_to_noise": self.signal / self.noise if self.noise else None,
+            "signal_to_noise": math.sqrt(self.signal / self.noise) if self.noise else None,
         }
+
+
+def stream(mechanism: Mechanism) -> str:
+    """Return a label for a mechanism's noise.
+
+    It names the mechanism and its settings, so that no two levels of a comparison share a noise
+    vector: from two such messages of the same record the noise would cancel.
+    """
+    kind = type(mechanism).__name__
+    return f"{kind} {mechanism.unit} {mechanism.clip_norm} {mechanism.noise_std}"
 
 
 def protect(

@@ -17,7 +17,7 @@ from fedbert.messages import (
     dense,
     to_array,
 )
-from fedbert.protect import Protection
+from fedbert.protect import Protection, stream
 from fedbert.seeding import generator
 from fedbert.split import SplitBert
 from privacy.mechanism import Identity, Mechanism
@@ -41,7 +41,7 @@ class Server:
         self.body = {n: to_array(p) for n, p in split.body_names.items()}
         split.body.to(config.training.device)
         self.copies: Copies | None = None
-        self.group: tuple[int, ...] = ()
+        self.group: tuple[int, ...] = ()  # whose copies are held (`parallel`)
         self.states: dict[int, dict[str, Array]] = {}  # T's moments per client; -1: the one body's
         self.handed: dict[str, Array] = {}  # E's and H's moments on their way to the next client
         self.average: Average | None = None
@@ -67,12 +67,16 @@ class Server:
             self.average = Weighted(examples)
             return
         base = {n: v for n, v in self.edge.items() if n in self.edge_trained} | self.body
-        noise = generator(self.config.seed, "noise", "update", round_)
+        noise = generator(self.config.seed, "noise", "update", stream(self.mechanism), round_)
         self.average = Noised(self.mechanism, base, participants, noise)
 
     def open_group(self, clients: Sequence[int]) -> None:
         """Give every client of a group its own copy of T (`parallel`)."""
-        self.group = tuple(clients)
+        if self.copies is not None and self.group == tuple(clients):
+            self.copies.restart(self.body)  # its moments are in place
+            return
+        self.states = self._states()
+        self.copies, self.group = None, tuple(clients)
         names, config = self.split.body_names, self.config
         keep = config.training.optimizer_state == "keep"
         states = [self.states.get(c, {}) if keep else {} for c in clients]
@@ -85,7 +89,6 @@ class Server:
 
     def open_turn(self, client: int) -> None:
         """Let the one body T serve the next client (`sequential`)."""
-        self.group = (client,)
         if self.copies is None or self.config.training.optimizer_state == "reset":
             plain = PlainCopy(self.split.body, self.split.body_names, self.config)
             plain.load(self.body, self.states.get(-1, {}))
@@ -102,12 +105,10 @@ class Server:
     def close_group(self, updates: Sequence[ClientUpdate]) -> None:
         """Add a group's updates, and its copies of T, to the round's average."""
         copies = self._copies()
-        bodies = copies.values()
-        if self.config.training.optimizer_state == "keep":
-            self.states |= dict(zip(self.group, copies.moments(), strict=True))
-        for update, body in zip(updates, bodies, strict=True):
+        for update, body in zip(updates, copies.values(), strict=True):
             self.collect(update, body)
-        self.copies = None
+        if self.config.training.optimizer_state != "keep":
+            self.copies, self.group = None, ()
 
     def collect(self, update: ClientUpdate, body: Mapping[str, Array] | None = None) -> None:
         """Add one client's update (and the copy of T trained for it) to the round's average."""
@@ -144,7 +145,7 @@ class Server:
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return what the server carries from round to round besides the global values."""
-        arrays = {f"{c}/{n}": v for c, state in self.states.items() for n, v in state.items()}
+        arrays = {f"{c}/{n}": v for c, state in self._states().items() for n, v in state.items()}
         arrays |= {f"handed/{n}": v for n, v in self.handed.items()}
         log = [self.log.records, self.log.clipped, self.log.signal, self.log.noise]
         return arrays, {"log": log}
@@ -155,7 +156,8 @@ class Server:
         """Set the global values and what `snapshot` returned."""
         self.edge = {n: values[n] for n in self.edge}
         self.body = {n: values[n] for n in self.body}
-        self.states, self.handed, self.copies = {}, {}, None
+        self.states, self.handed = {}, {}
+        self.copies, self.group = None, ()
         for key, value in arrays.items():
             owner, name = key.split("/", 1)
             if owner == "handed":
@@ -164,6 +166,12 @@ class Server:
                 self.states.setdefault(int(owner), {})[name] = value
         records, clipped, signal, noise = plain["log"]
         self.log = Protection(records, clipped, signal, noise)
+
+    def _states(self) -> dict[int, dict[str, Array]]:
+        """Return T's moments, those in the held copies included."""
+        if self.copies is None or not self.group:
+            return self.states
+        return self.states | dict(zip(self.group, self.copies.moments(), strict=True))
 
     def _copies(self) -> Copies:
         if self.copies is None:

@@ -1,7 +1,7 @@
 """What happens in one round, strategy by strategy. All parties are reached through the fleet."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedbert.config import Config
 from fedbert.fleet import Fleet
@@ -50,7 +50,7 @@ class Round:
 
 def centralised(round_: Round) -> None:
     """One party holds all data and the whole model. Nothing is sent to anybody."""
-    silent = Round(**{**vars(round_), "channel": Channel()})
+    silent = replace(round_, channel=Channel())
     fedavg(silent)
 
 

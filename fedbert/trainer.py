@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -51,17 +51,21 @@ class Trained:
     releases: int
     protection: dict[str, Protection]
     state: State
-    warnings: tuple[str, ...] = field(default=())
+
+
+def planned_steps(config: Config, rounds: int | None = None) -> Counter[int]:
+    """Return how many steps each client takes in so many rounds (None: in all)."""
+    total = config.training.rounds if rounds is None else rounds
+    turns = Counter(client for r in range(total) for client in participants(config, r))
+    return Counter({client: count * _steps(config) for client, count in turns.items()})
 
 
 def planned_releases(config: Config, prepared: Prepared, rounds: int | None = None) -> int:
     """Return the most times that one example's A is sent in so many rounds (None: in all)."""
-    training = config.training
-    if training.strategy in ("centralised", "fedavg"):
+    if config.training.strategy in ("centralised", "fedavg"):
         return 0
-    each = [participants(config, r) for r in range(training.rounds if rounds is None else rounds)]
-    turns = Counter(client for who in each for client in who)
-    return max(d.releases(turns[d.client] * training.local_steps) for d in prepared.clients)
+    steps = planned_steps(config, rounds)
+    return max(data.releases(steps[data.client]) for data in prepared.clients)
 
 
 def participants(config: Config, round_: int) -> tuple[int, ...]:
@@ -95,7 +99,7 @@ def train(
     Raises:
         InputError: if the defence cannot act under the strategy, or the device is not there.
     """
-    _check(config, defence)
+    check(config, defence)
     prepared = with_model(prepared, duplicate(prepared.split))
     fleet = fleet or InProcess()
     channel = Channel(listeners)
@@ -115,8 +119,9 @@ def train(
         strategy(Round(number, who, examples, _steps(config), config, fleet, channel))
         each = [fleet.call(client_name(c), "mean_loss") for c in who]
         losses.append(sum(each) / len(each))
-        state = _state(fleet, prepared, number + 1, channel, losses)
-        if on_round is not None:
+        if on_round is not None or number == config.training.rounds - 1:
+            state = _state(fleet, prepared, number + 1, channel, losses)
+        if on_round is not None and state is not None:
             on_round(state)
     if state is None:
         raise InputError("expected at least one round, got rounds=0")
@@ -149,7 +154,8 @@ def _steps(config: Config) -> int:
     return steps * (config.training.clients_per_round or config.data.clients)
 
 
-def _check(config: Config, defence: Defence) -> None:
+def check(config: Config, defence: Defence) -> None:
+    """Raise InputError unless the defence can act under the strategy and the device is there."""
     reason = refuse(defence, config.training.strategy)
     if reason is not None:
         raise InputError(reason)

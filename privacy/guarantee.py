@@ -41,6 +41,7 @@ UPDATE_EXCLUSIONS = (
     "messages to and from the server during training (A, Z, G_Z, G_A)",
     "the number of clients, which is public",
     "a person whose records lie with several clients",
+    "optimiser state and training losses, which are kept to resume and may be printed",
     *_ALWAYS,
 )
 

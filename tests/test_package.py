@@ -44,3 +44,11 @@ def test_constraints_pin_every_dependency() -> None:
     for requirement in wanted:
         name = requirement.split(">")[0].split("=")[0].split("<")[0].strip().lower()
         assert name in pinned, name
+
+
+def test_readme_has_one_line_for_every_file() -> None:
+    readme = Path("README.md").read_text()
+    for package in sorted(PACKAGES | {"benchmarks"}):
+        for path in Path(package).rglob("*.py"):
+            if path.name != "__init__.py":
+                assert readme.count(f"| `{path}` |") == 1, path
