@@ -7,7 +7,6 @@ from privacy.accounting import Use
 from privacy.defence import Defence
 from privacy.mechanism import Identity, Mechanism
 
-
 MEMBERS = ("unit", "clip_norm", "noise_std", "clip", "add_noise", "cost")
 
 

@@ -45,6 +45,15 @@ class DefenceSpec:
     smashed: Spec | None = None
     update: Spec | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the defence as it stands in a grid file, levels applied."""
+        places = {place: getattr(self, place) for place in PLACES}
+        return {"name": self.name} | {
+            place: {"mechanism": spec.name, **dict(spec.params)}
+            for place, spec in places.items()
+            if spec is not None
+        }
+
 
 @dataclass(frozen=True)
 class AttackSettings:
@@ -79,16 +88,9 @@ class Cell:
 
     def spec(self) -> dict[str, Any]:
         """Return the cell as plain JSON."""
-        places = {place: getattr(self.defence, place) for place in PLACES}
-        defence: dict[str, Any] = {"name": self.defence.name}
-        defence |= {
-            place: {"mechanism": spec.name, **dict(spec.params)}
-            for place, spec in places.items()
-            if spec is not None
-        }
         return {
             **self.config.to_json(),
-            "defence": defence,
+            "defence": self.defence.to_json(),
             "level": self.level,
             "attacks": json.loads(json.dumps(vars(self.attacks))),
             "delta": self.delta,

@@ -73,18 +73,16 @@ class Pool:
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
-                    cell = waiting.pop(0)
-                    running[pool.submit(function, cell)] = cell
+                    running[pool.submit(function, waiting[0])] = waiting[0]
+                    waiting.pop(0)
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    cell = running.pop(future)
-                    try:
-                        outcome = future.result()
-                    except BrokenProcessPool:
-                        yield cell, _died(cell)
-                        for lost in running.values():
-                            yield lost, _died(lost)
-                        return
-                    yield cell, outcome
+                    outcome = future.result()
+                    yield running.pop(future), outcome
+        except BrokenProcessPool:
+            for future, cell in running.items():
+                ended = future.done() and future.exception() is None
+                yield cell, future.result() if ended else _died(cell)
+            running.clear()
         finally:
             pool.shutdown(wait=not running, cancel_futures=True)
             if running:
@@ -176,10 +174,10 @@ def run_grid(
         on_start(len(todo), len(grid.cells))
         good = True
         for cell, outcome in runner.run(run_cell, todo):
-            append_record(directory / RECORDS, outcome.record)
-            good = good and outcome.record.status != "failed"
             if outcome.counts:
                 _note_partition(directory, grid, cell, outcome.counts)
+            append_record(directory / RECORDS, outcome.record)
+            good = good and outcome.record.status != "failed"
             on_record(outcome.record)
     return good
 
@@ -189,13 +187,16 @@ def _note_partition(directory: Path, grid: Grid, cell: Cell, counts: Counts) -> 
     if cell.config.seed != min(each.config.seed for each in grid.cells):
         return
     path = directory / "partition.json"
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        found = {}
     found[cell.config.data.task] = counts
     write_json(path, dict(sorted(found.items())))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write JSON whole or not at all; the caller holds the directory."""
+    temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)

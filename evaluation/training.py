@@ -3,18 +3,19 @@
 import time
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluation.defences import make_defence
+from evaluation.defences import make_defence, use_of
 from evaluation.grid import DefenceSpec, defence_from
 from evaluation.measure import measure
 from evaluation.runner import locked
 from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.config import Config, InputError, config_from
 from fedbert.prepare import Prepared, prepare
-from fedbert.trainer import State, planned_releases, train
+from fedbert.trainer import State, check, planned_releases, train
+from privacy.accounting import Entry, ledger
 from privacy.defence import Defence
 
 KEYS = ("model", "data", "training", "seed", "delta", "defence")
@@ -28,6 +29,10 @@ class TrainingFile:
     config: Config
     defence: DefenceSpec
     delta: float
+
+    def asked(self) -> dict[str, Any]:
+        """Return the defence that is asked for, as plain JSON."""
+        return {**self.defence.to_json(), "delta": self.delta}
 
 
 def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
@@ -63,10 +68,14 @@ def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
 def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> list[str]:
     """Train, save a checkpoint to `out`/checkpoint every so many rounds, return what to print.
 
-    A checkpoint that is there already is continued; it has to be of the same configuration.
+    A checkpoint that is there already is continued; it has to be of the same configuration, data
+    and defence.
+
+    Raises:
+        InputError: for a checkpoint of something else, or a training that diverges.
     """
     config = settings.config
-    make_defence(settings.defence, settings.delta, 1, 1)
+    check(config, make_defence(settings.defence, settings.delta, 1, 1))
     with locked(out):
         prepared = prepare(config, coin=False)
         place = out / "checkpoint"
@@ -74,58 +83,58 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
         start = None
         if place.exists():
             checkpoint = read(place)
-            check_same(checkpoint, config, prepared.data_sha256)
+            check_same(checkpoint, config, prepared.data_sha256, settings.asked())
             start = checkpoint.state
         releases = planned_releases(config, prepared)
         rounds = config.training.rounds
         defence = make_defence(settings.defence, settings.delta, releases, rounds)
-        saver = _Saver(settings, prepared, defence, place, every, say, start)
-        trained = train(config, prepared, defence, start=start, on_round=saver.round)
+        saver = _Saver(settings, prepared, defence, place, every, say)
+        saver.first = start.round if start is not None else 0
+        try:
+            trained = train(config, prepared, defence, start=start, on_round=saver.round)
+        except ValueError as error:
+            raise InputError(f"training stopped: {error}") from error
         utility, floor = measure(prepared, trained.split, config.seed)
     lines = []
     for name, e in utility.items():
         least = floor.get(name)
         beside = "" if least is None else f"; without the text {least:.4f}"
         lines.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] (n={e.n}){beside}")
+    lines += [entry.sentence() for entry in saver.entries(rounds)]
     return [*lines, f"checkpoint: {place}", f"transformers model: {place / 'model'}"]
 
 
+@dataclass
 class _Saver:
     """Saves and reports as rounds end."""
 
-    def __init__(
-        self,
-        settings: TrainingFile,
-        prepared: Prepared,
-        defence: Defence,
-        place: Path,
-        every: int,
-        say: Say,
-        start: State | None,
-    ) -> None:
-        self.settings, self.prepared, self.defence = settings, prepared, defence
-        self.place, self.every, self.say = place, every, say
-        self.first = start.round if start is not None else 0
-        self.began = time.monotonic()
+    settings: TrainingFile
+    prepared: Prepared
+    defence: Defence
+    place: Path
+    every: int
+    say: Say
+    first: int = 0
+    began: float = field(default_factory=time.monotonic)
 
     def round(self, state: State) -> None:
+        """Hear that a round ended."""
         rounds = self.settings.config.training.rounds
         if state.round % self.every == 0 or state.round == rounds:
-            costs = self._costs(state.round)
-            spec = {"name": self.defence.name} | {
-                p: {
-                    "mechanism": type(m).__name__,
-                    "clip_norm": m.clip_norm,
-                    "noise_std": m.noise_std,
-                }
-                for p, m in (("smashed", self.defence.smashed), ("update", self.defence.update))
-            }
-            save(self.place, self.settings.config, self.prepared, state, spec, costs)
+            save(
+                self.place,
+                self.settings.config,
+                self.prepared,
+                state,
+                self.settings.asked(),
+                self.costs(state.round),
+                [entry.to_json() for entry in self.entries(state.round)],
+            )
         spent = time.monotonic() - self.began
         left = spent / (state.round - self.first) * (rounds - state.round)
         self.say(state.round, state.losses[-1], left)
 
-    def _costs(self, round_: int) -> list[dict[str, Any]]:
+    def costs(self, round_: int) -> list[dict[str, Any]]:
         """Return what has been spent by a round: each mechanism's cost and its releases."""
         releases = planned_releases(self.settings.config, self.prepared, round_)
         spent = (
@@ -137,3 +146,10 @@ class _Saver:
             for place, cost, count in spent
             if cost is not None
         ]
+
+    def entries(self, round_: int) -> list[Entry]:
+        """Return what follows for each of the five views."""
+        config = self.settings.config
+        releases = planned_releases(config, self.prepared, round_)
+        use = use_of(config, self.settings.delta, releases, round_)
+        return list(ledger(self.defence, use).values())

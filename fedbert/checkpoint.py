@@ -51,10 +51,12 @@ def save(
     state: State,
     defence: Mapping[str, Any],
     costs: list[dict[str, Any]],
+    guarantees: list[dict[str, Any]],
 ) -> Path:
     """Write a checkpoint and return its directory; an earlier one there is replaced whole.
 
-    defence and costs are plain JSON: what was applied, and what has been spent so far.
+    defence, costs and guarantees are plain JSON: what was asked for, what has been spent so far,
+    and what follows for each view. The guarantee of `release` speaks of `model/` alone.
 
     Raises:
         InputError: if the training has diverged; an earlier checkpoint stays.
@@ -78,11 +80,10 @@ def save(
             "config": config.to_json(),
             "defence": dict(defence),
             "costs": costs,
+            "guarantees": guarantees,
             "round": state.round,
             "data_sha256": prepared.data_sha256,
-            "members": None
-            if prepared.members is None
-            else np.flatnonzero(prepared.members).tolist(),
+            "members": _members(prepared),
             "pool": len(prepared.pool),
             "plain": state.plain,
             "bytes": state.bytes,
@@ -137,9 +138,12 @@ def read(directory: Path) -> Checkpoint:
     return Checkpoint(directory, manifest, config_from(manifest["config"], str(directory)), state)
 
 
-def check_same(checkpoint: Checkpoint, config: Config, data_sha256: str) -> None:
-    """Raise InputError unless a checkpoint belongs to this configuration and this data."""
-    here, there = config.to_json(), checkpoint.config.to_json()
+def check_same(
+    checkpoint: Checkpoint, config: Config, data_sha256: str, defence: Mapping[str, Any]
+) -> None:
+    """Raise InputError unless a checkpoint belongs to this configuration, data and defence."""
+    here = config.to_json() | {"defence": dict(defence)}
+    there = checkpoint.config.to_json() | {"defence": checkpoint.manifest["defence"]}
     for part, value in here.items():
         if value != there[part]:
             raise InputError(
@@ -191,6 +195,12 @@ def _content_sha256(manifest: Mapping[str, Any]) -> str:
     content = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _members(prepared: Prepared) -> list[int]:
+    """Return the pool positions of the examples that the clients hold."""
+    held = [np.arange(len(d.examples)) if d.pool is None else d.pool for d in prepared.clients]
+    return sorted(int(position) for position in np.concatenate(held))
 
 
 def _write_model(directory: Path, prepared: Prepared, state: State) -> None:

@@ -42,7 +42,8 @@ class Trained:
     """A finished training: the released model and what happened on the way.
 
     losses: mean training loss of each round. releases: the most times that one example's A was
-    sent. protection: the mechanisms' logs by place.
+    sent. protection: the mechanisms' logs by place. state: where it ended; what the parties carry
+    is in it only where `on_round` was given.
     """
 
     split: SplitBert
@@ -119,12 +120,15 @@ def train(
         strategy(Round(number, who, examples, _steps(config), config, fleet, channel))
         each = [fleet.call(client_name(c), "mean_loss") for c in who]
         losses.append(sum(each) / len(each))
-        if on_round is not None or number == config.training.rounds - 1:
+        if on_round is not None:
             state = _state(fleet, prepared, number + 1, channel, losses)
-        if on_round is not None and state is not None:
             on_round(state)
+    if on_round is None:  # nobody resumes from it: spare the copies of the parties' moments
+        values = fleet.call(SERVER, "values")
+        rounds = config.training.rounds
+        state = State(rounds, values, {}, {}, dict(channel.bytes), tuple(losses))
     if state is None:
-        raise InputError("expected at least one round, got rounds=0")
+        raise InputError("expected rounds left to train, got none")
     protection = {
         "smashed": sum(
             (fleet.call(client_name(d.client), "report") for d in prepared.clients), Protection()
