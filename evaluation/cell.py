@@ -13,7 +13,7 @@ from attacks.attack import Knowledge
 from evaluation import leakage
 from evaluation.catalogue import INVERSION, MEMBERSHIP, make_attack
 from evaluation.defences import make_defence, use_of
-from evaluation.grid import Cell
+from evaluation.grid import PLACES, Cell
 from evaluation.measure import batches, measure
 from evaluation.observe import Overheard, Wiretap, same_values, spread, tables_from
 from fedbert.batches import IGNORED, Batch
@@ -224,7 +224,7 @@ def candidates(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarr
 def _mechanisms(defence: Defence, trained: Trained) -> dict[str, dict[str, Any]]:
     """Return the log of every mechanism that acted."""
     found: dict[str, dict[str, Any]] = {}
-    for place in ("smashed", "update"):
+    for place in PLACES:
         mechanism = getattr(defence, place)
         if isinstance(mechanism, Identity):
             continue

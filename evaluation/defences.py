@@ -1,11 +1,11 @@
 """From a defence as a grid names it to the mechanisms that act."""
 
 from evaluation.catalogue import MECHANISMS, build, resolve
-from evaluation.grid import DefenceSpec
+from evaluation.grid import PLACES, DefenceSpec
 from fedbert.config import Config, InputError
 from privacy.accounting import Use
 from privacy.defence import Defence
-from privacy.mechanism import Identity, Mechanism
+from privacy.mechanism import Mechanism
 
 MEMBERS = ("unit", "clip_norm", "noise_std", "clip", "add_noise", "cost")
 
@@ -30,29 +30,22 @@ def make_defence(spec: DefenceSpec, delta: float, releases: int, rounds: int) ->
         InputError: for a mechanism or parameter that does not exist or is out of range.
     """
     facts = {"delta": delta, "releases": max(releases, 1), "rounds": max(rounds, 1)}
-    smashed: Mechanism = Identity(unit="token")
-    update: Mechanism = Identity(unit="client")
-    if spec.smashed is not None:
-        where = f"defence {spec.name!r}: smashed"
-        kind = resolve(spec.smashed.name, MECHANISMS, where)
-        smashed = build(kind, dict(spec.smashed.params), facts, where)
-    if spec.update is not None:
-        where = f"defence {spec.name!r}: update"
-        kind = resolve(spec.update.name, MECHANISMS, where)
-        update = build(
-            kind,
-            dict(spec.update.params),
-            facts | {"unit": "client", "releases": facts["rounds"]},
-            where,
-        )
-    for place, made in (("smashed", smashed), ("update", update)):
-        lacking = [n for n in MEMBERS if not hasattr(made, n)]
+    made: dict[str, Mechanism] = {}
+    for place in PLACES:
+        named = getattr(spec, place)
+        if named is None:
+            continue
+        where = f"defence {spec.name!r}: {place}"
+        own = {"unit": "client", "releases": facts["rounds"]} if place == "update" else {}
+        kind = resolve(named.name, MECHANISMS, where)
+        made[place] = build(kind, dict(named.params), facts | own, where)
+        lacking = [member for member in MEMBERS if not hasattr(made[place], member)]
         if lacking:
             raise InputError(
-                f"defence {spec.name!r}: {place}: expected a mechanism with {', '.join(MEMBERS)}, "
-                f"got {type(made).__name__} without {lacking[0]}"
+                f"{where}: expected a mechanism with {', '.join(MEMBERS)}, "
+                f"got {named.name!r} without {lacking[0]}"
             )
     try:
-        return Defence(spec.name, smashed, update)
+        return Defence(spec.name, **made)
     except ValueError as error:
         raise InputError(f"defence {spec.name!r}: {error}") from None

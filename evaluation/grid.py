@@ -22,7 +22,7 @@ from fedbert.config import (
 from fedbert.tasks import TASKS
 
 Scalar = str | int | float | bool
-PLACES = ("smashed", "update")
+PLACES = ("smashed", "hidden", "hidden_gradient", "smashed_gradient", "update")
 KEYS = (
     "name", "tasks", "strategies", "seeds", "delta", "model", "data", "training", "attacks",
     "defences", "override",
@@ -43,6 +43,9 @@ class DefenceSpec:
 
     name: str
     smashed: Spec | None = None
+    hidden: Spec | None = None
+    hidden_gradient: Spec | None = None
+    smashed_gradient: Spec | None = None
     update: Spec | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -283,7 +286,7 @@ def defence_from(
             if not plain or (isinstance(value, float) and not math.isfinite(value)):
                 raise InputError(f"{where}: {place}: expected a finite value, got {key}={value!r}")
         specs[place] = Spec(name, tuple(sorted(params.items())))
-    return DefenceSpec(entry["name"], specs.get("smashed"), specs.get("update"))
+    return DefenceSpec(entry["name"], **specs)
 
 
 def _names(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.defences import make_defence, use_of
-from evaluation.grid import DefenceSpec, defence_from
+from evaluation.grid import PLACES, DefenceSpec, defence_from
 from evaluation.measure import measure
 from evaluation.runner import locked
 from fedbert.checkpoint import check_same, read, recover, save
@@ -138,8 +138,8 @@ class _Saver:
         """Return what has been spent by a round: each mechanism's cost and its releases."""
         releases = planned_releases(self.settings.config, self.prepared, round_)
         spent = (
-            ("smashed", self.defence.smashed.cost(), releases),
-            ("update", self.defence.update.cost(), round_),
+            (place, getattr(self.defence, place).cost(), round_ if place == "update" else releases)
+            for place in PLACES
         )
         return [
             {"place": place, "releases": count, **cost.to_json()}

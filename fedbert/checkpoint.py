@@ -10,7 +10,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def save(
     state: State,
     defence: Mapping[str, Any],
     costs: list[dict[str, Any]],
-    guarantees: list[dict[str, Any]],
+    guarantees: Sequence[dict[str, Any]] = (),
 ) -> Path:
     """Write a checkpoint and return its directory; an earlier one there is replaced whole.
 
@@ -80,7 +80,7 @@ def save(
             "config": config.to_json(),
             "defence": dict(defence),
             "costs": costs,
-            "guarantees": guarantees,
+            "guarantees": list(guarantees),
             "round": state.round,
             "data_sha256": prepared.data_sha256,
             "members": _members(prepared),

@@ -168,16 +168,14 @@ class Client:
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return what the client carries from round to round: arrays, and plain values."""
-        log = [self.log.records, self.log.clipped, self.log.signal, self.log.noise]
         keep = self.config.training.optimizer_state == "keep"
         state = moments(self.optimizer, self.trained) if keep else {}
-        return state, {"step": self.step, "log": log}
+        return state, {"step": self.step, "log": self.log.to_json()}
 
     def restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
         """Set what `snapshot` returned."""
         self.step = values["step"]
-        records, clipped, signal, noise = values["log"]
-        self.log = Protection(records, clipped, signal, noise)
+        self.log = Protection.from_json(values["log"])
         load_moments(self.optimizer, self.trained, arrays)
 
     def _next_batch(self) -> Batch:

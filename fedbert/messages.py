@@ -1,13 +1,15 @@
 """What crosses between the parties: frozen records, one channel, and who may listen."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from fedbert.seeding import numpy_rng
 
 Array = np.ndarray
 
@@ -115,6 +117,8 @@ class ClientParts:
 
 Message = SmashedData | HiddenStates | HiddenGradient | SmashedGradient | ClientUpdate | ClientParts
 
+M = TypeVar("M", bound=Message)
+
 KINDS: dict[type, str] = {
     SmashedData: "smashed",
     HiddenStates: "hidden",
@@ -160,19 +164,27 @@ class Listener(Protocol):
 class Transcript:
     """Keeps what an adversary saw: all messages of some kinds, or a bounded sample of them.
 
-    kinds: names of KINDS; rounds and clients: None = any; limit: at most so many messages of each
-    kind, the first ones. Memory stays bounded by `limit` messages of each kind.
+    kinds: names of KINDS; rounds and clients: None = any. limit: keep a uniformly drawn
+    sample of at most so many messages of each kind (Vitter 1985, algorithm R), so that memory stays
+    bounded; None = all. heard counts the messages that were asked for, kept or not.
     """
 
     kinds: frozenset[str] = frozenset(KINDS.values())
     rounds: frozenset[int] | None = None
     clients: frozenset[int] | None = None
     limit: int | None = None
-    messages: list[Message] = field(default_factory=list)
+    seed: int = 0
     heard: Counter[str] = field(default_factory=Counter)
+    _kept: dict[str, list[tuple[int, Message]]] = field(default_factory=dict)
+
+    @property
+    def messages(self) -> list[Message]:
+        """Return the kept messages in the order in which they crossed."""
+        kept = [each for kind in self._kept.values() for each in kind]
+        return [message for _, message in sorted(kept, key=lambda each: each[0])]
 
     def hear(self, message: Message) -> None:
-        """Keep the message if it is one of those asked for."""
+        """Keep the message if it is one of those asked for, or falls into the sample."""
         kind = KINDS[type(message)]
         if kind not in self.kinds:
             return
@@ -180,22 +192,45 @@ class Transcript:
             return
         if self.clients is not None and message.client not in self.clients:
             return
-        if self.limit is not None and self.heard[kind] >= self.limit:
-            return
+        order, count = self.heard.total(), self.heard[kind]
         self.heard[kind] += 1
-        self.messages.append(message)
+        kept = self._kept.setdefault(kind, [])
+        if self.limit is None or len(kept) < self.limit:
+            kept.append((order, message))
+            return
+        place = int(numpy_rng(self.seed, "transcript", kind, count).integers(count + 1))
+        if place < self.limit:
+            kept[place] = (order, message)
+
+
+class Guard(Protocol):
+    """A mechanism at work on one kind of message."""
+
+    def __call__(self, message: Message) -> Message:
+        """Return what crosses in the message's place."""
 
 
 class Channel:
-    """The one place where messages cross: counts bytes per kind and lets listeners hear."""
+    """The one place where messages cross: lets a mechanism act, counts bytes, lets others hear.
 
-    def __init__(self, listeners: Iterable[Listener] = ()) -> None:
-        """Make a channel with its listeners."""
+    guards: for a kind of message (a name of KINDS), what acts on it before it crosses. Smashed data
+    and updates are protected by the party that makes them: gradients pass back through the clip.
+    """
+
+    def __init__(
+        self, listeners: Iterable[Listener] = (), guards: Mapping[str, Guard] | None = None
+    ) -> None:
+        """Make a channel with its listeners and guards."""
         self.listeners = tuple(listeners)
+        self.guards = dict(guards or {})
         self.bytes: Counter[str] = Counter()
 
-    def send(self, message: Message) -> None:
-        """Account for a message and show it to the listeners."""
-        self.bytes[KINDS[type(message)]] += size_in_bytes(message)
+    def send(self, message: M) -> M:
+        """Return what arrives: the message, or what a guard put in its place."""
+        kind = KINDS[type(message)]
+        if kind in self.guards:
+            message = cast(M, self.guards[kind](message))
+        self.bytes[kind] += size_in_bytes(message)
         for listener in self.listeners:
             listener.hear(message)
+        return message

@@ -1,11 +1,16 @@
 """A mechanism at work on a message, and the log of what it did."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from fedbert.messages import Message, to_array, to_tensor
+from fedbert.seeding import generator
+from privacy.defence import Defence
 from privacy.mechanism import Identity, Mechanism
 
 
@@ -22,6 +27,16 @@ class Protection:
     clipped: int = 0
     signal: float = 0.0
     noise: float = 0.0
+
+    def to_json(self) -> list[float]:
+        """Return the log as plain numbers."""
+        return [self.records, self.clipped, self.signal, self.noise]
+
+    @classmethod
+    def from_json(cls, values: Sequence[float]) -> "Protection":
+        """Return the log that `to_json` wrote."""
+        records, clipped, signal, noise = values
+        return cls(int(records), int(clipped), signal, noise)
 
     def __add__(self, other: "Protection") -> "Protection":
         """Return both logs as one."""
@@ -51,7 +66,7 @@ def stream(mechanism: Mechanism) -> str:
 
 
 def protect(
-    mechanism: Mechanism, message: Tensor, attention_mask: Tensor, generator: torch.Generator
+    mechanism: Mechanism, message: Tensor, attention_mask: Tensor, noise: torch.Generator
 ) -> tuple[Tensor, Protection]:
     """Return a message [batch, seq, hidden] clipped and noised per unit, and the log.
 
@@ -62,7 +77,7 @@ def protect(
     token = mechanism.unit == "token"
     records = message.flatten(0, 1) if token else message.flatten(1)
     clipped = mechanism.clip(records)
-    noised = mechanism.add_noise(clipped, generator)
+    noised = mechanism.add_noise(clipped, noise)
     with torch.no_grad():
         real = attention_mask.flatten().bool() if token else slice(None)
         signal = clipped[real]
@@ -75,3 +90,37 @@ def protect(
             noise=mechanism.noise_std**2 * signal.numel(),
         )
     return noised.view_as(message), log
+
+
+PLACES = {"hidden": "hidden", "hidden_gradient": "gradient", "smashed_gradient": "gradient"}
+"""The kinds of message that a guard may stand at, and the field that it acts on."""
+
+
+class MechanismGuard:
+    """Lets a mechanism act on Z, G_Z or G_A as it crosses, and keeps the log."""
+
+    def __init__(self, mechanism: Mechanism, kind: str, seed: int) -> None:
+        """Stand at one kind of message."""
+        self.mechanism, self.kind, self.seed = mechanism, kind, seed
+        self.log = Protection()
+
+    def __call__(self, message: Message) -> Message:
+        """Return the message with its values clipped and noised; padded positions too."""
+        field = PLACES[self.kind]
+        values = to_tensor(getattr(message, field))
+        where = (message.client, getattr(message, "step", 0))
+        noise = generator(self.seed, "noise", self.kind, stream(self.mechanism), *where)
+        everywhere = torch.ones(values.shape[:2])
+        values, log = protect(self.mechanism, values, everywhere, noise)
+        self.log += log
+        changed: dict[str, Any] = {field: to_array(values)}
+        return replace(message, **changed)
+
+
+def guards(defence: Defence, seed: int) -> dict[str, MechanismGuard]:
+    """Return the guards that a defence posts on the channel."""
+    return {
+        kind: MechanismGuard(getattr(defence, kind), kind, seed)
+        for kind in PLACES
+        if not isinstance(getattr(defence, kind), Identity)
+    }

@@ -147,8 +147,7 @@ class Server:
         """Return what the server carries from round to round besides the global values."""
         arrays = {f"{c}/{n}": v for c, state in self._states().items() for n, v in state.items()}
         arrays |= {f"handed/{n}": v for n, v in self.handed.items()}
-        log = [self.log.records, self.log.clipped, self.log.signal, self.log.noise]
-        return arrays, {"log": log}
+        return arrays, {"log": self.log.to_json()}
 
     def restore(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], plain: Mapping[str, Any]
@@ -164,8 +163,7 @@ class Server:
                 self.handed[name] = value
             else:
                 self.states.setdefault(int(owner), {})[name] = value
-        records, clipped, signal, noise = plain["log"]
-        self.log = Protection(records, clipped, signal, noise)
+        self.log = Protection.from_json(plain["log"])
 
     def _states(self) -> dict[int, dict[str, Array]]:
         """Return T's moments, those in the held copies included."""

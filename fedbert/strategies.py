@@ -105,18 +105,11 @@ STRATEGIES: dict[str, Callable[[Round], None]] = {
 def split_step(round_: Round, group: Sequence[int], rate: float) -> None:
     """Run one training step of a group: A up, Z down, G_Z up, G_A down."""
     fleet, send = round_.fleet, round_.channel.send
-    smashed = [fleet.call(client_name(c), "forward", round_.number) for c in group]
-    for message in smashed:
-        send(message)
-    hidden = fleet.call(SERVER, "forward", smashed)
-    for message in hidden:
-        send(message)
-    gradients = [fleet.call(client_name(c), "head", z) for c, z in zip(group, hidden, strict=True)]
-    for message in gradients:
-        send(message)
-    answers = fleet.call(SERVER, "backward", gradients, rate)
-    for message in answers:
-        send(message)
+    smashed = [send(fleet.call(client_name(c), "forward", round_.number)) for c in group]
+    hidden = [send(z) for z in fleet.call(SERVER, "forward", smashed)]
+    heads = [fleet.call(client_name(c), "head", z) for c, z in zip(group, hidden, strict=True)]
+    gradients = [send(message) for message in heads]
+    answers = [send(a) for a in fleet.call(SERVER, "backward", gradients, rate)]
     for index, client in enumerate(group):
         answer = answers[index] if answers else None
         fleet.call(client_name(client), "finish", answer, rate)

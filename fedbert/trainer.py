@@ -13,7 +13,7 @@ from fedbert.config import Config, InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.messages import Array, Channel, Listener, to_tensor
 from fedbert.prepare import Prepared, with_model
-from fedbert.protect import Protection
+from fedbert.protect import Protection, guards
 from fedbert.seeding import generator
 from fedbert.server import Server
 from fedbert.split import SplitBert, duplicate
@@ -103,13 +103,16 @@ def train(
     check(config, defence)
     prepared = with_model(prepared, duplicate(prepared.split))
     fleet = fleet or InProcess()
-    channel = Channel(listeners)
+    posted = guards(defence, config.seed)
+    channel = Channel(listeners, posted)
     _spawn(fleet, config, prepared, defence)
     losses: list[float] = []
     first = 0
     if start is not None:
         first = start.round
         _restore(fleet, prepared, start)
+        for kind, guard in posted.items():
+            guard.log = Protection.from_json(start.plain["channel"][kind])
         channel.bytes.update(start.bytes)
         losses.extend(start.losses)
     strategy = STRATEGIES[config.training.strategy]
@@ -122,6 +125,7 @@ def train(
         losses.append(sum(each) / len(each))
         if on_round is not None:
             state = _state(fleet, prepared, number + 1, channel, losses)
+            state.plain["channel"] = {kind: guard.log.to_json() for kind, guard in posted.items()}
             on_round(state)
     if on_round is None:  # nobody resumes from it: spare the copies of the parties' moments
         values = fleet.call(SERVER, "values")
@@ -134,6 +138,7 @@ def train(
             (fleet.call(client_name(d.client), "report") for d in prepared.clients), Protection()
         ),
         "update": fleet.call(SERVER, "report"),
+        **{kind: guard.log for kind, guard in posted.items()},
     }
     fleet.close()
     prepared.split.whole.to("cpu")

@@ -14,6 +14,7 @@ from privacy.accountants import (
 )
 from privacy.defence import STRATEGIES, Defence, refuse_update
 from privacy.guarantee import (
+    BACKWARD_EXCLUSIONS,
     CONTEXT_EXCLUSION,
     FORWARD_EXCLUSIONS,
     UPDATE_EXCLUSIONS,
@@ -23,7 +24,7 @@ from privacy.guarantee import (
     NothingSent,
     Scope,
 )
-from privacy.mechanism import VIEWS, Cost, Mechanism, View, one_of, open_unit, whole
+from privacy.mechanism import VIEWS, Cost, Identity, Mechanism, View, one_of, open_unit, whole
 
 __all__ = [
     "Bound",
@@ -92,7 +93,7 @@ def _entry(view: View, defence: Defence, use: Use) -> Entry:
     if view == "forward":
         return _forward(defence, use)
     if view == "backward":
-        return NoGuarantee(view, "noise on A does not cover the gradients G_Z, sent as they are")
+        return _backward(defence, use)
     if view == "aggregator":
         return NoGuarantee(view, "the aggregator receives each client's update before any noise")
     return _averaged(view, defence, use)
@@ -125,6 +126,24 @@ def _forward(defence: Defence, use: Use) -> Entry:
     context = (CONTEXT_EXCLUSION,) if cost.unit == "token" else ()
     exclusions = context + FORWARD_EXCLUSIONS
     return _guarantee("forward", cost, use.forward_releases, use.delta, scope, exclusions)
+
+
+def _backward(defence: Defence, use: Use) -> Entry:
+    cost = defence.hidden_gradient.cost()
+    if cost is None:
+        if isinstance(defence.hidden_gradient, Identity):
+            why = "noise on A does not cover the gradients G_Z, sent as they are"
+        else:
+            why = _no_cost(defence.hidden_gradient, "G_Z")
+        return NoGuarantee("backward", why)
+    if cost.unit == "token":
+        return NoGuarantee(
+            "backward",
+            "behind the body one token moves every row of G_Z, and the noise covers a change of "
+            "one row; a guarantee needs the sequence as unit",
+        )
+    releases, exclusions = use.forward_releases, BACKWARD_EXCLUSIONS
+    return _guarantee("backward", cost, releases, use.delta, "local", exclusions)
 
 
 def _averaged(view: View, defence: Defence, use: Use) -> Entry:

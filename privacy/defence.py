@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from privacy.mechanism import Identity, Mechanism, one_of
 
+MESSAGES = ("smashed", "hidden", "hidden_gradient", "smashed_gradient")
 STRATEGIES = ("centralised", "fedavg", "parallel", "sequential")
 
 
@@ -11,25 +12,31 @@ STRATEGIES = ("centralised", "fedavg", "parallel", "sequential")
 class Defence:
     """The mechanisms of one row of the comparison, by the place where they act.
 
-    `smashed` acts at the client on A, its rows tokens or sequences. `update` acts at the
-    aggregator on whole client updates: each is clipped, their sum is noised once.
+    Four act on the messages of a step, their rows tokens or sequences: `smashed` on A and
+    `hidden_gradient` on G_Z at the client, `hidden` on Z and `smashed_gradient` on G_A at the
+    server. `update` acts at the aggregator on whole client updates: each is clipped, their sum is
+    noised once.
 
     Raises:
-        ValueError: `name` is empty, `smashed.unit` is neither token nor sequence, or
+        ValueError: `name` is empty, a message's mechanism has another unit than token or sequence,
             `update.unit` is not client, or a mechanism's cost names another unit than its own.
     """
 
     name: str
     smashed: Mechanism = field(default_factory=Identity)
     update: Mechanism = field(default_factory=lambda: Identity(unit="client"))
+    hidden: Mechanism = field(default_factory=Identity)
+    hidden_gradient: Mechanism = field(default_factory=Identity)
+    smashed_gradient: Mechanism = field(default_factory=Identity)
 
     def __post_init__(self) -> None:
         """Check every field."""
         if not self.name:
             raise ValueError("expected a name, got name=''")
-        one_of("smashed.unit", self.smashed.unit, ("token", "sequence"))
+        for place in MESSAGES:
+            one_of(f"{place}.unit", getattr(self, place).unit, ("token", "sequence"))
         one_of("update.unit", self.update.unit, ("client",))
-        for mechanism in (self.smashed, self.update):
+        for mechanism in (*(getattr(self, place) for place in MESSAGES), self.update):
             cost = mechanism.cost()
             if cost is not None:
                 one_of("cost().unit", cost.unit, (mechanism.unit,))
@@ -50,8 +57,11 @@ def refuse(defence: Defence, strategy: str) -> str | None:
         ValueError: the strategy is not one of the four.
     """
     one_of("strategy", strategy, STRATEGIES)
-    if strategy in ("centralised", "fedavg") and not isinstance(defence.smashed, Identity):
+    acting = [p for p in MESSAGES if not isinstance(getattr(defence, p), Identity)]
+    if strategy in ("centralised", "fedavg") and "smashed" in acting:
         return f"{defence.name} acts on activations sent to the server, and {strategy} sends none"
+    if strategy in ("centralised", "fedavg") and acting:
+        return f"{defence.name} acts on messages of a split step, and {strategy} has no split"
     return refuse_update(defence, strategy)
 
 

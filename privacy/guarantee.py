@@ -35,6 +35,12 @@ FORWARD_EXCLUSIONS = (
     "client updates of E and H and the released model, which use the raw record again",
     *_ALWAYS,
 )
+BACKWARD_EXCLUSIONS = (
+    "sequence lengths, which stay visible",
+    "the smashed data A and the attention mask, which cross beside G_Z",
+    "client updates of E and H and the released model, which use the raw record again",
+    *_ALWAYS,
+)
 CONTEXT_EXCLUSION = "what the other tokens of the sequence say about this one"
 UPDATE_EXCLUSIONS = (
     "the aggregator, which sees each client's update before the noise",

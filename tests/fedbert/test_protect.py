@@ -129,7 +129,7 @@ def test_identity_returns_the_very_tensor_and_draws_nothing() -> None:
 def test_logs_add_up_and_summarise() -> None:
     total = Protection(4, 1, 2.0, 8.0) + Protection(6, 4, 3.0, 2.0)
     assert total == Protection(10, 5, 5.0, 10.0)
-    assert total.summary() == {"clipped_share": 0.5, "signal_to_noise": 0.5}
+    assert total.summary() == {"clipped_share": 0.5, "signal_to_noise": 0.5**0.5}
     assert Protection().summary() == {"clipped_share": None, "signal_to_noise": None}
 
 

@@ -455,3 +455,18 @@ def test_a_mechanism_from_outside_is_accounted_by_its_cost():
     assert entry.epsilon == gaussian_epsilon(2.5, 2, 1e-5)
     assert entry.unit == "sequence"
     assert Identity().cost() is None
+
+
+def test_a_mechanism_on_gradients_speaks_for_backward_alone() -> None:
+    use = Use("parallel", 3, 2, True, False, 1e-5, 0)
+    gaussian = Gaussian(1.0, 2.0, unit="sequence")
+    entries = ledger(Defence("d", hidden_gradient=gaussian), use)
+    claim = entries["backward"]
+    assert isinstance(claim, Guarantee) and claim.unit == "sequence" and claim.scope == "local"
+    assert claim.releases == 3 and claim.epsilon == gaussian_epsilon(2.0, 3, 1e-5)
+    assert all(isinstance(entries[v], NoGuarantee) for v in entries if v != "backward")
+    # One token moves every row of G_Z: a token's noise guarantees nothing there.
+    token = ledger(Defence("d", hidden_gradient=Gaussian(1.0, 2.0)), use)["backward"]
+    assert isinstance(token, NoGuarantee) and "every row of G_Z" in token.reason
+    clipped = ledger(Defence("d", hidden_gradient=ClipOnly(1.0, unit="sequence")), use)["backward"]
+    assert isinstance(clipped, NoGuarantee) and "clipped but not noised" in clipped.reason
