@@ -76,6 +76,13 @@ def test_report_rebuilds_from_records_without_torch(
         ("[attacks]", '[attacks]\ninversion = ["psychic"]', "got 'psychic'"),
         ("seeds = [0, 1]", "seeds = [0, 0]", "expected different cells"),
         ("seeds = [0, 1]", "seeds = [0", "expected a TOML file"),
+        ("smashed = {", "smashd = {", "unknown key 'smashd'; allowed: name, smashed"),
+        ("clip_norm = 8.0", "clip_norm = inf", "expected a finite value, got clip_norm=inf"),
+        ("[1.0]", "[]", "expected level ="),
+        ("[attacks]", "[attacks]\ninversion = 5", "expected names, got inversion=5"),
+        ("[attacks]", '[attacks]\nmembership = ["os:getcwd"]', "expected an attack with name"),
+        ('mechanism = "gaussian", clip_norm = 8.0', 'mechanism = "collections:Counter"', "Counter"),
+        ("batch_size = 8", 'batch_size = 8\ndevice = "cuda"', "expected a device that is there"),
     ],
 )  # fmt: skip
 def test_bad_grids_end_with_one_line_and_code_2(
@@ -143,6 +150,21 @@ def test_pretrain_then_finetune(tmp_path: Path, fedbert_eval) -> None:
     (tmp_path / "tune.toml").write_text(tuned.replace("seed = 3", "seed = 4"))
     other = fedbert_eval("finetune", "tune.toml", "--out", "tune")
     assert other.returncode == 2 and "expected a checkpoint of the same seed" in other.stderr
+    # Nor does the same configuration under another defence.
+    guarded = '\n[defence]\nname = "d"\nupdate = { mechanism = "dp_fedavg", '
+    guarded += "clip_norm = 1.0, target_epsilon = 8.0 }\n"
+    (tmp_path / "tune.toml").write_text(tuned + guarded)
+    other = fedbert_eval("finetune", "tune.toml", "--out", "tune")
+    assert other.returncode == 2 and "expected a checkpoint of the same defence" in other.stderr
+    done = fedbert_eval("finetune", "tune.toml", "--out", "guarded")
+    assert done.returncode == 0, done.stderr
+    assert "Against the release view, each client is protected" in done.stdout
+    manifest = json.loads((tmp_path / "guarded" / "checkpoint" / "manifest.json").read_text())
+    assert [g["view"] for g in manifest["guarantees"] if g["kind"] == "guarantee"] == [
+        "peer",
+        "release",
+    ]
+    assert manifest["costs"][0]["releases"] == 2 and manifest["defence"]["delta"] == 1e-5
     wrong = fedbert_eval("finetune", "pre.toml", "--out", "wrong")
     assert wrong.returncode == 2 and "expected a GLUE task for finetune" in wrong.stderr
 

@@ -1,0 +1,108 @@
+"""One cell: who counts as a member, what is heard, what the mechanism is calibrated for."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.cell import candidates, run_cell
+from evaluation.defences import make_defence
+from evaluation.grid import Cell, DefenceSpec, Spec, read_grid
+from evaluation.observe import Wiretap, spread
+from fedbert.config import InputError
+from fedbert.messages import ClientParts, SmashedData
+from fedbert.prepare import prepare
+from privacy.accounting import gaussian_epsilon
+
+
+@pytest.fixture
+def cell(small_grid: Path) -> Cell:
+    return read_grid(small_grid).cells[0]
+
+
+def test_members_are_those_that_were_trained_on(cell: Cell) -> None:
+    config = replace(cell.config, training=replace(cell.config.training, batch_size=4))
+    prepared = prepare(config, coin=True)
+    assert prepared.members is not None
+    ins, outs = candidates(config, prepared)
+    seen = {
+        int(data.pool[i])
+        for data in prepared.clients
+        if data.pool is not None
+        for step in range(2)  # two rounds of one step
+        for i in data.chosen(step)
+    }
+    assert set(ins.tolist()) == seen
+    assert set(outs.tolist()) == set(np.flatnonzero(~prepared.members).tolist())
+    assert len(ins) == 2 * 2 * 4 < prepared.members.sum()
+    longer = replace(config, training=replace(config.training, local_steps=20))
+    assert set(candidates(longer, prepared)[0].tolist()) == set(
+        np.flatnonzero(prepared.members).tolist()
+    )
+
+
+def test_blocks_of_one_document_are_one_candidate(cell: Cell) -> None:
+    config = replace(
+        cell.config,
+        data=replace(cell.config.data, task="mlm", pool=20),
+        training=replace(cell.config.training, local_steps=30),
+    )
+    prepared = prepare(config, coin=True)
+    for side in candidates(config, prepared):
+        documents = prepared.pool.documents[side]
+        assert len(set(documents.tolist())) == len(documents) > 0
+
+
+@pytest.mark.parametrize("task", ["sst2", "stsb", "mnli", "mlm"])
+def test_every_kind_of_task_gives_a_record(cell: Cell, task: str) -> None:
+    own = replace(cell, config=replace(cell.config, data=replace(cell.config.data, task=task)))
+    record = run_cell(own).record
+    assert record.status == "done", record.traceback
+    (inversion,) = [leak for leak in record.leakage if leak["family"] == "inversion"]
+    assert inversion["estimate"].value == 1.0
+    assert run_cell(own).record.to_json() | {"seconds": 0} == record.to_json() | {"seconds": 0}
+
+
+def test_a_deeper_cut_is_not_measured_by_look_up(cell: Cell) -> None:
+    own = replace(cell, config=replace(cell.config, model=replace(cell.config.model, cut_layer=1)))
+    record = run_cell(own).record
+    assert record.status == "done", record.traceback
+    assert "not_measured" in record.leakage[0] and record.leakage[0]["view"] == "forward"
+
+
+def test_target_epsilon_counts_releases_on_messages_and_rounds_on_updates() -> None:
+    gaussian = Spec("gaussian", (("clip_norm", 1.0), ("target_epsilon", 8.0)))
+    for place, releases in (("smashed", 3), ("hidden_gradient", 3), ("update", 10)):
+        made = make_defence(DefenceSpec("d", **{place: gaussian}), 1e-5, releases=3, rounds=10)
+        cost = getattr(made, place).cost()
+        assert gaussian_epsilon(cost.event.noise_multiplier, releases, 1e-5) == pytest.approx(8.0)
+        assert cost.unit == ("client" if place == "update" else "token")
+
+
+def test_wiretap_hears_first_steps_of_rounds_spread_over_the_training() -> None:
+    assert spread(10, 32, 16) == {0, 9}
+    assert spread(3, 2, 100) == {0, 1, 2}
+    tap = Wiretap(spread(10, 32, 16), 8)
+    empty = np.zeros((1, 1, 1), np.float32)
+    for round_ in range(10):
+        for client in range(32):
+            tap.hear(ClientParts(client, round_, {"word": empty}))
+        for step in range(2):
+            for client in range(32):
+                tap.hear(SmashedData(client, round_, 2 * round_ + step, empty, empty[0]))
+    heard = [(k.message.round, k.message.client, k.message.step) for k in tap.kept]
+    assert heard == [(r, c, 2 * r) for r in (0, 9) for c in range(8)]
+    assert all(k.parts.round == k.message.round for k in tap.kept)
+
+
+def test_max_length_beyond_the_position_table_is_refused(cell: Cell) -> None:
+    model = replace(cell.config.model, architecture="roberta")
+    fits = replace(cell.config, model=model, data=replace(cell.config.data, max_length=512))
+    prepare(fits, coin=True)
+    from fedbert import model as models
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "POSITIONS", 100)
+        with pytest.raises(InputError, match="expected max_length <= 100, got max_length=512"):
+            prepare(fits, coin=True)
