@@ -31,7 +31,9 @@ def cli() -> None:
     help="Cells side by side, in processes of one thread each.",
 )
 def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
-    """Train every cell of GRID (TOML), judge it, attack it; report utility beside leakage.
+    """Train, judge and attack every cell of GRID.
+
+    GRID is a TOML file; the report puts utility beside leakage.
 
     Without GRID the embedded default runs. The same command continues an interrupted run.
     """
@@ -57,7 +59,10 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
 @cli.command()
 @click.argument("run", type=click.Path(path_type=Path))
 def report(run: Path) -> None:
-    """Rebuild tables, figures and the HTML page of RUN from its records alone."""
+    """Rebuild the report of RUN.
+
+    Tables, figures and the HTML page, from the records alone.
+    """
     _show(run)
 
 
@@ -71,7 +76,7 @@ def report(run: Path) -> None:
     help="Where the figures go.",
 )
 def plot(runs: tuple[Path, ...], out: Path) -> None:
-    """Draw the comparison figures over one or more RUNS."""
+    """Draw RUNS beside each other."""
     from reports.render import plot as draw
 
     for path in _or_refuse(lambda: draw(list(runs), out)):
@@ -80,7 +85,7 @@ def plot(runs: tuple[Path, ...], out: Path) -> None:
 
 @cli.command("list")
 def list_() -> None:
-    """List the tasks, strategies, mechanisms and attacks that a grid can name."""
+    """List what a grid can name."""
     from rich.console import Console
     from rich.table import Table
 
@@ -145,9 +150,9 @@ def pretrain(config: Path | None, out: Path, every: int) -> None:
 @cli.command()
 @_training_command
 def finetune(config: Path | None, out: Path, every: int) -> None:
-    """Fine-tune on a GLUE task over clients; CONFIG as for pretrain.
+    """Fine-tune on a GLUE task over clients.
 
-    [model] source may be the `model` folder of a checkpoint that pretrain made.
+    CONFIG as for pretrain; [model] source may be the `model` folder of a checkpoint.
     """
     _train(config, out, every, pretraining=False)
 
@@ -198,7 +203,7 @@ def _quiet() -> None:
 def main() -> None:
     """Run the command line; exit code 2 and one line for bad input, 1 for failed cells."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="fedbert-eval", standalone_mode=False)
     except InputError as error:
         click.echo(f"error: {' '.join(str(error).split())}", err=True)
         code = 2

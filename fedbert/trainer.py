@@ -1,7 +1,9 @@
 """The training loop: rounds of a strategy over a fleet of parties."""
 
+import ctypes
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -123,6 +125,7 @@ def train(
         strategy(Round(number, who, examples, _steps(config), config, fleet, channel))
         each = [fleet.call(client_name(c), "mean_loss") for c in who]
         losses.append(sum(each) / len(each))
+        _give_back_memory()
         if on_round is not None:
             state = _state(fleet, prepared, number + 1, channel, losses)
             state.plain["channel"] = {kind: guard.log.to_json() for kind, guard in posted.items()}
@@ -153,6 +156,12 @@ def load_values(split: SplitBert, values: dict[str, Array]) -> None:
         for name, parameter in split.whole.named_parameters():
             if name in values:
                 parameter.copy_(to_tensor(values[name]))
+
+
+def _give_back_memory() -> None:
+    """Return freed memory to the system: batches of many shapes leave glibc's heap in pieces."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _steps(config: Config) -> int:
