@@ -73,7 +73,9 @@ class Pool:
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
-                    running[pool.submit(function, waiting[0])] = waiting[0]
+                    with _sheltered():  # a process started here inherits it
+                        future = pool.submit(function, waiting[0])
+                    running[future] = waiting[0]
                     waiting.pop(0)
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     outcome = future.result()
@@ -94,9 +96,21 @@ class Pool:
         return ProcessPoolExecutor(self.workers, context, initializer=_one_thread)
 
 
+@contextmanager
+def _sheltered() -> Iterator[None]:
+    """Ignore Ctrl-C for the block: workers leave it to their parent from their first moment on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _one_thread() -> None:
-    """Give a worker one core, leave Ctrl-C to the parent, and end when the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Give a worker one core, and end it when its parent is gone."""
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -105,6 +106,32 @@ def test_records_of_another_grid_are_refused(tmp_path: Path, small_grid: Path, u
     small_grid.write_text(small_grid.read_text().replace("rounds = 2", "rounds = 3"))
     with pytest.raises(InputError, match="records of other cells"):
         remaining(tmp_path / "run", read_grid(small_grid))
+
+
+@pytest.mark.parametrize("wait_for_record", [False, True])
+def test_ctrl_c_ends_all_processes_with_one_line(
+    tmp_path: Path, small_grid: Path, environment, wait_for_record: bool
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "evaluation.cli", "privacy-utility", str(small_grid)]
+    first = subprocess.Popen(
+        [*command, "--out", str(run), "--workers", "2"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    awaited = run / ("records.jsonl" if wait_for_record else "grid.json")
+    deadline = time.monotonic() + 120
+    while not awaited.exists():
+        assert time.monotonic() < deadline and first.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.killpg(first.pid, signal.SIGINT)  # as a terminal does: the whole group
+    _, errors = first.communicate(timeout=60)
+    assert first.returncode == 130
+    assert "Traceback" not in errors and "stopped; the same command continues" in errors
 
 
 BROKEN = """
