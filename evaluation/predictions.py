@@ -1,7 +1,6 @@
 """A model's answers on batches, for `evaluation.utility` to judge."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from fedbert.batches import IGNORED, Batch
 from fedbert.config import InputError
-from fedbert.split import SplitBert
+from fedbert.split import SplitBert, answering
 
 
 def predict(model: SplitBert, batches: Iterable[Batch]) -> np.ndarray:
@@ -22,19 +21,10 @@ def predict(model: SplitBert, batches: Iterable[Batch]) -> np.ndarray:
     Raises:
         InputError: for no batches, or an answer that is not finite.
     """
-    modes = {module: module.training for module in model.whole.modules()}
-    model.whole.eval()
-    device = next(model.whole.parameters()).device
-    names = ("input_ids", "attention_mask", "token_type_ids", "labels", "index")
     found = []
-    try:
-        with torch.no_grad():
-            for batch in batches:
-                moved = replace(batch, **{name: getattr(batch, name).to(device) for name in names})
-                found.append(_answers(model, moved).cpu().numpy())
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with answering(model):
+        for batch in batches:
+            found.append(_answers(model, batch.to(model.device)).cpu().numpy())
     if not found:
         raise InputError("expected at least one batch, got batches=[]")
     return np.concatenate(found)

@@ -40,6 +40,10 @@ class Batch:
     labels: Tensor
     index: Tensor
 
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the batch on a device."""
+        return Batch(**{name: value.to(device) for name, value in vars(self).items()})
+
 
 @dataclass(frozen=True)
 class Encoded:

@@ -179,9 +179,7 @@ class Client:
         load_moments(self.optimizer, self.trained, arrays)
 
     def _next_batch(self) -> Batch:
-        batch = self.data.batch(self.step)
-        device = self.config.training.device
-        return Batch(**{n: t.to(device) for n, t in vars(batch).items()})
+        return self.data.batch(self.step).to(self.config.training.device)
 
     def _loss(self, z: Tensor, batch: Batch) -> Tensor:
         seed, device = self.config.seed, self.config.training.device

@@ -5,7 +5,8 @@ parameter keeps the name that transformers gives it. So there is nothing to do t
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +141,12 @@ class SplitBert:
         word = self.bottom.embeddings.word_embeddings.weight
         return any(p is word for p in self.head.parameters())
 
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the parameters."""
+        device: torch.device = next(self.whole.parameters()).device
+        return device
+
     def hidden(self, batch: Batch) -> Tensor:
         """Return Z [batch, seq, hidden]."""
         z: Tensor = self.body(self.bottom(batch), batch.attention_mask)
@@ -174,6 +181,19 @@ class SplitBert:
             },
             self.whole.config,
         )
+
+
+@contextmanager
+def answering(model: SplitBert) -> Iterator[None]:
+    """Use a model without dropout and gradients; every module's mode is as before afterwards."""
+    modes = {module: module.training for module in model.whole.modules()}
+    model.whole.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def tables_of(tensors: Mapping[str, Tensor], config: Any) -> EmbeddingTables:

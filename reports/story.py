@@ -18,8 +18,12 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
      "token, sequence, record or client whose change it hides) and one neighbouring relation. "
      "\"Local\" speaks of the input of a message alone, \"data set\" of the whole training set. "
      "\"None\" means that nothing is claimed; it is neither infinity nor zero."),
+    ("utility", "the task's official metrics of the whole released model, used without the clip "
+     "and the noise of its training."),
     ("inversion", "reconstructing private text: the share of tokens that an attack recovers, each "
-     "at its place. Chance is what the best constant guess reaches without any message."),
+     "at its place, from single messages. Who links several releases of one text gains up to what "
+     "the guarantee's composition allows. Chance is what the best constant guess reaches without "
+     "any message; an attack below it says less than guessing."),
     ("membership", "telling whether a record was trained on: AUC 0.5 is guessing, 1 is certainty. "
      "TPR at 1 % FPR is the share of members found while 1 % of non-members are accused."),
     ("worst attack", "of the attacks that were run on a setting, the one with the highest mean. "

@@ -1,15 +1,14 @@
 """The simplest membership attack: what the model was trained on, it predicts with less loss."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from attacks.attack import Knowledge
 from fedbert.batches import Batch
 from fedbert.config import InputError
-from fedbert.split import SplitBert
+from fedbert.split import SplitBert, answering
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,5 @@ class LossThreshold:
 
 def _losses(model: SplitBert, candidates: Iterable[Batch]) -> list[np.ndarray]:
     """Return the losses [batch] of each batch, in evaluation mode."""
-    modes = {module: module.training for module in model.whole.modules()}
-    model.whole.eval()
-    device = next(model.whole.parameters()).device
-    try:
-        with torch.no_grad():
-            return [model.losses(_to(b, device)).double().cpu().numpy() for b in candidates]
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    """Return the batch on a device."""
-    names = ("input_ids", "attention_mask", "token_type_ids", "labels", "index")
-    return replace(batch, **{name: getattr(batch, name).to(device) for name in names})
+    with answering(model):
+        return [model.losses(b.to(model.device)).double().cpu().numpy() for b in candidates]
