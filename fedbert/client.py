@@ -95,7 +95,6 @@ class Client:
         """Return A of the next batch, clipped and noised by the mechanism in force."""
         batch = self._next_batch()
         device = self.config.training.device
-        self.optimizer.zero_grad(set_to_none=True)  # all clients', before the server needs memory
         seed, number = self.config.seed, self.data.client
         noise = generator(seed, "noise", "smashed", stream(self.mechanism), number, self.step)
         with scoped(self.config.seed, "bottom", self.data.client, self.step, device=device):
@@ -130,7 +129,6 @@ class Client:
         seed, number, device = self.config.seed, self.data.client, self.config.training.device
         for rate in rates:
             batch = self._next_batch()
-            self.optimizer.zero_grad(set_to_none=True)
             with scoped(seed, "bottom", number, self.step, device=device), autocast(self.config):
                 a = self.parts["bottom"](batch)
             with scoped(seed, "body", number, self.step, device=device), autocast(self.config):
@@ -140,7 +138,6 @@ class Client:
 
     def update(self, round_: int) -> ClientUpdate:
         """Return the values that the local steps arrived at, of everything this client trains."""
-        self.optimizer.zero_grad(set_to_none=True)
         tensors: dict[str, Array | RowValues] = {}
         for name, parameter in self.trained.items():
             value = to_array(parameter)
@@ -199,6 +196,7 @@ class Client:
         clip_gradients(self.body_trained.values(), limit)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)  # clients of a group do not hold theirs at once
         if self.word is not None and decays(self.word):
             self._factor *= 1 - rate * self.config.training.weight_decay
         self.step += 1

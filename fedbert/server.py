@@ -42,6 +42,7 @@ class Server:
         split.body.to(config.training.device)
         self.copies: Copies | None = None
         self.group: tuple[int, ...] = ()  # whose copies are held (`parallel`)
+        self.trained: dict[int, dict[str, Array]] = {}  # T's values per client, until taken
         self.states: dict[int, dict[str, Array]] = {}  # T's moments per client; -1: the one body's
         self.handed: dict[str, Array] = {}  # E's and H's moments on their way to the next client
         self.average: Average | None = None
@@ -102,11 +103,14 @@ class Server:
         """Take every client's G_Z, update T, return every G_A."""
         return self._copies().backward(messages, rate)
 
-    def close_group(self, updates: Sequence[ClientUpdate]) -> None:
-        """Add a group's updates, and its copies of T, to the round's average."""
-        copies = self._copies()
-        for update, body in zip(updates, copies.values(), strict=True):
-            self.collect(update, body)
+    def take(self, update: ClientUpdate) -> None:
+        """Add one client's update, and its copy of T, to the round's average."""
+        if not self.trained:
+            self.trained = dict(zip(self.group, self._copies().values(), strict=True))
+        self.collect(update, self.trained.pop(update.client))
+
+    def close_group(self) -> None:
+        """Let a group's copies of T go, unless their moments are kept in them."""
         if self.config.training.optimizer_state != "keep":
             self.copies, self.group = None, ()
 

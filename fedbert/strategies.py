@@ -76,7 +76,9 @@ def parallel(round_: Round) -> None:
         fleet.call(SERVER, "open_group", group)
         for rate in round_.rates():
             split_step(round_, group, rate)
-        fleet.call(SERVER, "close_group", [round_.update(client) for client in group])
+        for client in group:  # one at a time: an update may be as large as the model
+            fleet.call(SERVER, "take", round_.update(client))
+        fleet.call(SERVER, "close_group")
     fleet.call(SERVER, "close_round")
 
 

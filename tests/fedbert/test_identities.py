@@ -48,18 +48,26 @@ def gradients(client: Client) -> dict[str, Tensor | None]:
     return found
 
 
+def watched(client: Client) -> dict[str, Tensor | None]:
+    """Return what will hold the client's gradients as they are when its optimiser steps."""
+    found: dict[str, Tensor | None] = {}
+    client.optimizer.register_step_pre_hook(lambda *_: found.update(gradients(client)))
+    return found
+
+
 def split_step(config: Config, prepared: Prepared) -> tuple[float, dict[str, Tensor | None]]:
     """One training step through the real parties and messages: loss, and every gradient."""
     (data,) = prepared.clients
     party = Server(prepared.split, config, Identity(unit="client"))
     client = Client(data, prepared.split, config, Identity(), with_body=False)
+    found = watched(client)
     client.start(party.parts(0, 0, with_body=False))
     party.open_group((0,))
     (hidden,) = party.forward([client.forward(0)])
     (answer,) = party.backward([client.head(hidden)], 1e-3)
     client.finish(answer, 1e-3)
     body = {n: p.grad for n, p in prepared.split.body_names.items()}
-    return client.mean_loss(), gradients(client) | body
+    return client.mean_loss(), found | body
 
 
 def local_step(config: Config, prepared: Prepared) -> tuple[float, dict[str, Tensor | None]]:
@@ -67,9 +75,10 @@ def local_step(config: Config, prepared: Prepared) -> tuple[float, dict[str, Ten
     (data,) = prepared.clients
     party = Server(prepared.split, config, Identity(unit="client"))
     client = Client(data, prepared.split, config, Identity(), with_body=True)
+    found = watched(client)
     client.start(party.parts(0, 0, with_body=True))
     client.train([1e-3])
-    return client.mean_loss(), gradients(client)
+    return client.mean_loss(), found
 
 
 @pytest.mark.parametrize("step", [split_step, local_step])
