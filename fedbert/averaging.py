@@ -123,14 +123,14 @@ class Noised:
 
     def result(self) -> dict[str, Array]:
         """Return the new values, as read-only arrays of the old ones' type."""
-        noised = self.mechanism.add_noise(self._sum, self.generator)
-        signal = float(self._sum.square().sum())
-        self.log += Protection(signal=signal, noise=self.mechanism.noise_std**2 * noised.numel())
-        change = (noised[0] / self.divisor).numpy()
         found, start = {}, 0
-        for name, old in self.base.items():
-            part = change[start : start + old.size].reshape(old.shape)
-            found[name] = (old + part).astype(old.dtype)
+        for name, old in self.base.items():  # piece by piece: the sum is as large as the model
+            total = self._sum[:, start : start + old.size]
+            noised = self.mechanism.add_noise(total, self.generator)
+            noise = self.mechanism.noise_std**2 * old.size
+            self.log += Protection(signal=float(total.square().sum()), noise=noise)
+            change = (noised[0] / self.divisor).numpy().reshape(old.shape)
+            found[name] = (old + change).astype(old.dtype)
             found[name].flags.writeable = False
             start += old.size
         return found
