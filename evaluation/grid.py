@@ -141,13 +141,21 @@ def read_grid(path: Path) -> Grid:
     Raises:
         InputError: one line that names the file, the key, what was expected and what came.
     """
+    return grid_from(read_toml(path, "grid"), str(path), path.stem)
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Return what a TOML file holds; `what` names it in messages.
+
+    Raises:
+        InputError: if there is no such file, or it is no TOML.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"expected a grid file, got no file {path}") from None
+        raise InputError(f"expected a {what} file, got no file {path}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"expected a TOML file, got {error} in {path}") from None
-    return grid_from(values, str(path), path.stem)
 
 
 def grid_from(values: Mapping[str, Any], where: str, name: str) -> Grid:

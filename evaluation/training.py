@@ -1,14 +1,13 @@
 """`pretrain` and `finetune`: one training from a TOML file, saved round by round, resumable."""
 
 import time
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evaluation.defences import make_defence, use_of
-from evaluation.grid import PLACES, DefenceSpec, defence_from
+from evaluation.grid import PLACES, DefenceSpec, defence_from, read_toml
 from evaluation.measure import measure
 from evaluation.runner import locked
 from fedbert.checkpoint import check_same, read, recover, save
@@ -44,12 +43,7 @@ def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
     values: dict[str, Any] = {"data": {"task": "mlm"}} if pretraining else {}
     where = "default" if path is None else str(path)
     if path is not None:
-        try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"expected a configuration file, got no file {path}") from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputError(f"expected a TOML file, got {error} in {path}") from None
+        values = read_toml(path, "configuration")
     for key in values:
         if key not in KEYS:
             raise InputError(f"{where}: unknown key {key!r}; allowed: {', '.join(KEYS)}")
@@ -58,6 +52,8 @@ def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
         raise InputError(f"{where}: expected 0 < delta < 1, got delta={delta!r}")
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise InputError(f"{where}: expected a table with a name, got defence={entry!r}")
+    if "level" in entry:
+        raise InputError(f"{where}: defence: expected one setting, got level={entry['level']!r}")
     config = config_from(values, where)
     if (config.data.task == "mlm") is not pretraining:
         wanted = "task mlm for pretrain" if pretraining else "a GLUE task for finetune"
