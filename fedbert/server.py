@@ -25,6 +25,9 @@ from privacy.mechanism import Identity, Mechanism
 STACK_PARAMETERS = 16_000_000
 """Copies of T are stacked up to this many parameters: a larger body gains nothing from it."""
 
+STACK_VALUES = 2**20
+"""And up to this many values of the widest layer's output: beyond, they fall out of the cache."""
+
 
 class Server:
     """Holds the global values of every part, T's copies during a round, and T's moments."""
@@ -41,7 +44,8 @@ class Server:
         self.body = {n: to_array(p) for n, p in split.body_names.items()}
         split.body.to(config.training.device)
         self.copies: Copies | None = None
-        self.group: tuple[int, ...] = ()  # whose copies are held (`parallel`)
+        self.group: tuple[int, ...] = ()  # whose copies are at work (`parallel`)
+        self.held: dict[tuple[int, ...], StackedCopies] = {}  # groups whose moments are in place
         self.trained: dict[int, dict[str, Array]] = {}  # T's values per client, until taken
         self.states: dict[int, dict[str, Array]] = {}  # T's moments per client; -1: the one body's
         self.handed: dict[str, Array] = {}  # E's and H's moments on their way to the next client
@@ -60,7 +64,9 @@ class Server:
     def capacity(self) -> int:
         """Return how many copies of T to run stacked."""
         size = sum(v.size for v in self.body.values())
-        return max(1, STACK_PARAMETERS // size) if size else 1
+        training, length = self.config.training, self.config.data.max_length
+        wide = training.batch_size * length * self.split.whole.config.intermediate_size
+        return max(1, min(STACK_PARAMETERS // size, STACK_VALUES // wide)) if size else 1
 
     def open_round(self, round_: int, examples: int, participants: int, with_body: bool) -> None:
         """Start the average of a round over so many clients, who hold so many examples."""
@@ -73,20 +79,24 @@ class Server:
 
     def open_group(self, clients: Sequence[int]) -> None:
         """Give every client of a group its own copy of T (`parallel`)."""
-        if self.copies is not None and self.group == tuple(clients):
-            self.copies.restart(self.body)  # its moments are in place
+        group, keep = tuple(clients), self.config.training.optimizer_state == "keep"
+        if group in self.held:
+            self.copies, self.group = self.held[group], group
+            self.copies.restart(self.body)
             return
-        self.states = self._states()
-        self.copies, self.group = None, tuple(clients)
+        for other in [own for own in self.held if set(own) & set(group)]:
+            self.states |= zip(other, self.held.pop(other).moments(), strict=True)
         names, config = self.split.body_names, self.config
-        keep = config.training.optimizer_state == "keep"
-        states = [self.states.get(c, {}) if keep else {} for c in clients]
+        states = [self.states.pop(c, {}) if keep else {} for c in clients]
+        self.group = group
         if len(clients) == 1:
             plain = PlainCopy(self.split.body, names, config)
             plain.load(self.body, states[0])
             self.copies = plain
-        else:
-            self.copies = StackedCopies(self.split.body, names, config, self.body, states)
+            return
+        self.copies = StackedCopies(self.split.body, names, config, self.body, states)
+        if keep:
+            self.held[group] = self.copies
 
     def open_turn(self, client: int) -> None:
         """Let the one body T serve the next client (`sequential`)."""
@@ -110,9 +120,10 @@ class Server:
         self.collect(update, self.trained.pop(update.client))
 
     def close_group(self) -> None:
-        """Let a group's copies of T go, unless their moments are kept in them."""
-        if self.config.training.optimizer_state != "keep":
-            self.copies, self.group = None, ()
+        """Let a group's copies of T go, but for those whose moments are kept in them."""
+        if self.config.training.optimizer_state == "keep" and self.group not in self.held:
+            self.states |= zip(self.group, self._copies().moments(), strict=True)
+        self.copies, self.group = None, ()
 
     def collect(self, update: ClientUpdate, body: Mapping[str, Array] | None = None) -> None:
         """Add one client's update (and the copy of T trained for it) to the round's average."""
@@ -160,7 +171,7 @@ class Server:
         self.edge = {n: values[n] for n in self.edge}
         self.body = {n: values[n] for n in self.body}
         self.states, self.handed = {}, {}
-        self.copies, self.group = None, ()
+        self.copies, self.group, self.held = None, (), {}
         for key, value in arrays.items():
             owner, name = key.split("/", 1)
             if owner == "handed":
@@ -170,10 +181,11 @@ class Server:
         self.log = Protection.from_json(plain["log"])
 
     def _states(self) -> dict[int, dict[str, Array]]:
-        """Return T's moments, those in the held copies included."""
-        if self.copies is None or not self.group:
-            return self.states
-        return self.states | dict(zip(self.group, self.copies.moments(), strict=True))
+        """Return T's moments, those that held groups have in place included."""
+        found = dict(self.states)
+        for group, copies in self.held.items():
+            found |= zip(group, copies.moments(), strict=True)
+        return found
 
     def _copies(self) -> Copies:
         if self.copies is None:

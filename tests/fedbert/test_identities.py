@@ -471,8 +471,13 @@ def test_fedavg_equals_parallel_in_float32() -> None:
             np.testing.assert_allclose(other.values[name], value, rtol=0, atol=2e-5, err_msg=name)
 
 
-def test_capacity_does_not_change_parallel_training(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sampled", [None, 4])
+def test_capacity_does_not_change_parallel_training(
+    monkeypatch: pytest.MonkeyPatch, sampled: int | None
+) -> None:
+    """Groups of every size, also where sampled clients form other groups each round."""
     run = {"clients": 5, "partition": "quantity", "strategy": "parallel", "precision": "float64"}
+    run |= {"clients_per_round": sampled, "optimizer_state": "keep", "rounds": 3}
     many = tiny.trained("mlm-tied", dropout=0.2, count=40, **run).state
     size = sum(p.numel() for p in tiny.split_model("bert", "mlm-tied").body.parameters())
     for copies in (1, 2):
