@@ -22,8 +22,13 @@ class Knowledge:
 
     embedding: the tables of E; absent where the cut is deeper than the embeddings.
     model: the released model.
-    clip_norm: the bound on the L2 norm of each `clip_unit` ("token" or "sequence") of a message.
-    noise_std: the standard deviation of the Gaussian noise on each coordinate.
+    clip_norm: the bound on the L2 norm (L1 under Laplace noise) of each `clip_unit` ("token" or
+        "sequence") of a message.
+    noise_std: the root mean square of the noise on each coordinate.
+    noise: its distribution: "gaussian", "laplace" (independent values) or "metric" (density
+        proportional to exp(-eta |z|) per token).
+    basis: a public map [hidden, dimension] after which the noise is the same in all directions:
+        what a mechanism projects to, or what undoes its covariance; None where it is already.
     dropout: the dropout rate that E applied when the messages were made, before clip and noise.
 
     Raises:
@@ -36,6 +41,8 @@ class Knowledge:
     noise_std: float = 0.0
     dropout: float = 0.0
     clip_unit: str = "token"
+    noise: str = "gaussian"
+    basis: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check every setting of the mechanism."""
@@ -45,6 +52,8 @@ class Knowledge:
         expect(0 <= self.dropout < 1, "0 <= dropout < 1", "dropout", self.dropout)
         units = ("token", "sequence")
         expect(self.clip_unit in units, "token or sequence", "clip_unit", self.clip_unit)
+        kinds = ("gaussian", "laplace", "metric")
+        expect(self.noise in kinds, f"one of {', '.join(kinds)}", "noise", self.noise)
 
 
 class InversionAttack(Protocol):

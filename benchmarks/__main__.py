@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks import rounds, steps
+from benchmarks import dp_sgd, rounds, steps
 from benchmarks.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
@@ -13,8 +13,12 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "32-clients": rounds.thirty_two,
     "single-client": steps.single,
     "mlm-head": steps.mlm_head,
+    "dp-sgd": dp_sgd.compare,
 }
-NOTES: dict[str, Callable[[], list[str]]] = {"memory": rounds.memory}
+NOTES: dict[str, Callable[[], list[str]]] = {
+    "memory": rounds.memory,
+    "dp-sgd-memory": dp_sgd.memory,
+}
 
 
 def main() -> None:

@@ -24,7 +24,32 @@ MECHANISMS = {
     "identity": Entry("privacy.mechanism:Identity", "nothing is clipped, nothing added"),
     "clip_only": Entry("privacy.mechanism:ClipOnly", "L2 clip without noise: no guarantee"),
     "gaussian": Entry("privacy.gaussian:Gaussian", "L2 clip and Gaussian noise, replace-one"),
+    "laplace": Entry("privacy.laplace:Laplace", "L1 clip and Laplace noise, pure epsilon"),
+    "matrix_gaussian": Entry(
+        "privacy.matrix_gaussian:MatrixGaussian",
+        "Gaussian noise with row and column covariance, or in fewer dimensions",
+    ),
+    "metric": Entry("privacy.metric:Metric", "d_chi privacy: epsilon grows with distance"),
+    "quantise": Entry("privacy.empirical:Quantise", "few levels per value: no guarantee"),
+    "feature_dropout": Entry(
+        "privacy.empirical:FeatureDropout", "values dropped at random: no guarantee"
+    ),
     "dp_fedavg": Entry("privacy.dp_fedavg:DPFedAvg", "whole updates clipped, their sum noised"),
+    "adaptive_dp_fedavg": Entry(
+        "privacy.adaptive_clip:AdaptiveDPFedAvg", "the same, the clip follows a quantile"
+    ),
+    "local_dp_fedavg": Entry(
+        "privacy.local_dp_fedavg:LocalDPFedAvg", "every client noises its own update (fedavg)"
+    ),
+    "dp_sgd": Entry(
+        "privacy.dp_sgd.mechanism:DPSGD", "place training: per-example clip over E, T and H"
+    ),
+    "randomised_response": Entry(
+        "privacy.randomised_response:RandomisedResponse", "place labels: label privacy"
+    ),
+    "distance_correlation": Entry(
+        "privacy.distance_correlation:DistanceCorrelation", "place penalty: no guarantee"
+    ),
 }
 
 INVERSION = {

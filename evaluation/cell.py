@@ -12,18 +12,20 @@ import torch
 from attacks.attack import Knowledge
 from evaluation import leakage
 from evaluation.catalogue import INVERSION, MEMBERSHIP, make_attack
-from evaluation.defences import make_defence, use_of
+from evaluation.defences import costs, facts_of, make_defence, use_of
 from evaluation.grid import PLACES, Cell
+from evaluation.knowledge import knowledge_of
 from evaluation.measure import batches, measure
 from evaluation.observe import Overheard, Wiretap, same_values, spread, tables_from
 from fedbert.batches import IGNORED, Batch
 from fedbert.config import Config
 from fedbert.messages import SmashedData
-from fedbert.prepare import Prepared, prepare
+from fedbert.prepare import Prepared, circumstances, poisson_sampled, prepare
+from fedbert.protect import Protection
 from fedbert.provenance import provenance
 from fedbert.seeding import generator, numpy_rng
-from fedbert.trainer import Trained, planned_releases, planned_steps, train
-from privacy.accounting import ledger
+from fedbert.trainer import Trained, planned_steps, train
+from privacy.accounting import label_claims, ledger
 from privacy.defence import Defence, refuse
 from privacy.mechanism import Identity
 from reports.records import RunRecord
@@ -42,10 +44,6 @@ def run_cell(cell: Cell) -> Outcome:
     torch.set_num_threads(1)
     base: dict[str, Any] = {"cell": cell.id, "spec": cell.spec(), "labels": cell.labels}
     try:
-        # Which places are taken does not depend on the noise: probe with one release.
-        reason = refuse(make_defence(cell.defence, cell.delta, 1, 1), cell.config.training.strategy)
-        if reason is not None:
-            return Outcome(RunRecord(**base, status="skipped", reason=reason), {})
         return _run(cell, base)
     except Exception:
         return Outcome(RunRecord(**base, status="failed", traceback=traceback.format_exc()), {})
@@ -55,8 +53,13 @@ def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
     """Return the record of a cell that can run."""
     config, clock = cell.config, _Clock()
     prepared = prepare(config, coin=True)
-    releases = planned_releases(config, prepared)
-    defence = make_defence(cell.defence, cell.delta, releases, config.training.rounds)
+    facts = facts_of(config, prepared, cell.defence, cell.delta)
+    defence = make_defence(cell.defence, facts)
+    reason = refuse(defence, config.training.strategy, circumstances(config))
+    if reason is not None:
+        return Outcome(RunRecord(**base, status="skipped", reason=reason), {})
+    if defence.training is not None:
+        prepared = poisson_sampled(prepared)
     senders = config.training.clients_per_round or config.data.clients
     heard = spread(config.training.rounds, senders, cell.attacks.messages)
     tap = Wiretap(heard, max(1, cell.attacks.messages // len(heard)))
@@ -68,15 +71,16 @@ def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
     leaks = _inversion(cell, prepared, defence, trained, tap.kept)
     leaks += _membership(cell, prepared, trained)
     clock.lap("attack")
-    use = use_of(config, cell.delta, trained.releases, config.training.rounds)
+    use = use_of(config, facts)
+    claims = [*ledger(defence, use).values(), *label_claims(defence, use)]
     record = RunRecord(
         **base,
         status="done",
         utility=utility,
         baseline=floor,
-        guarantees=[entry.to_json() for entry in ledger(defence, use).values()],
+        guarantees=[entry.to_json() for entry in claims],
         leakage=leaks,
-        mechanisms=_mechanisms(defence, trained),
+        mechanisms=_mechanisms(defence, trained, costs(defence, facts)),
         bytes=trained.bytes,
         seconds=clock.seconds,
         provenance=provenance()
@@ -109,7 +113,6 @@ def _inversion(
     found: list[dict[str, Any]] = []
     if not overheard:
         return found
-    unit = defence.smashed.unit
     truth = [prepared.clients[o.message.client].batch(o.message.step) for o in overheard]
     true = [batch.input_ids.numpy() for batch in truth]
     special = list(prepared.vocabulary.special)
@@ -122,13 +125,7 @@ def _inversion(
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
         guessed: list[np.ndarray] = []
         for group in _same_parts(overheard):
-            knowledge = Knowledge(
-                embedding=tables_from(group[0].parts, trained.split),
-                clip_norm=defence.smashed.clip_norm,
-                clip_unit=unit,
-                noise_std=defence.smashed.noise_std,
-                dropout=rate,
-            )
+            knowledge = knowledge_of(defence, tables_from(group[0].parts, trained.split), rate)
             lacking = attack.missing(knowledge)
             if lacking is not None:
                 found.append({**head, "not_measured": lacking})
@@ -211,8 +208,7 @@ def candidates(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarr
     seen = np.zeros(len(prepared.pool), dtype=bool)
     for data in prepared.clients:
         own = np.arange(len(data.examples)) if data.pool is None else data.pool
-        for step in range(min(steps[data.client], data.steps_per_epoch)):
-            seen[own[data.chosen(step)]] = True
+        seen[own[data.seen(steps[data.client])]] = True
     members = np.ones_like(seen) if prepared.members is None else prepared.members
     sides = []
     for side in (np.flatnonzero(seen), np.flatnonzero(~members)):
@@ -221,17 +217,20 @@ def candidates(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarr
     return sides[0], sides[1]
 
 
-def _mechanisms(defence: Defence, trained: Trained) -> dict[str, dict[str, Any]]:
-    """Return the log of every mechanism that acted."""
+def _mechanisms(
+    defence: Defence, trained: Trained, spent: Sequence[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return the log of every mechanism that acted, with what it cost."""
     found: dict[str, dict[str, Any]] = {}
     for place in PLACES:
         mechanism = getattr(defence, place)
-        if isinstance(mechanism, Identity):
+        if mechanism is None or isinstance(mechanism, Identity):
             continue
         found[place] = {
             "name": type(mechanism).__name__,
-            "clip_norm": mechanism.clip_norm,
-            "noise_std": mechanism.noise_std,
-            **trained.protection[place].summary(),
+            "clip_norm": getattr(mechanism, "clip_norm", None),
+            "noise_std": getattr(mechanism, "noise_std", None),
+            **trained.protection.get(place, Protection()).summary(),
+            "cost": next((cost for cost in spent if cost["place"] == place), None),
         }
     return found

@@ -112,6 +112,105 @@ def list_() -> None:
     Console(width=100).print(table)
 
 
+@cli.group()
+def budget() -> None:
+    """Privacy budgets, without training: noise, epsilon, claims."""
+
+
+def _spending(function: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with the options that say what is released how often."""
+    options = [
+        click.option("--delta", type=float, required=True, help="Of the claim, between 0 and 1."),
+        click.option("--releases", type=int, help="Of one unit, without sampling [default: 1]."),
+        click.option("--sample-rate", type=float, help="DP-SGD: chance of a record at a step."),
+        click.option("--steps", type=int, help="DP-SGD: how many."),
+        click.option("--records", type=int, help="Of a client: warns of a delta too large."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@budget.command("noise")
+@click.option("--epsilon", type=float, required=True, help="The target.")
+@_spending
+@click.option("--clip-norm", type=float, default=1.0, show_default=True, help="The L2 clip.")
+@click.option(
+    "--accountant",
+    type=click.Choice(["pld", "rdp", "prv"]),
+    default="pld",
+    show_default=True,
+    help="For DP-SGD.",
+)
+@click.option(
+    "--relation",
+    type=click.Choice(["replace-one", "add-or-remove-one"]),
+    help="Neighbours [default: replace-one; DP-SGD: add-or-remove-one].",
+)
+def budget_noise(
+    epsilon: float,
+    delta: float,
+    clip_norm: float,
+    accountant: Any,
+    relation: str | None,
+    **spent: Any,
+) -> None:
+    """The least noise for a target epsilon."""
+    from evaluation.budget import noise_lines
+
+    releases, sampling = _sampling(spent)
+    lines = noise_lines(
+        epsilon, delta, clip_norm, releases, sampling, accountant, relation, spent["records"]
+    )
+    click.echo("\n".join(lines))
+
+
+@budget.command("epsilon")
+@click.option(
+    "--noise-multiplier", type=float, required=True, help="Standard deviation over sensitivity."
+)
+@_spending
+@click.option(
+    "--accountant",
+    type=click.Choice(["pld", "rdp", "prv"]),
+    help="One alone [default: all, side by side].",
+)
+def budget_epsilon(noise_multiplier: float, delta: float, accountant: Any, **spent: Any) -> None:
+    """The epsilon of a noise multiplier."""
+    from evaluation.budget import epsilon_lines
+
+    releases, sampling = _sampling(spent)
+    records = spent["records"]
+    lines = epsilon_lines(noise_multiplier, delta, releases, sampling, accountant, records)
+    click.echo("\n".join(lines))
+
+
+@budget.command("views")
+@click.argument("grid", type=click.Path(path_type=Path))
+def budget_views(grid: Path) -> None:
+    """What each view of every defence of GRID will be guaranteed.
+
+    Loads data and models, as the number of releases depends on them.
+    """
+    _quiet()
+    from evaluation.budget import view_lines
+
+    for line in view_lines(grid):
+        click.echo(line)
+
+
+def _sampling(spent: dict[str, Any]) -> tuple[int | None, tuple[float, int] | None]:
+    """Return the releases, or the sample rate and steps of DP-SGD."""
+    releases, rate, steps = spent["releases"], spent["sample_rate"], spent["steps"]
+    if rate is None and steps is None:
+        return releases, None
+    if rate is None or steps is None:
+        raise InputError(f"expected both or none, got sample_rate={rate}, steps={steps}")
+    if releases is not None:
+        raise InputError(f"expected releases or steps, got releases={releases}, steps={steps}")
+    return None, (rate, steps)
+
+
 def _training_command(function: Callable[..., None]) -> Callable[..., None]:
     """Return the command with the options that pretrain and finetune share."""
     options = [

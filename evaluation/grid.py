@@ -22,7 +22,10 @@ from fedbert.config import (
 from fedbert.tasks import TASKS
 
 Scalar = str | int | float | bool
-PLACES = ("smashed", "hidden", "hidden_gradient", "smashed_gradient", "update")
+PLACES = (
+    "smashed", "hidden", "hidden_gradient", "smashed_gradient", "update", "labels", "training",
+    "penalty",
+)  # fmt: skip
 KEYS = (
     "name", "tasks", "strategies", "seeds", "delta", "model", "data", "training", "attacks",
     "defences", "override",
@@ -47,6 +50,9 @@ class DefenceSpec:
     hidden_gradient: Spec | None = None
     smashed_gradient: Spec | None = None
     update: Spec | None = None
+    labels: Spec | None = None
+    training: Spec | None = None
+    penalty: Spec | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the defence as it stands in a grid file, levels applied."""

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from evaluation.catalogue import INVERSION, MEMBERSHIP, make_attack
-from evaluation.defences import make_defence
+from evaluation.defences import facts_of, make_defence
 from evaluation.grid import Grid
-from fedbert.prepare import prepare
+from fedbert.prepare import Prepared, circumstances, prepare
 from fedbert.trainer import check
 from privacy.defence import refuse
 
@@ -17,18 +17,18 @@ def preflight(grid: Grid) -> None:
         InputError: one line for the first thing that is wrong.
     """
     for cell in grid.cells:
-        defence = make_defence(cell.defence, cell.delta, 1, 1)
-        if refuse(defence, cell.config.training.strategy) is None:
-            check(cell.config, defence)
         for family, names, verb in (
             (INVERSION, cell.attacks.inversion, "reconstruct"),
             (MEMBERSHIP, cell.attacks.membership, "score"),
         ):
             for name in names:
                 make_attack(name, family, verb)
-    seen = set()
+    seen: dict[object, Prepared] = {}
     for cell in grid.cells:
         inputs = (cell.config.model, replace(cell.config.data, partition="iid"))
         if inputs not in seen:
-            seen.add(inputs)
-            prepare(cell.config, coin=True)
+            seen[inputs] = prepare(cell.config, coin=True)
+        facts = facts_of(cell.config, seen[inputs], cell.defence, cell.delta)
+        defence = make_defence(cell.defence, facts)
+        if refuse(defence, cell.config.training.strategy, circumstances(cell.config)) is None:
+            check(cell.config, defence)

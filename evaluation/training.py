@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluation.defences import make_defence, use_of
-from evaluation.grid import PLACES, DefenceSpec, defence_from, read_toml
+from evaluation.defences import Facts, costs, facts_of, make_defence, use_of
+from evaluation.grid import DefenceSpec, defence_from, read_toml
 from evaluation.measure import measure
 from evaluation.runner import locked
 from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.config import Config, InputError, config_from
 from fedbert.prepare import Prepared, prepare
-from fedbert.trainer import State, check, planned_releases, train
-from privacy.accounting import Entry, ledger
+from fedbert.trainer import State, check, train
+from privacy.accounting import Entry, label_claims, ledger
 from privacy.defence import Defence
 
 KEYS = ("model", "data", "training", "seed", "delta", "defence")
@@ -71,9 +71,11 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
         InputError: for a checkpoint of something else, or a training that diverges.
     """
     config = settings.config
-    check(config, make_defence(settings.defence, settings.delta, 1, 1))
     with locked(out):
         prepared = prepare(config, coin=False)
+        facts = facts_of(config, prepared, settings.defence, settings.delta)
+        defence = make_defence(settings.defence, facts)
+        check(config, defence)
         place = out / "checkpoint"
         recover(place)
         start = None
@@ -81,9 +83,7 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
             checkpoint = read(place)
             check_same(checkpoint, config, prepared.data_sha256, settings.asked())
             start = checkpoint.state
-        releases = planned_releases(config, prepared)
         rounds = config.training.rounds
-        defence = make_defence(settings.defence, settings.delta, releases, rounds)
         saver = _Saver(settings, prepared, defence, place, every, say)
         saver.first = start.round if start is not None else 0
         try:
@@ -132,20 +132,13 @@ class _Saver:
 
     def costs(self, round_: int) -> list[dict[str, Any]]:
         """Return what has been spent by a round: each mechanism's cost and its releases."""
-        releases = planned_releases(self.settings.config, self.prepared, round_)
-        spent = (
-            (place, getattr(self.defence, place).cost(), round_ if place == "update" else releases)
-            for place in PLACES
-        )
-        return [
-            {"place": place, "releases": count, **cost.to_json()}
-            for place, cost, count in spent
-            if cost is not None
-        ]
+        return costs(self.defence, self._facts(round_))
 
     def entries(self, round_: int) -> list[Entry]:
         """Return what follows for each of the five views."""
-        config = self.settings.config
-        releases = planned_releases(config, self.prepared, round_)
-        use = use_of(config, self.settings.delta, releases, round_)
-        return list(ledger(self.defence, use).values())
+        use = use_of(self.settings.config, self._facts(round_))
+        return [*ledger(self.defence, use).values(), *label_claims(self.defence, use)]
+
+    def _facts(self, round_: int) -> Facts:
+        settings = self.settings
+        return facts_of(settings.config, self.prepared, settings.defence, settings.delta, round_)

@@ -40,6 +40,10 @@ class Batch:
     labels: Tensor
     index: Tensor
 
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.index)
+
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on a device."""
         return Batch(**{name: value.to(device) for name, value in vars(self).items()})
@@ -157,16 +161,15 @@ def collate(
     """Return the chosen examples as one batch, padded on the right.
 
     `seq` is the longest example's length, or `length` where one is given. Masked-LM labels are all
-    -100 until `mask_tokens` has chosen positions.
+    -100 until `mask_tokens` has chosen positions. No indices make a batch [0, 1] (Poisson sampling
+    draws one now and then).
 
     Raises:
-        ValueError: for no indices, or a `length` below the longest example's.
+        ValueError: for a `length` below the longest example's.
     """
     chosen = np.asarray(indices, dtype=np.int64)
-    if chosen.size == 0:
-        raise ValueError("expected at least one index, got indices=[]")
     lengths = encoded.lengths[chosen]
-    longest = int(lengths.max())
+    longest = int(lengths.max(initial=1))
     if length is not None and length < longest:
         raise ValueError(f"expected length >= {longest} (the longest example), got length={length}")
     seq = longest if length is None else length

@@ -1,21 +1,24 @@
 """A client: holds its data, E and H (and T in plain federated averaging); sends messages only."""
 
-import copy
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from fedbert.averaging import Noised
 from fedbert.batches import Batch
 from fedbert.client_data import ClientData
 from fedbert.config import Config
 from fedbert.copies import autocast
+from fedbert.holding import compact_rows, own_parts, word_name
 from fedbert.messages import (
     Array,
     ClientParts,
     ClientUpdate,
+    ClipFactors,
+    ExampleNorms,
     HiddenGradient,
     HiddenStates,
     RowValues,
@@ -32,10 +35,13 @@ from fedbert.optim import (
     moments,
     set_learning_rate,
 )
-from fedbert.protect import Protection, protect, stream
+from fedbert.private_step import PrivateStep
+from fedbert.protect import Protection, stream
 from fedbert.seeding import generator, scoped
+from fedbert.smashing import Smashing
 from fedbert.split import SplitBert
-from privacy.mechanism import Mechanism
+from privacy.defence import Defence
+from privacy.dp_sgd.clipping import clip_factors
 
 
 class Client:
@@ -46,17 +52,18 @@ class Client:
         data: ClientData,
         split: SplitBert,
         config: Config,
-        mechanism: Mechanism,
+        defence: Defence,
         with_body: bool,
     ) -> None:
         """Make a client with its own copies of E and H, and of T where `with_body`."""
-        self.data, self.config, self.mechanism = data, config, mechanism
+        self.data, self.config, self.defence = data, config, defence
         self.step = 0
-        self.log = Protection()
+        self.smashing = Smashing(defence, data, config)
+        self.logs = {place: Protection() for place in ("training", "update")}
         self.loss_sum, self.loss_count = 0.0, 0
-        self.rows = _compact_rows(data, split, config)
-        self.parts, self.names = _own_parts(split, self.rows, with_body)
-        self.word = _word_name(split)
+        self.rows = compact_rows(data, split, config, defence)
+        self.parts, self.names = own_parts(split, self.rows, with_body)
+        self.word = word_name(split)
         self.parts.to(config.training.device)
         self.parts.train()
         frozen = config.model.freeze_embeddings
@@ -68,9 +75,18 @@ class Client:
         ]
         self.body_trained, self.edge_trained = held
         self.optimizer = adamw(self.trained, config.training)
+        self.private: PrivateStep | None = None
+        if defence.training is not None:
+            expected = data.sample_rate * len(data.examples)
+            parts_, seed = dict(self.parts.items()), config.seed
+            ragged = ("head",) if data.examples.task.kind == "mlm" else ()
+            self.private = PrivateStep(
+                parts_, self.trained, defence.training, expected, seed, ragged
+            )
         self._base: dict[str, Array] = {}
         self._factor = 1.0
         self._graph: dict[str, Any] = {}
+        self._recording = ExitStack()
 
     def _in_body(self, parameter: Tensor) -> bool:
         return "body" in self.parts and any(parameter is p for p in self.parts["body"].parameters())
@@ -92,26 +108,21 @@ class Client:
             self.optimizer.state.clear()
 
     def forward(self, round_: int) -> SmashedData:
-        """Return A of the next batch, clipped and noised by the mechanism in force."""
-        batch = self._next_batch()
-        device = self.config.training.device
-        seed, number = self.config.seed, self.data.client
-        noise = generator(seed, "noise", "smashed", stream(self.mechanism), number, self.step)
-        with scoped(self.config.seed, "bottom", self.data.client, self.step, device=device):
-            with autocast(self.config):
-                a = self.parts["bottom"](batch)
-            a = a.float() if a.dtype == torch.bfloat16 else a
-            a, log = protect(self.mechanism, a, batch.attention_mask, noise)
-        self.log += log
+        """Return A of the next batch, protected by the mechanism in force."""
+        bottom = self.parts["bottom"]
+        batch = self.smashing.rewritten(bottom, self._next_batch(), self.step)
+        self._recording.enter_context(self._recorded(batch))
+        a = self.smashing(bottom, batch, self.step)
         self._graph = {"batch": batch, "a": a}
         return SmashedData(
             self.data.client, round_, self.step, to_array(a), to_array(batch.attention_mask)
         )
 
     def head(self, message: HiddenStates) -> HiddenGradient:
-        """Return G_Z of this batch's loss."""
+        """Return G_Z: of the batch's mean loss, or under DP-SGD of each example's own loss."""
         z = to_tensor(message.hidden, self.config.training.device).requires_grad_()
-        loss = self._loss(z, self._graph["batch"])
+        with self._recording:
+            loss = self._loss(z, self._graph["batch"])
         loss.backward()
         if z.grad is None:
             raise RuntimeError("expected the loss to depend on the hidden states")
@@ -119,9 +130,19 @@ class Client:
 
     def finish(self, message: SmashedGradient | None, rate: float) -> None:
         """Take G_A (None where E is frozen), update E and H at this learning rate."""
-        a = self._graph["a"]
-        if message is not None:
-            a.backward(to_tensor(message.gradient, self.config.training.device).to(a.dtype))
+        self._back(message)
+        self._update(rate)
+
+    def factors(self, message: SmashedGradient | None, norms: ExampleNorms) -> ClipFactors:
+        """Take G_A and what each example's gradient of T measures, return the clip factors."""
+        self._back(message)
+        factors = self._factors(to_tensor(norms.squared_norms))
+        self._graph["factors"] = factors
+        return ClipFactors(norms.client, norms.round, norms.step, to_array(factors))
+
+    def apply(self, rate: float) -> None:
+        """Update E and H by the clipped and noised gradient."""
+        self._noised(self._graph["factors"])
         self._update(rate)
 
     def train(self, rates: list[float]) -> None:
@@ -129,15 +150,25 @@ class Client:
         seed, number, device = self.config.seed, self.data.client, self.config.training.device
         for rate in rates:
             batch = self._next_batch()
-            with scoped(seed, "bottom", number, self.step, device=device), autocast(self.config):
-                a = self.parts["bottom"](batch)
-            with scoped(seed, "body", number, self.step, device=device), autocast(self.config):
-                z = self.parts["body"](a, batch.attention_mask)
-            self._loss(z, batch).backward()
+            if len(batch):
+                with self._recorded(batch):
+                    a = self.smashing(self.parts["bottom"], batch, self.step)
+                    with (
+                        scoped(seed, "body", number, self.step, device=device),
+                        autocast(self.config),
+                    ):
+                        z = self.parts["body"](a, batch.attention_mask)
+                    loss = self._loss(z, batch)
+                loss.backward()
+            if self.private is not None:
+                nothing = torch.zeros(len(batch), dtype=torch.float64)
+                self._noised(self._factors(nothing))
             self._update(rate)
 
     def update(self, round_: int) -> ClientUpdate:
         """Return the values that the local steps arrived at, of everything this client trains."""
+        if self.defence.local_update:
+            return ClientUpdate(self.data.client, round_, len(self.data.examples), self._noisy())
         tensors: dict[str, Array | RowValues] = {}
         for name, parameter in self.trained.items():
             value = to_array(parameter)
@@ -149,6 +180,17 @@ class Client:
         state = moments(self.optimizer, self.trained) if handed else {}
         return ClientUpdate(self.data.client, round_, len(self.data.examples), tensors, state)
 
+    def _noisy(self) -> dict[str, Array | RowValues]:
+        """Return the values of a whole update that is clipped and noised here."""
+        mechanism, number = self.defence.update, self.data.client
+        base = {name: self._base[name] for name in self.trained}
+        noise = generator(self.config.seed, "noise", "update", stream(mechanism), number, self.step)
+        own = Noised(mechanism, base, 1, noise)
+        own.add(1, {name: to_array(p) for name, p in self.trained.items()})
+        values = own.result()
+        self.logs["update"] += own.log
+        return dict(values)
+
     def steps_taken(self) -> int:
         """Return the client's running step number."""
         return self.step
@@ -159,20 +201,23 @@ class Client:
         self.loss_sum, self.loss_count = 0.0, 0
         return mean
 
-    def report(self) -> Protection:
-        """Return the mechanism's log so far."""
-        return self.log
+    def report(self) -> dict[str, Protection]:
+        """Return the logs of the mechanisms at work here, by place."""
+        return {"smashed": self.smashing.log} | self.logs
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return what the client carries from round to round: arrays, and plain values."""
         keep = self.config.training.optimizer_state == "keep"
         state = moments(self.optimizer, self.trained) if keep else {}
-        return state, {"step": self.step, "log": self.log.to_json()}
+        logs = {place: log.to_json() for place, log in self.report().items()}
+        return state, {"step": self.step, "logs": logs}
 
     def restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
         """Set what `snapshot` returned."""
         self.step = values["step"]
-        self.log = Protection.from_json(values["log"])
+        logs = {place: Protection.from_json(log) for place, log in values["logs"].items()}
+        self.smashing.log = logs.pop("smashed")
+        self.logs = logs
         load_moments(self.optimizer, self.trained, arrays)
 
     def _next_batch(self) -> Batch:
@@ -185,15 +230,58 @@ class Client:
             autocast(self.config),
         ):
             head: Any = self.parts["head"]
-            loss: Tensor = head.loss(z, batch.labels)
-        self.loss_sum += float(loss.detach())
-        self.loss_count += 1
-        return loss
+            kind: Any = head.loss if self.private is None else head.example_losses
+            each: Tensor = kind(z, batch.labels)
+        if len(batch):
+            self.loss_sum += float(each.detach().mean())
+            self.loss_count += 1
+        return each.sum()
+
+    def _recorded(self, batch: Batch) -> AbstractContextManager[object]:
+        """Return the context of a step's forward passes, which DP-SGD looks into."""
+        if self.private is None or len(batch) == 0:
+            return nullcontext()
+        lone = batch.labels.dim() == 2  # masked-LM: the head sees masked positions alone
+        return self.private.record((batch.labels != -100).nonzero()[:, 0] if lone else None)
+
+    def _back(self, message: SmashedGradient | None) -> None:
+        """Pass G_A back through E, with the gradient of the penalty where there is one."""
+        a, batch = self._graph["a"], self._graph["batch"]
+        if message is None or not a.requires_grad:
+            return
+        gradient = to_tensor(message.gradient, self.config.training.device).to(a.dtype)
+        penalty = self.defence.penalty
+        if penalty is not None and len(batch):
+            free = a.detach().requires_grad_()
+            real = batch.attention_mask.bool()
+            words = batch.input_ids[real]
+            apart = (words[:, None] != words[None, :]).to(a.dtype)
+            penalty.penalty(apart, free[real]).backward()
+            gradient = gradient + free.grad
+        a.backward(gradient)
+
+    def _factors(self, others: Tensor) -> Tensor:
+        """Return the clip factors [batch], given the squared norms of what others hold [batch]."""
+        if self.private is None:
+            raise RuntimeError("expected a defence with DP-SGD")
+        squared = self.private.squared_norms(len(others)) + others
+        factors = clip_factors(squared, self.private.mechanism.clip_norm)
+        signal = float((factors.double().square() * squared).sum())
+        self.logs["training"] += Protection(len(others), int((factors < 1).sum()), signal)
+        return factors
+
+    def _noised(self, factors: Tensor) -> None:
+        """Set the clipped and noised gradients of what this client trains."""
+        if self.private is None:
+            raise RuntimeError("expected a defence with DP-SGD")
+        noise = self.private.gradients(factors, "client", self.data.client, self.step)
+        self.logs["training"] += Protection(noise=noise)
 
     def _update(self, rate: float) -> None:
-        limit = self.config.training.max_grad_norm
-        clip_gradients(self.edge_trained.values(), limit)
-        clip_gradients(self.body_trained.values(), limit)
+        if self.private is None:
+            limit = self.config.training.max_grad_norm
+            clip_gradients(self.edge_trained.values(), limit)
+            clip_gradients(self.body_trained.values(), limit)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # clients of a group do not hold theirs at once
@@ -201,51 +289,3 @@ class Client:
             self._factor *= 1 - rate * self.config.training.weight_decay
         self.step += 1
         self._graph = {}
-
-
-def _word_name(split: SplitBert) -> str:
-    """Return the transformers name of the word table."""
-    word = split.bottom.embeddings.word_embeddings.weight
-    return next(n for n, p in split.whole.named_parameters() if p is word)
-
-
-def _compact_rows(data: ClientData, split: SplitBert, config: Config) -> Array | None:
-    """Return the word rows [row] that this client's data can ever touch; None = all of them.
-
-    Only rows that occur get a gradient; the rest changes by weight decay alone, which has a closed
-    form. Masked-LM draws random words, a tied decoder moves every row, and moments that are handed
-    on must fit the next client: there it is all.
-    """
-    handed = config.training.optimizer_state == "hand_on"
-    if data.examples.task.kind == "mlm" or split.tied or handed:
-        return None
-    rows = np.union1d(data.examples.tokens, [data.vocabulary.pad])
-    rows.flags.writeable = False
-    return rows
-
-
-def _own_parts(
-    split: SplitBert, rows: Array | None, with_body: bool
-) -> tuple[nn.ModuleDict, dict[str, nn.Parameter]]:
-    """Return copies of the parts a client holds, and their parameters by transformers' name."""
-    parts: dict[str, nn.Module] = {"bottom": split.bottom, "head": split.head}
-    if with_body:
-        parts["body"] = split.body
-    shared = nn.ModuleDict(parts)
-    name_of = {id(p): n for n, p in split.whole.named_parameters()}
-    canonical = {local: name_of[id(p)] for local, p in shared.named_parameters()}
-    memo: dict[int, Any] = {id(split.whole.config): split.whole.config}
-    word = split.bottom.embeddings.word_embeddings
-    if rows is not None:
-        # Built from values, since a fresh table would draw from torch's own generator.
-        values = word.weight.new_zeros(len(rows), word.embedding_dim)
-        compact = nn.Embedding.from_pretrained(values, freeze=False)
-        if word.padding_idx in rows:
-            compact.padding_idx = int(np.searchsorted(rows, word.padding_idx))
-        memo[id(word)] = compact
-    own = copy.deepcopy(shared, memo)
-    if rows is not None:
-        table = torch.zeros(word.num_embeddings, dtype=torch.int64)
-        table[torch.tensor(rows)] = torch.arange(len(rows))
-        own["bottom"].rows = table
-    return own, {canonical[local]: p for local, p in own.named_parameters()}

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from fedbert.config import Config
 from fedbert.messages import (
     Array,
+    ClipFactors,
+    ExampleNorms,
     HiddenGradient,
     HiddenStates,
     SmashedData,
@@ -18,6 +20,7 @@ from fedbert.messages import (
     to_tensor,
 )
 from fedbert.optim import adamw, clip_gradients, load_moments, moments, set_learning_rate
+from fedbert.private_step import PrivateStep
 from fedbert.seeding import generator, scoped
 from fedbert.split import Body
 from fedbert.stacked import Ragged, StackedPass, run_stacked, stack, unstack
@@ -53,9 +56,15 @@ class Copies(Protocol):
 class PlainCopy:
     """One body, run by transformers' own layers."""
 
-    def __init__(self, body: Body, names: Mapping[str, nn.Parameter], config: Config) -> None:
-        """Take over a body; `names` are its parameters by transformers' name."""
-        self.body, self.names, self.config = body, names, config
+    def __init__(
+        self,
+        body: Body,
+        names: Mapping[str, nn.Parameter],
+        config: Config,
+        training: PrivateStep | None = None,
+    ) -> None:
+        """Take over a body; `names` are its parameters by transformers' name; training: DP-SGD."""
+        self.body, self.names, self.config, self.private = body, names, config, training
         self.optimizer = adamw(names, config.training) if names else None
         self._graph: tuple[Tensor, Tensor] | None = None
 
@@ -78,11 +87,14 @@ class PlainCopy:
         a = to_tensor(m.activations, device).requires_grad_(not self.config.model.freeze_embeddings)
         mask = to_tensor(m.attention_mask, device)
         self.body.train()
+        quiet = self.private is None or len(a) == 0
+        recorded = nullcontext() if quiet else self._private().record()
         with (
             scoped(self.config.seed, "body", m.client, m.step, device=device),
             autocast(self.config),
+            recorded,
         ):
-            z = self.body(a, mask)
+            z = self.body(a, mask) if len(a) else a
         self._graph = (a, z)
         return [HiddenStates(m.client, m.round, m.step, to_array(z))]
 
@@ -97,13 +109,34 @@ class PlainCopy:
             self.optimizer.zero_grad(set_to_none=True)
         if z.requires_grad:
             z.backward(to_tensor(m.gradient, self.config.training.device).to(z.dtype))
-        if self.optimizer is not None:
+        if self.optimizer is not None and self.private is None:
             clip_gradients(self.names.values(), self.config.training.max_grad_norm)
             set_learning_rate(self.optimizer, rate)
             self.optimizer.step()
         if a.grad is None:
             return []
         return [SmashedGradient(m.client, m.round, m.step, to_array(a.grad))]
+
+    def norms(self, message: HiddenGradient) -> ExampleNorms:
+        """Return what each example's gradient of T measures, after the backward pass."""
+        squared = self._private().squared_norms(len(message.gradient))
+        return ExampleNorms(message.client, message.round, message.step, to_array(squared))
+
+    def apply(self, message: ClipFactors, rate: float) -> float:
+        """Update T by the clipped and noised gradient; return the noise's expected squared norm."""
+        noise = self._private().gradients(
+            to_tensor(message.factors), "server", message.client, message.step
+        )
+        if self.optimizer is not None:
+            set_learning_rate(self.optimizer, rate)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        return noise
+
+    def _private(self) -> PrivateStep:
+        if self.private is None:
+            raise RuntimeError("expected a defence with DP-SGD")
+        return self.private
 
     def values(self) -> list[dict[str, Array]]:
         """Return the parameters."""

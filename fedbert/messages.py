@@ -87,6 +87,32 @@ class SmashedGradient:
 
 
 @dataclass(frozen=True)
+class ExampleNorms:
+    """Server to client, under DP-SGD: squared L2 norms of each example's gradient of T.
+
+    It carries no guarantee of its own: the server could work it out from what it was sent anyway.
+    """
+
+    client: int
+    round: int
+    step: int
+    squared_norms: Array  # [batch]
+
+
+@dataclass(frozen=True)
+class ClipFactors:
+    """Client to server, under DP-SGD: what each example's gradient is scaled by, at most 1.
+
+    It carries no guarantee: a factor below 1 says how large the whole gradient of that example was.
+    """
+
+    client: int
+    round: int
+    step: int
+    factors: Array  # [batch]
+
+
+@dataclass(frozen=True)
 class ClientUpdate:
     """Client to aggregator: the values that the client's local steps arrived at.
 
@@ -115,7 +141,16 @@ class ClientParts:
     moments: dict[str, Array] = field(default_factory=dict)
 
 
-Message = SmashedData | HiddenStates | HiddenGradient | SmashedGradient | ClientUpdate | ClientParts
+Message = (
+    SmashedData
+    | HiddenStates
+    | HiddenGradient
+    | SmashedGradient
+    | ExampleNorms
+    | ClipFactors
+    | ClientUpdate
+    | ClientParts
+)
 
 M = TypeVar("M", bound=Message)
 
@@ -124,6 +159,8 @@ KINDS: dict[type, str] = {
     HiddenStates: "hidden",
     HiddenGradient: "hidden_gradient",
     SmashedGradient: "smashed_gradient",
+    ExampleNorms: "example_norms",
+    ClipFactors: "clip_factors",
     ClientUpdate: "client_update",
     ClientParts: "client_parts",
 }

@@ -16,6 +16,7 @@ from fedbert.seeding import derive, numpy_rng
 from fedbert.sources import load
 from fedbert.split import SplitBert, position_offset
 from fedbert.tasks import TASKS, Task
+from privacy.defence import Circumstances, Defence
 
 
 @dataclass(frozen=True)
@@ -122,3 +123,42 @@ def assemble(
 def with_model(prepared: Prepared, split: SplitBert) -> Prepared:
     """Return the same inputs with another model."""
     return replace(prepared, split=split)
+
+
+def circumstances(config: Config) -> Circumstances:
+    """Return what decides whether a defence makes sense in this training."""
+    return Circumstances(
+        embeddings_frozen=config.model.freeze_embeddings,
+        kind=task_of(config).kind,
+        cut_layer=config.model.cut_layer,
+        precision=config.training.precision,
+    )
+
+
+def poisson_sampled(prepared: Prepared) -> Prepared:
+    """Return the same inputs with batches drawn by Poisson sampling, as DP-SGD needs them."""
+    clients = tuple(replace(data, poisson=True) for data in prepared.clients)
+    return replace(prepared, clients=clients)
+
+
+def expected_batches(prepared: Prepared) -> dict[int, float]:
+    """Return every client's expected batch size."""
+    return {d.client: d.sample_rate * len(d.examples) for d in prepared.clients}
+
+
+def under(prepared: Prepared, defence: Defence, seed: int) -> Prepared:
+    """Return the inputs as a training under a defence uses them.
+
+    DP-SGD draws by Poisson sampling. Randomised response changes every client's labels once, for
+    good; evaluation and the pool keep the true ones.
+    """
+    if defence.training is not None:
+        prepared = poisson_sampled(prepared)
+    if defence.labels is None:
+        return prepared
+    clients = []
+    for data in prepared.clients:
+        rng = numpy_rng(seed, "labels", repr(defence.labels), data.client)
+        labels = defence.labels.randomise(data.examples.labels, rng)
+        clients.append(replace(data, examples=replace(data.examples, labels=labels)))
+    return replace(prepared, clients=tuple(clients))

@@ -11,6 +11,7 @@ from torch import Tensor
 from fedbert.messages import Message, to_array, to_tensor
 from fedbert.seeding import generator
 from privacy.defence import Defence
+from privacy.dp_sgd.mechanism import DPSGD
 from privacy.mechanism import Identity, Mechanism
 
 
@@ -20,7 +21,8 @@ class Protection:
 
     records, clipped: counts of records and of those whose norm was above the clip; a padded
         position is no record where the unit is the token, and part of one where it is the sequence;
-    signal, noise: sums of squares of the clipped values and, expected, of the noise on them.
+    signal, noise: sums of squares of the clipped values and, expected, of the noise on them;
+        for DP-SGD of the clipped per-example gradients, and of the noise on their sum.
     """
 
     records: int = 0
@@ -55,14 +57,15 @@ class Protection:
         }
 
 
-def stream(mechanism: Mechanism) -> str:
+def stream(mechanism: Mechanism | DPSGD) -> str:
     """Return a label for a mechanism's noise.
 
     It names the mechanism and its settings, so that no two levels of a comparison share a noise
     vector: from two such messages of the same record the noise would cancel.
     """
-    kind = type(mechanism).__name__
-    return f"{kind} {mechanism.unit} {mechanism.clip_norm} {mechanism.noise_std}"
+    kind, own = type(mechanism).__name__, getattr(mechanism, "__dict__", {})
+    settings = {k: v for k, v in sorted(own.items()) if isinstance(v, str | int | float)}
+    return f"{kind} {mechanism.unit} {mechanism.clip_norm} {mechanism.noise_std} {settings}"
 
 
 def protect(
@@ -81,11 +84,10 @@ def protect(
     with torch.no_grad():
         real = attention_mask.flatten().bool() if token else slice(None)
         signal = clipped[real]
-        norms = records[real].norm(dim=1)
-        bound = float("inf") if mechanism.clip_norm is None else mechanism.clip_norm * (1 + 1e-5)
+        over = (signal != records[real]).any(1)
         log = Protection(
-            records=len(norms),
-            clipped=int((norms > bound).sum()),
+            records=len(over),
+            clipped=int(over.sum()),
             signal=float(signal.double().square().sum()),
             noise=mechanism.noise_std**2 * signal.numel(),
         )

@@ -10,6 +10,8 @@ from fedbert.messages import (
     Array,
     ClientParts,
     ClientUpdate,
+    ClipFactors,
+    ExampleNorms,
     HiddenGradient,
     HiddenStates,
     SmashedData,
@@ -17,10 +19,12 @@ from fedbert.messages import (
     dense,
     to_array,
 )
+from fedbert.private_step import PrivateStep
 from fedbert.protect import Protection, stream
 from fedbert.seeding import generator
 from fedbert.split import SplitBert
-from privacy.mechanism import Identity, Mechanism
+from privacy.defence import Defence, adaptive_clip
+from privacy.mechanism import Identity
 
 STACK_PARAMETERS = 16_000_000
 """Copies of T are stacked up to this many parameters: a larger body gains nothing from it."""
@@ -32,9 +36,20 @@ STACK_VALUES = 2**20
 class Server:
     """Holds the global values of every part, T's copies during a round, and T's moments."""
 
-    def __init__(self, split: SplitBert, config: Config, mechanism: Mechanism) -> None:
-        """Start from the values of `split`, whose body module the server uses."""
-        self.split, self.config, self.mechanism = split, config, mechanism
+    def __init__(
+        self,
+        split: SplitBert,
+        config: Config,
+        defence: Defence,
+        expected: Mapping[int, float] | None = None,
+    ) -> None:
+        """Start from the values of `split`, whose body module the server uses.
+
+        expected: each client's expected batch size, which DP-SGD divides by.
+        """
+        self.split, self.config, self.defence = split, config, defence
+        self.expected = dict(expected or {})
+        self.mechanism = Identity("client") if defence.local_update else defence.update
         trained = not config.model.freeze_embeddings
         bottom = {id(p) for p in split.bottom.parameters()}
         self.edge = {n: to_array(p) for n, p in split.client_names.items()}
@@ -50,7 +65,7 @@ class Server:
         self.states: dict[int, dict[str, Array]] = {}  # T's moments per client; -1: the one body's
         self.handed: dict[str, Array] = {}  # E's and H's moments on their way to the next client
         self.average: Average | None = None
-        self.log = Protection()
+        self.logs = {place: Protection() for place in ("training", "update")}
 
     def values(self) -> dict[str, Array]:
         """Return the global values of every parameter, by transformers' name."""
@@ -63,6 +78,8 @@ class Server:
 
     def capacity(self) -> int:
         """Return how many copies of T to run stacked."""
+        if self.defence.training is not None:
+            return 1  # per-example clipping works on transformers' own layers
         size = sum(v.size for v in self.body.values())
         training, length = self.config.training, self.config.data.max_length
         wide = training.batch_size * length * self.split.whole.config.intermediate_size
@@ -90,9 +107,7 @@ class Server:
         states = [self.states.pop(c, {}) if keep else {} for c in clients]
         self.group = group
         if len(clients) == 1:
-            plain = PlainCopy(self.split.body, names, config)
-            plain.load(self.body, states[0])
-            self.copies = plain
+            self.copies = self._plain(clients[0], states[0])
             return
         self.copies = StackedCopies(self.split.body, names, config, self.body, states)
         if keep:
@@ -101,9 +116,17 @@ class Server:
     def open_turn(self, client: int) -> None:
         """Let the one body T serve the next client (`sequential`)."""
         if self.copies is None or self.config.training.optimizer_state == "reset":
-            plain = PlainCopy(self.split.body, self.split.body_names, self.config)
-            plain.load(self.body, self.states.get(-1, {}))
-            self.copies = plain
+            self.copies = self._plain(client, self.states.get(-1, {}))
+
+    def _plain(self, client: int, state: Mapping[str, Array]) -> PlainCopy:
+        """Return T itself, serving one client with these moments."""
+        names, private = self.split.body_names, None
+        if self.defence.training is not None:
+            parts, expected = {"body": self.split.body}, self.expected[client]
+            private = PrivateStep(parts, names, self.defence.training, expected, self.config.seed)
+        plain = PlainCopy(self.split.body, names, self.config, private)
+        plain.load(self.body, state)
+        return plain
 
     def forward(self, messages: Sequence[SmashedData]) -> list[HiddenStates]:
         """Return Z for every client's A."""
@@ -112,6 +135,15 @@ class Server:
     def backward(self, messages: Sequence[HiddenGradient], rate: float) -> list[SmashedGradient]:
         """Take every client's G_Z, update T, return every G_A."""
         return self._copies().backward(messages, rate)
+
+    def norms(self, message: HiddenGradient) -> ExampleNorms:
+        """Return what each example's gradient of T measures (DP-SGD)."""
+        return self._private_copy().norms(message)
+
+    def apply(self, message: ClipFactors, rate: float) -> None:
+        """Update T by the clipped and noised gradient (DP-SGD)."""
+        noise = self._private_copy().apply(message, rate)
+        self.logs["training"] += Protection(noise=noise)
 
     def take(self, update: ClientUpdate) -> None:
         """Add one client's update, and its copy of T, to the round's average."""
@@ -143,26 +175,35 @@ class Server:
         else:
             self.collect(update)
 
+    def _adapt(self, average: Noised) -> None:
+        """Move the clip on, where the mechanism adapts it."""
+        adaptive, log = adaptive_clip(self.mechanism), average.log
+        if adaptive is not None:
+            unclipped = log.records - log.clipped
+            self.mechanism = adaptive.after(unclipped, average.divisor, average.generator)
+
     def close_round(self) -> None:
         """Make the round's average the new global values."""
         if self.average is None:
             raise RuntimeError("expected an open round")
         new = self.average.result()
         if isinstance(self.average, Noised):
-            self.log += self.average.log
+            self.logs["update"] += self.average.log
+            self._adapt(self.average)
         self.edge = {n: new.get(n, v) for n, v in self.edge.items()}
         self.body = {n: new.get(n, v) for n, v in self.body.items()}
         self.average = None
 
-    def report(self) -> Protection:
-        """Return the update mechanism's log so far."""
-        return self.log
+    def report(self) -> dict[str, Protection]:
+        """Return the logs of the mechanisms at work here, by place."""
+        return self.logs
 
     def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return what the server carries from round to round besides the global values."""
         arrays = {f"{c}/{n}": v for c, state in self._states().items() for n, v in state.items()}
         arrays |= {f"handed/{n}": v for n, v in self.handed.items()}
-        return arrays, {"log": self.log.to_json()}
+        logs = {place: log.to_json() for place, log in self.logs.items()}
+        return arrays, {"logs": logs, "clip_norm": self.mechanism.clip_norm}
 
     def restore(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], plain: Mapping[str, Any]
@@ -178,7 +219,10 @@ class Server:
                 self.handed[name] = value
             else:
                 self.states.setdefault(int(owner), {})[name] = value
-        self.log = Protection.from_json(plain["log"])
+        self.logs = {place: Protection.from_json(log) for place, log in plain["logs"].items()}
+        adaptive = adaptive_clip(self.mechanism)
+        if adaptive is not None:
+            self.mechanism = adaptive.at(plain["clip_norm"])
 
     def _states(self) -> dict[int, dict[str, Array]]:
         """Return T's moments, those that held groups have in place included."""
@@ -186,6 +230,11 @@ class Server:
         for group, copies in self.held.items():
             found |= zip(group, copies.moments(), strict=True)
         return found
+
+    def _private_copy(self) -> PlainCopy:
+        if not isinstance(self.copies, PlainCopy):
+            raise RuntimeError("expected an open turn, or a group of one client")
+        return self.copies
 
     def _copies(self) -> Copies:
         if self.copies is None:

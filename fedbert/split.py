@@ -107,6 +107,16 @@ class Head(nn.Module):
             return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype), reduction="none")
         return F.cross_entropy(logits, labels, reduction="none")
 
+    def example_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Return a loss per example [batch]; masked-LM: the mean over its masked positions."""
+        each = self.losses(hidden, labels)
+        if self.kind != "mlm":
+            return each
+        masked = labels != -100
+        sums = torch.zeros(len(masked), dtype=each.dtype, device=each.device)
+        sums = sums.index_add(0, masked.nonzero()[:, 0], each)
+        return sums / masked.sum(1).clamp(min=1)
+
     def loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss; zero with zero gradients, H's too, where no position is masked."""
         each = self.losses(hidden, labels)
@@ -159,14 +169,7 @@ class SplitBert:
 
     def losses(self, batch: Batch) -> Tensor:
         """Return one loss per example [batch]; masked-LM: the mean over its masked positions."""
-        hidden = self.hidden(batch)
-        each = self.head.losses(hidden, batch.labels)
-        if self.head.kind != "mlm":
-            return each
-        masked = batch.labels != -100
-        owner = masked.nonzero()[:, 0]
-        sums = torch.zeros(len(masked), dtype=each.dtype, device=each.device)
-        return sums.index_add(0, owner, each) / masked.sum(1).clamp(min=1)
+        return self.head.example_losses(self.hidden(batch), batch.labels)
 
     def embedding_tables(self) -> EmbeddingTables:
         """Return the tables that E consists of (for cut layer 0: all of E)."""

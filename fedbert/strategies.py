@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 
 from fedbert.config import Config
 from fedbert.fleet import Fleet
-from fedbert.messages import Channel, ClientParts, ClientUpdate
+from fedbert.messages import (
+    Channel,
+    ClientParts,
+    ClientUpdate,
+    ClipFactors,
+    ExampleNorms,
+    HiddenGradient,
+    SmashedGradient,
+)
 from fedbert.optim import learning_rate
 
 SERVER = "server"
@@ -18,7 +26,10 @@ def client_name(client: int) -> str:
 
 @dataclass(frozen=True)
 class Round:
-    """One round: who takes part, how many examples each holds, and how the parties are reached."""
+    """One round: who takes part, how many examples each holds, and how the parties are reached.
+
+    private: steps end by DP-SGD.
+    """
 
     number: int
     participants: tuple[int, ...]
@@ -27,6 +38,7 @@ class Round:
     config: Config
     fleet: Fleet
     channel: Channel
+    private: bool = False
 
     def rates(self) -> list[float]:
         """Return the learning rate of every local step of this round."""
@@ -114,7 +126,25 @@ def split_step(round_: Round, group: Sequence[int], rate: float) -> None:
     answers = [send(a) for a in fleet.call(SERVER, "backward", gradients, rate)]
     for index, client in enumerate(group):
         answer = answers[index] if answers else None
-        fleet.call(client_name(client), "finish", answer, rate)
+        if round_.private:
+            clipped_step(round_, client, answer, gradients[index], rate)
+        else:
+            fleet.call(client_name(client), "finish", answer, rate)
+
+
+def clipped_step(
+    round_: Round,
+    client: int,
+    answer: SmashedGradient | None,
+    gradient: HiddenGradient,
+    rate: float,
+) -> None:
+    """End a step under DP-SGD: norms of T's gradients down, clip factors up, both sides update."""
+    fleet, send, name = round_.fleet, round_.channel.send, client_name(client)
+    norms: ExampleNorms = send(fleet.call(SERVER, "norms", gradient))
+    factors: ClipFactors = send(fleet.call(name, "factors", answer, norms))
+    fleet.call(SERVER, "apply", factors, rate)
+    fleet.call(name, "apply", rate)
 
 
 def _groups(round_: Round, size: int) -> list[tuple[int, ...]]:

@@ -14,7 +14,7 @@ from fedbert.client import Client
 from fedbert.config import Config, InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.messages import Array, Channel, Listener, to_tensor
-from fedbert.prepare import Prepared, with_model
+from fedbert.prepare import Prepared, circumstances, expected_batches, under, with_model
 from fedbert.protect import Protection, guards
 from fedbert.seeding import generator
 from fedbert.server import Server
@@ -64,7 +64,10 @@ def planned_steps(config: Config, rounds: int | None = None) -> Counter[int]:
 
 
 def planned_releases(config: Config, prepared: Prepared, rounds: int | None = None) -> int:
-    """Return the most times that one example's A is sent in so many rounds (None: in all)."""
+    """Return the most times that one example's A is sent in so many rounds (None: in all).
+
+    Under Poisson sampling (see `poisson_sampled`) that may be every step.
+    """
     if config.training.strategy in ("centralised", "fedavg"):
         return 0
     steps = planned_steps(config, rounds)
@@ -103,7 +106,7 @@ def train(
         InputError: if the defence cannot act under the strategy, or the device is not there.
     """
     check(config, defence)
-    prepared = with_model(prepared, duplicate(prepared.split))
+    prepared = under(with_model(prepared, duplicate(prepared.split)), defence, config.seed)
     fleet = fleet or InProcess()
     posted = guards(defence, config.seed)
     channel = Channel(listeners, posted)
@@ -122,7 +125,8 @@ def train(
     for number in range(first, config.training.rounds):
         who = participants(config, number)
         examples = tuple(len(prepared.clients[c].examples) for c in who)
-        strategy(Round(number, who, examples, _steps(config), config, fleet, channel))
+        private = defence.training is not None
+        strategy(Round(number, who, examples, _steps(config), config, fleet, channel, private))
         each = [fleet.call(client_name(c), "mean_loss") for c in who]
         losses.append(sum(each) / len(each))
         _give_back_memory()
@@ -136,13 +140,10 @@ def train(
         state = State(rounds, values, {}, {}, dict(channel.bytes), tuple(losses))
     if state is None:
         raise InputError("expected rounds left to train, got none")
-    protection = {
-        "smashed": sum(
-            (fleet.call(client_name(d.client), "report") for d in prepared.clients), Protection()
-        ),
-        "update": fleet.call(SERVER, "report"),
-        **{kind: guard.log for kind, guard in posted.items()},
-    }
+    protection = {kind: guard.log for kind, guard in posted.items()}
+    for party in [SERVER, *(client_name(d.client) for d in prepared.clients)]:
+        for place, log in fleet.call(party, "report").items():
+            protection[place] = protection.get(place, Protection()) + log
     fleet.close()
     prepared.split.whole.to("cpu")
     load_values(prepared.split, state.values)
@@ -173,8 +174,8 @@ def _steps(config: Config) -> int:
 
 
 def check(config: Config, defence: Defence) -> None:
-    """Raise InputError unless the defence can act under the strategy and the device is there."""
-    reason = refuse(defence, config.training.strategy)
+    """Raise InputError unless the defence can act in this training and the device is there."""
+    reason = refuse(defence, config.training.strategy, circumstances(config))
     if reason is not None:
         raise InputError(reason)
     device = config.training.device
@@ -186,9 +187,9 @@ def _spawn(fleet: Fleet, config: Config, prepared: Prepared, defence: Defence) -
     """Bring the parties into being."""
     split = prepared.split
     with_body = config.training.strategy in ("centralised", "fedavg")
-    fleet.spawn(SERVER, lambda: Server(split, config, defence.update))
+    fleet.spawn(SERVER, lambda: Server(split, config, defence, expected_batches(prepared)))
     for data in prepared.clients:
-        factory = partial(Client, data, split, config, defence.smashed, with_body)
+        factory = partial(Client, data, split, config, defence, with_body)
         fleet.spawn(client_name(data.client), factory)
 
 

@@ -1,10 +1,11 @@
 """The ledger: what each of the five views may learn from one training, as values with a sentence.
 
 Costs are stored, guarantees are derived from them here. The numbers come from
-`privacy.accountants`, whose names are at hand here too.
+`privacy.composition` and `privacy.accountants`, whose names are at hand here too.
 """
 
-from dataclasses import dataclass
+import logging
+from dataclasses import replace
 
 from privacy.accountants import (
     Bound,
@@ -12,67 +13,47 @@ from privacy.accountants import (
     poisson_gaussian_bound,
     poisson_gaussian_epsilon,
 )
-from privacy.defence import STRATEGIES, Defence, refuse_update
+from privacy.composition import epsilon_of
+from privacy.defence import Defence, refuse_update
+from privacy.events import MetricEvent, PoissonGaussianEvent
 from privacy.guarantee import (
     BACKWARD_EXCLUSIONS,
     CONTEXT_EXCLUSION,
+    DP_SGD_EXCLUSIONS,
+    DP_SGD_MESSAGES,
     FORWARD_EXCLUSIONS,
+    LABEL_EXCLUSIONS,
+    LOCAL_UPDATE_EXCLUSIONS,
     UPDATE_EXCLUSIONS,
     Entry,
     Guarantee,
+    MetricGuarantee,
     NoGuarantee,
     NothingSent,
     Scope,
 )
-from privacy.mechanism import VIEWS, Cost, Identity, Mechanism, View, one_of, open_unit, whole
+from privacy.mechanism import VIEWS, Cost, Identity, Mechanism, View
+from privacy.use import Use
 
 __all__ = [
     "Bound",
     "Entry",
     "Guarantee",
+    "MetricGuarantee",
     "NoGuarantee",
     "NothingSent",
     "Use",
+    "epsilon_of",
     "gaussian_epsilon",
+    "label_claims",
     "ledger",
     "poisson_gaussian_bound",
     "poisson_gaussian_epsilon",
 ]
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Use:
-    """The facts of one training that its guarantees follow from.
-
-    `forward_releases` is the most times that any one record's A was sent; `rounds` counts the
-    aggregations. `embeddings_frozen` means that no parameter of E was trained, its encoder
-    layers at a deeper cut included. `optimizer_state_shared` means that it went from one client
-    to others, averaged or not. `cut_layer` is the number of encoder layers in E.
-
-    Raises:
-        ValueError: an unknown strategy, a count below zero, delta not strictly between 0 and 1,
-            or forward releases under a strategy that sends no activations.
-    """
-
-    strategy: str
-    forward_releases: int
-    rounds: int
-    embeddings_frozen: bool
-    optimizer_state_shared: bool
-    delta: float
-    cut_layer: int
-
-    def __post_init__(self) -> None:
-        """Check every field."""
-        one_of("strategy", self.strategy, STRATEGIES)
-        for name in ("forward_releases", "rounds", "cut_layer"):
-            whole(name, getattr(self, name))
-        open_unit("delta", self.delta)
-        if self.strategy in ("centralised", "fedavg") and self.forward_releases > 0:
-            raise ValueError(
-                f"expected forward_releases=0 under {self.strategy}, "
-                f"got forward_releases={self.forward_releases}"
-            )
+LABEL_VIEWS: tuple[View, ...] = ("backward", "aggregator", "peer", "release")
 
 
 def ledger(defence: Defence, use: Use) -> dict[View, Entry]:
@@ -80,10 +61,32 @@ def ledger(defence: Defence, use: Use) -> dict[View, Entry]:
 
     The mechanism on the smashed data speaks for `forward` alone, without amplification by
     sampling: the server sees every message. The mechanism on the updates speaks for `release`
-    and `peer`; it presumes what `DPFedAvg` lists (all trained parts under one clip, uniform
-    weights, a fixed divisor), which is the trainer's part.
+    and `peer`, and for `aggregator` too where each client noises its own update; it presumes what
+    `DPFedAvg` lists (all trained parts under one clip, uniform weights, a fixed divisor), which
+    is the trainer's part. DP-SGD speaks for `release` alone, where Poisson sampling amplifies.
+
+    What holds of the labels besides is in `label_claims`.
     """
-    return {view: _entry(view, defence, use) for view in VIEWS}
+    entries = {view: _entry(view, defence, use) for view in VIEWS}
+    if any(isinstance(entry, Guarantee) and _breach(entry, use) for entry in entries.values()):
+        logger.warning("%s: %s", defence.name, _breach_words(use))
+    return entries
+
+
+def label_claims(defence: Defence, use: Use) -> list[Guarantee]:
+    """What randomised response on the labels guarantees, a claim for each view that they reach.
+
+    Each label is randomised once, before anything else, and all the rest is made from the
+    outcome: one release, for all messages of the training together.
+    """
+    cost = None if defence.labels is None else defence.labels.cost()
+    if cost is None:
+        return []
+    return [
+        _epsilon_claim(view, cost, 1, use, "data set", LABEL_EXCLUSIONS)
+        for view in LABEL_VIEWS
+        if _nothing_sent(view, use) is None
+    ]
 
 
 def _entry(view: View, defence: Defence, use: Use) -> Entry:
@@ -94,8 +97,8 @@ def _entry(view: View, defence: Defence, use: Use) -> Entry:
         return _forward(defence, use)
     if view == "backward":
         return _backward(defence, use)
-    if view == "aggregator":
-        return NoGuarantee(view, "the aggregator receives each client's update before any noise")
+    if view == "aggregator" and not defence.local_update:
+        return _aggregator(defence, use)
     return _averaged(view, defence, use)
 
 
@@ -115,7 +118,8 @@ def _nothing_sent(view: View, use: Use) -> str | None:
 def _forward(defence: Defence, use: Use) -> Entry:
     cost = defence.smashed.cost()
     if cost is None:
-        return NoGuarantee("forward", _no_cost(defence.smashed, "A"))
+        more = "" if defence.training is None else ", and DP-SGD noises sums of gradients, not A"
+        return NoGuarantee("forward", _no_cost(defence.smashed, "A") + more)
     if cost.unit == "token" and use.cut_layer > 0:
         return NoGuarantee(
             "forward",
@@ -123,15 +127,23 @@ def _forward(defence: Defence, use: Use) -> Entry:
             "noise covers a change of one row; a guarantee needs the sequence as unit",
         )
     scope: Scope = "data set" if use.embeddings_frozen else "local"
+    releases = use.forward_releases
+    if use.embeddings_frozen and defence.one_shot:
+        releases = 1  # the noisy A of a frozen E is kept and sent again: post-processing
     context = (CONTEXT_EXCLUSION,) if cost.unit == "token" else ()
-    exclusions = context + FORWARD_EXCLUSIONS
-    return _guarantee("forward", cost, use.forward_releases, use.delta, scope, exclusions)
+    exclusions = context + _beside_dp_sgd(defence) + FORWARD_EXCLUSIONS
+    return _claim("forward", cost, releases, use, scope, exclusions)
 
 
 def _backward(defence: Defence, use: Use) -> Entry:
     cost = defence.hidden_gradient.cost()
     if cost is None:
-        if isinstance(defence.hidden_gradient, Identity):
+        if defence.training is not None:
+            why = (
+                "DP-SGD speaks for the released model alone, and G_Z crosses in the clear beside "
+                f"{DP_SGD_MESSAGES}"
+            )
+        elif isinstance(defence.hidden_gradient, Identity):
             why = "noise on A does not cover the gradients G_Z, sent as they are"
         else:
             why = _no_cost(defence.hidden_gradient, "G_Z")
@@ -142,8 +154,20 @@ def _backward(defence: Defence, use: Use) -> Entry:
             "behind the body one token moves every row of G_Z, and the noise covers a change of "
             "one row; a guarantee needs the sequence as unit",
         )
-    releases, exclusions = use.forward_releases, BACKWARD_EXCLUSIONS
-    return _guarantee("backward", cost, releases, use.delta, "local", exclusions)
+    exclusions = _beside_dp_sgd(defence) + BACKWARD_EXCLUSIONS
+    return _claim("backward", cost, use.forward_releases, use, "local", exclusions)
+
+
+def _aggregator(defence: Defence, use: Use) -> NoGuarantee:
+    why = "the aggregator receives each client's update before any noise"
+    if defence.training is not None and use.strategy == "fedavg":
+        return _seen_in_training("aggregator")
+    if defence.training is not None:
+        why = (
+            "the aggregator also serves every step, so that it knows which records were drawn and "
+            f"sees {DP_SGD_MESSAGES}; DP-SGD speaks for the released model alone"
+        )
+    return NoGuarantee("aggregator", why)
 
 
 def _averaged(view: View, defence: Defence, use: Use) -> Entry:
@@ -151,11 +175,13 @@ def _averaged(view: View, defence: Defence, use: Use) -> Entry:
     if refused is not None:
         return NoGuarantee(view, refused)
     cost = defence.update.cost()
+    if cost is None and defence.training is not None:
+        return _trained(defence, use) if view == "release" else _seen_in_training(view)
     if cost is None:
         return NoGuarantee(view, _no_cost(defence.update, "each client update"))
     if use.rounds == 0:
         return NoGuarantee(view, "no round was aggregated, so nothing passed the mechanism")
-    if use.optimizer_state_shared and view == "peer":
+    if use.optimizer_state_shared and view != "release":
         return NoGuarantee(view, "the optimiser state handed on is made of raw gradients")
     if use.optimizer_state_shared:
         return NoGuarantee(
@@ -163,7 +189,44 @@ def _averaged(view: View, defence: Defence, use: Use) -> Entry:
             "clients train with optimiser state made of others' raw gradients, so that removing "
             "one client moves the others' updates too, by more than the clip norm allows for",
         )
-    return _guarantee(view, cost, use.rounds, use.delta, "data set", UPDATE_EXCLUSIONS)
+    exclusions = LOCAL_UPDATE_EXCLUSIONS if defence.local_update else UPDATE_EXCLUSIONS
+    return _claim(view, cost, use.rounds, use, "data set", exclusions)
+
+
+def _trained(defence: Defence, use: Use) -> Guarantee | NoGuarantee:
+    """What DP-SGD claims of the release: records, under Poisson sampling, at every step."""
+    cost = None if defence.training is None else defence.training.cost()
+    if cost is None:
+        return NoGuarantee("release", "gradients are clipped but not noised")
+    if defence.penalty is not None:
+        return NoGuarantee(
+            "release",
+            "the penalty is computed over a whole batch, so that one record moves the gradients of "
+            "others, by more than the clip norm allows for",
+        )
+    if use.steps == 0:
+        return NoGuarantee("release", "no step of DP-SGD was taken")
+    if use.sample_rate is None:
+        return NoGuarantee(
+            "release",
+            "batches were not drawn by Poisson sampling, which the accountant of DP-SGD presumes",
+        )
+    event = cost.event
+    if isinstance(event, PoissonGaussianEvent) and event.sample_rate < use.sample_rate:
+        cost = replace(cost, event=replace(event, sample_rate=use.sample_rate))
+    return _epsilon_claim("release", cost, use.steps, use, "data set", DP_SGD_EXCLUSIONS)
+
+
+def _seen_in_training(view: View) -> NoGuarantee:
+    return NoGuarantee(
+        view,
+        "it sees the parts of every round, and DP-SGD speaks for the released model alone: only "
+        "there is amplification by sampling claimed",
+    )
+
+
+def _beside_dp_sgd(defence: Defence) -> tuple[str, ...]:
+    return () if defence.training is None else (f"{DP_SGD_MESSAGES}, which crosses in the clear",)
 
 
 def _no_cost(mechanism: Mechanism, what: str) -> str:
@@ -171,17 +234,43 @@ def _no_cost(mechanism: Mechanism, what: str) -> str:
     return f"{what} is {done}"
 
 
-def _guarantee(
-    view: View, cost: Cost, releases: int, delta: float, scope: Scope, exclusions: tuple[str, ...]
+def _claim(
+    view: View, cost: Cost, releases: int, use: Use, scope: Scope, exclusions: tuple[str, ...]
+) -> Guarantee | MetricGuarantee:
+    if isinstance(cost.event, MetricEvent):
+        return MetricGuarantee(view, cost.unit, cost.event.eta, releases, exclusions, scope)
+    return _epsilon_claim(view, cost, releases, use, scope, exclusions)
+
+
+def _epsilon_claim(
+    view: View, cost: Cost, releases: int, use: Use, scope: Scope, exclusions: tuple[str, ...]
 ) -> Guarantee:
-    return Guarantee(
+    bound = epsilon_of(cost.event, releases, use.delta, use.accountant)
+    claim = Guarantee(
         view=view,
         unit=cost.unit,
         relation=cost.relation,
-        epsilon=gaussian_epsilon(cost.event.noise_multiplier, releases, delta),
-        delta=delta,
+        epsilon=bound.epsilon,
+        delta=bound.delta,
         releases=releases,
         scope=scope,
-        accountant="analytic Gaussian, exact composition",
+        accountant=bound.accountant,
         exclusions=exclusions,
+    )
+    if _breach(claim, use):
+        return replace(claim, exclusions=(_breach_words(use), *exclusions))
+    return claim
+
+
+def _breach(claim: Guarantee, use: Use) -> bool:
+    """Whether delta allows for publishing one of a client's records outright."""
+    if use.records is None or claim.unit in ("client", "label"):
+        return False
+    return claim.delta >= 1 / use.records
+
+
+def _breach_words(use: Use) -> str:
+    return (
+        f"the publication of one record outright, which delta {use.delta} allows for at "
+        f"n={use.records} records of the smallest client (delta >= 1/n)"
     )

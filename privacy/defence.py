@@ -1,8 +1,14 @@
-"""A defence: which mechanism acts on the smashed data, and which on the client updates."""
+"""A defence: which mechanism acts where, and which combinations make no sense."""
 
 from dataclasses import dataclass, field
 
-from privacy.mechanism import Identity, Mechanism, one_of
+from privacy.adaptive_clip import AdaptiveDPFedAvg
+from privacy.checks import one_of
+from privacy.distance_correlation import DistanceCorrelation
+from privacy.dp_sgd.mechanism import DPSGD
+from privacy.mechanism import Identity, Mechanism
+from privacy.metric import Metric
+from privacy.randomised_response import RandomisedResponse
 
 MESSAGES = ("smashed", "hidden", "hidden_gradient", "smashed_gradient")
 STRATEGIES = ("centralised", "fedavg", "parallel", "sequential")
@@ -14,8 +20,11 @@ class Defence:
 
     Four act on the messages of a step, their rows tokens or sequences: `smashed` on A and
     `hidden_gradient` on G_Z at the client, `hidden` on Z and `smashed_gradient` on G_A at the
-    server. `update` acts at the aggregator on whole client updates: each is clipped, their sum is
-    noised once.
+    server. `update` acts on whole client updates: at the aggregator (each is clipped, their sum is
+    noised once), or at the client where the mechanism's `place` says so. `labels` randomises every
+    class label once, before training. `training` is DP-SGD over E, T and H together. `penalty` is a
+    term of the clients' loss. `one_shot`: each example is passed through E and `smashed` once, and
+    that noisy A serves in every epoch.
 
     Raises:
         ValueError: `name` is empty, a message's mechanism has another unit than token or sequence,
@@ -28,6 +37,10 @@ class Defence:
     hidden: Mechanism = field(default_factory=Identity)
     hidden_gradient: Mechanism = field(default_factory=Identity)
     smashed_gradient: Mechanism = field(default_factory=Identity)
+    labels: RandomisedResponse | None = None
+    training: DPSGD | None = None
+    penalty: DistanceCorrelation | None = None
+    one_shot: bool = False
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -41,8 +54,33 @@ class Defence:
             if cost is not None:
                 one_of("cost().unit", cost.unit, (mechanism.unit,))
 
+    @property
+    def local_update(self) -> bool:
+        """Whether the mechanism on the updates acts at the client."""
+        return getattr(self.update, "place", "aggregator") == "client"
 
-def refuse(defence: Defence, strategy: str) -> str | None:
+    @property
+    def nearest_word(self) -> bool:
+        """Whether the noisy rows of A are mapped to those of the nearest words."""
+        return isinstance(self.smashed, Metric) and self.smashed.nearest_word
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What decides, besides the strategy, whether a defence makes sense.
+
+    `kind` is the task's: "classification", "regression" or "mlm".
+    """
+
+    embeddings_frozen: bool = False
+    kind: str = "classification"
+    cut_layer: int = 0
+    precision: str = "float32"
+
+
+def refuse(
+    defence: Defence, strategy: str, circumstances: Circumstances = Circumstances()
+) -> str | None:
     """Why the defence cannot be applied under the strategy; None when it can.
 
     A mechanism (clipping alone included) needs its message. Under `centralised` nothing is sent,
@@ -60,21 +98,80 @@ def refuse(defence: Defence, strategy: str) -> str | None:
     acting = [p for p in MESSAGES if not isinstance(getattr(defence, p), Identity)]
     if strategy in ("centralised", "fedavg") and "smashed" in acting:
         return f"{defence.name} acts on activations sent to the server, and {strategy} sends none"
-    if strategy in ("centralised", "fedavg") and acting:
+    if strategy in ("centralised", "fedavg") and (acting or defence.penalty is not None):
         return f"{defence.name} acts on messages of a split step, and {strategy} has no split"
-    return refuse_update(defence, strategy)
+    found = (
+        _refuse_update(defence, strategy),
+        _refuse_smashed(defence, circumstances),
+        _refuse_training(defence, circumstances),
+        _refuse_labels(defence, circumstances),
+    )
+    return next((f"{defence.name} {why}" for why in found if why is not None), None)
 
 
 def refuse_update(defence: Defence, strategy: str) -> str | None:
     """Why the mechanism on the updates cannot be applied under the strategy; None when it can."""
     one_of("strategy", strategy, STRATEGIES)
+    why = _refuse_update(defence, strategy)
+    return None if why is None else f"{defence.name} {why}"
+
+
+def _refuse_update(defence: Defence, strategy: str) -> str | None:
     if isinstance(defence.update, Identity):
         return None
     if strategy == "centralised":
-        return f"{defence.name} acts on client updates, and centralised has no clients"
+        return "acts on client updates, and centralised has no clients"
     if strategy == "sequential":
         return (
-            f"{defence.name} acts on whole client updates, and under sequential one body is "
+            "acts on whole client updates, and under sequential one body is "
             "updated by the clients in turn: no client has an update of it to clip"
         )
+    if defence.local_update and strategy != "fedavg":
+        return (
+            "noises updates at the client, and the server makes the update of T itself from the "
+            "gradients it is sent: only under fedavg is a whole update the client's"
+        )
     return None
+
+
+def _refuse_smashed(defence: Defence, circumstances: Circumstances) -> str | None:
+    """Why A cannot be protected in this way, as a clause."""
+    if defence.one_shot and isinstance(defence.smashed, Identity):
+        return "re-uses a protected A, and nothing protects A"
+    if defence.one_shot and not circumstances.embeddings_frozen:
+        return "re-uses one A per example, and trained embeddings make another A each time"
+    if defence.one_shot and circumstances.kind == "mlm":
+        return "re-uses one A per example, and masked-LM masks other words each time"
+    if defence.nearest_word and defence.one_shot:
+        return "maps to the nearest words afresh each time; one-shot release keeps the first A"
+    if defence.nearest_word and circumstances.cut_layer > 0:
+        return "maps rows of A to words, and behind encoder layers a row is no word's"
+    if defence.penalty is not None and circumstances.embeddings_frozen:
+        return "penalises what E sends, and frozen embeddings cannot answer to a penalty"
+    return None
+
+
+def _refuse_training(defence: Defence, circumstances: Circumstances) -> str | None:
+    """Why DP-SGD cannot run beside the rest, as a clause."""
+    if defence.training is None:
+        return None
+    if defence.penalty is not None:
+        return "penalises a whole batch, and DP-SGD needs one loss per example"
+    if not isinstance(defence.update, Identity):
+        return "claims the release view twice, by DP-SGD and by the updates: take one of them"
+    if circumstances.precision == "bf16":
+        return "clips per example, which needs float32 or float64, and precision is bf16"
+    return None
+
+
+def _refuse_labels(defence: Defence, circumstances: Circumstances) -> str | None:
+    """Why labels cannot be randomised, as a clause."""
+    if defence.labels is None or circumstances.kind == "classification":
+        return None
+    what = {"mlm": "its labels are the masked words", "regression": "its labels are scores"}
+    return f"randomises classes, and {what[circumstances.kind]}"
+
+
+def adaptive_clip(mechanism: Mechanism) -> AdaptiveDPFedAvg | None:
+    """The mechanism if its clip moves from round to round, else None."""
+    return mechanism if isinstance(mechanism, AdaptiveDPFedAvg) else None

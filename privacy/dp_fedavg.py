@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from privacy.calibration import noise_multiplier_for
-from privacy.mechanism import Cost, GaussianEvent, Unit, add_gaussian, clip_rows, positive
+from privacy.checks import positive
+from privacy.events import GaussianEvent
+from privacy.mechanism import Cost, Unit, add_gaussian, clip_rows
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,9 @@ import torch
 from torch import Tensor
 
 from privacy.calibration import noise_multiplier_for
-from privacy.mechanism import (
-    UNITS,
-    Cost,
-    GaussianEvent,
-    Unit,
-    add_gaussian,
-    clip_rows,
-    one_of,
-    positive,
-)
+from privacy.checks import one_of, positive
+from privacy.events import GaussianEvent
+from privacy.mechanism import UNITS, Cost, Unit, add_gaussian, clip_rows
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What is claimed of one view, as a value that can say itself in a sentence.
 
-A guarantee, no guarantee, and nothing sent are three different values: none of them is an
-infinite epsilon, a zero or a blank.
+A guarantee, a metric guarantee, no guarantee, and nothing sent are four different values: none of
+them is an infinite epsilon, a zero or a blank.
 """
 
 import decimal
@@ -9,17 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from privacy.mechanism import (
-    RELATIONS,
-    UNITS,
-    VIEWS,
-    Relation,
-    Unit,
-    View,
-    one_of,
-    open_unit,
-    whole,
-)
+from privacy.checks import one_of, open_unit, positive, whole
+from privacy.mechanism import RELATIONS, UNITS, VIEWS, Relation, Unit, View
 
 Scope = Literal["local", "data set"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -50,6 +41,25 @@ UPDATE_EXCLUSIONS = (
     "optimiser state and training losses, which are kept to resume and may be printed",
     *_ALWAYS,
 )
+LOCAL_UPDATE_EXCLUSIONS = (
+    "a person whose records lie with several clients",
+    "optimiser state and training losses, which are kept to resume and may be printed",
+    *_ALWAYS,
+)
+DP_SGD_MESSAGES = "the norm and clip factor of each example's gradient"
+DP_SGD_EXCLUSIONS = (
+    f"messages to and from the server during training (A, Z, G_Z, G_A, and {DP_SGD_MESSAGES})",
+    "whoever learns which records a batch drew",
+    "the number of records of each client and the expected batch size, which are public",
+    "a person with several records",
+    "training losses, which are kept to resume and may be printed",
+    *_ALWAYS,
+)
+LABEL_EXCLUSIONS = (
+    "the text of the record, and what it says about its label",
+    "whatever else was made from the true labels, such as a partition by label",
+    "whoever knows the seed of the randomisation, which the record of a repeatable run names",
+)
 
 _SCOPE_WORDS = {
     "local": "the claim is local, about the input of each message and not about the data set",
@@ -61,7 +71,8 @@ _SCOPE_WORDS = {
 class Guarantee:
     """An (epsilon, delta) claim with everything that it needs to mean something.
 
-    `exclusions` name what the claim does not cover, one noun phrase each, at least one.
+    `delta` 0 is pure differential privacy. `exclusions` name what the claim does not cover, one
+    noun phrase each, at least one.
     """
 
     view: View
@@ -82,18 +93,17 @@ class Guarantee:
         one_of("scope", self.scope, SCOPES)
         if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
             raise ValueError(f"expected a finite epsilon >= 0, got epsilon={self.epsilon}")
-        open_unit("delta", self.delta)
+        if self.delta != 0:
+            open_unit("delta", self.delta)
         whole("releases", self.releases)
-        if not self.exclusions:
-            raise ValueError("expected exclusions that say what is not covered, got exclusions=()")
+        _some(self.exclusions)
 
     def sentence(self) -> str:
         """The claim as one English sentence; epsilon is rounded up to four digits."""
-        times = "one release" if self.releases == 1 else f"{self.releases} releases"
         return (
             f"Against the {self.view} view, each {self.unit} is protected under the "
             f"{self.relation} relation with epsilon {_rounded_up(self.epsilon)} and delta "
-            f"{self.delta} over {times} (accountant: {self.accountant}); "
+            f"{self.delta or 0} over {_times(self.releases)} (accountant: {self.accountant}); "
             f"{_SCOPE_WORDS[self.scope]}; not covered are {_listed(self.exclusions)}."
         )
 
@@ -109,6 +119,56 @@ class Guarantee:
             "releases": self.releases,
             "scope": self.scope,
             "accountant": self.accountant,
+            "exclusions": list(self.exclusions),
+            "sentence": self.sentence(),
+        }
+
+
+@dataclass(frozen=True)
+class MetricGuarantee:
+    """A claim of metric (d_chi) privacy: how much two inputs differ goes by their distance.
+
+    Not an (epsilon, delta), and not to be compared with one: over one release two inputs at L2
+    distance d are protected with epsilon eta * d, over several with that many times as much.
+    `eta` is in nats per unit of L2 distance between the rows of the message.
+    """
+
+    view: View
+    unit: Unit
+    eta: float
+    releases: int
+    exclusions: tuple[str, ...]
+    scope: Scope
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        one_of("view", self.view, VIEWS)
+        one_of("unit", self.unit, UNITS)
+        one_of("scope", self.scope, SCOPES)
+        positive("eta", self.eta)
+        whole("releases", self.releases)
+        _some(self.exclusions)
+
+    def sentence(self) -> str:
+        """The claim as one English sentence; eta is rounded up to four digits."""
+        total = _rounded_up(self.eta * self.releases)
+        together = "" if self.releases == 1 else f", so {total} d over {self.releases} releases"
+        return (
+            f"Against the {self.view} view, each {self.unit} has a metric guarantee, which is no "
+            f"(epsilon, delta): two inputs whose rows lie at L2 distance d are protected with "
+            f"epsilon {_rounded_up(self.eta)} d per release{together}; "
+            f"{_SCOPE_WORDS[self.scope]}; not covered are {_listed(self.exclusions)}."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The claim as a dictionary of plain values, its sentence included."""
+        return {
+            "view": self.view,
+            "kind": "metric guarantee",
+            "unit": self.unit,
+            "eta": self.eta,
+            "releases": self.releases,
+            "scope": self.scope,
             "exclusions": list(self.exclusions),
             "sentence": self.sentence(),
         }
@@ -148,7 +208,16 @@ class NothingSent:
         return {"view": self.view, "kind": "nothing sent"} | words
 
 
-Entry = Guarantee | NoGuarantee | NothingSent
+Entry = Guarantee | MetricGuarantee | NoGuarantee | NothingSent
+
+
+def _some(exclusions: tuple[str, ...]) -> None:
+    if not exclusions:
+        raise ValueError("expected exclusions that say what is not covered, got exclusions=()")
+
+
+def _times(releases: int) -> str:
+    return "one release" if releases == 1 else f"{releases} releases"
 
 
 def _rounded_up(epsilon: float) -> str:

@@ -10,7 +10,6 @@
 | `clip_norm` zero, negative, infinite or NaN | `ValueError` when the mechanism is made |
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
@@ -18,8 +17,11 @@ from typing import Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
+from privacy.checks import one_of, positive
+from privacy.events import Event, event_from_json, event_to_json
+
 View = Literal["forward", "backward", "aggregator", "peer", "release"]
-Unit = Literal["token", "sequence", "record", "client"]
+Unit = Literal["token", "sequence", "record", "client", "label"]
 Relation = Literal["replace-one", "add-or-remove-one"]
 
 VIEWS: tuple[View, ...] = get_args(View)
@@ -28,25 +30,10 @@ RELATIONS: tuple[Relation, ...] = get_args(Relation)
 
 
 @dataclass(frozen=True)
-class GaussianEvent:
-    """One addition of Gaussian noise, measured against the sensitivity.
-
-    `noise_multiplier` is the standard deviation of the noise divided by the L2 sensitivity under
-    the relation of the `Cost` that holds the event.
-    """
-
-    noise_multiplier: float
-
-    def __post_init__(self) -> None:
-        """Check every field."""
-        positive("noise_multiplier", self.noise_multiplier)
-
-
-@dataclass(frozen=True)
 class Cost:
     """What was done in one release, as a value that any later accountant can read again."""
 
-    event: GaussianEvent
+    event: Event
     unit: Unit
     relation: Relation
 
@@ -57,7 +44,7 @@ class Cost:
 
     def to_json(self) -> dict[str, Any]:
         """The cost as plain dictionaries, strings and numbers."""
-        event = {"kind": "gaussian", "noise_multiplier": self.event.noise_multiplier}
+        event = event_to_json(self.event)
         return {"event": event, "unit": self.unit, "relation": self.relation}
 
     @classmethod
@@ -67,8 +54,7 @@ class Cost:
         Raises:
             ValueError: the event is of a kind that this version does not know.
         """
-        one_of("event kind", data["event"]["kind"], ("gaussian",))
-        event = GaussianEvent(noise_multiplier=data["event"]["noise_multiplier"])
+        event = event_from_json(data["event"])
         return cls(event=event, unit=data["unit"], relation=data["relation"])
 
 
@@ -214,29 +200,3 @@ def _why_not_finite(records: Tensor) -> str:
     if count == 0:
         return "expected rows with a finite norm, got a norm beyond float64"
     return f"expected finite values, got {count} non-finite of {records.numel()} values"
-
-
-def positive(name: str, value: float) -> None:
-    """Raises ValueError unless the value is above zero and finite."""
-    if not value > 0:
-        raise ValueError(f"expected {name} > 0, got {name}={value}")
-    if not math.isfinite(value):
-        raise ValueError(f"expected a finite {name}, got {name}={value}")
-
-
-def whole(name: str, value: int) -> None:
-    """Raises ValueError unless the value is an integer of at least zero."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"expected {name} to be an integer >= 0, got {name}={value!r}")
-
-
-def open_unit(name: str, value: float) -> None:
-    """Raises ValueError unless the value lies strictly between 0 and 1."""
-    if not 0 < value < 1:
-        raise ValueError(f"expected 0 < {name} < 1, got {name}={value}")
-
-
-def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raises ValueError unless the value is one of those allowed."""
-    if value not in allowed:
-        raise ValueError(f"expected {name} to be one of {', '.join(allowed)}, got {name}={value!r}")

@@ -6,9 +6,9 @@ from typing import Any
 
 STATUSES = ("done", "skipped", "failed")
 VIEWS = ("forward", "backward", "aggregator", "peer", "release")
-KINDS = ("guarantee", "no guarantee", "nothing sent")
+KINDS = ("guarantee", "metric guarantee", "no guarantee", "nothing sent")
 FAMILIES = ("inversion", "membership")
-UNITS = ("token", "sequence", "record", "client")
+UNITS = ("token", "sequence", "record", "client", "label")
 RELATIONS = ("replace-one", "add-or-remove-one")
 SCOPES = ("local", "data set")
 LABELS = ("task", "model", "strategy", "defence", "level", "seed")
@@ -74,29 +74,40 @@ def labels(values: Mapping[str, Any]) -> None:
 
 
 def guarantees(entries: list[dict[str, Any]]) -> None:
-    """None, once the entries are known to speak of each of the five views exactly once.
+    """None, once the entries are known to speak of each of the five views, each once.
 
-    A number without its sentence is refused: unit, relation, scope and sentence go with epsilon.
+    Further claims about a view (of labels, say) may follow the five. A number without its sentence
+    is refused: unit, relation, scope and sentence go with epsilon, and with eta all but relation.
     """
     for place, entry in enumerate(entries):
-        where = f"guarantees[{place}]"
-        has_keys(entry, ("view", "kind", "sentence"), where)
-        one_of(entry["kind"], KINDS, f"{where}.kind")
-        if entry["kind"] != "guarantee":
-            has_keys(entry, ("reason",), where)
-            continue
-        has_keys(entry, ("unit", "relation", "epsilon", "delta", "releases", "scope"), where)
-        one_of(entry["unit"], UNITS, f"{where}.unit")
-        one_of(entry["relation"], RELATIONS, f"{where}.relation")
-        one_of(entry["scope"], SCOPES, f"{where}.scope")
-        for key in ("epsilon", "delta"):
-            if number(entry[key], f"{where}.{key}") < 0:
-                raise ValueError(f"expected {key} >= 0, got {where}.{key}={entry[key]!r}")
-    views = [entry["view"] for entry in entries]
+        _guarantee(entry, f"guarantees[{place}]")
+    views = [entry["view"] for entry in entries[: len(VIEWS)]]
     if sorted(map(str, views)) != sorted(VIEWS):
         raise ValueError(
             f"expected one guarantee per view of {', '.join(VIEWS)}, got views={views}"
         )
+    for place, entry in enumerate(entries[len(VIEWS) :], len(VIEWS)):
+        one_of(entry["view"], VIEWS, f"guarantees[{place}].view")
+        one_of(entry["kind"], ("guarantee",), f"guarantees[{place}].kind")
+
+
+def _guarantee(entry: Mapping[str, Any], where: str) -> None:
+    """None, once an entry is known to hold what its kind needs."""
+    has_keys(entry, ("view", "kind", "sentence"), where)
+    one_of(entry["kind"], KINDS, f"{where}.kind")
+    numbers = {"guarantee": ("epsilon", "delta"), "metric guarantee": ("eta",)}
+    if entry["kind"] not in numbers:
+        has_keys(entry, ("reason",), where)
+        return
+    has_keys(entry, ("unit", "releases", "scope", *numbers[entry["kind"]]), where)
+    one_of(entry["unit"], UNITS, f"{where}.unit")
+    one_of(entry["scope"], SCOPES, f"{where}.scope")
+    for key in numbers[entry["kind"]]:
+        if number(entry[key], f"{where}.{key}") < 0:
+            raise ValueError(f"expected {key} >= 0, got {where}.{key}={entry[key]!r}")
+    if entry["kind"] == "guarantee":
+        has_keys(entry, ("relation",), where)
+        one_of(entry["relation"], RELATIONS, f"{where}.relation")
 
 
 def leakage_keys(entry: Mapping[str, Any], where: str) -> None:

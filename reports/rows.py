@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reports import metrics
@@ -26,7 +26,8 @@ class Leak:
 class Protection:
     """What is guaranteed for one view: in short, and as the full sentence.
 
-    `unit` is "" and `epsilon`, `delta` None unless `kind` is "guarantee".
+    `unit` is "" and `epsilon`, `delta` None unless `kind` is "guarantee". Of further claims about
+    the view (labels) `short` and `sentence` speak too, and `further` holds their units.
     """
 
     view: str
@@ -36,6 +37,17 @@ class Protection:
     unit: str = ""
     epsilon: float | None = None
     delta: float | None = None
+    further: tuple[str, ...] = ()
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The units of privacy that are guaranteed, (epsilon, delta) each."""
+        return (self.unit, *self.further) if self.unit else self.further
+
+    @property
+    def claimed(self) -> bool:
+        """Whether anything is claimed, metric privacy included."""
+        return bool(self.units) or self.kind == "metric guarantee"
 
 
 @dataclass(frozen=True)
@@ -73,7 +85,12 @@ class Row:
     @property
     def units(self) -> tuple[str, ...]:
         """The units of privacy that the row's guarantees speak of."""
-        return tuple(dict.fromkeys(each.unit for each in self.protections if each.unit))
+        return tuple(dict.fromkeys(unit for each in self.protections for unit in each.units))
+
+    @property
+    def metric_only(self) -> bool:
+        """Whether metric privacy, which is no (epsilon, delta), is all that is guaranteed."""
+        return not self.units and any(each.claimed for each in self.protections)
 
 
 def cell_rows(records: Iterable[RunRecord]) -> list[Row]:
@@ -137,6 +154,10 @@ def protection(entry: dict[str, Any]) -> Protection:
     'nothing sent'
     """
     kind, view, sentence = entry["kind"], entry["view"], entry["sentence"]
+    if kind == "metric guarantee":
+        eta, times = round_up(float(entry["eta"])), entry["releases"]
+        short = f"metric, eta {eta} over {times} releases ({entry['unit']}, {entry['scope']})"
+        return Protection(view, kind, short, sentence)
     if kind != "guarantee":
         return Protection(view, kind, "none" if kind == "no guarantee" else kind, sentence)
     unit, epsilon = entry["unit"], float(entry["epsilon"])
@@ -246,12 +267,23 @@ def _protections(records: Sequence[RunRecord]) -> tuple[Protection, ...]:
     """One protection per view; where seeds differ, the shorts and sentences of all."""
     by_view: dict[str, list[Protection]] = {}
     for record in records:
-        for entry in record.guarantees:
-            found = protection(entry)
+        for found in _by_view(record):
             known = by_view.setdefault(found.view, [])
             if found not in known:
                 known.append(found)
     return tuple(_weakest(each) for each in by_view.values())
+
+
+def _by_view(record: RunRecord) -> list[Protection]:
+    """One record's protections, the further claims joined to their view's first."""
+    found: dict[str, Protection] = {}
+    for each in map(protection, record.guarantees):
+        main = found.get(each.view)
+        if main is not None:
+            short, sentence = f"{main.short}; {each.short}", f"{main.sentence} {each.sentence}"
+            each = replace(main, short=short, sentence=sentence, further=main.further + each.units)
+        found[each.view] = each
+    return list(found.values())
 
 
 def _weakest(found: Sequence[Protection]) -> Protection:
@@ -268,6 +300,7 @@ def _weakest(found: Sequence[Protection]) -> Protection:
         unit="" if unsure else last.unit,
         epsilon=None if unsure else last.epsilon,
         delta=None if unsure else last.delta,
+        further=tuple(u for u in last.further if all(u in each.further for each in found)),
     )
 
 

@@ -15,9 +15,13 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     ("peer view", "what the other clients see: the averaged model, and state handed on to them."),
     ("release view", "what everybody sees in the end: the trained model."),
     ("guarantee", "a bound that holds against every attack, for one view, one unit of privacy (the "
-     "token, sequence, record or client whose change it hides) and one neighbouring relation. "
+     "token, sequence, record, client or label whose change it hides) and one neighbouring "
+     "relation; an epsilon holds at the delta that its sentence names. "
      "\"Local\" speaks of the input of a message alone, \"data set\" of the whole training set. "
      "\"None\" means that nothing is claimed; it is neither infinity nor zero."),
+    ("metric guarantee", "a bound that grows with distance: inputs whose rows lie d apart are "
+     "protected with epsilon eta times d per release. It is no (epsilon, delta), not to be "
+     "compared with one, and not counted among the guarantees."),
     ("utility", "the task's official metrics of the whole released model, used without the clip "
      "and the noise of its training."),
     ("inversion", "reconstructing private text: the share of tokens that an attack recovers, each "
@@ -48,16 +52,17 @@ def headline(rows: Sequence[Row]) -> str:
     guarded = [row for row in measured if row.units]
     if not guarded:
         text = f"None of the {_count(len(measured), 'measured setting')} carries a guarantee on any"
-        return f"{text} view{_leaks(measured)}."
+        return f"{text} view{_metric(measured)}{_leaks(measured)}."
     text = f"Of {_count(len(measured), 'measured setting')}, {len(guarded)} carry a guarantee on"
+    text += f" at least one view{_metric(measured)}"
     judged = [row for row in guarded if beats_majority(row) is not None]
     if not judged:
-        return f"{text} at least one view{_leaks(guarded)}."
+        return f"{text}{_leaks(guarded)}."
     useful = [row for row in judged if beats_majority(row)]
     unjudged = len(guarded) - len(judged)
     aside = f" ({unjudged} more have none to compare with)" if unjudged else ""
     return (
-        f"{text} at least one view; {len(useful) or 'none'} of these stay clearly above the "
+        f"{text}; {len(useful) or 'none'} of these stay clearly above the "
         f"majority class{aside}{_leaks(useful)}."
     )
 
@@ -70,7 +75,8 @@ def task_story(rows: Sequence[Row]) -> list[str]:
     """
     measured = [row for row in rows if row.utility]
     guarded = [row for row in measured if row.units]
-    told = [f"Without a guarantee, {_told(row)}." for row in measured if not row.units][:1]
+    bare = [row for row in measured if not row.units and not row.metric_only]
+    told = [f"Without a guarantee, {_told(row)}." for row in bare][:1]
     family = "inversion" if any(row.inversion for row in guarded) else "membership"
     known = [row for row in guarded if leak_value(row, family) is not None]
     if not known:
@@ -131,6 +137,12 @@ def _told(row: Row) -> str:
         found = row.membership.estimate
         text += f"; membership AUC {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
     return text
+
+
+def _metric(rows: Sequence[Row]) -> str:
+    """How many settings have metric privacy alone, in parentheses; nothing for none."""
+    count = sum(row.metric_only for row in rows)
+    return f" ({count} a metric guarantee alone, which is no epsilon)" if count else ""
 
 
 def _leaks(rows: Sequence[Row]) -> str:

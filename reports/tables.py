@@ -91,7 +91,7 @@ def by_guarantee(rows: Iterable[Row]) -> list[tuple[Row, tuple[str, ...]]]:
 def by_short(row: Row) -> list[tuple[str, list[str]]]:
     """The short forms of the row's guarantees, each with its views; what is claimed comes first."""
     found: dict[str, list[str]] = {}
-    for each in sorted(row.protections, key=lambda each: each.kind != "guarantee"):
+    for each in sorted(row.protections, key=lambda each: not each.claimed):
         found.setdefault(each.short, []).append(each.view)
     return list(found.items())
 

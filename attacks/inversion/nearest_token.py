@@ -13,6 +13,7 @@ from torch import Tensor
 
 from attacks.attack import Knowledge
 from attacks.inversion.candidates import Candidates
+from attacks.inversion.search import search
 from fedbert.config import InputError
 from fedbert.messages import SmashedData
 from fedbert.split import EmbeddingTables
@@ -34,6 +35,8 @@ class NearestToken:
     |---|---|
     | nothing, or a clip per token | exact |
     | Gaussian noise, after a clip per token or none | exact maximum likelihood |
+    | Laplace noise, or noise in known directions | see `attacks.inversion.search` |
+    | metric noise | exact maximum likelihood: the nearest |
     | a clip per sequence | each sequence's one scale is fitted in turn with its words |
     | dropout, no noise | exact: zeros show the mask, only kept coordinates are compared |
     | dropout and noise | nearest mean (see `_nearest`), since the noise hides the mask |
@@ -67,6 +70,8 @@ class NearestToken:
             if knowledge.clip_norm is not None and knowledge.clip_unit == "sequence":
                 tokens = _unscaled(tokens, candidates, knowledge)
                 knowledge = replace(knowledge, clip_norm=None)
+            if knowledge.noise == "laplace" or knowledge.basis is not None:
+                return spread(search(tokens.rows, tokens.place, candidates, knowledge)[0], messages)
             found = _nearest(tokens, candidates, knowledge)
             if knowledge.dropout > 0 and knowledge.noise_std == 0:
                 found = _corrected(found, tokens, candidates, knowledge)

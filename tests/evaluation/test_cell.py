@@ -2,18 +2,24 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from evaluation.cell import candidates, run_cell
-from evaluation.defences import make_defence
+from evaluation.defences import Facts, costs, make_defence
 from evaluation.grid import Cell, DefenceSpec, Spec, read_grid
 from evaluation.observe import Wiretap, spread
 from fedbert.config import InputError
 from fedbert.messages import ClientParts, SmashedData
 from fedbert.prepare import prepare
-from privacy.accounting import gaussian_epsilon
+from privacy.accounting import gaussian_epsilon, poisson_gaussian_epsilon
+
+FACTS = Facts(
+    delta=1e-5, releases=3, rounds=10, steps=20, sample_rate=0.1, width=8, length=6, labels=3,
+    records=40,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -74,7 +80,7 @@ def test_a_deeper_cut_is_not_measured_by_look_up(cell: Cell) -> None:
 def test_target_epsilon_counts_releases_on_messages_and_rounds_on_updates() -> None:
     gaussian = Spec("gaussian", (("clip_norm", 1.0), ("target_epsilon", 8.0)))
     for place, releases in (("smashed", 3), ("hidden_gradient", 3), ("update", 10)):
-        made = make_defence(DefenceSpec("d", **{place: gaussian}), 1e-5, releases=3, rounds=10)
+        made = make_defence(DefenceSpec("d", **{place: gaussian}), FACTS)
         cost = getattr(made, place).cost()
         assert gaussian_epsilon(cost.event.noise_multiplier, releases, 1e-5) == pytest.approx(8.0)
         assert cost.unit == ("client" if place == "update" else "token")
@@ -106,3 +112,58 @@ def test_max_length_beyond_the_position_table_is_refused(cell: Cell) -> None:
         patch.setattr(models, "POSITIONS", 100)
         with pytest.raises(InputError, match="expected max_length <= 100, got max_length=512"):
             prepare(fits, coin=True)
+
+
+def test_a_defence_is_calibrated_for_the_training_it_serves() -> None:
+    def made(**places: dict[str, object]) -> Any:
+        specs = {}
+        for place, params in places.items():
+            name = str(params.pop("mechanism"))
+            specs[place] = Spec(name, tuple(params.items()))  # type: ignore[arg-type]
+        return make_defence(DefenceSpec("d", **specs), FACTS)
+
+    gaussian = {"mechanism": "gaussian", "clip_norm": 1.0, "target_epsilon": 8.0}
+    once = made(smashed={**gaussian, "one_shot": True})
+    cost = once.smashed.cost()
+    assert once.one_shot and gaussian_epsilon(cost.event.noise_multiplier, 1, 1e-5) <= 8.0
+    assert [c["releases"] for c in costs(once, FACTS)] == [1]
+    private = made(training={"mechanism": "dp_sgd", "clip_norm": 0.1, "target_epsilon": 4.0})
+    event = private.training.cost().event
+    assert event.sample_rate == 0.1
+    epsilon = poisson_gaussian_epsilon(event.noise_multiplier, 0.1, 20, 1e-5)
+    assert 3.99 < epsilon <= 4.0
+    labels = made(labels={"mechanism": "randomised_response", "target_epsilon": 1.0})
+    assert labels.labels.labels == 3 and labels.labels.epsilon == 1.0
+    matrix = made(smashed={**gaussian, "mechanism": "matrix_gaussian", "keep": 4})
+    assert (matrix.smashed.width, matrix.smashed.length) == (8, 6)
+
+
+@pytest.mark.parametrize(
+    ("place", "params", "words"),
+    [
+        ("training", {"mechanism": "dp_sgd", "clip_norm": 1.0, "noise_multiplier": 1.0,
+                      "view": "forward"}, "expected view release, got view='forward'"),
+        ("smashed", {"mechanism": "gaussian", "clip_norm": 1.0, "noise_multiplier": 1.0,
+                     "view": "backward"}, "expected view forward"),
+        ("smashed", {"mechanism": "metric", "target_epsilon": 1.0}, "with a guarantee"),
+        ("smashed", {"mechanism": "quantise", "bits": 2, "target_epsilon": 1.0}, "a guarantee"),
+        ("labels", {"mechanism": "gaussian", "clip_norm": 1.0, "noise_multiplier": 1.0},
+         "expected a RandomisedResponse"),
+        ("training", {"mechanism": "gaussian", "clip_norm": 1.0, "noise_multiplier": 1.0},
+         "expected a DPSGD"),
+        ("smashed", {"mechanism": "dp_sgd", "clip_norm": 1.0, "noise_multiplier": 1.0}, "unit"),
+        ("smashed", {"mechanism": "gaussian", "clip_norm": 1.0, "noise_multiplier": 1.0,
+                     "one_shot": "yes"}, "expected true or false"),
+        ("training", {"mechanism": "dp_sgd", "clip_norm": 0.0, "noise_multiplier": 1.0},
+         "clip_norm > 0"),
+        ("training", {"mechanism": "dp_sgd", "clip_norm": 1.0, "noise_multiplier": 1.0,
+                      "sample_rate": 1.5}, "sample_rate"),
+        ("training", {"mechanism": "dp_sgd", "clip_norm": 1.0, "target_epsilon": -1.0},
+         "target_epsilon"),
+    ],
+)  # fmt: skip
+def test_claims_that_cannot_be_are_refused(place: str, params: dict[str, Any], words: str) -> None:
+    rest = {k: v for k, v in params.items() if k != "mechanism"}
+    spec = DefenceSpec("d", **{place: Spec(params["mechanism"], tuple(rest.items()))})
+    with pytest.raises(InputError, match=words):
+        make_defence(spec, FACTS)

@@ -121,6 +121,7 @@ def test_ctrl_c_ends_all_processes_with_one_line(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # nohup ignores it
     )
     awaited = run / ("records.jsonl" if wait_for_record else "grid.json")
     deadline = time.monotonic() + 120

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 
 from privacy import accountants
 from privacy.accounting import (
@@ -100,23 +101,30 @@ def test_fourier_accountants_are_not_believed_where_their_rounding_shows(account
     exact = gaussian_epsilon(300.0, 100_000, 1e-14)
     assert round(exact, 2) == 8.33
     bound = poisson_gaussian_bound(300.0, 1.0, 100_000, 1e-14, accountant)
-    assert bound == accountants.Bound(exact, "gaussian without sampling")
+    assert bound == accountants.Bound(exact, "gaussian without sampling", 1e-14)
     assert poisson_gaussian_bound(1.0, 0.01, 1000, 1e-14, accountant).accountant == "rdp"
     assert poisson_gaussian_bound(1.0, 0.01, 10, 1e-11, "pld").accountant == "pld"
 
 
 @pytest.mark.parametrize("accountant", ["pld", "prv"])
 def test_pld_is_not_asked_for_more_steps_than_it_can_take(accountant, monkeypatch):
-    from dp_accounting.pld import PLDAccountant
-
-    monkeypatch.setattr(PLDAccountant, "compose", lambda *_: pytest.fail("asked"))
+    monkeypatch.setattr(PrivacyLossDistribution, "self_compose", lambda *_: pytest.fail("asked"))
     bound = poisson_gaussian_bound(1.3, 0.3, 10_000_000, 1e-6, accountant)
     assert bound == poisson_gaussian_bound(1.3, 0.3, 10_000_000, 1e-6, "rdp")
 
 
 def test_a_prv_below_pld_is_not_believed(monkeypatch):
-    monkeypatch.setattr(accountants, "_prv", lambda *_: accountants.Bound(0.1, "prv"))
+    monkeypatch.setattr(accountants, "_prv", lambda *_: accountants.Bound(0.1, "prv", 1e-5))
     assert poisson_gaussian_bound(1.0, 0.01, 1000, 1e-5, "prv").accountant == "pld"
+
+
+@pytest.mark.parametrize("rate", [0.02, 1.0])
+def test_many_steps_in_two_stages_cost_what_they_cost_at_once(rate, monkeypatch):
+    staged = poisson_gaussian_bound(30.0, rate, 10_007, 1e-5)
+    monkeypatch.setattr(accountants, "AT_ONCE", 10**9)
+    at_once = poisson_gaussian_bound(30.0, rate, 10_007, 1e-5)
+    assert staged.accountant == at_once.accountant == "pld"
+    assert staged.epsilon == pytest.approx(at_once.epsilon, rel=1e-6)
 
 
 def test_the_fallback_of_a_failed_pld_is_rdp(monkeypatch, caplog):
@@ -128,12 +136,10 @@ def test_the_fallback_of_a_failed_pld_is_rdp(monkeypatch, caplog):
 
 @pytest.mark.parametrize("error", [MemoryError, RuntimeError, ValueError, OverflowError])
 def test_an_accountant_that_raises_is_one_that_failed(monkeypatch, error):
-    from dp_accounting.pld import PLDAccountant
-
     def fail(*_args, **_kwargs):
         raise error
 
-    monkeypatch.setattr(PLDAccountant, "get_epsilon", fail)
+    monkeypatch.setattr(PrivacyLossDistribution, "get_epsilon_for_delta", fail)
     assert poisson_gaussian_bound(1.0, 0.01, 1000, 1e-5).accountant == "rdp"
 
 
@@ -393,7 +399,8 @@ def test_the_sentence_never_rounds_epsilon_down(epsilon, printed):
         {"epsilon": math.inf},
         {"epsilon": math.nan},
         {"epsilon": -1.0},
-        {"delta": 0.0},
+        {"delta": -1e-9},
+        {"delta": 1.0},
         {"releases": -1},
         {"view": "sideways"},
         {"unit": "word"},

@@ -13,25 +13,13 @@ from scipy import stats
 from privacy.accounting import gaussian_epsilon
 from privacy.dp_fedavg import DPFedAvg
 from privacy.gaussian import Gaussian
-
-FALSE_ALARM = 1e-5  # of one two-sided test
-
-
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def has_scale(noise: torch.Tensor, std: float) -> bool:
-    """Whether the mean square fits a Gaussian of this scale, at FALSE_ALARM (chi-square)."""
-    count = noise.numel()
-    statistic = float(noise.double().square().sum()) / std**2
-    low, high = stats.chi2.ppf([FALSE_ALARM / 2, 1 - FALSE_ALARM / 2], count)
-    return bool(low <= statistic <= high)
-
-
-def noise_of(mechanism, seed: int, shape=(40, 500), dtype=torch.float32) -> torch.Tensor:
-    records = torch.randn(shape, generator=generator(seed + 1), dtype=dtype)
-    return mechanism.add_noise(records, generator(seed)) - records
+from tests.privacy.statistics import (
+    FALSE_ALARM,
+    dependent,
+    gaussian_scale,
+    generator,
+    noise_of,
+)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -44,9 +32,9 @@ def test_the_noise_has_its_scale_and_neither_two_thirds_nor_three_halves(
 ):
     noise = noise_of(kind(clip_norm, 0.8), seed=11, dtype=dtype)
     std = 0.8 * sensitivities * clip_norm
-    assert has_scale(noise, std)
-    assert not has_scale(noise, std * 2 / 3)
-    assert not has_scale(noise, std * 3 / 2)
+    assert gaussian_scale(noise, std)
+    assert not gaussian_scale(noise, std * 2 / 3)
+    assert not gaussian_scale(noise, std * 3 / 2)
 
 
 def test_the_noise_is_gaussian_and_centred():
@@ -58,22 +46,15 @@ def test_the_noise_is_gaussian_and_centred():
     assert stats.kstest(uniform, "norm").pvalue < FALSE_ALARM
 
 
-def correlated(one: torch.Tensor, two: torch.Tensor) -> bool:
-    """Whether two noises of unit scale correlate, at FALSE_ALARM (normal approximation)."""
-    score = float((one * two).double().sum()) / math.sqrt(one.numel())
-    return abs(score) > stats.norm.ppf(1 - FALSE_ALARM / 2)
-
-
 def test_rows_values_and_calls_are_independent():
     mechanism = Gaussian(1.0, 0.5)  # noise_std 1
     shared = generator(13)
     zeros = torch.zeros(40, 500)
     first, second = (mechanism.add_noise(zeros, shared) for _ in range(2))
-    assert not correlated(first, second)
-    assert not correlated(first[:-1], first[1:])  # neighbouring rows
-    assert not correlated(first[:, :-1], first[:, 1:])  # neighbouring values
-    assert not correlated(first.abs() - first.abs().mean(), second.abs() - second.abs().mean())
-    assert correlated(first, first + second)  # the test can fail
+    assert not dependent(first, second)
+    assert not dependent(first[:-1], first[1:])  # neighbouring rows
+    assert not dependent(first[:, :-1], first[:, 1:])  # neighbouring values
+    assert dependent(first, first + second)  # the test can fail
 
 
 def test_the_length_of_each_row_of_noise_is_its_own():

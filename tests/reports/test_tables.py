@@ -8,9 +8,11 @@ from rich.console import Console
 from scipy.stats import t
 
 from reports import metrics
+from reports.checks import VIEWS
 from reports.records import Estimate
 from reports.rows import cell_rows, mean_estimate, round_up, setting_rows
-from reports.tables import csv_table, markdown, terminal_tables
+from reports.story import headline, task_story
+from reports.tables import by_short, csv_table, markdown, terminal_tables
 
 
 def _shown(records, width=100):
@@ -66,6 +68,47 @@ def test_nothing_sent_is_not_no_guarantee(examples):
     assert row.unmeasured == (
         "nearest token (inversion, forward view): nothing is sent in the forward view",
     )
+
+
+LABEL = {"view": "release", "kind": "guarantee", "unit": "label", "relation": "replace-one",
+         "epsilon": 1.5, "delta": 0.0, "releases": 1, "scope": "data set", "accountant": "pure",
+         "exclusions": ["the text"], "sentence": "Labels are protected."}  # fmt: skip
+METRIC = {"view": "forward", "kind": "metric guarantee", "unit": "token", "eta": 10.0,
+          "releases": 3, "scope": "local", "exclusions": ["lengths"],
+          "sentence": "By distance."}  # fmt: skip
+
+
+def test_claims_about_labels_stand_beside_the_entry_of_their_view(examples):
+    record = examples.done("sst2", "parallel", 3)
+    labelled = replace(record, guarantees=[*record.guarantees, LABEL])
+    (row,) = cell_rows([labelled])
+    assert [each.view for each in row.protections] == list(VIEWS)
+    last = row.protections[-1]
+    assert last.short == "none; eps 1.5 (label, replace-one, data set)"
+    assert last.sentence == f"{record.guarantees[-1]['sentence']} Labels are protected."
+    assert last.kind == "no guarantee" and last.units == ("label",) and last.delta is None
+    assert row.units == ("token", "label")
+    assert by_short(row)[1] == (last.short, ["release"])  # what is claimed comes before "none"
+    assert last.short in markdown([labelled]) and last.short in csv_table([labelled])
+    bare = examples.done("sst2", "parallel", 0)
+    (row,) = cell_rows([replace(bare, guarantees=[*bare.guarantees, LABEL])])
+    assert row.units == ("label",)
+    assert "1 carry a guarantee" in headline([row])
+
+
+def test_a_metric_guarantee_is_shown_and_never_counted_as_an_epsilon(examples):
+    record = examples.done("sst2", "parallel", 0)
+    metric = replace(record, guarantees=[METRIC, *record.guarantees[1:]])
+    (row,) = cell_rows([metric])
+    first = row.protections[0]
+    assert first.short == "metric, eta 10.0 over 3 releases (token, local)"
+    assert (first.unit, first.epsilon, first.delta) == ("", None, None)
+    assert row.units == () and row.metric_only and by_short(row)[0][1] == ["forward"]
+    told = headline([row])
+    assert "None of the 1 measured setting" in told and "1 a metric guarantee alone" in told
+    assert not task_story([row])  # neither without a guarantee nor with one
+    (plain,) = cell_rows([record])
+    assert not plain.metric_only and "metric" not in headline([plain])
 
 
 def test_the_worst_attack_is_chosen_by_its_mean_over_seeds(examples):

@@ -1,0 +1,66 @@
+"""What a client holds of the model: its own copies of E and H, of the word table a part."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fedbert.client_data import ClientData
+from fedbert.config import Config
+from fedbert.messages import Array
+from fedbert.split import SplitBert
+from privacy.defence import Defence
+
+
+def word_name(split: SplitBert) -> str:
+    """Return the transformers name of the word table."""
+    word = split.bottom.embeddings.word_embeddings.weight
+    return next(n for n, p in split.whole.named_parameters() if p is word)
+
+
+def compact_rows(
+    data: ClientData, split: SplitBert, config: Config, defence: Defence
+) -> Array | None:
+    """Return the word rows [row] that this client's data can ever touch; None = all of them.
+
+    Only rows that occur get a gradient; the rest changes by weight decay alone, which has a closed
+    form. Masked-LM draws random words, a tied decoder moves every row, moments that are handed on
+    must fit the next client, noise falls on every row, and the nearest word may be any: there it
+    is all.
+    """
+    handed = config.training.optimizer_state == "hand_on"
+    noised = defence.training is not None or defence.local_update or defence.nearest_word
+    if data.examples.task.kind == "mlm" or split.tied or handed or noised:
+        return None
+    rows = np.union1d(data.examples.tokens, [data.vocabulary.pad])
+    rows.flags.writeable = False
+    return rows
+
+
+def own_parts(
+    split: SplitBert, rows: Array | None, with_body: bool
+) -> tuple[nn.ModuleDict, dict[str, nn.Parameter]]:
+    """Return copies of the parts a client holds, and their parameters by transformers' name."""
+    parts: dict[str, nn.Module] = {"bottom": split.bottom, "head": split.head}
+    if with_body:
+        parts["body"] = split.body
+    shared = nn.ModuleDict(parts)
+    name_of = {id(p): n for n, p in split.whole.named_parameters()}
+    canonical = {local: name_of[id(p)] for local, p in shared.named_parameters()}
+    memo: dict[int, Any] = {id(split.whole.config): split.whole.config}
+    word = split.bottom.embeddings.word_embeddings
+    if rows is not None:
+        # Built from values, since a fresh table would draw from torch's own generator.
+        values = word.weight.new_zeros(len(rows), word.embedding_dim)
+        compact = nn.Embedding.from_pretrained(values, freeze=False)
+        if word.padding_idx in rows:
+            compact.padding_idx = int(np.searchsorted(rows, word.padding_idx))
+        memo[id(word)] = compact
+    own = copy.deepcopy(shared, memo)
+    if rows is not None:
+        table = torch.zeros(word.num_embeddings, dtype=torch.int64)
+        table[torch.tensor(rows)] = torch.arange(len(rows))
+        own["bottom"].rows = table
+    return own, {canonical[local]: p for local, p in own.named_parameters()}

@@ -1,0 +1,73 @@
+"""Per-example gradients of an Embedding, and of a table that is the decoder's weight as well.
+
+A table's gradient for one example has a row per token id that occurs: the sum of the output
+gradients at its positions. So |g_i|^2 is the sum of the inner products of those pairs of positions
+that hold the same id; nothing of the table's size is ever formed per example. Positions of
+`padding_idx` get no gradient, as in torch.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from privacy.dp_sgd.layers import Layer
+from privacy.dp_sgd.workspace import Workspace, as_rows
+
+
+class Lookup:
+    """One use of an Embedding on ids [batch, ...]."""
+
+    def __init__(self, layer: Layer, value: Tensor, workspace: Workspace) -> None:
+        """Hold the ids."""
+        self.layer, self.workspace = layer, workspace
+        self.batch, self.reached = len(value), False
+        self.ids = value.flatten(1) if value.ndim > 1 else value.unsqueeze(1)  # [batch, position]
+        self.grad: Tensor | None = None  # [batch, position, hidden]
+        self.squared: Tensor | None = None
+
+    def receive(self, grad: Tensor) -> None:
+        """Take the gradient [batch, ..., hidden] of the output."""
+        self.grad = grad
+        same = self.ids[:, :, None] == self.ids[:, None, :]
+        counted = self._counted()
+        if counted is not None:
+            same &= counted[:, :, None]
+        pairs = self.workspace.gram(grad)  # [batch, position, position]
+        self.squared = torch.where(same, pairs, 0.0).sum((1, 2), dtype=torch.float64)
+
+    def _counted(self) -> Tensor | None:
+        """Which positions [batch, position] have a gradient; None for all."""
+        padding = cast(nn.Embedding, self.layer.module).padding_idx
+        return None if padding is None else self.ids != padding
+
+    def add_sum(self, factors: Tensor, into: Mapping[str, Tensor]) -> None:
+        """Add sum_i factors[i] * g_i."""
+        if self.grad is None or self.layer.weight is None:
+            return
+        counted = self._counted()
+        if counted is None:
+            rows = self.workspace.scaled(self.grad, factors)
+        else:
+            rows = self.workspace.scaled(self.grad, factors) * counted.reshape(-1, 1)
+        into[self.layer.weight].index_add_(0, self.ids.flatten(), rows)
+
+    def cross(self, decoder: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+        """Twice the inner product [batch] float64 of this gradient and the tied decoder's.
+
+        Of every example come the decoder's inputs x [row, hidden] and output gradients
+        a [row, vocab]; the inner product is the sum over rows j and positions t of
+        a[j, id_t] * (x_j . g_t).
+        """
+        if self.grad is None:
+            raise RuntimeError(f"expected a gradient of the output of {self.layer.name}")
+        counted = self._counted()
+        found = []
+        for i, (grad, (value, logits)) in enumerate(zip(as_rows(self.grad), decoder, strict=True)):
+            at_ids = logits[:, self.ids[i]]  # [row, position]
+            products = at_ids.mul_(value @ grad.T)
+            if counted is not None:
+                products *= counted[i]
+            found.append(products.sum())
+        return 2.0 * torch.stack(found).double()

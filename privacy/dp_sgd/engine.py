@@ -1,0 +1,269 @@
+"""Clipped sums of per-example gradients from one forward and one backward pass.
+
+A `Recorder` stands beside the parts of a model that one party holds. It freezes their parameters
+for the pass, so that autograd forms no gradient of them, sees each layer's input and the gradient
+of its output, and computes from these the squared norm of every example's gradient. Parties add
+their squared norms (one scalar per example), form the same factors, and each adds up its own
+clipped gradients:
+
+    with recorder.record():
+        losses = model(batch)             # [batch], each of one example alone
+        losses.sum().backward()
+    factors = clip_factors(recorder.squared_norms(batch_size), clip_norm)
+    recorder.clipped_sum(factors, into=noise)
+
+| case | outcome |
+|---|---|
+| an empty batch | skip the forward; norms are empty, sums zero; the noise must not be skipped |
+| a layer that no gradient reaches (an unused pooler) | norm 0 |
+| a layer used twice in one pass, a second backward, an input changed in place | `RuntimeError` |
+| a `.grad` on a recorded parameter, before or after: unclipped gradients | `RuntimeError` |
+| no layer gets a gradient, though the batch is not empty | `RuntimeError` |
+| norms that are not finite | `ValueError` |
+
+Reference: Bu, Wang, Zha, Karypis (2023), "Differentially private optimization on large model at
+small cost" (book-keeping).
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from privacy.dp_sgd.embedding import Lookup
+from privacy.dp_sgd.layers import Layer, layers_of
+from privacy.dp_sgd.linear import BatchedLinear, RaggedLinear
+from privacy.dp_sgd.norm import Norm
+from privacy.dp_sgd.tap import tap
+from privacy.dp_sgd.workspace import Workspace
+
+Use = BatchedLinear | RaggedLinear | Norm | Lookup
+
+
+class Recorder:
+    """Norms and clipped sums of the gradients of some parts' trainable parameters.
+
+    `parameters` names every trainable parameter of the parts. The modules of `ragged` parts see
+    rows [row, width] instead of [batch, ...]: `record` is told the example of each row. `unused`
+    names parameters that the forward never uses, whatever module lists them: they are left to
+    autograd, and it is an error if they get a gradient.
+
+    Raises:
+        ValueError: a trainable parameter is in a module that the engine does not know, or shared
+            in a way that it does not know (see `privacy.dp_sgd.layers`).
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, nn.Module] | nn.Module,
+        parameters: Mapping[str, nn.Parameter],
+        ragged: Collection[str] = (),
+        unused: Collection[str] = (),
+    ) -> None:
+        """Look at the modules; nothing is changed before `record`."""
+        named = {"": parts} if isinstance(parts, nn.Module) else dict(parts)
+        self._layers = layers_of(named, parameters, ragged, unused)
+        self._watched = {n: p for n, p in parameters.items() if p.requires_grad}
+        self._frozen = {n: p for n, p in self._watched.items() if n not in unused}
+        self._ragged = any(layer.ragged for layer in self._layers)
+        self._owner: Tensor | None = None
+        self._uses: dict[str, Use] = {}
+        self._workspace = Workspace()
+        self._batch: int | None = None
+        self._recording = False
+
+    @contextmanager
+    def record(self, owner: Tensor | None = None) -> Iterator[None]:
+        """Record the forward of the parts within, and every backward through it until the norms.
+
+        `owner` [row] int64, in ascending order, is the example of each row that ragged parts see.
+
+        Raises:
+            ValueError: an owner without ragged parts, ragged parts without one, or not ascending.
+            RuntimeError: already recording, the last step is not cleared, or a `.grad` is there.
+        """
+        if self._recording or self._uses:
+            raise RuntimeError("expected clear() between two recorded passes")
+        if (owner is not None) != self._ragged:
+            got = "none" if owner is None else "one"
+            raise ValueError(f"expected an owner exactly with ragged parts, got {got}")
+        if owner is not None and (owner.ndim != 1 or bool((owner.diff() < 0).any())):
+            raise ValueError("expected owner [row] in ascending order")
+        self._refuse_leaks()
+        self._workspace.next_step()
+        self._owner, self._batch, self._recording = owner, None, True
+        with ExitStack() as undo:
+            undo.callback(self._stop)
+            for layer in self._layers:
+                handle = layer.module.register_forward_hook(self._hook(layer))
+                undo.callback(handle.remove)
+            for parameter in self._frozen.values():
+                parameter.requires_grad_(False)
+            yield
+
+    def _stop(self) -> None:
+        """Thaw the parameters."""
+        self._recording = False
+        for parameter in self._frozen.values():
+            parameter.requires_grad_(True)
+
+    def _hook(self, layer: Layer) -> Callable[..., Tensor]:
+        """What to do after a forward of this layer."""
+
+        def seen(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+            if layer.name in self._uses:
+                raise RuntimeError(f"expected {layer.name} once in a forward, got it twice")
+            if len(inputs) != 1:
+                raise RuntimeError(
+                    f"expected one positional input, got {len(inputs)}: {layer.name}"
+                )
+            use = self._uses[layer.name] = self._use(layer, inputs[0])
+            return tap(output, self._receiver(layer, use, inputs[0]))
+
+        return seen
+
+    def _use(self, layer: Layer, value: Tensor) -> Use:
+        """The record of one forward of this layer."""
+        owner = self._owner if layer.ragged else None
+        if owner is not None and (value.ndim != 2 or len(value) != len(owner)):
+            shape = list(value.shape)
+            raise RuntimeError(f"expected rows [{len(owner)}, width] in {layer.name}, got {shape}")
+        if isinstance(layer.module, nn.Embedding):
+            return Lookup(layer, value, self._workspace)
+        if isinstance(layer.module, nn.LayerNorm):
+            return Norm(layer, value, self._workspace, owner)
+        if owner is not None:
+            return RaggedLinear(layer, value, owner)
+        return BatchedLinear(layer, value, self._workspace)
+
+    def _receiver(self, layer: Layer, use: Use, value: Tensor) -> Callable[[Tensor], None]:
+        """What to do with the gradient of this layer's output."""
+        version = value._version
+
+        def receive(grad: Tensor) -> None:
+            if use.reached:
+                raise RuntimeError(f"expected one backward, got a second through {layer.name}")
+            if self._batch is not None or self._uses.get(layer.name) is not use:
+                raise RuntimeError(f"expected no backward after the norms, got {layer.name}")
+            if value._version != version:
+                raise RuntimeError(f"expected the input of {layer.name} unchanged, got it changed")
+            use.reached = True
+            self._workspace.pin(grad)
+            self._workspace.pin(value.detach())
+            with torch.no_grad():
+                use.receive(grad)
+
+        return receive
+
+    @torch.no_grad()
+    def squared_norms(self, batch: int) -> Tensor:
+        """The squared L2 norms [batch] float64 of each example's gradient, over these parts.
+
+        After the backward of the sum of the per-example losses.
+
+        Raises:
+            RuntimeError: as in the module's table; or an input's first axis is not the batch.
+        """
+        self._refuse_leaks()
+        reached = self._reached()
+        if batch > 0 and self._layers and not reached:
+            raise RuntimeError(f"expected gradients of {batch} examples, got none: no backward?")
+        if self._owner is not None and len(self._owner) and int(self._owner[-1]) >= batch:
+            raise RuntimeError(f"expected owners below {batch}, got {int(self._owner[-1])}")
+        device = next((p.device for p in self._frozen.values()), None)
+        total = torch.zeros(batch, dtype=torch.float64, device=device)
+        self._batch = batch
+        for use in reached if batch else ():
+            if isinstance(use, RaggedLinear) or (isinstance(use, Norm) and use.owner is not None):
+                use.settle(batch)
+            elif use.batch != batch:
+                name = use.layer.name
+                raise RuntimeError(f"expected a first axis of {batch}, got {use.batch} in {name}")
+            total += _squared(use)
+        for lookup, decoder in _tied(reached if batch else []):
+            total += lookup.cross(decoder.examples())
+        return total.clamp_(min=0.0)
+
+    @torch.no_grad()
+    def clipped_sum(
+        self, factors: Tensor, into: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The sum over examples of factors[i] * gradient_i, by parameter.
+
+        With `into`, it is added to these tensors in place (the noise, say) and they are returned.
+        Parameters that no gradient reached add nothing.
+
+        Raises:
+            RuntimeError: before `squared_norms`, or a `.grad` is there.
+            ValueError: not one factor in [0, 1] per example; or `into` lacks a parameter, or has
+                another shape or type, or is not contiguous.
+        """
+        self._refuse_leaks()
+        if self._batch is None:
+            raise RuntimeError("expected squared_norms() before clipped_sum()")
+        if factors.shape != (self._batch,):
+            got = list(factors.shape)
+            raise ValueError(f"expected factors [{self._batch}], got shape={got}")
+        if not bool(((factors >= 0) & (factors <= 1)).all()):
+            raise ValueError("expected factors from 0 to 1, got others")
+        if into is None:
+            into = {n: torch.zeros_like(p) for n, p in self._frozen.items()}
+        sums = {name: _fitting(name, p, into) for name, p in self._frozen.items()}
+        if self._batch == 0:
+            return sums
+        cast = {}  # the factors in the parameters' type, one tensor for each
+        for use in self._reached():
+            name = use.layer.weight or use.layer.bias or ""
+            kind = (sums[name].dtype, sums[name].device)
+            if kind not in cast:
+                cast[kind] = factors.to(device=kind[1], dtype=kind[0])
+            use.add_sum(cast[kind], sums)
+        self._workspace.forget()
+        return sums
+
+    def clear(self) -> None:
+        """Let go of the step; memory that the next step uses again is kept."""
+        self._uses = {}
+        self._owner = self._batch = None
+        self._workspace.forget()
+
+    def _reached(self) -> list[Use]:
+        """The uses that a gradient came through."""
+        return [use for use in self._uses.values() if use.reached]
+
+    def _refuse_leaks(self) -> None:
+        """Raises RuntimeError if a recorded parameter has a `.grad`: nobody clipped that."""
+        leaked = [name for name, p in self._watched.items() if p.grad is not None]
+        if leaked:
+            raise RuntimeError(f"expected no .grad on recorded parameters, got one on {leaked[0]}")
+
+
+def _squared(use: Use) -> Tensor:
+    if use.squared is None:
+        raise RuntimeError(f"expected a norm of the gradients of {use.layer.name}, got none")
+    return use.squared
+
+
+def _tied(uses: list[Use]) -> Iterator[tuple[Lookup, BatchedLinear | RaggedLinear]]:
+    """The pairs of an Embedding and a decoder that share their weight."""
+    lookups = [use for use in uses if isinstance(use, Lookup) and use.layer.tied]
+    decoders = [use for use in uses if isinstance(use, BatchedLinear | RaggedLinear)]
+    for lookup in lookups:
+        for decoder in decoders:
+            if lookup.layer.weight == decoder.layer.weight:
+                yield lookup, decoder
+
+
+def _fitting(name: str, parameter: Tensor, into: Mapping[str, Tensor]) -> Tensor:
+    """The tensor to add a parameter's sum to."""
+    out = into.get(name)
+    if out is None:
+        raise ValueError(f"expected a tensor for {name}, got none")
+    if out.shape != parameter.shape or out.dtype != parameter.dtype or not out.is_contiguous():
+        want, got = list(parameter.shape), list(out.shape)
+        raise ValueError(
+            f"expected {name} as contiguous {parameter.dtype} {want}, got {out.dtype} {got}"
+        )
+    return out

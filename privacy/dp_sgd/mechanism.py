@@ -1,0 +1,94 @@
+"""DP-SGD: per-example clipping, Poisson sampling, noise on the sum."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from privacy.checks import positive
+from privacy.events import PoissonGaussianEvent
+from privacy.mechanism import Cost, Unit, add_gaussian, clip_rows
+
+
+@dataclass(frozen=True)
+class DPSGD:
+    """Clips each example's whole gradient to `clip_norm` and noises the sum of a Poisson sample.
+
+    noise_std = noise_multiplier * clip_norm, on the sum.
+
+    Guarantee: add-or-remove-one record, per step, for whoever sees only the noised sums or what is
+    computed from them (the released model). It holds if
+
+    - every record is drawn into every batch by itself, with probability `sample_rate` (Poisson
+      sampling: no shuffled fixed batches, no filling up, no dropping of the last);
+    - a step whose batch came out empty adds noise and updates like any other;
+    - one example's gradient is that over every trained parameter of E, T and H together, clipped
+      once: the parties add their squared norms and use the same factor;
+    - losses are of one example alone and scaled by fixed numbers, never by the batch's size or by
+      another example's number of masked words;
+    - noise is added once to the sum, on every value: on all rows of the embedding tables, and on
+      parameters that no gradient reached;
+    - the sum is divided by the expected batch size, never by that which came out.
+
+    The scalars that the parties exchange (squared norms and factors) and the messages A, Z, G_Z
+    and G_A are seen by the server and carry no guarantee.
+
+    | input | outcome |
+    |---|---|
+    | `clip_norm` or `noise_multiplier` zero, negative, infinite or NaN | `ValueError` |
+    | `sample_rate` not above 0 and at most 1 | `ValueError` |
+    | gradients with NaN or infinity | `ValueError` that names how many values |
+    | no records | the noise alone |
+
+    Reference: Abadi et al. (2016), "Deep learning with differential privacy".
+    """
+
+    clip_norm: float
+    noise_multiplier: float
+    sample_rate: float
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        positive("clip_norm", self.clip_norm)
+        PoissonGaussianEvent(self.noise_multiplier, self.sample_rate)
+
+    @classmethod
+    def calibrated(
+        cls, target_epsilon: float, delta: float, clip_norm: float, sample_rate: float, steps: int
+    ) -> "DPSGD":
+        """The mechanism with the least noise for which `steps` steps meet the target.
+
+        Raises:
+            ValueError: target_epsilon or clip_norm not positive and finite, delta not strictly
+                between 0 and 1, sample_rate not above 0 and at most 1, or steps below 1.
+        """
+        from privacy.calibration import poisson_noise_multiplier  # accountants: only when asked
+
+        multiplier = poisson_noise_multiplier(target_epsilon, delta, sample_rate, steps)
+        return cls(clip_norm=clip_norm, noise_multiplier=multiplier, sample_rate=sample_rate)
+
+    @property
+    def unit(self) -> Unit:
+        """A record: one row is one example's whole gradient."""
+        return "record"
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the noise on each value of the sum."""
+        return self.noise_multiplier * self.clip_norm
+
+    def clip(self, records: Tensor) -> Tensor:
+        """The gradients `[example, value]`, each with an L2 norm of at most `clip_norm`.
+
+        For gradients that are there one by one; the engine clips without forming them.
+        """
+        return clip_rows(records, self.clip_norm)
+
+    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+        """The sum of the clipped gradients, of any shape, plus noise of `noise_std`."""
+        return add_gaussian(records, self.noise_std, generator)
+
+    def cost(self) -> Cost | None:
+        """One step on a Poisson sample, add-or-remove-one record."""
+        event = PoissonGaussianEvent(self.noise_multiplier, self.sample_rate)
+        return Cost(event, "record", "add-or-remove-one")

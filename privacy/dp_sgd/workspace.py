@@ -1,0 +1,97 @@
+"""Memory that is kept from step to step, and products that several layers share.
+
+A fresh large tensor costs page faults at every step, often more than the arithmetic in it.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor
+
+# Larger tensors do not come from the heap, so that keeping one keeps no other memory.
+LARGEST_PIN = 32 * 2**20
+
+
+class Workspace:
+    """Kept buffers, and the last Gram matrix and the last scaled tensor, by identity."""
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self._buffers: dict[str, Tensor] = {}
+        self._gram: tuple[Tensor, bool, Tensor] | None = None
+        self._scaled: tuple[Tensor, Tensor, Tensor] | None = None
+        self._pins: list[Tensor] = []  # the last step's, and this one's so far
+
+    def pin(self, seen: Tensor) -> None:
+        """Keep one tensor of the step: the one at the highest address.
+
+        A step lets go of all its tensors at once. The allocator would then give their memory back
+        to the system, page by page, and ask for it again in the next step, at several per cent of
+        its time. It cannot where the tensor on top stays.
+        """
+        if seen.nbytes <= LARGEST_PIN and (
+            len(self._pins) < 2 or seen.data_ptr() > self._pins[1].data_ptr()
+        ):
+            self._pins[1:] = [seen]
+
+    def buffer(self, key: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """A contiguous tensor of this shape, its values arbitrary; the key's last one is lost."""
+        size = prod(shape)
+        kept = self._buffers.get(key)
+        if (
+            kept is None
+            or len(kept) < size
+            or kept.dtype != like.dtype
+            or kept.device != like.device
+        ):
+            kept = self._buffers[key] = torch.empty(size, dtype=like.dtype, device=like.device)
+        return kept[:size].view(*shape)
+
+    def gram(self, values: Tensor, plus_one: bool = False) -> Tensor:
+        """Inner products [batch, row, row] of the rows of values [batch, row, ...], plus one.
+
+        The very same tensor asked for twice in a row (the input of query, key and value; the
+        gradient of the three embeddings) is multiplied once. Read only.
+        """
+        if self._gram is not None:
+            last, one, found = self._gram
+            if last is values and one == plus_one:
+                return found
+        rows = as_rows(values)
+        found = torch.bmm(rows, rows.transpose(1, 2))
+        if plus_one:
+            found.add_(1.0)
+        self._gram = (values, plus_one, found)
+        return found
+
+    def scaled(self, values: Tensor, factors: Tensor) -> Tensor:
+        """Rows [batch * row, width] of values [batch, row, ...], each times its example's factor.
+
+        Valid until the next call; the same two tensors twice in a row are multiplied once.
+        """
+        if self._scaled is not None:
+            last, by, found = self._scaled
+            if last is values and by is factors:
+                return found
+        rows = as_rows(values)
+        out = self.buffer("scaled", rows.shape, rows)
+        torch.mul(rows, factors[:, None, None], out=out)
+        found = out.view(-1, rows.shape[2])
+        self._scaled = (values, factors, found)
+        return found
+
+    def forget(self) -> None:
+        """Let go of the step's tensors; the buffers stay, and what pins the memory."""
+        self._gram = self._scaled = None
+
+    def next_step(self) -> None:
+        """Let go of the step before the last one's pin."""
+        self._pins = self._pins[-1:]
+
+
+def as_rows(values: Tensor) -> Tensor:
+    """The values as [batch, row, width]; [batch, width] has one row per example."""
+    if values.ndim == 2:
+        return values.unsqueeze(1)
+    return values if values.ndim == 3 else values.flatten(1, -2)

@@ -1,0 +1,81 @@
+"""Local DP-FedAvg: every client clips and noises its own update before it leaves."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from privacy.calibration import noise_multiplier_for
+from privacy.checks import positive
+from privacy.events import GaussianEvent
+from privacy.mechanism import Cost, Unit, add_gaussian, clip_rows
+
+
+@dataclass(frozen=True)
+class LocalDPFedAvg:
+    """Clips a client's whole update to `clip_norm` and noises every value of it, at the client.
+
+    Guarantee: replace-one client, per round, for whoever sees the noised update or anything made
+    of it: the aggregator, other clients, the released model. Two clipped updates lie up to
+    2 * clip_norm apart, so noise_std = noise_multiplier * 2 * clip_norm. It holds if one row is
+    the client's whole update, noised in every value, and nothing else leaves the client.
+
+    | input | outcome |
+    |---|---|
+    | `clip_norm` or `noise_multiplier` zero, negative, infinite or NaN | `ValueError` |
+    | an update with NaN or infinity | `ValueError` that names how many values |
+    | an update of zeros (a client that did not train) | noised like any other |
+
+    Reference: the Gaussian mechanism (Balle and Wang 2018) on the updates of McMahan et al. (2018).
+    """
+
+    clip_norm: float
+    noise_multiplier: float
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        positive("clip_norm", self.clip_norm)
+        positive("noise_multiplier", self.noise_multiplier)
+
+    @classmethod
+    def calibrated(
+        cls, target_epsilon: float, delta: float, clip_norm: float, rounds: int
+    ) -> "LocalDPFedAvg":
+        """The mechanism with the least noise for which `rounds` rounds meet the target.
+
+        >>> round(LocalDPFedAvg.calibrated(8.0, 1e-5, clip_norm=1.0, rounds=1).noise_std, 6)
+        1.200458
+
+        Raises:
+            ValueError: target_epsilon or clip_norm not positive and finite, delta not strictly
+                between 0 and 1, or rounds below 1.
+        """
+        multiplier = noise_multiplier_for(target_epsilon, delta, rounds)
+        return cls(clip_norm=clip_norm, noise_multiplier=multiplier)
+
+    @property
+    def place(self) -> str:
+        """The party that applies it: the client."""
+        return "client"
+
+    @property
+    def unit(self) -> Unit:
+        """A client: one row is one client's whole update."""
+        return "client"
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the noise on each value of an update."""
+        return self.noise_multiplier * 2.0 * self.clip_norm
+
+    def clip(self, records: Tensor) -> Tensor:
+        """The updates `[client, value]`, each with an L2 norm of at most `clip_norm`."""
+        return clip_rows(records, self.clip_norm)
+
+    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+        """The clipped update plus noise of `noise_std` on every value."""
+        return add_gaussian(records, self.noise_std, generator)
+
+    def cost(self) -> Cost | None:
+        """One Gaussian release of a client's update, replace-one."""
+        return Cost(GaussianEvent(self.noise_multiplier), "client", "replace-one")

@@ -1,0 +1,209 @@
+"""The budget commands: the references to the printed digits, and what each number holds for."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evaluation.cli import main
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def budget(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The real command in this process: exit code, output, errors."""
+
+    def run(text: str, *more: object) -> tuple[int, str, str]:
+        command = ["fedbert-eval", "budget", *text.split(), *map(str, more)]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as end:
+            main()
+        told = capsys.readouterr()
+        return int(end.value.code or 0), told.out, told.err
+
+    return run
+
+
+def number(text: str, name: str) -> str:
+    found = re.search(rf"^{name} +(\S+)", text, re.MULTILINE)
+    assert found is not None, text
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "sigma"),
+    [("0.5", "7.031827"), ("1", "3.730632"), ("2", "1.993812"), ("8", "0.600229")],
+)
+def test_noise_prints_the_references(budget: Run, epsilon: str, sigma: str) -> None:
+    code, out, err = budget(f"noise --epsilon {epsilon} --delta 1e-5")
+    assert (code, err) == (0, "")
+    assert number(out, "noise multiplier") == sigma
+    assert float(number(out, "standard deviation")) == pytest.approx(2 * float(sigma), abs=2e-6)
+    for part in ("replace-one relation", "one release", "one unit", "forward", "no sampling"):
+        assert part in out
+
+
+def test_the_clip_the_relation_and_the_releases_count(budget: Run) -> None:
+    common = "noise --epsilon 2 --delta 1e-5 --clip-norm 3 --relation add-or-remove-one"
+    one, four = (budget(f"{common} --releases {n}")[1] for n in (1, 4))
+    assert number(one, "noise multiplier") == "1.993812"
+    assert number(one, "standard deviation") == "5.981437"
+    assert number(four, "noise multiplier") == "3.987625"
+    assert "4 releases" in four and "add-or-remove-one relation" in four
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("1.0 .01 1000", {"rdp": "2.10137", "pld": "1.82824", "prv": "1.83837"}),
+        ("0.8 .02 500", {"rdp": "5.37186", "pld": "4.66801", "prv": "4.67835"}),
+        ("5.0 1.0 10", {"rdp": "2.81365", "pld": "2.59438", "prv": "2.60454"}),
+    ],
+)
+def test_epsilon_prints_the_references(budget: Run, setting: str, expected: dict[str, str]) -> None:
+    sigma, rate, steps = setting.split()
+    options = f"--noise-multiplier {sigma} --delta 1e-5 --sample-rate {rate} --steps {steps}"
+    code, out, err = budget(f"epsilon {options}")
+    assert (code, err) == (0, "")
+    assert {name: number(out, name) for name in expected} == expected
+    for part in ("one record", "add-or-remove-one relation", "release view alone", steps):
+        assert part in out
+    alone = budget(f"epsilon {options} --accountant rdp")[1]
+    assert number(alone, "rdp") == expected["rdp"] and "pld" not in alone
+
+
+def test_releases_without_sampling_have_an_exact_epsilon(budget: Run) -> None:
+    _, out, _ = budget("epsilon --noise-multiplier 5 --delta 1e-5 --releases 10")
+    found = {name: number(out, name) for name in ("exact", "pld", "rdp", "prv")}
+    assert found == {"exact": "2.59438", "pld": "2.59438", "rdp": "2.81365", "prv": "2.60454"}
+    assert "10 releases" in out and "relation under which the sensitivity holds" in out
+    _, once, _ = budget("epsilon --noise-multiplier 0.600229 --delta 1e-5")
+    assert number(once, "exact") == "8.00000" and "one release" in once
+
+
+def test_noise_of_dp_sgd_meets_its_target(budget: Run) -> None:
+    _, out, err = budget("noise --epsilon 2.81365 --delta 1e-5 --sample-rate 1 --steps 10 "
+                         "--accountant rdp --clip-norm 0.5")  # fmt: skip
+    assert float(number(out, "noise multiplier")) == pytest.approx(5.0, rel=2e-4)
+    assert float(number(out, "standard deviation")) == pytest.approx(2.5, rel=2e-4)
+    assert float(number(out, "epsilon")) <= 2.81365
+    assert "accountant rdp" in out and "release view alone" in out and not err
+
+
+def test_a_fallback_is_noted_beside_the_number(
+    budget: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = time.perf_counter()
+    options = "--noise-multiplier .05 --delta 1e-5 --sample-rate .5 --steps 3000000"
+    _, out, err = budget(f"epsilon {options}")
+    assert not err
+    assert number(out, "pld") == number(out, "prv")
+    assert out.count("does not serve here: from gaussian without sampling") == 2
+    # millions of steps: never less than for fewer
+    fewer = budget(f"epsilon {options.replace('3000000', '1000')}")[1]
+    assert float(number(fewer, "pld")) < float(number(out, "pld"))
+    _, noise, _ = budget("noise --epsilon 1 --delta 1e-5 --sample-rate .02 --steps 10000000")
+    assert "pld does not serve here: from rdp" in noise
+    assert not caplog.records  # said once, in the lines
+    assert time.perf_counter() - start < 30  # seconds, on a busy machine
+
+
+@pytest.mark.parametrize("kind", ["noise --epsilon 2", "epsilon --noise-multiplier 2"])
+def test_a_delta_too_large_for_the_records_is_warned_of(budget: Run, kind: str) -> None:
+    assert "Warning: delta 0.001" in budget(f"{kind} --delta 1e-3 --records 1000")[1]
+    assert "Warning" not in budget(f"{kind} --delta 1e-3 --records 999")[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("noise --epsilon -1 --delta 1e-5", "expected target_epsilon > 0, got target_epsilon=-1.0"),
+        ("noise --epsilon nan --delta 1e-5", "got target_epsilon=nan"),
+        ("noise --epsilon 1 --delta 0", "expected 0 < delta < 1, got delta=0.0"),
+        ("noise --epsilon 1 --delta 1", "got delta=1.0"),
+        ("noise --epsilon 1 --delta 1e-5 --clip-norm 0", "expected clip_norm > 0, got clip_norm=0"),
+        ("noise --epsilon 1 --delta 1e-5 --releases 0", "got releases=0"),
+        ("noise --epsilon 1 --delta 1e-5 --records 0", "expected records >= 1, got records=0"),
+        ("noise --epsilon 1 --delta 1e-5 --sample-rate .1", "expected both or none"),
+        ("noise --epsilon 1 --delta 1e-5 --steps 10", "got sample_rate=None, steps=10"),
+        ("noise --epsilon 1 --delta 1e-5 --sample-rate 1.1 --steps 9", "got sample_rate=1.1"),
+        ("noise --epsilon 1 --delta 1e-5 --sample-rate .1 --steps 0", "got steps=0"),
+        ("noise --epsilon 1 --delta .1 --sample-rate .1 --steps 9 --releases 2", "got releases=2"),
+        (
+            "noise --epsilon 1 --delta 1e-5 --sample-rate .1 --steps 9 --relation replace-one",
+            "expected relation add-or-remove-one with a sample rate",
+        ),
+        ("epsilon --noise-multiplier 0 --delta 1e-5", "expected noise_multiplier > 0"),
+        ("epsilon --noise-multiplier 1 --delta 2", "got delta=2.0"),
+        ("epsilon --noise-multiplier 1 --delta 1e-5 --releases -1", "got releases=-1"),
+        ("epsilon --noise-multiplier 1 --delta 1e-5 --sample-rate -1 --steps 1", "sample_rate=-1"),
+        (f"epsilon --noise-multiplier 1 --delta 1e-5 --releases 1{'0' * 400}", "can take"),
+        ("views nowhere.toml", "expected a grid file, got no file nowhere.toml"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_exit_code_2(budget: Run, command: str, message: str) -> None:
+    code, out, err = budget(command)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
+
+
+VIEWS_GRID = """
+[[defences]]
+name = "dp-sgd"
+training = { mechanism = "dp_sgd", clip_norm = 1.0, noise_multiplier = 1.0 }
+labels = { mechanism = "randomised_response", epsilon = 1.5 }
+"""
+
+
+def test_views_says_what_a_grid_will_claim_without_training(
+    budget: Run, small_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fedbert import trainer
+
+    monkeypatch.setattr(trainer, "train", lambda *_, **__: pytest.fail("trained"))
+    grid = tmp_path / "grid.toml"
+    strategies = 'strategies = ["parallel", "fedavg"]\n[model]'
+    grid.write_text(small_text.replace("[model]", strategies, 1) + VIEWS_GRID)
+    code, out, err = budget("views", grid)
+    assert code == 0, err
+    blocks = {
+        block.splitlines()[0]: block.splitlines()[1:]
+        for block in re.split(r"\n(?=\S)", out.strip())
+    }
+    settings = ("none", "gaussian, target_epsilon=1.0", "dp-sgd")
+    assert list(blocks) == [f"{s} ({kind}; sst2)" for kind in ("parallel", "fedavg")
+                            for s in settings]  # fmt: skip
+    plain = blocks["none (parallel; sst2)"]
+    assert [line.split(":")[0].strip() for line in plain] == [
+        "forward", "backward", "aggregator", "peer", "release",
+    ]  # fmt: skip
+    forward = blocks["gaussian, target_epsilon=1.0 (parallel; sst2)"][0]
+    assert "each token" in forward and "epsilon 1 and delta 1e-05" in forward
+    trained = blocks["dp-sgd (parallel; sst2)"]
+    assert len(trained) == 9  # five views, and labels on four of them
+    assert "each record" in trained[4] and "Poisson sampling at rate" in trained[4]
+    assert "each label" in trained[-1] and "epsilon 1.5 and delta 0" in trained[-1]
+    assert "refused" in blocks["gaussian, target_epsilon=1.0 (fedavg; sst2)"][0]
+
+
+@pytest.mark.parametrize(
+    ("command", "heavy"),
+    [
+        ("--help", ("torch", "transformers", "dp_accounting", "opacus")),
+        ("noise --epsilon 1 --delta 1e-5", ("torch", "transformers")),
+    ],
+)
+def test_no_command_imports_more_than_it_needs(command: str, heavy: tuple[str, ...]) -> None:
+    code = (
+        "import sys, evaluation.cli as c\n"
+        f"sys.argv = 'fedbert-eval budget {command}'.split()\n"
+        "try:\n    c.main()\nexcept SystemExit as end:\n"
+        f"    print([m for m in {heavy!r} if m in sys.modules], end.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip().splitlines()[-1] in ("[] 0", "[] None"), done.stdout + done.stderr

@@ -1,0 +1,75 @@
+"""Every mechanism of the catalogue, through a whole cell: trained, attacked, accounted."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluation.catalogue import MECHANISMS
+from evaluation.cell import run_cell
+from evaluation.grid import Cell, DefenceSpec, Spec, read_grid
+
+Params = dict[str, Any]
+EXAMPLES: dict[str, tuple[str, Params, Params, Params]] = {
+    # name: (place, parameters, model settings, training settings)
+    "identity": ("smashed", {}, {}, {}),
+    "clip_only": ("smashed", {"clip_norm": 3.0}, {}, {}),
+    "gaussian": (
+        "smashed",
+        {"clip_norm": 3.0, "target_epsilon": 50.0, "one_shot": True},
+        {"freeze_embeddings": True},
+        {},
+    ),
+    "laplace": ("smashed", {"clip_norm": 3.0, "target_epsilon": 50.0}, {}, {}),
+    "matrix_gaussian": (
+        "smashed",
+        {"clip_norm": 9.0, "target_epsilon": 50.0, "keep": 8, "column_spread": 2.0},
+        {},
+        {},
+    ),
+    "metric": ("smashed", {"eta": 5.0, "nearest_word": True}, {}, {}),
+    "quantise": ("smashed", {"clip_norm": 3.0, "bits": 6}, {}, {}),
+    "feature_dropout": ("smashed", {"rate": 0.2}, {}, {}),
+    "dp_fedavg": ("update", {"clip_norm": 1.0, "target_epsilon": 50.0}, {}, {}),
+    "adaptive_dp_fedavg": ("update", {"clip_norm": 1.0, "target_epsilon": 50.0}, {}, {}),
+    "local_dp_fedavg": (
+        "update", {"clip_norm": 1.0, "target_epsilon": 50.0}, {}, {"strategy": "fedavg"},
+    ),
+    "dp_sgd": ("training", {"clip_norm": 0.1, "target_epsilon": 50.0}, {}, {}),
+    "randomised_response": ("labels", {"target_epsilon": 1.0}, {}, {}),
+    "distance_correlation": ("penalty", {"weight": 1.0}, {}, {}),
+}  # fmt: skip
+CLAIMS = {  # the views that carry a claim, by place
+    "smashed": {"forward"},
+    "update": {"peer", "release"},
+    "training": {"release"},
+    "labels": {"backward", "aggregator", "peer", "release"},
+    "penalty": set(),
+}
+NONE = {"identity", "clip_only", "quantise", "feature_dropout", "distance_correlation"}
+
+
+def test_every_mechanism_has_an_example() -> None:
+    assert EXAMPLES.keys() == MECHANISMS.keys()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_mechanism_runs_through_a_cell(name: str, small_grid: Path) -> None:
+    place, params, model, training = EXAMPLES[name]
+    cell: Cell = read_grid(small_grid).cells[0]
+    config = replace(
+        cell.config,
+        model=replace(cell.config.model, **model),
+        training=replace(cell.config.training, **training),
+    )
+    spec = DefenceSpec(name, **{place: Spec(name, tuple(params.items()))})
+    record = run_cell(replace(cell, config=config, defence=spec)).record
+    assert record.status == "done", record.reason + record.traceback
+    expected = set() if name in NONE else CLAIMS[place]
+    expected = expected | {"aggregator"} if name == "local_dp_fedavg" else expected
+    claims = ("guarantee", "metric guarantee")
+    assert {g["view"] for g in record.guarantees if g["kind"] in claims} == expected
+    if name != "identity":
+        assert record.mechanisms[place]["name"]
+        assert (record.mechanisms[place]["cost"] is None) is (name in NONE)

@@ -1,0 +1,371 @@
+"""Defences at work in a training: DP-SGD against an oracle, one-shot release, labels, updates."""
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from fedbert.batches import collate
+from fedbert.client_data import ClientData
+from fedbert.config import InputError
+from fedbert.messages import ClientUpdate, ClipFactors, ExampleNorms, SmashedData, Transcript, dense
+from fedbert.optim import adamw, learning_rate
+from fedbert.prepare import poisson_sampled
+from fedbert.smashing import nearest_words
+from fedbert.split import SplitBert, cut
+from fedbert.trainer import train
+from privacy.adaptive_clip import AdaptiveDPFedAvg
+from privacy.defence import Defence
+from privacy.distance_correlation import DistanceCorrelation, distance_correlation
+from privacy.dp_fedavg import DPFedAvg
+from privacy.dp_sgd.clipping import MARGIN
+from privacy.dp_sgd.mechanism import DPSGD
+from privacy.gaussian import Gaussian
+from privacy.local_dp_fedavg import LocalDPFedAvg
+from privacy.metric import Metric
+from privacy.randomised_response import RandomisedResponse
+from tests.fedbert import tiny
+
+STRATEGIES = ("centralised", "fedavg", "parallel", "sequential")
+CLIP = 0.05
+
+
+def dp_sgd(noise: float = 1e-12) -> Defence:
+    return Defence("dp-sgd", training=DPSGD(CLIP, noise, sample_rate=0.25))
+
+
+def oracle(
+    split: SplitBert, data: ClientData, config: Any
+) -> tuple[dict[str, Tensor], list[float]]:
+    """DP-SGD without noise by a loop over single examples; also the share of clipped examples."""
+    total = config.training.rounds * config.training.local_steps
+    held = {n: p for n, p in split.whole.named_parameters() if p.requires_grad}
+    optimizer, shares = adamw(held, config.training), []
+    split.whole.train()
+    for step in range(total):
+        chosen = data.chosen(step)
+        batch = data.batch(step)
+        summed = {n: torch.zeros_like(p) for n, p in held.items()}
+        for row in range(len(chosen)):
+            one = type(batch)(**{n: v[row : row + 1] for n, v in vars(batch).items()})
+            split.whole.zero_grad()
+            split.losses(one).sum().backward()
+            grads = {n: p.grad for n, p in held.items() if p.grad is not None}
+            norm = torch.stack([g.norm() for g in grads.values()]).norm()
+            shares.append(float(norm > CLIP))
+            for n, g in grads.items():
+                summed[n] += g * min(1.0, CLIP * (1 - MARGIN) / max(float(norm), 1e-300))
+        for n, p in held.items():
+            p.grad = summed[n] / (data.sample_rate * len(data.examples))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config.training, step, total)
+        optimizer.step()
+    return {n: p.detach() for n, p in held.items()}, shares
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("kind", "cut_layer", "freeze"),
+    [("two", 0, False), ("score", 1, False), ("mlm-tied", 0, False), ("mlm-untied", 2, False),
+     ("two", 0, True), ("mlm-tied", 0, True)],
+)  # fmt: skip
+def test_dp_sgd_clips_every_examples_whole_gradient(
+    kind: str, cut_layer: int, freeze: bool, strategy: str
+) -> None:
+    config = tiny.config_of(
+        kind, strategy=strategy, cut_layer=cut_layer, freeze=freeze, precision="float64"
+    )
+    prepared = tiny.prepared_for(config, kind, dropout=0.0)
+    data = poisson_sampled(prepared).clients[0]
+    split = cut(tiny.twin(prepared.split.whole), cut_layer)
+    expected, shares = oracle(split, data, config)
+    done = train(config, prepared, dp_sgd())
+    assert (
+        np.mean(shares) > 0
+        and np.mean(shares) == done.protection["training"].summary()["clipped_share"]
+    )
+    assert not {n for n, p in split.whole.named_parameters() if p.grad is not None} - set(expected)
+    for name, parameter in done.split.whole.named_parameters():
+        if name in expected and not name.endswith("key.bias"):  # its gradient is zero: noise alone
+            torch.testing.assert_close(parameter, expected[name], rtol=0, atol=1e-6, msg=name)
+
+
+def test_poisson_batches_hold_every_example_with_the_sample_rate() -> None:
+    """Two-sided binomial tests of the rate, and of pairs; false-alarm rate 1e-4 in all."""
+    config = tiny.config_of("two")
+    data = poisson_sampled(tiny.prepared_for(config)).clients[0]
+    draws = np.zeros((800, len(data.examples)))
+    for step in range(len(draws)):
+        draws[step, data.chosen(step)] = 1
+    rate = data.sample_rate
+    assert rate == 0.25
+    level = 1e-4 / (len(data.examples) + 2)
+    for own in draws.sum(0):
+        assert stats.binomtest(int(own), len(draws), rate).pvalue > level
+    together = int((draws[:, 0] * draws[:, 1]).sum())
+    assert stats.binomtest(together, len(draws), rate**2).pvalue > level
+    again = int((draws[1:, 0] * draws[:-1, 0]).sum())
+    assert stats.binomtest(again, len(draws) - 1, rate**2).pvalue > level
+    assert len(set(draws.sum(1))) > 5  # the size itself is random
+    assert (data.seen(3) == draws[:3].any(0)).all() and data.releases(7) == 7
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("kind", ["two", "mlm-tied"])
+def test_an_empty_batch_is_noised_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, kind: str, strategy: str
+) -> None:
+    monkeypatch.setattr(ClientData, "chosen", lambda self, step: np.zeros(0, dtype=np.int64))
+    config = tiny.config_of(kind, strategy=strategy, weight_decay=0.0)
+    prepared = tiny.prepared_for(config, kind)
+    done = train(config, prepared, dp_sgd(noise=1.0))
+    start = dict(prepared.split.whole.named_parameters())
+    for name, parameter in done.split.whole.named_parameters():
+        assert (parameter != start[name]).float().mean() > 0.99, name
+    log = done.protection["training"]
+    size = sum(p.numel() for p in start.values())
+    assert log.records == 0 and log.signal == 0
+    assert log.noise == pytest.approx(6 * CLIP**2 * size)
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "parallel", "sequential"])
+def test_every_row_of_the_word_table_is_noised(strategy: str) -> None:
+    config = tiny.config_of("two", clients=2, strategy=strategy, weight_decay=0.0)
+    prepared = tiny.prepared_for(config)
+    done = train(config, prepared, dp_sgd(noise=1.0))
+    before = prepared.split.bottom.embeddings.word_embeddings.weight
+    after = done.split.bottom.embeddings.word_embeddings.weight
+    assert (before != after).all(1).all()
+
+
+def test_the_noise_has_the_scale_of_the_guarantee() -> None:
+    """Plain steps of an empty batch are noise alone; chi-square test, false alarms 1e-4."""
+    from fedbert.private_step import PrivateStep
+
+    config = tiny.config_of("two")
+    split = tiny.split_model()
+    mechanism = DPSGD(0.3, 1.7, sample_rate=0.25)
+    step = PrivateStep({"body": split.body}, split.body_names, mechanism, 6.0, config.seed)
+    step.gradients(torch.zeros(0), "server", 0, 0)
+    values = torch.cat([p.grad.flatten() for p in split.body_names.values()]).double().numpy()
+    for factor, fits in ((1.0, True), (2 / 3, False), (1.5, False)):
+        std = factor * 0.3 * 1.7 / 6.0
+        low, high = stats.chi2.ppf([5e-5, 1 - 5e-5], len(values))
+        assert bool(low < (values**2).sum() / std**2 < high) is fits
+    first = values.copy()
+    step.gradients(torch.zeros(0), "server", 0, 1)
+    values = torch.cat([p.grad.flatten() for p in split.body_names.values()]).double().numpy()
+    assert abs(np.corrcoef(first, values)[0, 1]) < 3.9 / np.sqrt(len(values))
+
+
+def test_the_transcript_shows_norms_and_factors_under_dp_sgd_alone() -> None:
+    transcript = Transcript()
+    config = tiny.config_of("two")
+    done = train(config, tiny.prepared_for(config), dp_sgd(), listeners=[transcript])
+    norms = [m for m in transcript.messages if isinstance(m, ExampleNorms)]
+    factors = [m for m in transcript.messages if isinstance(m, ClipFactors)]
+    sent = [m for m in transcript.messages if isinstance(m, SmashedData)]
+    assert len(norms) == len(factors) == len(sent) == 6
+    for norm, factor, message in zip(norms, factors, sent, strict=True):
+        assert norm.squared_norms.shape == factor.factors.shape == (len(message.activations),)
+        assert (factor.factors <= 1).all() and (factor.factors > 0).all()
+    assert done.bytes["clip_factors"] > 0
+    assert not [m for m in tiny.overheard() if isinstance(m, ExampleNorms | ClipFactors)]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_dp_sgd_resumes_to_the_same_bytes(strategy: str) -> None:
+    config = tiny.config_of("two", clients=3, strategy=strategy)
+    prepared, states = tiny.prepared_for(config), []
+    defence = dp_sgd(noise=0.5)
+    whole = train(config, prepared, defence, on_round=states.append)
+    rest = train(config, prepared, defence, start=states[0], on_round=lambda state: None)
+    assert tiny.as_bytes(rest.state) == tiny.as_bytes(whole.state)
+    assert rest.protection == whole.protection
+
+
+def once(**settings: Any) -> tuple[list[SmashedData], Any]:
+    """A training with frozen embeddings whose A is released once per example."""
+    defence = Defence("once", smashed=Gaussian(2.0, 0.5, settings.pop("unit")), one_shot=True)
+    config = tiny.config_of("two", freeze=True, rounds=8, **settings)
+    config = replace(config, data=replace(config.data, max_length=12))
+    transcript = Transcript()
+    prepared = tiny.prepared_for(config)
+    done = train(config, prepared, defence, listeners=[transcript])
+    return [m for m in transcript.messages if isinstance(m, SmashedData)], (prepared, done)
+
+
+@pytest.mark.parametrize("unit", ["token", "sequence"])
+def test_one_shot_release_sends_each_example_the_same_noisy_rows(unit: str) -> None:
+    messages, (prepared, done) = once(unit=unit)
+    seen: dict[int, np.ndarray] = {}
+    for message in messages:
+        chosen = prepared.clients[message.client].chosen(message.step)
+        for row, example in zip(message.activations, chosen, strict=True):
+            if example in seen:
+                shared = min(len(row), len(seen[example]))
+                np.testing.assert_array_equal(row[:shared], seen[example][:shared])
+            seen[example] = row
+    assert len(seen) == 24 and len(messages) * 6 > 24  # several epochs
+    rows = [row[:4] for row in seen.values()]
+    assert all((a != b).all() for a, b in pairwise(rows))
+    records = 24 if unit == "sequence" else int(prepared.clients[0].examples.lengths.sum())
+    assert done.protection["smashed"].records == records
+
+
+def test_one_shot_release_depends_on_neither_batch_nor_moment() -> None:
+    first = {m.step: m.activations for m in once(unit="sequence")[0]}
+    defence = Defence("once", smashed=Gaussian(2.0, 0.5, "sequence"), one_shot=True)
+    config = tiny.config_of("two", freeze=True, rounds=8)
+    config = replace(config, data=replace(config.data, max_length=12))
+    prepared, states = tiny.prepared_for(config), []
+    train(config, prepared, defence, on_round=states.append)
+    transcript = Transcript()
+    train(config, prepared, defence, start=states[3], listeners=[transcript])
+    resumed = [m for m in transcript.messages if isinstance(m, SmashedData)]
+    assert len(resumed) == 8
+    for message in resumed:
+        np.testing.assert_array_equal(message.activations, first[message.step])
+
+
+def test_randomised_labels_are_drawn_once_and_kept() -> None:
+    config = tiny.config_of("three", clients=2)
+    prepared = tiny.prepared_for(config, "three", count=400)
+    defence = Defence("labels", labels=RandomisedResponse(1.0, labels=3))
+    from fedbert.prepare import under
+
+    first, again = (under(prepared, defence, config.seed) for _ in range(2))
+    truth = np.concatenate([d.examples.labels for d in prepared.clients])
+    changed = [np.concatenate([d.examples.labels for d in p.clients]) for p in (first, again)]
+    np.testing.assert_array_equal(*changed)
+    keep = np.e / (np.e + 2)
+    kept = int((truth == changed[0]).sum())
+    assert stats.binomtest(kept, len(truth), keep).pvalue > 1e-4
+    assert train(config, prepared, defence).state.values.keys()
+
+
+def test_local_dp_fedavg_noises_what_the_aggregator_sees() -> None:
+    config = tiny.config_of("two", clients=2, strategy="fedavg", rounds=1, learning_rate=1e-9)
+    prepared, transcript = tiny.prepared_for(config), Transcript()
+    mechanism = LocalDPFedAvg(clip_norm=0.2, noise_multiplier=1.5)
+    done = train(config, prepared, Defence("local", update=mechanism), listeners=[transcript])
+    start = {n: p.detach().numpy() for n, p in prepared.split.whole.named_parameters()}
+    updates = [m for m in transcript.messages if isinstance(m, ClientUpdate)]
+    noise = [
+        np.concatenate([(dense(v) - start[n]).ravel() for n, v in sorted(m.tensors.items())])
+        for m in updates
+    ]
+    assert len(noise) == 2 and set(updates[0].tensors) == set(start)
+    for own in noise:  # chi-square, false alarms 1e-4
+        low, high = stats.chi2.ppf([5e-5, 1 - 5e-5], own.size)
+        assert low < (own.astype(float) ** 2).sum() / (1.5 * 2 * 0.2) ** 2 < high
+    assert abs(np.corrcoef(*noise)[0, 1]) < 3.9 / np.sqrt(noise[0].size)
+    assert done.protection["update"].records == 2
+
+
+def test_the_adaptive_clip_settles_at_the_quantile_of_the_norms() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mechanism = AdaptiveDPFedAvg(20.0, 0.1, target_quantile=0.5, clip_learning_rate=0.3)
+    norms = torch.linspace(0.5, 2.5, 101)
+    for _ in range(60):
+        unclipped = int((norms <= mechanism.clip_norm).sum())
+        mechanism = mechanism.after(unclipped, len(norms), generator)
+    assert 1.4 < mechanism.clip_norm < 1.6
+
+
+def test_adaptive_dp_fedavg_moves_its_clip_and_resumes() -> None:
+    config = tiny.config_of("two", clients=4, strategy="parallel")
+    defence = Defence("adaptive", update=AdaptiveDPFedAvg(100.0, 0.1))
+    prepared, states = tiny.prepared_for(config, count=40), []
+    done = train(config, prepared, defence, on_round=states.append)
+    clips = [state.plain["server"]["clip_norm"] for state in states]
+    assert len(set(clips)) == 3 and clips[2] < clips[0] < 100.0
+    rest = train(config, prepared, defence, start=states[0], on_round=lambda state: None)
+    assert tiny.as_bytes(rest.state) == tiny.as_bytes(done.state)
+
+
+def test_the_penalty_lowers_the_distance_correlation_of_what_is_sent() -> None:
+    found = []
+    for defence in (Defence("none"), Defence("nopeek", penalty=DistanceCorrelation(20.0))):
+        config = tiny.config_of("two", rounds=30)
+        done = train(config, tiny.prepared_for(config, dropout=0.0), defence)
+        batch = tiny.prepared_for(config).clients[0].batch(0)
+        done.split.whole.eval()
+        real = batch.attention_mask.bool()
+        words = batch.input_ids[real]
+        apart = (words[:, None] != words[None, :]).float()
+        with torch.no_grad():
+            found.append(float(distance_correlation(apart, done.split.bottom(batch)[real])))
+    assert found[1] < 0.8 * found[0]
+
+
+def test_nearest_words_of_clean_rows_are_the_words_themselves() -> None:
+    data = tiny.encoded("two", 8)
+    for architecture in ("bert", "roberta"):
+        split = tiny.split_model(architecture)
+        split.whole.eval()
+        batch = collate(data, range(8), tiny.PAD)
+        with torch.no_grad():
+            words = nearest_words(split.bottom, batch, split.bottom(batch))
+        assert torch.equal(words, batch.input_ids)
+
+
+def test_metric_noise_with_nearest_words_sends_rows_of_words() -> None:
+    defence = Defence("words", smashed=Metric(eta=4.0, width=tiny.HIDDEN, nearest_word=True))
+    config = tiny.config_of("two", freeze=True)
+    prepared, transcript = tiny.prepared_for(config, dropout=0.0), Transcript()
+    train(config, prepared, defence, listeners=[transcript])
+    changed = total = 0
+    for message in (m for m in transcript.messages if isinstance(m, SmashedData)):
+        batch = prepared.clients[0].batch(message.step)
+        with torch.no_grad():
+            sent = torch.tensor(message.activations)
+            words = nearest_words(prepared.split.bottom, batch, sent)
+            again = prepared.split.bottom(replace(batch, input_ids=words))
+        torch.testing.assert_close(sent, again)
+        changed += int((words != batch.input_ids).sum())
+        total += int(batch.attention_mask.sum())
+    assert 0.05 < changed / total < 0.95
+
+
+@pytest.mark.parametrize(
+    ("settings", "defence", "words"),
+    [
+        ({}, Defence("d", smashed=Gaussian(1.0, 1.0), one_shot=True), "trained embeddings"),
+        ({"freeze": True}, Defence("d", one_shot=True), "nothing protects A"),
+        (
+            {"freeze": True, "kind": "mlm-tied"},
+            Defence("d", smashed=Gaussian(1.0, 1.0), one_shot=True),
+            "masks other words",
+        ),
+        ({"cut_layer": 1}, Defence("d", smashed=Metric(1.0, 16, True)), "no word's"),
+        ({"freeze": True}, Defence("d", penalty=DistanceCorrelation(1.0)), "frozen"),
+        ({"strategy": "fedavg"}, Defence("d", penalty=DistanceCorrelation(1.0)), "no split"),
+        ({"kind": "score"}, Defence("d", labels=RandomisedResponse(1.0, 2)), "scores"),
+        ({"kind": "mlm-tied"}, Defence("d", labels=RandomisedResponse(1.0, 2)), "masked words"),
+        ({"precision": "bf16"}, dp_sgd(), "bf16"),
+        (
+            {},
+            Defence("d", training=DPSGD(1.0, 1.0, 0.1), update=DPFedAvg(1.0, 1.0)),
+            "release view twice",
+        ),
+        (
+            {},
+            Defence("d", training=DPSGD(1.0, 1.0, 0.1), penalty=DistanceCorrelation(1.0)),
+            "one loss per example",
+        ),
+        ({"strategy": "parallel"}, Defence("d", update=LocalDPFedAvg(1.0, 1.0)), "only under"),
+    ],
+)
+def test_combinations_without_a_meaning_are_refused(
+    settings: dict[str, Any], defence: Defence, words: str
+) -> None:
+    kind = settings.get("kind", "two")
+    config = tiny.config_of(**{"strategy": "parallel"} | settings)
+    with pytest.raises(InputError, match=words):
+        train(config, tiny.prepared_for(config, kind), defence)

@@ -1,0 +1,166 @@
+"""Mistakes of published code, each as small as it can be, for tests (and audits) to catch.
+
+Nothing here may be used for anything else. The classes are mechanisms that claim a cost which
+they do not keep; the functions clip or account wrongly.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from privacy.accountants import poisson_gaussian_epsilon
+from privacy.events import GaussianEvent, MetricEvent
+from privacy.gaussian import Gaussian
+from privacy.mechanism import Cost, add_gaussian, clip_rows
+from privacy.metric import Metric
+
+
+@dataclass(frozen=True)
+class SensitivityOfOneClip:
+    """Clips to C and measures its noise in C, while two clipped rows lie 2 C apart."""
+
+    clip_norm: float
+    noise_multiplier: float
+    unit = "token"
+
+    @classmethod
+    def calibrated(cls, target_epsilon: float, delta: float, clip_norm: float):
+        sound = Gaussian.calibrated(target_epsilon, delta, clip_norm)
+        return cls(clip_norm, sound.noise_multiplier)
+
+    @property
+    def noise_std(self) -> float:
+        return self.noise_multiplier * self.clip_norm
+
+    def clip(self, records: Tensor) -> Tensor:
+        return clip_rows(records, self.clip_norm)
+
+    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+        return add_gaussian(records, self.noise_std, generator)
+
+    def cost(self) -> Cost:
+        return Cost(GaussianEvent(self.noise_multiplier), "token", "replace-one")
+
+
+@dataclass(frozen=True)
+class NoiseRegardlessOfTheClip(SensitivityOfOneClip):
+    """Noise for a clip of 1, whatever the clip is."""
+
+    @property
+    def noise_std(self) -> float:
+        return self.noise_multiplier * 2.0
+
+
+@dataclass(frozen=True)
+class NoiseOverALength(SensitivityOfOneClip):
+    """Divides the noise by the record's own norm: short records are drowned, long ones bare."""
+
+    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+        noise = add_gaussian(torch.zeros_like(records), 2 * self.noise_std, generator)
+        return records + noise / records.norm(dim=1, keepdim=True).clamp_min(1e-9)
+
+
+@dataclass(frozen=True)
+class GammaPerCoordinate:
+    """Metric noise as a Gamma times a uniform in every coordinate, not radius x direction."""
+
+    eta: float
+    width: int
+    unit = "token"
+    clip_norm = None
+
+    def clip(self, records: Tensor) -> Tensor:
+        return records
+
+    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+        shape = torch.full(records.shape, float(self.width), dtype=torch.float64)
+        gamma = torch._standard_gamma(shape, generator=generator) / self.eta
+        uniform = torch.rand(records.shape, generator=generator, dtype=torch.float64) * 2 - 1
+        return records + (gamma * uniform).to(records)
+
+    def cost(self) -> Cost:
+        return Cost(MetricEvent(self.eta), "token", "replace-one")
+
+
+@dataclass(frozen=True)
+class OneRadius(Metric):
+    """Metric noise with a direction for every row, and one length for the whole batch."""
+
+    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+        normal = torch.randn(records.shape, generator=generator, dtype=torch.float64)
+        shape = torch.tensor(float(self.width), dtype=torch.float64)
+        radius = torch._standard_gamma(shape, generator=generator) / self.eta
+        return records + (normal / normal.norm(dim=1, keepdim=True) * radius).to(records)
+
+
+# Clipped sums: of gradients [record, value], whose removal may move the sum by clip_norm at most.
+
+
+def clip_after_averaging(gradients: Tensor, clip_norm: float) -> Tensor:
+    """The sum [value] that comes of clipping the mean: as if that bounded every record."""
+    return clip_rows(gradients.mean(dim=0, keepdim=True), clip_norm)[0] * len(gradients)
+
+
+def clip_per_layer(gradients: Tensor, clip_norm: float, layers: int = 4) -> Tensor:
+    """The sum [value] of gradients whose every layer is clipped to the norm of the whole."""
+    parts = [clip_rows(part, clip_norm) for part in gradients.chunk(layers, dim=1)]
+    return torch.cat(parts, dim=1).sum(dim=0)
+
+
+def nothing_clipped(gradients: Tensor, clip_norm: float) -> Tensor:
+    """The sum [value] as ghost clipping leaves it if the loss it re-weights is not the one used.
+
+    The model reduced its loss itself, so the factors of the second pass reach nothing.
+    """
+    factors = (clip_norm / gradients.norm(dim=1)).clamp_max(1.0)  # computed, reported, unused
+    return (torch.ones_like(factors)[:, None] * gradients).sum(dim=0)
+
+
+def tied_weight_counted_twice(uses: Tensor, clip_norm: float) -> Tensor:
+    """The sum [value] for a weight used twice, from its gradients `[record, use, value]`.
+
+    The norm is taken as if the uses were two weights: their cross term is left out.
+    """
+    norms = uses.square().sum(dim=(1, 2)).sqrt()
+    return ((clip_norm / norms).clamp_max(1.0)[:, None] * uses.sum(dim=1)).sum(dim=0)
+
+
+# Accounting.
+
+
+def amplified_against_the_server(
+    noise_multiplier: float, epochs: int, records: int, delta: float
+) -> float:
+    """The epsilon claimed as if the server did not see whose message each one is."""
+    return poisson_gaussian_epsilon(noise_multiplier, 1 / records, epochs * records, delta)
+
+
+def shuffled_batches(records: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
+    """Batches of a fixed size that see every record once an epoch, called Poisson samples."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield from rng.permutation(records).reshape(-1, batch_size)
+
+
+def shuffled_epsilon_at_least(noise_multiplier: float, steps: int, delta: float) -> float:
+    """A lower bound on the epsilon of one epoch of shuffled batches, from one event.
+
+    Every other record adds -C to its batch; the record in question adds C, or is empty. Relative
+    to the other batches its own is then raised by 2 C or by C, and the event is that the highest of
+    the sums lies above a threshold (Chua et al., 2024, "How private are DP-SGD implementations?").
+    """
+    from scipy.stats import norm
+
+    thresholds = np.linspace(0.0, 8.0 * max(1.0, noise_multiplier), 2000) / noise_multiplier
+
+    def reached(raised: float) -> np.ndarray:
+        below = norm.logcdf(thresholds - raised / noise_multiplier)
+        return -np.expm1((steps - 1) * norm.logcdf(thresholds) + below)
+
+    present, absent = reached(2.0), reached(1.0)
+    ratios = np.maximum(present - delta, 1e-300) / np.maximum(absent, 1e-300)
+    return float(math.log(max(ratios.max(), 1.0)))
