@@ -24,7 +24,7 @@ from fedbert.prepare import Prepared, circumstances, poisson_sampled, prepare
 from fedbert.protect import Protection
 from fedbert.provenance import provenance
 from fedbert.seeding import generator, numpy_rng
-from fedbert.trainer import Trained, planned_steps, train
+from fedbert.trainer import Trained, give_back_memory, planned_steps, train
 from privacy.accounting import label_claims, ledger
 from privacy.defence import Defence, refuse
 from privacy.mechanism import Identity
@@ -47,6 +47,8 @@ def run_cell(cell: Cell) -> Outcome:
         return _run(cell, base)
     except Exception:
         return Outcome(RunRecord(**base, status="failed", traceback=traceback.format_exc()), {})
+    finally:
+        give_back_memory()  # a worker that waits for the others holds no more than it needs
 
 
 def _run(cell: Cell, base: dict[str, Any]) -> Outcome:

@@ -113,8 +113,13 @@ class Noised:
 
     def add(self, weight: int, values: Values) -> None:
         """Take in one client's values; its weight plays no part."""
-        parts = [(dense(values[n]) - old).ravel() for n, old in self.base.items()]
-        update = torch.from_numpy(np.concatenate(parts))[None]
+        kind = np.result_type(*(old.dtype for old in self.base.values()))
+        flat, start = np.empty(self._sum.shape[1], dtype=kind), 0
+        for name, old in self.base.items():  # in place: an update is as large as the model
+            piece = flat[start : start + old.size]
+            np.subtract(dense(values[name]).ravel(), old.ravel(), out=piece)
+            start += old.size
+        update = torch.from_numpy(flat)[None]
         clipped = self.mechanism.clip(update)
         self._sum += clipped
         limit = self.mechanism.clip_norm

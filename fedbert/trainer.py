@@ -129,7 +129,7 @@ def train(
         strategy(Round(number, who, examples, _steps(config), config, fleet, channel, private))
         each = [fleet.call(client_name(c), "mean_loss") for c in who]
         losses.append(sum(each) / len(each))
-        _give_back_memory()
+        give_back_memory()
         if on_round is not None:
             state = _state(fleet, prepared, number + 1, channel, losses)
             state.plain["channel"] = {kind: guard.log.to_json() for kind, guard in posted.items()}
@@ -159,7 +159,7 @@ def load_values(split: SplitBert, values: dict[str, Array]) -> None:
                 parameter.copy_(to_tensor(values[name]))
 
 
-def _give_back_memory() -> None:
+def give_back_memory() -> None:
     """Return freed memory to the system: batches of many shapes leave glibc's heap in pieces."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

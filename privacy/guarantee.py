@@ -51,7 +51,7 @@ DP_SGD_EXCLUSIONS = (
     f"messages to and from the server during training (A, Z, G_Z, G_A, and {DP_SGD_MESSAGES})",
     "whoever learns which records a batch drew",
     "the number of records of each client and the expected batch size, which are public",
-    "a person with several records",
+    "a person with several records, or a text that was cut into several",
     "training losses, which are kept to resume and may be printed",
     *_ALWAYS,
 )

@@ -53,6 +53,7 @@ def csv_table(records: Sequence[RunRecord]) -> str:
         head += [f"{family}_{name}" for name in ("attack", "view", "metric")]
         head += [*_columns(family), f"{family}_chance"]
     head += [f"{view}_{name}" for view in checks.VIEWS for name in ("guarantee", "delta")]
+    head += ["places", "mechanisms", *MECHANISM]
     writer.writerow([*head, "bytes", "seconds"])
     for record, row in zip(records, cell_rows(records), strict=True):
         fields: list[object] = [record.cell, row.task, row.model, row.strategy, row.defence]
@@ -65,9 +66,13 @@ def csv_table(records: Sequence[RunRecord]) -> str:
         for view in checks.VIEWS:
             each = known.get(view)
             fields += [each.short, each.delta] if each else [None, None]
+        fields += _of_mechanisms(record)
         writer.writerow([*fields, None if row.bytes is None else round(row.bytes), row.seconds])
     return text.getvalue()
 
+
+MECHANISM = ("clip_norm", "noise_std", "clipped_share", "signal_to_noise")
+"""What the CSV table says of each mechanism, as the records name it."""
 
 HOW_AVERAGED = (
     "A number over several seeds is their mean; its interval adds Student's t over the seeds and "
@@ -265,6 +270,16 @@ def _md(text: str) -> str:
     for mark in ("\\", "`", "*", "_", "|", "]("):
         text = text.replace(mark, "\\" + mark)
     return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
+
+
+def _of_mechanisms(record: RunRecord) -> list[str]:
+    """Places, names and logs of a cell's mechanisms; several are joined by "; "."""
+    entries = record.mechanisms.values()
+    columns = [[str(place) for place in record.mechanisms], [str(e["name"]) for e in entries]]
+    for key in MECHANISM:
+        found = [e.get(key) for e in entries]
+        columns.append(["" if value is None else repr(value) for value in found])
+    return ["; ".join(column) for column in columns]
 
 
 def _columns(name: str) -> list[str]:

@@ -46,12 +46,12 @@ class Lookup:
         """Add sum_i factors[i] * g_i."""
         if self.grad is None or self.layer.weight is None:
             return
-        counted = self._counted()
-        if counted is None:
-            rows = self.workspace.scaled(self.grad, factors)
-        else:
-            rows = self.workspace.scaled(self.grad, factors) * counted.reshape(-1, 1)
-        into[self.layer.weight].index_add_(0, self.ids.flatten(), rows)
+        out = into[self.layer.weight]
+        padding = cast(nn.Embedding, self.layer.module).padding_idx
+        as_it_was = None if padding is None else out[padding].clone()
+        out.index_add_(0, self.ids.flatten(), self.workspace.scaled(self.grad, factors))
+        if padding is not None and as_it_was is not None:
+            out[padding] = as_it_was
 
     def cross(self, decoder: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
         """Twice the inner product [batch] float64 of this gradient and the tied decoder's.

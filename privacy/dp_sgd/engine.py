@@ -32,14 +32,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from privacy.dp_sgd.embedding import Lookup
 from privacy.dp_sgd.layers import Layer, layers_of
-from privacy.dp_sgd.linear import BatchedLinear, RaggedLinear
-from privacy.dp_sgd.norm import Norm
 from privacy.dp_sgd.tap import tap
+from privacy.dp_sgd.uses import Use, fitting, squared_of, tied, use_of
 from privacy.dp_sgd.workspace import Workspace
-
-Use = BatchedLinear | RaggedLinear | Norm | Lookup
 
 
 class Recorder:
@@ -119,24 +115,10 @@ class Recorder:
                 raise RuntimeError(
                     f"expected one positional input, got {len(inputs)}: {layer.name}"
                 )
-            use = self._uses[layer.name] = self._use(layer, inputs[0])
+            use = self._uses[layer.name] = use_of(layer, inputs[0], self._workspace, self._owner)
             return tap(output, self._receiver(layer, use, inputs[0]))
 
         return seen
-
-    def _use(self, layer: Layer, value: Tensor) -> Use:
-        """The record of one forward of this layer."""
-        owner = self._owner if layer.ragged else None
-        if owner is not None and (value.ndim != 2 or len(value) != len(owner)):
-            shape = list(value.shape)
-            raise RuntimeError(f"expected rows [{len(owner)}, width] in {layer.name}, got {shape}")
-        if isinstance(layer.module, nn.Embedding):
-            return Lookup(layer, value, self._workspace)
-        if isinstance(layer.module, nn.LayerNorm):
-            return Norm(layer, value, self._workspace, owner)
-        if owner is not None:
-            return RaggedLinear(layer, value, owner)
-        return BatchedLinear(layer, value, self._workspace)
 
     def _receiver(self, layer: Layer, use: Use, value: Tensor) -> Callable[[Tensor], None]:
         """What to do with the gradient of this layer's output."""
@@ -151,7 +133,6 @@ class Recorder:
                 raise RuntimeError(f"expected the input of {layer.name} unchanged, got it changed")
             use.reached = True
             self._workspace.pin(grad)
-            self._workspace.pin(value.detach())
             with torch.no_grad():
                 use.receive(grad)
 
@@ -176,13 +157,8 @@ class Recorder:
         total = torch.zeros(batch, dtype=torch.float64, device=device)
         self._batch = batch
         for use in reached if batch else ():
-            if isinstance(use, RaggedLinear) or (isinstance(use, Norm) and use.owner is not None):
-                use.settle(batch)
-            elif use.batch != batch:
-                name = use.layer.name
-                raise RuntimeError(f"expected a first axis of {batch}, got {use.batch} in {name}")
-            total += _squared(use)
-        for lookup, decoder in _tied(reached if batch else []):
+            total += squared_of(use, batch)
+        for lookup, decoder in tied(reached if batch else []):
             total += lookup.cross(decoder.examples())
         return total.clamp_(min=0.0)
 
@@ -193,7 +169,7 @@ class Recorder:
         """The sum over examples of factors[i] * gradient_i, by parameter.
 
         With `into`, it is added to these tensors in place (the noise, say) and they are returned.
-        Parameters that no gradient reached add nothing.
+        Parameters that no gradient reached add nothing; those said to be unused are left out.
 
         Raises:
             RuntimeError: before `squared_norms`, or a `.grad` is there.
@@ -210,7 +186,7 @@ class Recorder:
             raise ValueError("expected factors from 0 to 1, got others")
         if into is None:
             into = {n: torch.zeros_like(p) for n, p in self._frozen.items()}
-        sums = {name: _fitting(name, p, into) for name, p in self._frozen.items()}
+        sums = {name: fitting(name, p, into) for name, p in self._frozen.items()}
         if self._batch == 0:
             return sums
         cast = {}  # the factors in the parameters' type, one tensor for each
@@ -238,32 +214,3 @@ class Recorder:
         leaked = [name for name, p in self._watched.items() if p.grad is not None]
         if leaked:
             raise RuntimeError(f"expected no .grad on recorded parameters, got one on {leaked[0]}")
-
-
-def _squared(use: Use) -> Tensor:
-    if use.squared is None:
-        raise RuntimeError(f"expected a norm of the gradients of {use.layer.name}, got none")
-    return use.squared
-
-
-def _tied(uses: list[Use]) -> Iterator[tuple[Lookup, BatchedLinear | RaggedLinear]]:
-    """The pairs of an Embedding and a decoder that share their weight."""
-    lookups = [use for use in uses if isinstance(use, Lookup) and use.layer.tied]
-    decoders = [use for use in uses if isinstance(use, BatchedLinear | RaggedLinear)]
-    for lookup in lookups:
-        for decoder in decoders:
-            if lookup.layer.weight == decoder.layer.weight:
-                yield lookup, decoder
-
-
-def _fitting(name: str, parameter: Tensor, into: Mapping[str, Tensor]) -> Tensor:
-    """The tensor to add a parameter's sum to."""
-    out = into.get(name)
-    if out is None:
-        raise ValueError(f"expected a tensor for {name}, got none")
-    if out.shape != parameter.shape or out.dtype != parameter.dtype or not out.is_contiguous():
-        want, got = list(parameter.shape), list(out.shape)
-        raise ValueError(
-            f"expected {name} as contiguous {parameter.dtype} {want}, got {out.dtype} {got}"
-        )
-    return out

@@ -37,7 +37,8 @@ class BatchedLinear:
         self.batch, self.reached = len(value), False
         self.value: Tensor | None = value
         self.grad: Tensor | None = None
-        self.weights: Tensor | None = None  # [batch, out, in]
+        self.weights: Tensor | None = None  # [batch, out, in], or [batch, in, out] if flipped
+        self.flipped = False
         self.biases: Tensor | None = None  # [batch, out]
         self.squared: Tensor | None = None
 
@@ -67,9 +68,11 @@ class BatchedLinear:
             self.biases = grad.sum(1)
             self.squared += squares(self.biases)
         if self.layer.weight is not None:
-            shape = (len(grad), grad.shape[2], value.shape[2])
+            self.flipped = grad.shape[2] > value.shape[2]  # long rows are faster
+            left, right = (value, grad) if self.flipped else (grad, value)
+            shape = (len(grad), left.shape[2], right.shape[2])
             self.weights = self.workspace.buffer(self.layer.weight, shape, grad)
-            torch.bmm(grad.transpose(1, 2), value, out=self.weights)
+            torch.bmm(left.transpose(1, 2), right, out=self.weights)
             self.squared += squares(self.weights.view(len(grad), -1))
 
     def _receive_single(self, value: Tensor, grad: Tensor) -> None:
@@ -87,8 +90,11 @@ class BatchedLinear:
         if self.biases is not None and self.layer.bias is not None:
             into[self.layer.bias].addmv_(self.biases.T, factors)
         if self.weights is not None and self.layer.weight is not None:
-            flat = self.weights.view(len(factors), -1)
-            into[self.layer.weight].view(-1).addmv_(flat.T, factors)
+            flat, out = self.weights.view(len(factors), -1), into[self.layer.weight]
+            if self.flipped:
+                out += torch.mv(flat.T, factors).view(self.weights.shape[1:]).T
+            else:
+                out.view(-1).addmv_(flat.T, factors)
         if self.grad is None or self.value is None or self.layer.weight is None:
             return
         value, grad = as_rows(self.value), as_rows(self.grad)

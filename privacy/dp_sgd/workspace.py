@@ -9,8 +9,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-# Larger tensors do not come from the heap, so that keeping one keeps no other memory.
-LARGEST_PIN = 32 * 2**20
+# Bytes; what is kept to keep other memory should itself be small.
+LARGEST_PIN = 4 * 2**20
 
 
 class Workspace:
@@ -21,7 +21,8 @@ class Workspace:
         self._buffers: dict[str, Tensor] = {}
         self._gram: tuple[Tensor, bool, Tensor] | None = None
         self._scaled: tuple[Tensor, Tensor, Tensor] | None = None
-        self._pins: list[Tensor] = []  # the last step's, and this one's so far
+        self._pin: Tensor | None = None
+        self._last_pin: Tensor | None = None  # through the whole of this step
 
     def pin(self, seen: Tensor) -> None:
         """Keep one tensor of the step: the one at the highest address.
@@ -30,10 +31,10 @@ class Workspace:
         to the system, page by page, and ask for it again in the next step, at several per cent of
         its time. It cannot where the tensor on top stays.
         """
-        if seen.nbytes <= LARGEST_PIN and (
-            len(self._pins) < 2 or seen.data_ptr() > self._pins[1].data_ptr()
-        ):
-            self._pins[1:] = [seen]
+        if seen.nbytes > LARGEST_PIN:
+            return
+        if self._pin is None or seen.data_ptr() > self._pin.data_ptr():
+            self._pin = seen
 
     def buffer(self, key: str, shape: Sequence[int], like: Tensor) -> Tensor:
         """A contiguous tensor of this shape, its values arbitrary; the key's last one is lost."""
@@ -86,8 +87,8 @@ class Workspace:
         self._gram = self._scaled = None
 
     def next_step(self) -> None:
-        """Let go of the step before the last one's pin."""
-        self._pins = self._pins[-1:]
+        """Hold the last step's pin through this one, which finds its own."""
+        self._last_pin, self._pin = self._pin, None
 
 
 def as_rows(values: Tensor) -> Tensor:

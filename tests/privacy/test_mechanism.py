@@ -93,6 +93,9 @@ def test_the_fields_agree_with_the_cost(mechanism):
 def claimed_std(mechanism: Mechanism, cost: Cost) -> float:
     """The noise that the cost stands on, from the event and the clip alone."""
     event = cost.event
+    if isinstance(mechanism, AdaptiveDPFedAvg):  # the count of bits takes its share of the budget
+        budget = event.noise_multiplier**-2 - (2 * mechanism.bit_std) ** -2
+        return float(mechanism.clip_norm * budget**-0.5)
     if isinstance(event, MetricEvent):
         assert mechanism.clip_norm is None
         return math.sqrt(mechanism.width + 1) / event.eta

@@ -226,3 +226,14 @@ def test_csv_holds_every_cell_at_full_precision(examples):
     assert float(token["forward_delta"]) == 1e-5
     assert {line["status"] for line in lines} == {"done", "skipped", "failed"}
     assert all(line["note"] for line in lines if line["status"] != "done")
+
+
+def test_csv_says_what_every_mechanism_did(examples):
+    record = examples.done("sst2", "parallel", 3, 0)
+    log = {"name": "Gaussian", "clip_norm": 1.5, "noise_std": 3.0, "clipped_share": 0.25}
+    both = {"smashed": {**log, "signal_to_noise": 0.125}, "labels": {"name": "RandomisedResponse"}}
+    (line,) = csv.DictReader(io.StringIO(csv_table([replace(record, mechanisms=both)])))
+    assert line["places"] == "smashed; labels"
+    assert line["mechanisms"] == "Gaussian; RandomisedResponse"
+    assert (line["noise_std"], line["clipped_share"]) == ("3.0; ", "0.25; ")
+    assert line["signal_to_noise"] == "0.125; "
