@@ -66,16 +66,16 @@ class PrivateStep:
                 self._buffers[name] = torch.empty_like(parameter, requires_grad=False)
             buffer = self._buffers[name]
             if buffer.device.type == "cpu":
-                buffer.normal_(0.0, std, generator=own)
+                buffer.normal_(0.0, std / self.expected, generator=own)
             else:
                 draw = torch.empty(buffer.shape, dtype=buffer.dtype)
-                buffer.copy_(draw.normal_(0.0, std, generator=own))
+                buffer.copy_(draw.normal_(0.0, std / self.expected, generator=own))
         if self.recorder is not None and len(factors):
-            self.recorder.clipped_sum(factors, into=self._buffers)
+            self.recorder.clipped_sum(factors / self.expected, into=self._buffers)
         if self.recorder is not None:
             self.recorder.clear()
         for name, parameter in self.parameters.items():
-            parameter.grad = self._buffers[name].div_(self.expected)
+            parameter.grad = self._buffers[name]
         return std**2 * sum(p.numel() for p in self.parameters.values())
 
 

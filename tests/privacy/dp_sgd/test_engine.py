@@ -74,6 +74,14 @@ def test_any_lengths(lengths, kind, seed) -> None:
     agrees(oracle.whole_party(split), batch, torch.float64)
 
 
+@pytest.mark.parametrize("kind", ["two", "mlm-tied"])
+def test_the_padding_row_gets_no_gradient_even_without_a_mask(kind, way) -> None:
+    split = tiny.split_model("bert", kind, dtype=torch.float64)
+    batch = oracle.batch_of(kind, LENGTHS)
+    batch.attention_mask.fill_(1)  # padding is attended to, and its hidden states count
+    agrees(oracle.whole_party(split), batch, torch.float64)
+
+
 def test_without_a_single_masked_position_everything_is_zero() -> None:
     split = tiny.split_model("bert", "mlm-tied")
     batch = oracle.batch_of("mlm-tied", LENGTHS)
