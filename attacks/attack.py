@@ -30,6 +30,8 @@ class Knowledge:
     basis: a public map [hidden, dimension] after which the noise is the same in all directions:
         what a mechanism projects to, or what undoes its covariance; None where it is already.
     dropout: the dropout rate that E applied when the messages were made, before clip and noise.
+    auxiliary: text of the same kind as the private one, none of it private: token ids [seq] of
+        each sequence, special tokens included, padding not.
 
     Raises:
         InputError: for a mechanism that cannot be.
@@ -43,6 +45,7 @@ class Knowledge:
     clip_unit: str = "token"
     noise: str = "gaussian"
     basis: torch.Tensor | None = None
+    auxiliary: tuple[np.ndarray, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check every setting of the mechanism."""

@@ -57,6 +57,32 @@ INVERSION = {
         "attacks.inversion.nearest_token:NearestToken",
         "forward view, cut layer 0: maximum-likelihood look-up of every token",
     ),
+    "unigram_prior": Entry(
+        "attacks.inversion.language_prior:unigram_prior",
+        "the same with how frequent words are; needs auxiliary text",
+    ),
+    "bigram_prior": Entry(
+        "attacks.inversion.language_prior:LanguagePrior",
+        "the same with a bigram model of auxiliary text, by Viterbi; needs auxiliary text",
+    ),
+}
+
+BACKWARD = {
+    "masked_tokens": Entry(
+        "attacks.inversion.masked_tokens:MaskedTokens",
+        "backward view, masked-LM: masked positions and the words at them, from G_Z",
+    ),
+    "label_from_gradient": Entry(
+        "attacks.inversion.label_from_gradient:LabelFromGradient",
+        "backward view: the label of each example, from G_Z",
+    ),
+}
+
+UPDATES = {
+    "embedding_rows": Entry(
+        "attacks.updates.embedding_rows:EmbeddingRows",
+        "aggregator view: words whose row of the word table moved (Melis et al. 2019)",
+    ),
 }
 
 MEMBERSHIP = {

@@ -2,7 +2,7 @@
 
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +11,17 @@ import torch
 
 from attacks.attack import Knowledge
 from evaluation import leakage
-from evaluation.catalogue import INVERSION, MEMBERSHIP, make_attack
+from evaluation.catalogue import MEMBERSHIP, make_attack
 from evaluation.defences import costs, facts_of, make_defence, use_of
 from evaluation.grid import PLACES, Cell
-from evaluation.knowledge import knowledge_of
+from evaluation.inversion import Heard, inversion
 from evaluation.measure import batches, measure
-from evaluation.observe import Overheard, Wiretap, same_values, spread, tables_from
-from fedbert.batches import IGNORED, Batch
+from evaluation.observe import Wiretap, spread
 from fedbert.config import Config
-from fedbert.messages import SmashedData
 from fedbert.prepare import Prepared, circumstances, poisson_sampled, prepare
 from fedbert.protect import Protection
 from fedbert.provenance import provenance
-from fedbert.seeding import generator, numpy_rng
+from fedbert.seeding import numpy_rng
 from fedbert.trainer import Trained, give_back_memory, planned_steps, train
 from privacy.accounting import label_claims, ledger
 from privacy.defence import Defence, refuse
@@ -70,7 +68,7 @@ def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
     clock.lap("train")
     utility, floor = measure(prepared, trained.split, config.seed)
     clock.lap("evaluate")
-    leaks = _inversion(cell, prepared, defence, trained, tap.kept)
+    leaks = inversion(Heard(cell, prepared, defence, trained, tap))
     leaks += _membership(cell, prepared, trained)
     clock.lap("attack")
     use = use_of(config, facts)
@@ -102,66 +100,6 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[phase] = round(now - self._last, 3)
         self._last = now
-
-
-def _inversion(
-    cell: Cell,
-    prepared: Prepared,
-    defence: Defence,
-    trained: Trained,
-    overheard: Sequence[Overheard],
-) -> list[dict[str, Any]]:
-    """Return what every inversion attack recovered of the overheard messages."""
-    found: list[dict[str, Any]] = []
-    if not overheard:
-        return found
-    truth = [prepared.clients[o.message.client].batch(o.message.step) for o in overheard]
-    true = [batch.input_ids.numpy() for batch in truth]
-    special = list(prepared.vocabulary.special)
-    counted = [_countable(batch, special) for batch in truth]
-    words = prepared.pool.tokens[~np.isin(prepared.pool.tokens, special)]
-    chance = leakage.token_chance(true, counted, np.bincount(words))
-    rate = trained.split.whole.config.hidden_dropout_prob
-    for name in cell.attacks.inversion:
-        attack = make_attack(name, INVERSION, "reconstruct")
-        head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
-        guessed: list[np.ndarray] = []
-        for group in _same_parts(overheard):
-            knowledge = knowledge_of(defence, tables_from(group[0].parts, trained.split), rate)
-            lacking = attack.missing(knowledge)
-            if lacking is not None:
-                found.append({**head, "not_measured": lacking})
-                break
-            messages: list[SmashedData] = [o.message for o in group]
-            draws = generator(cell.config.seed, "attack", attack.name, len(guessed))
-            guessed += attack.reconstruct(messages, knowledge, draws)
-        else:
-            rng = numpy_rng(cell.config.seed, "judge", attack.name)
-            estimate = leakage.token_accuracy(true, guessed, counted, rng)
-            leak = {**head, "metric": "token_accuracy", "estimate": estimate, "unit": "token"}
-            found.append({**leak, "headline": True, "chance": chance})
-    return found
-
-
-def _countable(batch: Batch, special: Sequence[int]) -> np.ndarray:
-    """Return the positions [batch, seq] of somebody's text: no special, no padding, and none where
-    masked-LM may have put a random word.
-    """
-    ids = batch.input_ids.numpy()
-    mine = batch.attention_mask.numpy().astype(bool) & ~np.isin(ids, special)
-    return mine & (batch.labels.numpy() == IGNORED) if batch.labels.dim() == 2 else mine
-
-
-def _same_parts(overheard: Sequence[Overheard]) -> Iterator[list[Overheard]]:
-    """Yield neighbouring messages whose senders started from the very same values."""
-    group: list[Overheard] = []
-    for each in overheard:
-        if group and not same_values(group[0].parts, each.parts):
-            yield group
-            group = []
-        group.append(each)
-    if group:
-        yield group
 
 
 def _membership(cell: Cell, prepared: Prepared, trained: Trained) -> list[dict[str, Any]]:

@@ -89,7 +89,7 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from evaluation.catalogue import INVERSION, MECHANISMS, MEMBERSHIP
+    from evaluation.catalogue import BACKWARD, INVERSION, MECHANISMS, MEMBERSHIP, UPDATES
     from fedbert.config import SIZES, STRATEGIES
     from fedbert.tasks import TASKS
 
@@ -105,6 +105,8 @@ def list_() -> None:
     for kind, entries in (
         ("mechanism", MECHANISMS),
         ("inversion", INVERSION),
+        ("backward", BACKWARD),
+        ("updates", UPDATES),
         ("membership", MEMBERSHIP),
     ):
         for name, entry in entries.items():

@@ -26,6 +26,7 @@ PLACES = (
     "smashed", "hidden", "hidden_gradient", "smashed_gradient", "update", "labels", "training",
     "penalty",
 )  # fmt: skip
+FAMILIES = ("inversion", "backward", "updates", "membership")
 KEYS = (
     "name", "tasks", "strategies", "seeds", "delta", "model", "data", "training", "attacks",
     "defences", "override",
@@ -73,7 +74,9 @@ class AttackSettings:
     candidates: membership candidates, members and others each, at most.
     """
 
-    inversion: tuple[str, ...] = ("nearest_token",)
+    inversion: tuple[str, ...] = ("nearest_token", "bigram_prior")
+    backward: tuple[str, ...] = ("masked_tokens", "label_from_gradient")
+    updates: tuple[str, ...] = ("embedding_rows",)
     membership: tuple[str, ...] = ("loss_threshold",)
     messages: int = 16
     candidates: int = 1000
@@ -232,11 +235,11 @@ def _config(values: Mapping[str, Any], task: str, where: str) -> Config:
 
 def _attacks(values: Mapping[str, Any], where: str) -> AttackSettings:
     lists = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    for key in ("inversion", "membership"):
+    for key in FAMILIES:
         named = values.get(key, [])
         if not isinstance(named, list) or not all(isinstance(n, str) for n in named):
             raise InputError(f"{where}: attacks: expected names, got {key}={values[key]!r}")
-    numbers = {k: v for k, v in lists.items() if k not in ("inversion", "membership")}
+    numbers = {k: v for k, v in lists.items() if k not in FAMILIES}
     checked = from_mapping(AttackSettings, numbers, f"{where}: attacks")
     names: dict[str, Any] = {k: v for k, v in lists.items() if k not in numbers}
     return replace(checked, **names)

@@ -1,20 +1,33 @@
-"""What an adversary of the forward view knows of the mechanism in force (Kerckhoffs)."""
+"""What an adversary knows of the mechanism in force (Kerckhoffs), view by view."""
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from attacks.attack import Knowledge
-from fedbert.split import EmbeddingTables
+from attacks.inversion.label_from_gradient import HeadKnowledge
+from attacks.updates.embedding_rows import TableKnowledge
+from fedbert.messages import ClientParts
+from fedbert.prepare import Prepared
+from fedbert.split import EmbeddingTables, SplitBert, duplicate
+from fedbert.trainer import load_values
 from privacy.defence import Defence
 from privacy.empirical import FeatureDropout, Quantise
+from privacy.gaussian import Gaussian
 from privacy.laplace import Laplace
 from privacy.matrix_gaussian import MatrixGaussian
+from privacy.mechanism import ClipOnly, Identity
 from privacy.metric import Metric
 
 
-def knowledge_of(defence: Defence, tables: EmbeddingTables | None, dropout: float) -> Knowledge:
+def knowledge_of(
+    defence: Defence,
+    tables: EmbeddingTables | None,
+    dropout: float,
+    auxiliary: tuple[np.ndarray, ...] | None = None,
+) -> Knowledge:
     """Return what is known of A: E's tables, and the clip, noise and dropout on its output.
 
     With nearest words the rows are those of words again, without noise; in a one-shot release E
@@ -36,7 +49,38 @@ def knowledge_of(defence: Defence, tables: EmbeddingTables | None, dropout: floa
         dropout=rate,
         noise=kinds.get(type(mechanism), "gaussian"),
         basis=_basis(mechanism) if isinstance(mechanism, MatrixGaussian) else None,
+        auxiliary=auxiliary,
     )
+
+
+def head_knowledge(defence: Defence, parts: ClientParts, split: SplitBert) -> HeadKnowledge | str:
+    """Return what the aggregator knows of H and of what was done to G_Z, or why it cannot judge."""
+    mechanism = defence.hidden_gradient
+    if not isinstance(mechanism, Identity | ClipOnly | Gaussian):
+        return f"needs Gaussian noise on G_Z or none, not {type(mechanism).__name__}"
+    if not isinstance(defence.hidden, Identity):
+        return "needs Z as the server made it, and hears it after a mechanism"
+    own = duplicate(split)
+    load_values(own, parts.tensors)
+    return HeadKnowledge(
+        head=own.head,
+        noise_std=mechanism.noise_std,
+        clip_norm=mechanism.clip_norm,
+        clip_unit=mechanism.unit,
+        mean_over="batch" if defence.training is None else "sequence",
+    )
+
+
+def table_knowledge(defence: Defence, prepared: Prepared, split: SplitBert) -> TableKnowledge | str:
+    """Return what the aggregator knows of the word table's updates, or why it cannot judge."""
+    word = split.bottom.embeddings.word_embeddings.weight
+    if not word.requires_grad:
+        return "needs a trained word table: this one is frozen"
+    name = next(n for n, p in split.whole.named_parameters() if p is word)
+    if defence.training is not None:
+        return "DP-SGD noises every row in every step, through AdamW: no likelihood is at hand"
+    noise = defence.update.noise_std if defence.local_update else 0.0
+    return TableKnowledge(word=name, tied=split.tied, noise_std=noise)
 
 
 def _basis(mechanism: MatrixGaussian) -> Tensor | None:

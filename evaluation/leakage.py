@@ -10,6 +10,8 @@ from fedbert.config import InputError, expect
 from reports.records import Estimate
 
 Arrays = Sequence[np.ndarray]
+Words = list[int]
+ROOT_ERROR = 1e-11  # added to a ceiling, so that it stays one
 
 
 def token_accuracy(
@@ -49,6 +51,17 @@ def token_chance(true: Arrays, counted: Arrays, reference: np.ndarray) -> float:
     total = sum(int(mask.sum()) for _, mask in pairs)
     expect(total > 0, "at least one counted token", "counted", total)
     return sum(int(np.isin(right[mask], top).sum()) for right, mask in pairs) / total / len(top)
+
+
+def content_masks(true: Arrays, counted: Arrays, content: np.ndarray) -> list[np.ndarray]:
+    """Return the masks [batch, seq] under which `token_accuracy` is content-token accuracy.
+
+    content: bool [vocab], False for specials, punctuation and function words.
+
+    Raises:
+        InputError: if shapes differ.
+    """
+    return [mask & content[right] for right, _, mask in _aligned(true, true, counted)]
 
 
 def _aligned(true: Arrays, guessed: Arrays, counted: Arrays) -> list[tuple[np.ndarray, ...]]:

@@ -1,10 +1,20 @@
-"""What the adversary of the forward view gets to see: messages, and E as it was sent out."""
+"""What adversaries get to see: some messages of each view, and E and H as they were sent out."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from fedbert.messages import ClientParts, Message, SmashedData, to_tensor
+from fedbert.messages import (
+    ClientParts,
+    ClientUpdate,
+    HiddenGradient,
+    HiddenStates,
+    Message,
+    SmashedData,
+    to_tensor,
+)
 from fedbert.split import EmbeddingTables, SplitBert, tables_of
+
+UPDATES_KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -17,29 +27,63 @@ class Overheard:
 
 @dataclass
 class Wiretap:
-    """Keeps the first message of up to `each` senders in each of some rounds.
+    """Keeps the first step's messages of up to `each` senders in each of some rounds.
 
-    The aggregator sends E out, so it knows E exactly as it is at a client's first local step. Parts
-    that no kept message refers to are let go.
+    The aggregator sends E and H out, so it knows them exactly as they are at a client's first local
+    step. Parts that no kept message refers to are let go. Of the updates the first UPDATES_KEPT are
+    kept: each is as large as what the client trains. turns counts a client's earlier rounds.
     """
 
     rounds: frozenset[int]
     each: int
     kept: list[Overheard] = field(default_factory=list)
+    updates: list[tuple[ClientParts, ClientUpdate]] = field(default_factory=list)
+    turns: dict[tuple[int, int], int] = field(default_factory=dict)
+    _answers: dict[tuple[int, int, int], list[Message]] = field(default_factory=dict)
     _started: dict[int, ClientParts] = field(default_factory=dict)
+    _training: dict[int, ClientParts] = field(default_factory=dict)
     _count: Counter[int] = field(default_factory=Counter)
+    _turns: Counter[int] = field(default_factory=Counter)
 
     def hear(self, message: Message) -> None:
         """Keep the message if it is one of those asked for."""
+        if isinstance(message, ClientParts):
+            self.turns[message.client, message.round] = self._turns[message.client]
+            self._turns[message.client] += 1
         if message.round not in self.rounds:
             self._started.clear()
+            self._training.clear()
         elif isinstance(message, ClientParts):
             self._started[message.client] = message
-        elif isinstance(message, SmashedData) and message.client in self._started:
+            if len(self.updates) < UPDATES_KEPT:
+                self._training[message.client] = message
+        elif isinstance(message, ClientUpdate):
+            parts = self._training.pop(message.client, None)
+            if parts is not None and len(self.updates) < UPDATES_KEPT:
+                self.updates.append((parts, message))
+        else:
+            self._step(message)
+
+    def answers_to(self, each: Overheard) -> list[Message]:
+        """Return Z and G_Z of a kept message's step."""
+        return self._answers[_step_of(each.message)]
+
+    def _step(self, message: Message) -> None:
+        """Keep a message of a client's first step."""
+        if isinstance(message, SmashedData) and message.client in self._started:
             parts = self._started.pop(message.client)
             if self._count[message.round] < self.each:
                 self._count[message.round] += 1
                 self.kept.append(Overheard(message, parts))
+                self._answers[_step_of(message)] = []
+        elif isinstance(message, HiddenStates | HiddenGradient):
+            answers = self._answers.get(_step_of(message))
+            if answers is not None:
+                answers.append(message)
+
+
+def _step_of(message: SmashedData | HiddenStates | HiddenGradient) -> tuple[int, int, int]:
+    return message.client, message.round, message.step
 
 
 def spread(rounds: int, senders: int, messages: int) -> frozenset[int]:

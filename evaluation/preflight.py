@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from evaluation.catalogue import INVERSION, MEMBERSHIP, make_attack
+from evaluation.catalogue import BACKWARD, INVERSION, MEMBERSHIP, UPDATES, make_attack
 from evaluation.defences import facts_of, make_defence
 from evaluation.grid import Grid
 from fedbert.prepare import Prepared, circumstances, prepare
@@ -19,6 +19,8 @@ def preflight(grid: Grid) -> None:
     for cell in grid.cells:
         for family, names, verb in (
             (INVERSION, cell.attacks.inversion, "reconstruct"),
+            (BACKWARD, cell.attacks.backward, "missing"),
+            (UPDATES, cell.attacks.updates, "tokens"),
             (MEMBERSHIP, cell.attacks.membership, "score"),
         ):
             for name in names:

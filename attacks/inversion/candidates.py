@@ -77,7 +77,7 @@ class Candidates:
         p, beta_square = 2.0 * self.places[place], self.beta.square().sum()
         dots = p @ self.words.T
         scaled_dots = (p * self.gamma.square()) @ self.words.T
-        planes = []
+        made = []
         for k, t in enumerate(self.kinds):
             q = self.places[place] + t
             inverse = dots + self.kind_squares[k]
@@ -88,11 +88,18 @@ class Candidates:
             norms.mul_(inverse).add_(self.linear, alpha=2.0)
             norms += 2.0 * (q @ (self.gamma * self.beta))[:, None]
             norms.mul_(inverse).add_(beta_square)  # |c|^2 [place, vocab]
-            shrink = None
-            if bound is not None and float(norms.max()) > bound**2:
-                shrink = (bound * norms.rsqrt()).clamp_(max=1.0)
-                norms.mul_(shrink).mul_(shrink)
-                inverse.mul_(shrink)
+            made.append((q, inverse, norms))
+        if bound is None or all(float(norms.max()) <= bound**2 for _, _, norms in made):
+            return [Plane(q, inverse, norms.mul_(-0.5), None) for q, inverse, norms in made]
+        planes = []
+        for (
+            q,
+            inverse,
+            norms,
+        ) in made:  # for all types or none: else their scores differ by a . beta
+            shrink = (bound * norms.rsqrt()).clamp_(max=1.0)
+            norms.mul_(shrink).mul_(shrink)
+            inverse.mul_(shrink)
             planes.append(Plane(q, inverse, norms.mul_(-0.5), shrink))
         return planes
 

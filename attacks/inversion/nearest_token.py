@@ -68,7 +68,7 @@ class NearestToken:
         candidates = Candidates.of(knowledge.embedding)
         with torch.no_grad():
             if knowledge.clip_norm is not None and knowledge.clip_unit == "sequence":
-                tokens = _unscaled(tokens, candidates, knowledge)
+                tokens = rescaled(tokens, fitted_scales(tokens, candidates, knowledge))
                 knowledge = replace(knowledge, clip_norm=None)
             if knowledge.noise == "laplace" or knowledge.basis is not None:
                 return spread(search(tokens.rows, tokens.place, candidates, knowledge)[0], messages)
@@ -152,12 +152,26 @@ def _nearest(tokens: Tokens, candidates: Candidates, knowledge: Knowledge) -> Fo
     coordinate's square, 0.11 at p = 0.1 for LayerNorm rows, which is little where the noise
     protects. A dropped row has squared norm |c|^2 / (1 - p) on average, and so it is clipped.
     """
+    word = torch.zeros(len(tokens.rows), dtype=torch.int64)
+    kind = torch.zeros_like(word)
+    for some, scores in scored(tokens, candidates, knowledge):
+        word[some], kind[some] = _best(scores)
+    return Found(word, kind)
+
+
+def scored(
+    tokens: Tokens, candidates: Candidates, knowledge: Knowledge
+) -> Iterator[tuple[Tensor, Iterator[Tensor]]]:
+    """Yield every token once: some tokens [n] of one position, and their scores for each type.
+
+    Scores [n, vocab] are as `Plane` has them: minus half the squared distance to the candidate,
+    up to what a token's candidates share. n is at most `TOKENS_AT_ONCE`; each type's scores lie in
+    the memory of the last ones, so use them before asking for the next.
+    """
     bound = knowledge.clip_norm
     if bound is not None:
         bound *= (1 - knowledge.dropout) ** 0.5
-    word = torch.zeros(len(tokens.rows), dtype=torch.int64)
-    kind = torch.zeros_like(word)
-    product, out = torch.empty(2, min(TOKENS_AT_ONCE, len(word)), len(candidates.words))
+    product, out = torch.empty(2, min(TOKENS_AT_ONCE, len(tokens.rows)), len(candidates.words))
     for places, members in _by_place(tokens.place):
         planes = candidates.planes(places, bound)
         for some in members.split(TOKENS_AT_ONCE):
@@ -166,8 +180,7 @@ def _nearest(tokens: Tokens, candidates: Candidates, knowledge: Knowledge) -> Fo
             torch.mm(scaled, candidates.words.T, out=product[: len(some)])
             for i, span in _runs(tokens.place[some], places):
                 given = (i, scaled[span], product[span], beta_product[span], out[span])
-                word[some[span]], kind[some[span]] = _best(plane.scores(*given) for plane in planes)
-    return Found(word, kind)
+                yield some[span], (plane.scores(*given) for plane in planes)
 
 
 def _best(scores: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
@@ -262,8 +275,8 @@ def _masked(
     return _best(scores(kind_row) for kind_row in c.kinds)
 
 
-def _unscaled(tokens: Tokens, candidates: Candidates, knowledge: Knowledge) -> Tokens:
-    """Return the rows with each sequence's clip undone, as far as it can be fitted.
+def fitted_scales(tokens: Tokens, candidates: Candidates, knowledge: Knowledge) -> Tensor:
+    """Return the factor [sequence] of each sequence's clip, as far as it can be fitted.
 
     A sequence was scaled by one unknown factor of at most 1. A first guess comes from its energy;
     the nearest candidates then give the factor by least squares.
@@ -275,17 +288,16 @@ def _unscaled(tokens: Tokens, candidates: Candidates, knowledge: Knowledge) -> T
     typical = float(candidates.gamma.square().sum() + candidates.beta.square().sum())
     typical /= 1 - knowledge.dropout
     scale = ((energy / count.clamp(min=1) - noise).clamp(min=0) / typical).sqrt().clamp(1e-3, 1.0)
-    found = _nearest(_rescaled(tokens, scale), candidates, loose)
+    found = _nearest(rescaled(tokens, scale), candidates, loose)
     guess = candidates.rows(found.word, tokens.place, found.kind)
     if knowledge.noise_std == 0:
         guess = _sent(guess, tokens.rows, loose)
     dot = _per_sequence((guess * tokens.rows).sum(1), tokens)
     norms = _per_sequence(guess.square().sum(1), tokens)
-    scale = (dot / norms.clamp(min=1e-30)).clamp(1e-3, 1.0)
-    return _rescaled(tokens, scale)
+    return (dot / norms.clamp(min=1e-30)).clamp(1e-3, 1.0)
 
 
-def _rescaled(tokens: Tokens, scale: Tensor) -> Tokens:
+def rescaled(tokens: Tokens, scale: Tensor) -> Tokens:
     """Return the tokens with the rows divided by their sequence's scale [sequence]."""
     rows = (tokens.rows / scale[tokens.sequence, None]).float()
     return replace(tokens, rows=rows)

@@ -52,6 +52,13 @@ def smashed_world(architecture: str) -> Inversion:
     )
 
 
+def informed_world(architecture: str) -> Inversion:
+    """Return the same, with auxiliary text of uniformly random words."""
+    world, split = smashed_world(architecture), worlds.model(architecture)
+    texts = worlds.batch(split, 200, 16, seed=9, ragged=False).input_ids.numpy()
+    return replace(world, knowledge=replace(world.knowledge, auxiliary=tuple(texts)))
+
+
 def drowned(world: Inversion) -> Inversion:
     """Return the same world, its messages replaced by pure noise."""
     rng = np.random.default_rng(5)
@@ -87,6 +94,13 @@ INVERSIONS: dict[str, tuple[list[Callable[[], Inversion]], set[str]]] = {
         [lambda: smashed_world("bert"), lambda: smashed_world("roberta")],
         {"embedding"},
     ),
+    **{
+        name: (
+            [lambda: informed_world("bert"), lambda: informed_world("roberta")],
+            {"embedding", "auxiliary"},
+        )
+        for name in ("unigram_prior", "bigram_prior")
+    },
 }
 # name in the catalogue -> (open world, world to be at chance in, lacking knowledge by field)
 MEMBERSHIPS: dict[str, tuple[Callable[[], Membership], Callable[[], Membership], set[str]]] = {

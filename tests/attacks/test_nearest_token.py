@@ -79,6 +79,21 @@ def test_agrees_with_going_through_all_candidates(
     np.testing.assert_array_equal(guess, brute_force(split, message, knowledge))
 
 
+def test_a_bound_between_two_types_norms_clips_both_alike() -> None:
+    """One type's rows reach the bound and the other's do not: their scores stay comparable."""
+    split = worlds.model(type_vocab_size=2)
+    norms = torch.stack([worlds.all_rows(split, s).norm(dim=-1) for s in range(6)])
+    first, second = norms.amax(dim=(0, 2)).tolist()  # [seq, type, vocab] to [type]
+    bound = (first + second) / 2
+    assert abs(first - second) > 0.01
+    knowledge = known(split, clip_norm=bound, noise_std=1.0)
+    message = worlds.smashed(
+        split, worlds.batch(split, 40, 6, seed=2), clip_norm=bound, noise_std=1.0
+    )
+    [guess] = ATTACK.reconstruct([message], knowledge, ANY)
+    np.testing.assert_array_equal(guess, brute_force(split, message, knowledge))
+
+
 @pytest.mark.parametrize("architecture", ["bert", "roberta"])
 @pytest.mark.parametrize("clip_norm", [None, 2.0])
 def test_without_noise_everything_is_recovered(architecture: str, clip_norm: float | None) -> None:

@@ -1,16 +1,27 @@
+import itertools
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from evaluation.ceilings import ceiling_gaussian, ceiling_pure
 from evaluation.intervals import clopper_pearson, clustered_share, share
-from evaluation.leakage import auc, balanced_accuracy, token_accuracy, token_chance, tpr_at_fpr
+from evaluation.leakage import (
+    auc,
+    balanced_accuracy,
+    content_masks,
+    token_accuracy,
+    token_chance,
+    tpr_at_fpr,
+)
+from evaluation.text_scores import exact_match, rouge, token_sets
 from fedbert.config import InputError
 
 SCORES = st.lists(st.integers(-6, 6), min_size=1, max_size=12).map(
@@ -38,12 +49,14 @@ def test_auc_of_the_step_curve() -> None:
     assert found.low < 0.5 < found.high and found.n == 8
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_auc_agrees_with_scikit_learn_with_ties(ins: np.ndarray, outs: np.ndarray) -> None:
     labels = np.r_[np.ones(len(ins)), np.zeros(len(outs))]
     assert auc(ins, outs).value == pytest.approx(roc_auc_score(labels, np.r_[ins, outs]), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_auc_is_antisymmetric(ins: np.ndarray, outs: np.ndarray) -> None:
     one, other = auc(ins, outs), auc(outs, ins)
@@ -52,6 +65,7 @@ def test_auc_is_antisymmetric(ins: np.ndarray, outs: np.ndarray) -> None:
     assert one.high == pytest.approx(1 - other.low, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES, st.sampled_from([np.exp, np.arctan, lambda x: x**3, lambda x: 5 * x - 3]))
 def test_only_the_order_matters(ins: np.ndarray, outs: np.ndarray, transform: object) -> None:
     assert callable(transform)
@@ -112,6 +126,7 @@ def test_a_lower_bound_above_chance_is_rare_without_a_difference() -> None:
 # --- tpr at fpr
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES, st.sampled_from([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.9, 1.0]))
 def test_tpr_is_the_largest_on_the_step_curve(
     ins: np.ndarray, outs: np.ndarray, fpr: float
@@ -210,6 +225,185 @@ def test_token_chance() -> None:
     true, counted = [np.array([[1, 2, 2, 3, 0]])], [np.array([[1, 1, 1, 1, 0]])]
     assert token_chance(true, counted, np.array([9, 1, 5, 0]) * np.array([0, 1, 1, 1])) == 0.5
     assert token_chance(true, counted, np.ones(4)) == 0.25  # any of four, drawn evenly
+
+
+def test_content_tokens_are_the_counted_ones_of_content() -> None:
+    true, guess = [np.array([[101, 7, 8, 9, 0]])], [np.array([[101, 7, 0, 9, 0]])]
+    counted = [np.array([[0, 1, 1, 1, 0]])]
+    content = np.zeros(102, dtype=bool)
+    content[[8, 9, 101]] = True
+    masks = content_masks(true, counted, content)
+    np.testing.assert_array_equal(masks, [[[False, False, True, True, False]]])
+    assert token_accuracy(true, guess, masks, fresh()).value == 0.5
+
+
+# --- text
+
+SPECIAL = (0, 1, 2)
+TEXTS = st.lists(st.integers(0, 6), min_size=1, max_size=9).map(lambda x: np.array([x]))
+
+
+def words_of(row: np.ndarray) -> list[int]:
+    return [int(word) for word in row if word not in SPECIAL]
+
+
+def subsequences(words: list[int]) -> set[tuple[int, ...]]:
+    return {
+        tuple(words[i] for i in chosen)
+        for size in range(len(words) + 1)
+        for chosen in itertools.combinations(range(len(words)), size)
+    }
+
+
+def f1(shared: float, ours: int, theirs: int) -> float:
+    precision, recall = shared / max(1, theirs), shared / ours
+    return 0.0 if shared == 0 else 2 * precision * recall / (precision + recall)
+
+
+@settings(deadline=None)
+@given(TEXTS, TEXTS)
+def test_rouge_and_sets_agree_with_brute_force(true: np.ndarray, guess: np.ndarray) -> None:
+    right, other = words_of(true[0]), words_of(guess[0])
+    for n in (1, 2, 3, "L"):
+        size = n if isinstance(n, int) else 1
+        if len(right) < size:
+            with pytest.raises(InputError, match=f"at least {size} tokens"):
+                rouge([true], [guess], SPECIAL, n, fresh())
+            continue
+        found = rouge([true], [guess], SPECIAL, n, fresh()).value
+        if n == "L":
+            both = subsequences(right) & subsequences(other)
+            assert found == pytest.approx(f1(max(map(len, both)), len(right), len(other)))
+            continue
+        ours = [tuple(right[i : i + size]) for i in range(len(right) - size + 1)]
+        theirs = [tuple(other[i : i + size]) for i in range(len(other) - size + 1)]
+        left, shared = list(theirs), 0
+        for gram in ours:
+            if gram in left:
+                left.remove(gram)
+                shared += 1
+        assert found == pytest.approx(f1(shared, len(ours), len(theirs)))
+    if right:
+        sets = {k: e.value for k, e in token_sets([true], [guess], SPECIAL, fresh()).items()}
+        shared = len(set(right) & set(other))
+        assert sets["token_precision"] == pytest.approx(shared / max(1, len(set(other))))
+        assert sets["token_recall"] == pytest.approx(shared / len(set(right)))
+        assert sets["token_f1"] == pytest.approx(f1(shared, len(set(right)), len(set(other))))
+        assert exact_match([true], [guess], SPECIAL, fresh()).value == (right == other)
+
+
+def test_text_scores_by_hand() -> None:
+    """Special tokens and padding play no part, nor do sequences without text; lengths may differ.
+
+    Sentences: three of four in order, a sentence itself, a sentence reversed, nothing guessed.
+    """
+    true = [
+        np.array([[1, 5, 6, 7, 8, 2], [1, 9, 2, 0, 0, 0], [1, 3, 4, 2, 0, 0]]),
+        np.array([[1, 2, 0], [1, 9, 2]]),
+    ]
+    guess = [
+        np.array([[5, 3, 6, 7, 0, 0, 0], [1, 9, 0, 2, 0, 0, 0], [4, 3, 0, 0, 0, 0, 0]]),
+        np.array([[1, 5], [0, 0]]),
+    ]
+    results = {n: rouge(true, guess, SPECIAL, n, fresh()) for n in (1, 2, "L")}
+    assert results[1].value == pytest.approx((0.75 + 1 + 1 + 0) / 4)
+    assert results["L"].value == pytest.approx((0.75 + 1 + 0.5 + 0) / 4)
+    assert results[2].value == pytest.approx((1 / 3 + 0) / 2)
+    assert (results["L"].n, results[2].n) == (4, 2)
+    assert exact_match(true, guess, SPECIAL, fresh()).value == 0.25
+    for each in (*results.values(), *token_sets(true, guess, SPECIAL, fresh()).values()):
+        assert 0.0 <= each.low < each.value < each.high <= 1.0
+
+
+def test_the_true_text_scores_one_and_another_zero() -> None:
+    """And neither is a certainty."""
+    true = [np.arange(30).reshape(5, 6) + 10]
+    for guess, value in ((true, 1.0), ([true[0] + 100], 0.0)):
+        scores = [rouge(true, guess, SPECIAL, n, fresh()) for n in (1, 2, "L")]
+        scores += [*token_sets(true, guess, SPECIAL, fresh()).values()]
+        for found in (*scores, exact_match(true, guess, SPECIAL, fresh())):
+            assert (found.value, found.n) == (value, 5) and found.high - found.low > 0.4
+
+
+# --- ceilings
+
+
+@pytest.mark.parametrize("ceiling", [ceiling_pure, lambda x, p: ceiling_gaussian(1 / x, 1, p)])
+def test_a_ceiling_lies_between_the_prior_and_certainty(ceiling: Callable[..., float]) -> None:
+    """It grows with both; knowing nothing leaves the prior; a certain prior stays certain."""
+    priors = [1e-6, 0.01, 0.3, 0.5, 0.9]
+    table = np.array([[ceiling(x, p) for p in priors] for x in (1e-6, 0.1, 1.0, 3.0, 100.0)])
+    assert min(np.diff(table, axis=0).min(), np.diff(table, axis=1).min()) > -1e-10
+    np.testing.assert_allclose(table[0], priors, atol=1e-5)
+    np.testing.assert_allclose(table[-1], 1, atol=1e-9)
+    assert (table <= 1).all() and ceiling(1.0, 1.0) == 1.0
+
+
+def test_a_pure_ceiling_is_reached_by_randomised_response() -> None:
+    """k answers, the true one e^epsilon as likely as each other: exact, and with its formula."""
+    for epsilon, k in [(0.0, 4), (1.0, 2), (2.0, 10), (5.0, 1000)]:
+        reached = math.exp(epsilon) / (math.exp(epsilon) + k - 1)
+        assert ceiling_pure(epsilon, 1 / k) == pytest.approx(reached)
+        p = 1 / k
+        assert reached == pytest.approx(math.exp(epsilon) * p / (1 - p + math.exp(epsilon) * p))
+
+
+@pytest.mark.parametrize(("noise", "releases"), [(0.5, 1), (2.0, 4), (10.0, 9)])
+def test_two_candidates_reach_the_gaussian_ceiling(noise: float, releases: int) -> None:
+    mu = math.sqrt(releases) / noise
+    assert ceiling_gaussian(noise, releases, 0.5) == pytest.approx(stats.norm.cdf(mu / 2))
+
+
+@pytest.mark.parametrize("k", [2, 3, 10, 50])
+@pytest.mark.parametrize("noise", [0.25, 0.5, 1.0])
+def test_no_guesser_of_many_candidates_passes_the_ceiling(k: int, noise: float) -> None:
+    """The best decoder of k points at distance 1 from each other; false alarm at most 1e-4.
+
+    And the ceiling is not far off: at most 0.1 above the best for up to three candidates.
+    """
+    rng = np.random.default_rng([k, int(noise * 100)])
+    n = 20_000
+    seen = rng.normal(size=(n, k)) * noise
+    seen[:, 0] += math.sqrt(0.5)  # unit vectors over sqrt 2; the first is true
+    right = float((seen.argmax(1) == 0).mean())
+    ceiling = ceiling_gaussian(noise, 1, 1 / k)
+    assert right <= ceiling + Z * math.sqrt(ceiling * (1 - ceiling) / n)
+    if k <= 3:
+        assert right > ceiling - 0.1
+
+
+def test_uneven_priors_stay_below_the_ceiling_of_the_largest() -> None:
+    """Points on a line and in a simplex, maximum a posteriori; false alarm at most 1e-4."""
+    rng, n = fresh(), 20_000
+    prior = np.array([0.5, 0.3, 0.15, 0.05])
+    for points in (np.eye(4) / math.sqrt(2), np.array([[0.0], [1.0], [1.0], [0.5]])):
+        for noise in (0.3, 1.0, 3.0):
+            true = rng.choice(4, size=n, p=prior)
+            seen = points[true] + noise * rng.normal(size=(n, points.shape[1]))
+            apart = ((seen[:, None] - points) ** 2).sum(2)
+            guess = (np.log(prior) - apart / (2 * noise**2)).argmax(1)
+            ceiling = ceiling_gaussian(noise, 1, prior.max())
+            assert (guess == true).mean() <= ceiling + Z * math.sqrt(0.25 / n)
+
+
+def test_bad_texts_and_ceilings_are_refused() -> None:
+    one = np.array([[5, 6]])
+    with pytest.raises(InputError, match=r"numbers=\(1, 2\)"):
+        exact_match([one], [np.repeat(one, 2, 0)], SPECIAL, fresh())
+    with pytest.raises(InputError, match="sequences=0"):
+        token_sets([one * 0], [one], SPECIAL, fresh())
+    for n in (0, "l", 1.5):
+        with pytest.raises(InputError, match="n="):
+            rouge([one], [one], SPECIAL, n, fresh())
+    for make, words in [
+        (lambda: ceiling_pure(-1.0, 0.5), "epsilon=-1"),
+        (lambda: ceiling_pure(1.0, 0.0), "prior=0"),
+        (lambda: ceiling_gaussian(0.0, 1, 0.5), "noise_multiplier=0"),
+        (lambda: ceiling_gaussian(1.0, 0, 0.5), "releases=0"),
+        (lambda: ceiling_gaussian(1.0, 1, 1.5), r"prior=1\.5"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            make()
 
 
 # --- bad input

@@ -28,6 +28,9 @@ def test_every_metric_has_a_direction_and_a_meaning():
         "accuracy": "higher", "f1": "higher", "matthews": "higher", "pearson": "higher",
         "spearman": "higher", "perplexity": "lower", "masked_accuracy": "higher",
         "token_accuracy": "lower", "content_token_accuracy": "lower", "auc": "lower",
+        "token_precision": "lower", "token_recall": "lower", "token_f1": "lower",
+        "rouge1": "lower", "rouge2": "lower", "rougeL": "lower", "exact_match": "lower",
+        "masked_token_accuracy": "lower", "label_accuracy": "lower",
         "tpr_at_1pct_fpr": "lower", "tpr_at_01pct_fpr": "lower", "balanced_accuracy": "lower",
     }  # fmt: skip
     assert set(metrics.MEANINGS) == set(metrics.METRICS)

@@ -1,0 +1,225 @@
+"""Look-up with a language model: what noise leaves open, the neighbours often settle."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attacks.attack import Knowledge
+from attacks.inversion.candidates import Candidates
+from attacks.inversion.nearest_token import (
+    NearestToken,
+    Tokens,
+    fitted_scales,
+    received,
+    rescaled,
+    scored,
+    spread,
+)
+from attacks.inversion.ngram import Ngram
+from fedbert.config import InputError, expect
+from fedbert.messages import SmashedData
+
+TOKENS_IN_HAND = 16384  # whose shortlists are held together
+SMALLEST = 1e-30  # variance; keeps scores finite in float32
+
+
+@dataclass(frozen=True)
+class LanguagePrior:
+    """The most likely words under the noise's likelihood and an n-gram prior of auxiliary text.
+
+    Threat model: that of `NearestToken`, whose server also has text like the clients' own.
+
+    | order | decode |
+    |---|---|
+    | 1, "unigram prior" | exact maximum a posteriori of each token by itself, over every word |
+    | 2, "bigram prior" | Viterbi over each sequence: exact on each token's `shortlist` words |
+
+    The shortlist holds the words of highest likelihood times unigram probability. Likelihoods are
+    those of the noise, of two token types the nearer one's:
+
+    | noise | log-likelihood of a candidate c for a received row a |
+    |---|---|
+    | none | all or nothing: the answer is `NearestToken`'s |
+    | Gaussian | -|a - c|^2 / (2 variance), c clipped as the mechanism clips |
+    | metric | -eta |a - c| |
+    | Laplace, or noise in known directions | not attempted: see `missing` |
+
+    After a clip per sequence the noise counts as divided by the sequence's fitted scale. Dropout
+    under noise counts as more noise. Between tokens the noise is taken to be independent.
+
+    Reference: Viterbi (1967). BeamClean (2025) shows what a prior adds to a nearest-token look-up.
+
+    Raises:
+        InputError: if the order is neither 1 nor 2, or the shortlist is empty.
+    """
+
+    order: int = 2
+    shortlist: int = 256
+    view: str = "forward"
+
+    def __post_init__(self) -> None:
+        """Check both settings."""
+        expect(self.order in (1, 2), "order 1 or 2", "order", self.order)
+        expect(self.shortlist >= 1, "shortlist >= 1", "shortlist", self.shortlist)
+
+    @property
+    def name(self) -> str:
+        """The attack's name in reports."""
+        return "unigram prior" if self.order == 1 else "bigram prior"
+
+    def missing(self, knowledge: Knowledge) -> str | None:
+        """Return what the attack lacks, in words, or None if it can run."""
+        lacking = []
+        if knowledge.embedding is None:
+            lacking.append("`embedding`: the tables of E, as the cut lies deeper")
+        if knowledge.auxiliary is None:
+            lacking.append("`auxiliary`: text like the private one")
+        if knowledge.noise == "laplace" or knowledge.basis is not None:
+            noise = "Laplace noise" if knowledge.noise == "laplace" else "noise after a `basis`"
+            lacking.append(f"a likelihood for {noise}: Gaussian and metric noise alone have one")
+        if knowledge.noise == "metric" and knowledge.clip_norm is not None:
+            lacking.append("metric noise without a clip")
+        return "needs " + "; ".join(lacking) if lacking else None
+
+    def reconstruct(
+        self, messages: Sequence[SmashedData], knowledge: Knowledge, generator: torch.Generator
+    ) -> list[np.ndarray]:
+        """Return the most likely words' ids [batch, seq] of each message, 0 where it is padded.
+
+        Raises:
+            InputError: if `missing` says that something is lacking, the tables of E do not fit the
+                messages, or the auxiliary text is not of their vocabulary.
+        """
+        lacking, tables, texts = self.missing(knowledge), knowledge.embedding, knowledge.auxiliary
+        if lacking is not None or tables is None or texts is None:
+            raise InputError(f"expected knowledge that serves {self.name}: it {lacking}")
+        ngram = Ngram.of(texts, len(tables.word))
+        if knowledge.noise_std == 0:
+            return NearestToken().reconstruct(messages, knowledge, generator)
+        tokens, candidates = received(messages, tables), Candidates.of(tables)
+        scale = torch.ones(tokens.sequences, dtype=torch.float64)
+        with torch.no_grad():
+            if knowledge.clip_norm is not None and knowledge.clip_unit == "sequence":
+                scale = fitted_scales(tokens, candidates, knowledge)
+                tokens = rescaled(tokens, scale)
+                knowledge = replace(knowledge, clip_norm=None)
+            found = [torch.zeros(0, dtype=torch.int64)]
+            for part in _parts(tokens):
+                noise = knowledge.noise_std / scale[part.sequence]
+                likelihood = _Likelihood.of(noise, candidates, knowledge)
+                found.append(self._decoded(part, likelihood, candidates, knowledge, ngram))
+        return spread(torch.cat(found), messages)
+
+    def _decoded(
+        self,
+        tokens: Tokens,
+        likelihood: "_Likelihood",
+        candidates: Candidates,
+        knowledge: Knowledge,
+        ngram: Ngram,
+    ) -> Tensor:
+        """Return the words [token] of whole sequences."""
+        prior = torch.from_numpy(ngram.log_unigram).float()
+        few = 1 if self.order == 1 else min(self.shortlist, len(prior))
+        words = torch.zeros(len(tokens.rows), few, dtype=torch.int64)
+        logs = torch.zeros(len(tokens.rows), few)
+        for some, scores in scored(tokens, candidates, knowledge):
+            best = next(scores).clone()
+            for other in scores:
+                torch.maximum(best, other, out=best)
+            likelihood.of_scores_(best, tokens.rows[some], some)
+            best += prior
+            if self.order == 1:
+                words[some, 0] = best.argmax(1)
+                continue
+            words[some] = best.topk(few, dim=1).indices
+            logs[some] = best.gather(1, words[some]) - prior[words[some]]
+        if self.order == 1:
+            return words[:, 0]
+        ends = np.flatnonzero(np.diff(tokens.sequence.numpy())) + 1
+        rows = zip(*(np.split(each.numpy(), ends) for each in (words, logs)), strict=True)
+        paths = [viterbi(ngram, some, log) for some, log in rows]
+        return torch.from_numpy(np.concatenate(paths))
+
+
+@dataclass(frozen=True)
+class _Likelihood:
+    """Turns scores into log-likelihoods, up to what a token's candidates share.
+
+    rate [token]: 1 / variance per coordinate, or eta under metric noise; beta [hidden]:
+    LayerNorm's, whose product with the row scores leave out, and None where it plays no part.
+    """
+
+    rate: Tensor
+    beta: Tensor | None
+
+    @staticmethod
+    def of(noise: Tensor, candidates: Candidates, knowledge: Knowledge) -> "_Likelihood":
+        """Return the likelihood under noise of standard deviations noise [token]."""
+        width = candidates.words.shape[1]
+        if knowledge.noise == "metric":
+            return _Likelihood(math.sqrt(width + 1) / noise.float(), candidates.beta)
+        square = float(candidates.gamma.square().sum() + candidates.beta.square().sum())
+        if knowledge.clip_norm is not None:
+            square = min(square, knowledge.clip_norm**2 * (1 - knowledge.dropout))
+        dropped = knowledge.dropout / (1 - knowledge.dropout) * square / width
+        variance = (noise.square() + dropped).clamp(min=SMALLEST)
+        return _Likelihood(variance.reciprocal().float(), None)
+
+    def of_scores_(self, scores: Tensor, rows: Tensor, some: Tensor) -> None:
+        """Turn the scores [n, vocab] of some tokens, received as rows [n, hidden], in place."""
+        if self.beta is not None:
+            rest = rows.square().sum(1) - 2 * rows @ self.beta
+            scores.mul_(-2).add_(rest[:, None]).clamp_(min=0).sqrt_().neg_()  # -|a - c|
+        scores -= scores.max(1, keepdim=True).values
+        scores *= self.rate[some, None]
+
+
+def viterbi(ngram: Ngram, words: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    """Return the words [seq] of the likeliest path through shortlists.
+
+    words [seq, k]: the shortlist at each place; logs [seq, k]: their log-likelihoods. A word is
+    passed over where the likeliest one of its place would gain more in likelihood than any two
+    transitions can cost: no best path holds it.
+    """
+    hopeless = logs < logs.max(1, keepdims=True) + 2 * ngram.least
+    rows = [(word[~out], log[~out]) for word, log, out in zip(words, logs, hopeless, strict=True)]
+    before, log = rows[0]
+    best = log + ngram.log_bigram(np.array([ngram.start]), before)[0]
+    came = []
+    for here, log in rows[1:]:
+        paths = best[:, None] + ngram.log_bigram(before, here)  # [previous, here]
+        came.append(paths.argmax(0))
+        best = paths[came[-1], np.arange(len(here))] + log
+        before = here
+    chosen = [int(best.argmax())]
+    for back in reversed(came):
+        chosen.append(int(back[chosen[-1]]))
+    return np.array([word[i] for (word, _), i in zip(rows, reversed(chosen), strict=True)])
+
+
+def unigram_prior() -> LanguagePrior:
+    """Return the attack that uses how frequent words are, and no neighbours."""
+    return LanguagePrior(order=1)
+
+
+def _parts(tokens: Tokens) -> Iterator[Tokens]:
+    """Yield whole sequences, in order, of about `TOKENS_IN_HAND` tokens at a time."""
+    if len(tokens.rows) == 0:
+        return
+    first = np.flatnonzero(np.diff(tokens.sequence.numpy(), prepend=-1))  # of each sequence
+    group = first // TOKENS_IN_HAND
+    cuts = [*first[np.flatnonzero(np.diff(group, prepend=-1))].tolist(), len(tokens.rows)]
+    for start, end in pairwise(cuts):
+        some = slice(start, end)
+        yield replace(
+            tokens,
+            rows=tokens.rows[some],
+            place=tokens.place[some],
+            sequence=tokens.sequence[some],
+        )

@@ -1,0 +1,110 @@
+"""A smoothed bigram model of token sequences, small enough to look up a shortlist at every step."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedbert.config import InputError, expect
+
+FALLBACK_DISCOUNT = 0.5  # where the counts do not say
+
+
+@dataclass(frozen=True)
+class Ngram:
+    """Unigram and bigram probabilities by interpolated absolute discounting: none of them is zero.
+
+    Every seen count is lowered by its discount, and what that frees goes to the next lower order:
+    from bigrams to unigrams, from those to the uniform distribution over the vocabulary. A bigram
+    after a word that was never seen is its unigram. What comes first in a sequence follows `start`.
+
+    log_unigram [vocab], in nats. Bigrams are sparse, row by row: those of the word v are
+    starts[v] to starts[v + 1] of followers [bigram] (ascending) and discounted [bigram], their
+    lowered relative frequency. log_freed [vocab + 1]: the log of what a row leaves to unigrams.
+
+    Reference: Ney, Essen, Kneser (1994), for the discount n1 / (n1 + 2 n2), from how many were
+    seen once and twice.
+    """
+
+    log_unigram: np.ndarray
+    starts: np.ndarray
+    followers: np.ndarray
+    discounted: np.ndarray
+    log_freed: np.ndarray
+
+    @staticmethod
+    def of(sequences: Iterable[np.ndarray], vocab: int) -> "Ngram":
+        """Return the model of these sequences of token ids [seq]; without any it is uniform.
+
+        Raises:
+            InputError: if a sequence is no row of token ids of this vocabulary.
+        """
+        expect(vocab > 0, "vocab > 0", "vocab", vocab)
+        rows = [_checked(each, vocab) for each in sequences]
+        words = np.concatenate([np.zeros(0, np.int64), *rows])
+        before = np.concatenate([np.zeros(0, np.int64), *(np.r_[vocab, r][: len(r)] for r in rows)])
+        unigrams = np.bincount(words, minlength=vocab)
+        discount = _discount(unigrams)
+        total = max(1, len(words))
+        spare = 1.0 if len(words) == 0 else discount * np.count_nonzero(unigrams) / total
+        unigram = np.maximum(unigrams - discount, 0.0) / total + spare / vocab
+
+        pairs, counts = np.unique(before * vocab + words, return_counts=True)
+        previous = pairs // vocab
+        totals = np.bincount(before, minlength=vocab + 1)
+        kinds = np.bincount(previous, minlength=vocab + 1)
+        discount = _discount(counts)
+        freed = np.where(totals > 0, discount * kinds / np.maximum(totals, 1), 1.0)
+        return Ngram(
+            log_unigram=np.log(unigram),
+            starts=np.concatenate([[0], np.cumsum(kinds)]),
+            followers=pairs % vocab,
+            discounted=(counts - discount) / totals[previous],
+            log_freed=np.log(freed),
+        )
+
+    @property
+    def start(self) -> int:
+        """The number that stands for "nothing before" as a previous word."""
+        return len(self.log_unigram)
+
+    @property
+    def least(self) -> float:
+        """A bound that no log-probability of a bigram falls below."""
+        return float(self.log_freed.min() + self.log_unigram.min())
+
+    def log_bigram(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
+        """Return log P(following | previous) [k, l] of every pair of two lists of words [k], [l].
+
+        previous may hold `start`. Memory is that of the answer and of the rows of `previous`.
+        """
+        columns, where = np.unique(following, return_inverse=True)
+        place = np.full(self.start, -1)
+        place[columns] = np.arange(len(columns))
+        begin = self.starts[previous]
+        counts = self.starts[previous + 1] - begin
+        row = np.repeat(np.arange(len(previous)), counts)
+        entry = np.arange(len(row)) + np.repeat(begin - (np.cumsum(counts) - counts), counts)
+        column = place[self.followers[entry]]
+        seen = column >= 0
+        row, column, entry = row[seen], column[seen], entry[seen]
+        table = self.log_freed[previous][:, None] + self.log_unigram[columns]
+        table[row, column] = np.logaddexp(table[row, column], np.log(self.discounted[entry]))
+        return np.asarray(table[:, where])
+
+
+def _discount(counts: np.ndarray) -> float:
+    """Return what to take off every count, above 0 and below 1."""
+    once, twice = int((counts == 1).sum()), int((counts == 2).sum())
+    return once / (once + 2 * twice) if once > 0 and twice > 0 else FALLBACK_DISCOUNT
+
+
+def _checked(sequence: np.ndarray, vocab: int) -> np.ndarray:
+    """Return a sequence as int64, if it is one."""
+    ids = np.asarray(sequence)
+    if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
+        raise InputError(f"expected token ids [seq], got {ids.dtype} of shape={ids.shape}")
+    if len(ids) and (ids.min() < 0 or ids.max() >= vocab):
+        worst = int(ids.min()) if ids.min() < 0 else int(ids.max())
+        raise InputError(f"expected 0 <= token id < {vocab}, got id={worst}")
+    return ids.astype(np.int64)

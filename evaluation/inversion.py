@@ -1,0 +1,204 @@
+"""What the inversion attacks of every view recover of the text, judged against it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evaluation import leakage
+from evaluation.catalogue import BACKWARD, INVERSION, UPDATES, make_attack
+from evaluation.grid import Cell
+from evaluation.knowledge import head_knowledge, knowledge_of, table_knowledge
+from evaluation.observe import Overheard, Wiretap, same_values, tables_from
+from evaluation.text_scores import token_sets
+from fedbert.batches import IGNORED, Batch
+from fedbert.messages import Message
+from fedbert.prepare import Prepared
+from fedbert.seeding import generator, numpy_rng
+from fedbert.trainer import Trained
+from privacy.defence import Defence
+
+Leak = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A finished cell as the judges see it: what was overheard, and the truth behind it."""
+
+    cell: Cell
+    prepared: Prepared
+    defence: Defence
+    trained: Trained
+    tap: Wiretap
+
+    @property
+    def special(self) -> list[int]:
+        """The special tokens' ids."""
+        return list(self.prepared.vocabulary.special)
+
+    def batch(self, each: Overheard) -> Batch:
+        """Return the batch behind a message."""
+        return self.prepared.clients[each.message.client].batch(each.message.step)
+
+    def words(self) -> np.ndarray:
+        """Return how often each token occurs in the pool, specials never [vocab]."""
+        tokens = self.prepared.pool.tokens
+        return np.bincount(tokens[~np.isin(tokens, self.special)])
+
+
+def inversion(heard: Heard) -> list[Leak]:
+    """Return what every attack of the grid recovered, view by view."""
+    found = [] if not heard.tap.kept else [*_forward(heard), *_backward(heard)]
+    return [*found, *_updates(heard)]
+
+
+def _forward(heard: Heard) -> Iterator[Leak]:
+    """Yield the tokens that attacks on the smashed data recovered."""
+    overheard, prepared = heard.tap.kept, heard.prepared
+    truth = [heard.batch(o) for o in overheard]
+    true = [batch.input_ids.numpy() for batch in truth]
+    counted = [_countable(batch, heard.special) for batch in truth]
+    chance = leakage.token_chance(true, counted, heard.words())
+    rate = heard.trained.split.whole.config.hidden_dropout_prob
+    auxiliary = _auxiliary(prepared)
+    for name in heard.cell.attacks.inversion:
+        attack = make_attack(name, INVERSION, "reconstruct")
+        head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
+        guessed: list[np.ndarray] = []
+        for group in _same_parts(overheard):
+            tables = tables_from(group[0].parts, heard.trained.split)
+            knowledge = knowledge_of(heard.defence, tables, rate, auxiliary)
+            lacking = attack.missing(knowledge)
+            if lacking is not None:
+                yield {**head, "not_measured": lacking}
+                break
+            draws = generator(heard.cell.config.seed, "attack", attack.name, len(guessed))
+            guessed += attack.reconstruct([o.message for o in group], knowledge, draws)
+        else:
+            rng = numpy_rng(heard.cell.config.seed, "judge", attack.name)
+            estimate = leakage.token_accuracy(true, guessed, counted, rng)
+            leak = {**head, "metric": "token_accuracy", "estimate": estimate, "unit": "token"}
+            yield {**leak, "headline": True, "chance": chance}
+
+
+def _backward(heard: Heard) -> Iterator[Leak]:
+    """Yield what attacks on G_Z recovered: masked words, or labels."""
+    answered = [o for o in heard.tap.kept if heard.tap.answers_to(o)]
+    kind = heard.prepared.task.kind
+    for name in heard.cell.attacks.backward:
+        attack = make_attack(name, BACKWARD, "missing")
+        if not answered or hasattr(attack, "reconstruct") is not (kind == "mlm"):
+            continue
+        head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
+        guessed: list[np.ndarray] = []
+        for group in _same_parts(answered):
+            knowledge = head_knowledge(heard.defence, group[0].parts, heard.trained.split)
+            lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
+            if lacking is not None:
+                yield {**head, "not_measured": lacking}
+                break
+            guessed += _asked(heard, attack, group, knowledge, len(guessed))
+        else:
+            if kind == "regression":
+                yield {**head, "not_measured": "scores have no accuracy, and are not judged yet"}
+            else:
+                yield from _judged(heard, head, answered, guessed)
+
+
+def _asked(
+    heard: Heard, attack: Any, group: Sequence[Overheard], knowledge: Any, number: int
+) -> list[np.ndarray]:
+    """Return an attack's answers for some steps."""
+    messages: list[Message] = []
+    for each in group:
+        messages += [each.message, *heard.tap.answers_to(each)]
+    draws = generator(heard.cell.config.seed, "attack", attack.name, number)
+    verb = getattr(attack, "labels", None) or attack.reconstruct
+    found: list[np.ndarray] = verb(messages, knowledge, draws)
+    return found
+
+
+def _judged(
+    heard: Heard, head: Leak, answered: Sequence[Overheard], guessed: Sequence[np.ndarray]
+) -> Iterator[Leak]:
+    """Yield how many masked words or labels were right."""
+    rng = numpy_rng(heard.cell.config.seed, "judge", head["attack"])
+    labels = [heard.batch(o).labels.numpy() for o in answered]
+    if heard.prepared.task.kind == "mlm":
+        masked = [each != IGNORED for each in labels]
+        chance = leakage.token_chance(labels, masked, heard.words())
+        metric, unit, counted = "masked_token_accuracy", "token", masked
+    else:
+        labels, guessed = [each[:, None] for each in labels], [g[:, None] for g in guessed]
+        counted = [np.ones_like(each, dtype=bool) for each in labels]
+        everyone = np.bincount(heard.prepared.pool.labels.astype(np.int64))
+        chance = leakage.token_chance(labels, counted, everyone)
+        metric, unit = "label_accuracy", "label"
+    estimate = leakage.token_accuracy(labels, list(guessed), counted, rng)
+    leak = {**head, "metric": metric, "estimate": estimate, "unit": unit}
+    yield {**leak, "headline": False, "chance": chance}
+
+
+def _updates(heard: Heard) -> Iterator[Leak]:
+    """Yield which of a client's words its update of the word table gave away."""
+    updates = heard.tap.updates
+    for name in heard.cell.attacks.updates:
+        attack = make_attack(name, UPDATES, "tokens")
+        head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
+        if not updates:
+            continue
+        knowledge = table_knowledge(heard.defence, heard.prepared, heard.trained.split)
+        lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
+        if lacking is not None:
+            yield {**head, "not_measured": lacking}
+            continue
+        messages: list[Message] = [m for pair in updates for m in pair]
+        guessed = attack.tokens(messages, knowledge)
+        rng = numpy_rng(heard.cell.config.seed, "judge", attack.name)
+        true = [_tokens_of(heard, update.client, update.round) for _, update in updates]
+        rows = [each[None] for each in true], [each[None] for each in guessed]
+        for metric, estimate in token_sets(*rows, heard.special, rng).items():
+            if metric != "token_f1":
+                leak = {**head, "metric": metric, "estimate": estimate, "unit": "token"}
+                yield {**leak, "headline": False, "chance": None}
+
+
+def _tokens_of(heard: Heard, client: int, round_: int) -> np.ndarray:
+    """Return the distinct tokens of a client's batches of one round, labels of masked ones too."""
+    data, steps = heard.prepared.clients[client], heard.cell.config.training.local_steps
+    first = heard.tap.turns[client, round_] * steps
+    seen: set[int] = set()
+    for step in range(first, first + steps):
+        batch = data.batch(step)
+        seen |= set(batch.input_ids[batch.attention_mask.bool()].tolist())
+    return np.array(sorted(seen), dtype=np.int64)
+
+
+def _auxiliary(prepared: Prepared) -> tuple[np.ndarray, ...] | None:
+    """Return text of the same kind that nobody trained on: the pool's examples left out."""
+    if prepared.members is None or prepared.task.kind == "mlm":
+        return None
+    pool = prepared.pool.take(np.flatnonzero(~prepared.members))
+    return tuple(np.split(pool.tokens, pool.offsets[1:-1]))
+
+
+def _countable(batch: Batch, special: Sequence[int]) -> np.ndarray:
+    """Return the positions [batch, seq] of somebody's text: no special, no padding, and none where
+    masked-LM may have put a random word.
+    """
+    ids = batch.input_ids.numpy()
+    mine = batch.attention_mask.numpy().astype(bool) & ~np.isin(ids, special)
+    return mine & (batch.labels.numpy() == IGNORED) if batch.labels.dim() == 2 else mine
+
+
+def _same_parts(overheard: Sequence[Overheard]) -> Iterator[list[Overheard]]:
+    """Yield neighbouring messages whose senders started from the very same values."""
+    group: list[Overheard] = []
+    for each in overheard:
+        if group and not same_values(group[0].parts, each.parts):
+            yield group
+            group = []
+        group.append(each)
+    if group:
+        yield group
