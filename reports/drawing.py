@@ -182,7 +182,7 @@ def _legend(data: LeakageFigure) -> list[Line2D]:
     if any(point.reference for panel in data.panels for point in panel.points):
         handles.append(
             Line2D([], [], color="#444444", marker="o", markerfacecolor="white", linestyle="none",
-                   label="hollow: no guarantee in any view")
+                   label="hollow: no (epsilon, delta) in any view")
         )  # fmt: skip
     grey = "#666666"
     if data.majority is not None:
