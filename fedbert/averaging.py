@@ -48,7 +48,7 @@ class Weighted:
                 self._rows.setdefault(name, _RowSum(value.base)).add(share, value)
                 continue
             self._kind[name] = value.dtype
-            part = value.astype(np.float64, order="C")
+            part = value.astype(np.float64)  # in the value's own order: some come transposed
             part *= share
             if name in self._dense:
                 self._dense[name] += part
@@ -57,7 +57,7 @@ class Weighted:
 
     def result(self) -> dict[str, Array]:
         """Return the average, as read-only arrays of the values' own type."""
-        found = {n: v.astype(self._kind[n]) for n, v in self._dense.items()}
+        found = {n: v.astype(self._kind[n], order="C") for n, v in self._dense.items()}
         found |= {n: rows.result() for n, rows in self._rows.items()}
         for value in found.values():
             value.flags.writeable = False
@@ -75,7 +75,9 @@ class _RowSum:
         self.touched = np.zeros(len(base), dtype=bool)
 
     def add(self, share: float, value: RowValues) -> None:
-        self.sum[value.rows] += share * value.values.astype(np.float64)
+        part = torch.tensor(value.values, dtype=torch.float64)
+        index = torch.tensor(value.rows)
+        torch.from_numpy(self.sum).index_add_(0, index, part, alpha=share)
         self.own[value.rows] += share * value.factor
         self.all += share * value.factor
         self.touched[value.rows] = True

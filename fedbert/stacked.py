@@ -43,47 +43,50 @@ def unstack(ragged: Ragged) -> list[Tensor]:
 class StackedPass:
     """The outcome of a forward pass: Z without a graph, and how to go back from its gradient.
 
-    Behind attention every operation works on single tokens, and a head reads few of them: the
-    first, or the masked ones. Where G_Z is zero, so are all gradients up to attention; therefore
-    the last layer's token-wise part is computed anew, with a graph, at the other tokens alone.
+    A head reads few tokens: the first, or the masked ones. Where G_Z is zero, all that the last
+    layer does with a token's own query has no gradient. Therefore only its keys and values have a
+    graph; the rest of it is computed anew, with a graph, for the other tokens alone.
     """
 
     z: Ragged
     last: "_LastLayer | None"
 
     def tokens(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Return Z with a graph and G_Z, both at the tokens that matter [client, token, hidden].
+        """Return Z with a graph and G_Z, both at the tokens that matter [.., token, hidden].
 
-        Every client gets as many tokens as the neediest; G_Z [client, batch, seq, hidden] is zero
+        Every example gets as many tokens as the neediest; G_Z [client, batch, seq, hidden] is zero
         at those in excess.
         """
         if self.last is None:
             return self.z.values, gradient
-        flat = gradient.flatten(1, 2)
-        used = (flat != 0).any(-1)
-        most = max(1, int(used.sum(1).max()))
-        index = used.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
-
-        def pick(values: Tensor) -> Tensor:
-            return values.flatten(1, 2).gather(1, index[..., None].expand(-1, -1, values.shape[-1]))
-
-        last = self.last
-        first, second = (None if f is None else pick(f) for f in last.factors)
-        z = _token_wise(
-            last.layer, pick(last.context), pick(last.hidden), (first, second), last.config
-        )
-        return z, pick(gradient)
+        used = (gradient != 0).any(-1)  # [client, batch, seq]
+        most = max(1, int(used.sum(2).max()))
+        index = used.to(torch.uint8).argsort(dim=2, descending=True, stable=True)[..., :most]
+        return self.last.at(index), _pick(gradient, index)
 
 
 @dataclass(frozen=True)
 class _LastLayer:
-    """What the last layer's token-wise part is computed from."""
+    """What the last layer's output at single tokens is computed from."""
 
     layer: Mapping[str, Tensor]
-    context: Tensor
     hidden: Tensor
+    attention: "_Attention"
     factors: "Factors"
     config: Any
+
+    def at(self, index: Tensor) -> Tensor:
+        """Return the output at the tokens [client, batch, token] of each example."""
+        hidden = _pick(self.hidden, index)
+        query = _linear(hidden, self.layer, "attention.self.query")
+        context = self.attention.gather(query, index)
+        first, second = (None if f is None else _pick(f, index) for f in self.factors)
+        return _token_wise(self.layer, context, hidden, (first, second), self.config)
+
+
+def _pick(values: Tensor, index: Tensor) -> Tensor:
+    """Return the rows [client, batch, token, ...] of values [client, batch, seq, ...]."""
+    return values.gather(2, index[..., None].expand(*index.shape, values.shape[-1]))
 
 
 Factors = tuple[Tensor | None, Tensor | None]
@@ -107,46 +110,77 @@ def run_stacked(
     mask.masked_fill_(attention_mask.values == 0, torch.finfo(mask.dtype).min)
     values, last = hidden.values, None
     for number, layer in enumerate(layers):
-        context = _attention(layer, values, mask, config, generators, hidden.sizes)
+        attention = _Attention.of(layer, values, mask, config, generators, hidden.sizes)
         own = [(b, s, values.shape[-1]) for b, s in hidden.sizes]
         factors = (
             _keep(values, own, config.hidden_dropout_prob, generators),
             _keep(values, own, config.hidden_dropout_prob, generators),
         )
         if number == len(layers) - 1:
-            last = _LastLayer(layer, context, values, factors, config)
+            last = _LastLayer(layer, values, attention, factors, config)
         with torch.set_grad_enabled(last is None and torch.is_grad_enabled()):
+            context = attention.gather(_linear(values, layer, "attention.self.query"))
             values = _token_wise(layer, context, values, factors, config)
     return StackedPass(Ragged(values, hidden.sizes), last)
 
 
-def _attention(
-    p: Mapping[str, Tensor],
-    hidden: Tensor,
-    mask: Tensor,
-    config: Any,
-    generators: Sequence[torch.Generator] | None,
-    sizes: Sequence[tuple[int, int]],
-) -> Tensor:
-    """Return what attention gathers for every token [client, batch, seq, hidden]."""
-    clients, batch, seq, width = hidden.shape
-    heads = config.num_attention_heads
+@dataclass(frozen=True)
+class _Attention:
+    """Keys and values [client * batch, heads, seq, head] of a layer, and how they are attended to.
 
-    def split_heads(name: str) -> Tensor:  # [client * batch, heads, seq, head]
-        out = _linear(hidden, p, f"attention.self.{name}")
-        return out.view(clients * batch, seq, heads, width // heads).transpose(1, 2)
+    mask [client * batch, 1, 1, seq] is added to the scores; keep [client, batch, heads, query, key]
+    are dropout factors, None without dropout.
+    """
 
-    query, key, value = (split_heads(name) for name in ("query", "key", "value"))
-    bias = mask.view(clients * batch, 1, 1, seq)
-    own = [(b, heads, s, s) for b, s in sizes]
-    shape = (clients, batch, heads, seq, seq)
-    keep = _keep(query, own, config.attention_probs_dropout_prob, generators, shape)
-    if keep is None:
-        context = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-    else:
-        weights = (query @ key.transpose(2, 3) * (width // heads) ** -0.5 + bias).softmax(-1)
-        context = (weights * keep.view_as(weights)) @ value
-    return context.transpose(1, 2).reshape(clients, batch, seq, width)
+    key: Tensor
+    value: Tensor
+    mask: Tensor
+    keep: Tensor | None
+
+    @staticmethod
+    def of(
+        p: Mapping[str, Tensor],
+        hidden: Tensor,
+        mask: Tensor,
+        config: Any,
+        generators: Sequence[torch.Generator] | None,
+        sizes: Sequence[tuple[int, int]],
+    ) -> "_Attention":
+        """Return the attention over hidden [client, batch, seq, hidden]."""
+        clients, batch, seq, _ = hidden.shape
+        heads = config.num_attention_heads
+        own = [(b, heads, s, s) for b, s in sizes]
+        shape = (clients, batch, heads, seq, seq)
+        return _Attention(
+            _heads(_linear(hidden, p, "attention.self.key"), heads),
+            _heads(_linear(hidden, p, "attention.self.value"), heads),
+            mask.view(clients * batch, 1, 1, seq),
+            _keep(hidden, own, config.attention_probs_dropout_prob, generators, shape),
+        )
+
+    def gather(self, query: Tensor, index: Tensor | None = None) -> Tensor:
+        """Return what queries [client, batch, query, hidden] gather, in the same shape.
+
+        index [client, batch, query]: which tokens ask; None: all of them, in order.
+        """
+        own = _heads(query, self.key.shape[1])
+        if self.keep is None:
+            context = F.scaled_dot_product_attention(own, self.key, self.value, attn_mask=self.mask)
+        else:
+            keep = self.keep
+            if index is not None:
+                where = index[:, :, None, :, None].expand(-1, -1, keep.shape[2], -1, keep.shape[-1])
+                keep = keep.gather(3, where)
+            scale = own.shape[-1] ** -0.5
+            weights = (own @ self.key.transpose(2, 3) * scale + self.mask).softmax(-1)
+            context = (weights * keep.flatten(0, 1)) @ self.value
+        return context.transpose(1, 2).reshape(query.shape)
+
+
+def _heads(values: Tensor, heads: int) -> Tensor:
+    """Return [client, batch, token, hidden] as [client * batch, heads, token, head]."""
+    split = values.flatten(0, 1).unflatten(-1, (heads, -1))
+    return split.transpose(1, 2)
 
 
 def _token_wise(
