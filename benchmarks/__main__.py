@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
 NOTES: dict[str, Callable[[], list[str]]] = {
     "memory": rounds.memory,
     "dp-sgd-memory": dp_sgd.memory,
+    "attack-costs": attacks.costs,
 }
 
 

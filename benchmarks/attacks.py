@@ -1,4 +1,8 @@
-"""Nearest token against the bare matrix product that it cannot do without."""
+"""Nearest token against the bare matrix product, and what every attack takes for 1,000 tokens."""
+
+import time
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -7,7 +11,11 @@ from attacks.attack import Knowledge
 from attacks.inversion.nearest_token import NearestToken
 from benchmarks.inputs import SEED, SHAPES, VOCABULARY
 from benchmarks.measure import Row, interleave, row_of
-from fedbert.messages import SmashedData
+from evaluation import cell as cells
+from evaluation import inversion
+from evaluation.catalogue import make_attack
+from evaluation.grid import grid_from
+from fedbert.messages import ClientUpdate, SmashedData
 from fedbert.seeding import generator
 from fedbert.split import EmbeddingTables
 
@@ -53,3 +61,74 @@ def nearest(repeats: int) -> list[Row]:
         note += f"; {np.median(rates):.0f} % of the product's rate"
         found.append(row_of(name, "matrix product", pairs, TARGET, note))
     return found
+
+
+CELL: dict[str, Any] = {
+    "model": {"source": "embedded"},
+    "data": {"source": "embedded", "pool": 400, "evaluation": 20, "max_length": 32, "clients": 2},
+    "training": {"rounds": 2, "local_steps": 1, "batch_size": 16},
+    "attacks": {"messages": 4, "candidates": 100, "inversion": []},
+}
+NOISE = {"mechanism": "gaussian", "clip_norm": 11.0, "target_epsilon": 800.0}
+
+
+def costs() -> list[str]:
+    """Return a line for each attack: seconds for 1,000 tokens (for an update, of updates).
+
+    Two real cells run with the embedded MiniLM, and every call of an attack is timed: a sentence
+    task under noise, so that a prior has work to do, and masked-LM in the clear.
+    """
+    from evaluation.catalogue import INVERSION
+
+    attacks = {**CELL["attacks"], "inversion": list(INVERSION)}
+    found: dict[str, list[float]] = {}
+
+    def timed(name: str, catalogue: Any, verb: str) -> Any:
+        attack = make_attack(name, catalogue, verb)
+        return _Timed(attack, lambda size, took: found.setdefault(name, []).append(took / size))
+
+    before = cells.make_attack, inversion.make_attack
+    cells.make_attack = inversion.make_attack = timed
+    try:
+        for task, defence in (
+            ("sst2", {"name": "noise", "smashed": NOISE}),
+            ("mlm", {"name": "-"}),
+        ):
+            values = {**CELL, "attacks": attacks, "tasks": [task], "defences": [defence]}
+            record = cells.run_cell(grid_from(values, "benchmark", "costs").cells[0]).record
+            if record.status != "done":
+                raise RuntimeError(f"expected a finished cell, got {record.traceback}")
+    finally:
+        cells.make_attack, inversion.make_attack = before
+    return [
+        f"{name}: {1000 * min(each):.2f} s per 1,000 tokens (or {min(each):.2f} s per update)"
+        for name, each in found.items()
+    ]
+
+
+class _Timed:
+    """An attack whose every answer is timed; `told` hears its size (tokens, updates) and seconds."""
+
+    def __init__(self, attack: Any, told: Callable[[float, float], None]) -> None:
+        self._attack, self._told = attack, told
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._attack, name)
+        if name not in ("reconstruct", "labels", "tokens", "score"):
+            return found
+
+        def call(given: Any, *rest: Any) -> Any:
+            given = list(given)
+            start = time.perf_counter()
+            answer = found(given, *rest)
+            self._told(_size(given), time.perf_counter() - start)
+            return answer
+
+        return call
+
+
+def _size(given: list[Any]) -> float:
+    """Return the tokens of messages or batches, or the number of updates."""
+    updates = [each for each in given if isinstance(each, ClientUpdate)]
+    masks = [each.attention_mask for each in given if hasattr(each, "attention_mask")]
+    return len(updates) or sum(float(mask.sum()) for mask in masks)

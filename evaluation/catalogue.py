@@ -14,10 +14,17 @@ from fedbert.config import InputError
 
 @dataclass(frozen=True)
 class Entry:
-    """A class, as "module:Class", and what it is, in a line."""
+    """A class, as "module:Class", and what it is, in a line.
+
+    alone: an inversion attack that decides every token by its own row of A alone, whatever the
+        others say; it then has a lower ceiling (`evaluation.limits`).
+    seconds: what it takes, about: see `evaluation.costs`; None where nobody measured it.
+    """
 
     target: str
     summary: str
+    alone: bool = False
+    seconds: float | None = None
 
 
 MECHANISMS = {
@@ -56,10 +63,12 @@ INVERSION = {
     "nearest_token": Entry(
         "attacks.inversion.nearest_token:NearestToken",
         "forward view, cut layer 0: maximum-likelihood look-up of every token",
+        alone=True,
     ),
     "unigram_prior": Entry(
         "attacks.inversion.language_prior:unigram_prior",
         "the same with how frequent words are; needs auxiliary text",
+        alone=True,
     ),
     "bigram_prior": Entry(
         "attacks.inversion.language_prior:LanguagePrior",
