@@ -107,7 +107,7 @@ def costs() -> list[str]:
 
 
 class _Timed:
-    """An attack whose every answer is timed; `told` hears its size (tokens, updates) and seconds."""
+    """An attack whose every answer is timed; `told` hears its size and the seconds."""
 
     def __init__(self, attack: Any, told: Callable[[float, float], None]) -> None:
         self._attack, self._told = attack, told

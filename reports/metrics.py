@@ -117,6 +117,26 @@ WORST = {"inversion": "token_accuracy", "membership": "auc"}
 """The metric by which the worst attack of a family is chosen."""
 
 
+SHOWN = (
+    "token_accuracy",
+    "masked_token_accuracy",
+    "label_accuracy",
+    "token_recall",
+    "token_precision",
+)
+"""The metrics of inversion whose worst attack is shown for every view that has any."""
+
+SEES = {
+    "forward": ("forward", "release"),
+    "backward": ("backward", "forward", "release"),
+    "aggregator": ("aggregator", "peer", "release"),
+    "peer": ("peer", "release"),
+    "release": ("release",),
+}
+"""On whose messages the adversary of a view may run attacks: the smashed data cross beside the
+gradients, who averages sees what it hands out, and everybody sees the released model."""
+
+
 def metric(name: str) -> Metric:
     """The metric called `name`.
 
