@@ -83,6 +83,8 @@ def _shown(vocabulary: Sequence[str], number: int, spaced: bool) -> str:
     spaced: the vocabulary marks the starts of words instead (byte-level BPE, SentencePiece). A
     table may have more rows than the tokenizer has tokens.
     """
-    token = vocabulary[number] if number < len(vocabulary) else f"[{number}]"
+    if number >= len(vocabulary):
+        return f"[{number}]"
+    token = vocabulary[number]
     word, inside = plain(token)
     return "##" + word if inside or (spaced and word == token) else word

@@ -14,7 +14,7 @@ from reports.records import RunRecord
 from reports.rows import Row, reason, setting_rows
 from reports.samples import LEVELS, Sampled
 from reports.tables import by_guarantee, by_short, confidence
-from reports.wording import decimal, duration, interval, size, source
+from reports.wording import beside, decimal, duration, interval, size, source
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def page(
     grid: Any = None,
     sentences: Sequence[Sampled] = (),
 ) -> str:
-    """The report as one self-contained HTML document; private text only if `sentences` are given."""
+    """The report as one self-contained HTML document; its private text is `sentences` alone."""
     rows = setting_rows(records)
     tasks = dict.fromkeys(row.task for row in rows)
     source_text = resources.files("reports").joinpath("templates/page.html.j2").read_text("utf-8")

@@ -25,7 +25,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Sample:
-    """One sentence: its words, those of its best reconstruction (level 4 right, 0 wrong), a count."""
+    """One sentence: its words, and those of its best reconstruction (level 4 right, 0 wrong)."""
 
     words: tuple[Word, ...]
     attack: str
@@ -63,9 +63,8 @@ def samples(records: Iterable[RunRecord], stored: Any, where: str) -> list[Sampl
             try:
                 sentences = tuple(_sample(each) for each in stored[record.cell])
             except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(
-                    f"expected sentences with words and best, got {where} cell={record.cell}: {error}"
-                ) from None
+                here = f"{where} cell={record.cell}"
+                raise ValueError(f"expected words and best, got {here}: {error}") from None
             found[setting] = Sampled(record.labels, sentences)
     return [each for each in found.values() if each.sentences]
 
