@@ -90,6 +90,17 @@ def by_view(found: Sequence[Leak]) -> tuple[tuple[str, tuple[Leak, ...]], ...]:
     return tuple(table)
 
 
+def view_lines(found: Sequence[Leak]) -> list[tuple[str, Leak]]:
+    """`by_view` as lines: view and worst attack, for what attacks on the view itself measured.
+
+    What an adversary recovers from another view that it sees too stands with that view; where it
+    has attacks of its own for the same metric, the worst of all is the one that is shown.
+    """
+    own = {(leak.view, leak.metric) for leak in found if leak.family == "inversion"}
+    table = by_view(found)
+    return [(view, leak) for view, each in table for leak in each if (view, leak.metric) in own]
+
+
 def unmeasured(records: Sequence[RunRecord]) -> tuple[str, ...]:
     """Which attacks were not run or what could not be judged, and why, each once."""
     entries = (entry for record in records for entry in record.leakage)

@@ -86,7 +86,7 @@ def _task(rows: Sequence[Row]) -> dict[str, Any]:
         "metric": metrics.title(metric),
         "story": story.task_story(rows),
         "rows": [(row, story.beats_majority(row)) for row in rows],
-        "views": any(row.by_view for row in rows),
+        "views": any(row.view_lines for row in rows),
         "models": len({row.model for row in rows}) > 1,
     }
 

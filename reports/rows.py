@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.averages import mean, mean_estimate
-from reports.leaks import Leak, by_view, unmeasured, worst
+from reports.leaks import Leak, unmeasured, view_lines, worst
 from reports.leaks import leaks as measured_leaks
 from reports.records import Estimate, RunRecord
 
@@ -68,9 +68,9 @@ class Row:
     leaks: tuple[Leak, ...] = ()
 
     @property
-    def by_view(self) -> tuple[tuple[str, tuple[Leak, ...]], ...]:
-        """What the adversary of each view recovers at worst, one attack per metric."""
-        return by_view(self.leaks)
+    def view_lines(self) -> list[tuple[str, Leak]]:
+        """What was recovered at worst, view by view and metric by metric."""
+        return view_lines(self.leaks)
 
     @property
     def alarms(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def terminal_tables(records: Sequence[RunRecord]) -> tuple[Table, ...]:
     for task in dict.fromkeys(row.task for row in rows):
         own = [row for row in rows if row.task == task]
         tables.append(_leakage_table(task, own))
-        if any(row.by_view for row in own):
+        if any(row.view_lines for row in own):
             tables.append(_view_table(task, own))
     return (*tables, _guarantee_table(rows))
 
@@ -37,7 +37,7 @@ def markdown(records: Sequence[RunRecord]) -> str:
     second = ["strategy", "defence", "level", *checks.VIEWS]
     lines = ["## Utility and leakage", "", *_markdown_table(first, map(_markdown_row, rows))]
     lines += ["", f"Intervals: {confidence(rows)}. {HOW_AVERAGED}", ""]
-    views = [_markdown_view(row, *each) for row in rows for each in _view_lines(row)]
+    views = [_markdown_view(row, *each) for row in rows for each in row.view_lines]
     if views:
         lines += ["## Worst inversion per view", "", *_markdown_table(third, views), ""]
     lines += ["## Guarantee per view", ""]
@@ -159,18 +159,13 @@ def _number_and_source(leak: Leak | None) -> str:
     return "\n".join([*lines, *leak.flags])
 
 
-def _view_lines(row: Row) -> list[tuple[str, Leak]]:
-    """Each view with each of its worst attacks."""
-    return [(view, leak) for view, each in row.by_view for leak in each]
-
-
 def _view_table(task: str, rows: Sequence[Row]) -> Table:
     """What the adversary of every view recovers at worst, and the flags."""
     heads = ("defence, strategy", "view: what", "worst attack", "beside")
     table = _table(f"{task}: worst inversion per view", heads, (23, 24, 24, 22))
     for row in rows:
         name = f"{row.setting}\n{row.strategy}"
-        for view, leak in _view_lines(row):
+        for view, leak in row.view_lines:
             what = f"{view}:\n{metrics.title(leak.metric)}"
             found = f"{interval(leak.estimate)}\n{leak.attack} ({leak.view})"
             near = "\n".join([beside(leak), *leak.flags])
