@@ -9,7 +9,7 @@ from typing import Any
 
 from reports.records import RunRecord
 
-LEVELS = ("never", "up to a third", "up to two thirds", "more often than not", "always")
+LEVELS = ("never", "up to a third", "up to two thirds", "more than two thirds", "always")
 INSIDE = "##"  # before a piece that continues a word
 
 
