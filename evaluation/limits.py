@@ -70,15 +70,14 @@ def largest_shares(pool: Encoded) -> dict[tuple[int, int], float]:
     """Return the share of the most frequent token at each (length, place) of the pool's texts."""
     lengths = np.repeat(pool.lengths, pool.lengths)
     places = np.arange(len(pool.tokens)) - np.repeat(pool.offsets[:-1], pool.lengths)
-    keys = np.stack([lengths, places, pool.tokens], axis=1)
-    found, counts = np.unique(keys, axis=0, return_counts=True)
-    largest: dict[tuple[int, int], int] = {}
-    total: dict[tuple[int, int], int] = {}
-    for (length, place, _), count in zip(found.tolist(), counts.tolist(), strict=True):
-        key = (length, place)
-        largest[key] = max(largest.get(key, 0), count)
-        total[key] = total.get(key, 0) + count
-    return {key: most / total[key] for key, most in largest.items()}
+    size, longest = int(pool.tokens.max()) + 1, int(pool.lengths.max()) + 1
+    keys, counts = np.unique((lengths * longest + places) * size + pool.tokens, return_counts=True)
+    where, start = np.unique(keys // size, return_index=True)
+    shares = np.maximum.reduceat(counts, start) / np.add.reduceat(counts, start)
+    return {
+        (place // longest, place % longest): share
+        for place, share in zip(where.tolist(), shares.tolist(), strict=True)
+    }
 
 
 def ceiling(
