@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks import dp_sgd, rounds, steps
+from benchmarks import attacks, dp_sgd, rounds, steps
 from benchmarks.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
@@ -14,10 +14,12 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "single-client": steps.single,
     "mlm-head": steps.mlm_head,
     "dp-sgd": dp_sgd.compare,
+    "nearest-token": attacks.nearest,
 }
 NOTES: dict[str, Callable[[], list[str]]] = {
     "memory": rounds.memory,
     "dp-sgd-memory": dp_sgd.memory,
+    "attack-costs": attacks.costs,
 }
 
 

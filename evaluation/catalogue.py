@@ -14,10 +14,17 @@ from fedbert.config import InputError
 
 @dataclass(frozen=True)
 class Entry:
-    """A class, as "module:Class", and what it is, in a line."""
+    """A class, as "module:Class", and what it is, in a line.
+
+    alone: an inversion attack that decides every token by its own row of A alone, whatever the
+        others say; it then has a lower ceiling (`evaluation.limits`).
+    seconds: what it takes, about: see `evaluation.costs`; None where nobody measured it.
+    """
 
     target: str
     summary: str
+    alone: bool = False
+    seconds: float | None = None
 
 
 MECHANISMS = {
@@ -56,14 +63,19 @@ INVERSION = {
     "nearest_token": Entry(
         "attacks.inversion.nearest_token:NearestToken",
         "forward view, cut layer 0: maximum-likelihood look-up of every token",
+        alone=True,
+        seconds=1.1,
     ),
     "unigram_prior": Entry(
         "attacks.inversion.language_prior:unigram_prior",
         "the same with how frequent words are; needs auxiliary text",
+        alone=True,
+        seconds=1.2,
     ),
     "bigram_prior": Entry(
         "attacks.inversion.language_prior:LanguagePrior",
         "the same with a bigram model of auxiliary text, by Viterbi; needs auxiliary text",
+        seconds=1.4,
     ),
 }
 
@@ -71,10 +83,12 @@ BACKWARD = {
     "masked_tokens": Entry(
         "attacks.inversion.masked_tokens:MaskedTokens",
         "backward view, masked-LM: masked positions and the words at them, from G_Z",
+        seconds=5.3,
     ),
     "label_from_gradient": Entry(
         "attacks.inversion.label_from_gradient:LabelFromGradient",
         "backward view: the label of each example, from G_Z",
+        seconds=0.01,
     ),
 }
 
@@ -82,6 +96,7 @@ UPDATES = {
     "embedding_rows": Entry(
         "attacks.updates.embedding_rows:EmbeddingRows",
         "aggregator view: words whose row of the word table moved (Melis et al. 2019)",
+        seconds=0.86,
     ),
 }
 
@@ -89,6 +104,7 @@ MEMBERSHIP = {
     "loss_threshold": Entry(
         "attacks.membership.loss_threshold:LossThreshold",
         "release view: members have less loss (Yeom et al. 2018)",
+        seconds=0.55,
     ),
 }
 

@@ -31,10 +31,14 @@ from reports.records import RunRecord
 
 @dataclass(frozen=True)
 class Outcome:
-    """A cell's record, and how the labels fell to the clients (for the partition figure)."""
+    """A cell's record, how the labels fell to the clients, and a few sentences that were attacked.
+
+    The last two are for the report alone; the sentences are private and never in the record.
+    """
 
     record: RunRecord
     counts: dict[str, dict[str, int]]
+    samples: Sequence[dict[str, Any]] = ()
 
 
 def run_cell(cell: Cell) -> Outcome:
@@ -68,7 +72,7 @@ def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
     clock.lap("train")
     utility, floor = measure(prepared, trained.split, config.seed)
     clock.lap("evaluate")
-    leaks = inversion(Heard(cell, prepared, defence, trained, tap))
+    leaks, samples = inversion(Heard(cell, prepared, defence, trained, tap))
     leaks += _membership(cell, prepared, trained)
     clock.lap("attack")
     use = use_of(config, facts)
@@ -86,7 +90,7 @@ def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
         provenance=provenance()
         | {"data_sha256": prepared.data_sha256, "model": config.model.source},
     )
-    return Outcome(record, prepared.counts)
+    return Outcome(record, prepared.counts, samples)
 
 
 class _Clock:
@@ -134,7 +138,7 @@ def _membership(cell: Cell, prepared: Prepared, trained: Trained) -> list[dict[s
         }
         for metric, (estimate, chance) in judged.items():
             leak = {**head, "metric": metric, "estimate": estimate, "unit": "record"}
-            found.append({**leak, "headline": metric == "auc", "chance": chance})
+            found.append({**leak, "chance": chance})
     return found
 
 

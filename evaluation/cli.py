@@ -89,29 +89,29 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from evaluation.catalogue import BACKWARD, INVERSION, MECHANISMS, MEMBERSHIP, UPDATES
+    from evaluation.catalogue import MECHANISMS
+    from evaluation.costs import FAMILIES, NOTE, told
     from fedbert.config import SIZES, STRATEGIES
     from fedbert.tasks import TASKS
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("kind", "name", "what it is"):
         table.add_column(column)
+    table.add_column("time per cell", no_wrap=True)
     for task in TASKS.values():
         table.add_row("task", task.name, f"{', '.join(task.columns)}; {', '.join(task.metrics)}")
     table.add_row("strategy", ", ".join(STRATEGIES), "how clients and server train")
     table.add_row(
         "model", ", ".join((*SIZES, "embedded")), "or a transformers directory, or a hub name"
     )
-    for kind, entries in (
-        ("mechanism", MECHANISMS),
-        ("inversion", INVERSION),
-        ("backward", BACKWARD),
-        ("updates", UPDATES),
-        ("membership", MEMBERSHIP),
-    ):
+    for name, entry in MECHANISMS.items():
+        table.add_row("mechanism", name, entry.summary)
+    for family, entries in FAMILIES.items():
         for name, entry in entries.items():
-            table.add_row(kind, name, entry.summary)
-    Console(width=100).print(table)
+            table.add_row(family, name, entry.summary, told(family, entry))
+    console = Console(width=100)
+    console.print(table)
+    console.print(f"\n{NOTE}", highlight=False)
 
 
 @cli.group()

@@ -8,6 +8,7 @@ import numpy as np
 
 from evaluation import leakage
 from evaluation.catalogue import BACKWARD, INVERSION, UPDATES, make_attack
+from evaluation.forward_judge import ForwardJudge, Group
 from evaluation.grid import Cell
 from evaluation.knowledge import head_knowledge, knowledge_of, table_knowledge
 from evaluation.observe import Overheard, Wiretap, same_values, tables_from
@@ -47,39 +48,45 @@ class Heard:
         return np.bincount(tokens[~np.isin(tokens, self.special)])
 
 
-def inversion(heard: Heard) -> list[Leak]:
-    """Return what every attack of the grid recovered, view by view."""
-    found = [] if not heard.tap.kept else [*_forward(heard), *_backward(heard)]
-    return [*found, *_updates(heard)]
+def inversion(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
+    """Return what every attack of the grid recovered, view by view, and a few sentences with it."""
+    found: list[Leak] = []
+    samples: list[dict[str, Any]] = []
+    if heard.tap.kept:
+        found, samples = _forward(heard)
+        found += _backward(heard)
+    return [*found, *_updates(heard)], samples
 
 
-def _forward(heard: Heard) -> Iterator[Leak]:
-    """Yield the tokens that attacks on the smashed data recovered."""
-    overheard, prepared = heard.tap.kept, heard.prepared
-    truth = [heard.batch(o) for o in overheard]
-    true = [batch.input_ids.numpy() for batch in truth]
-    counted = [_countable(batch, heard.special) for batch in truth]
-    chance = leakage.token_chance(true, counted, heard.words())
+def _forward(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
+    """Return the tokens that attacks on the smashed data recovered, and a few sentences."""
+    found: list[Leak] = []
+    guesses: dict[str, Sequence[np.ndarray]] = {}
     rate = heard.trained.split.whole.config.hidden_dropout_prob
-    auxiliary = _auxiliary(prepared)
+    auxiliary = _auxiliary(heard.prepared)
+    groups: list[Group] = []
+    for group in _same_parts(heard.tap.kept):
+        tables = tables_from(group[0].parts, heard.trained.split)
+        knowledge = knowledge_of(heard.defence, tables, rate, auxiliary)
+        groups.append(([o.message for o in group], [heard.batch(o) for o in group], knowledge))
+    seed = heard.cell.config.seed
+    judge = ForwardJudge.of(seed, heard.prepared, heard.defence, groups, rate, auxiliary)
     for name in heard.cell.attacks.inversion:
         attack = make_attack(name, INVERSION, "reconstruct")
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
         guessed: list[np.ndarray] = []
-        for group in _same_parts(overheard):
-            tables = tables_from(group[0].parts, heard.trained.split)
-            knowledge = knowledge_of(heard.defence, tables, rate, auxiliary)
+        for messages, _, knowledge in groups:
             lacking = attack.missing(knowledge)
             if lacking is not None:
-                yield {**head, "not_measured": lacking}
+                found.append({**head, "not_measured": lacking})
                 break
-            draws = generator(heard.cell.config.seed, "attack", attack.name, len(guessed))
-            guessed += attack.reconstruct([o.message for o in group], knowledge, draws)
+            draws = generator(seed, "attack", attack.name, len(guessed))
+            guessed += attack.reconstruct(messages, knowledge, draws)
         else:
-            rng = numpy_rng(heard.cell.config.seed, "judge", attack.name)
-            estimate = leakage.token_accuracy(true, guessed, counted, rng)
-            leak = {**head, "metric": "token_accuracy", "estimate": estimate, "unit": "token"}
-            yield {**leak, "headline": True, "chance": chance}
+            guesses[attack.name] = guessed
+            alone = name in INVERSION and INVERSION[name].alone
+            found += judge.leaks(head, guessed, alone)
+    return found, judge.samples(guesses)
 
 
 def _backward(heard: Heard) -> Iterator[Leak]:
@@ -137,7 +144,7 @@ def _judged(
         metric, unit = "label_accuracy", "label"
     estimate = leakage.token_accuracy(labels, list(guessed), counted, rng)
     leak = {**head, "metric": metric, "estimate": estimate, "unit": unit}
-    yield {**leak, "headline": False, "chance": chance}
+    yield {**leak, "chance": chance}
 
 
 def _updates(heard: Heard) -> Iterator[Leak]:
@@ -161,7 +168,7 @@ def _updates(heard: Heard) -> Iterator[Leak]:
         for metric, estimate in token_sets(*rows, heard.special, rng).items():
             if metric != "token_f1":
                 leak = {**head, "metric": metric, "estimate": estimate, "unit": "token"}
-                yield {**leak, "headline": False, "chance": None}
+                yield {**leak, "chance": None}
 
 
 def _tokens_of(heard: Heard, client: int, round_: int) -> np.ndarray:
@@ -181,15 +188,6 @@ def _auxiliary(prepared: Prepared) -> tuple[np.ndarray, ...] | None:
         return None
     pool = prepared.pool.take(np.flatnonzero(~prepared.members))
     return tuple(np.split(pool.tokens, pool.offsets[1:-1]))
-
-
-def _countable(batch: Batch, special: Sequence[int]) -> np.ndarray:
-    """Return the positions [batch, seq] of somebody's text: no special, no padding, and none where
-    masked-LM may have put a random word.
-    """
-    ids = batch.input_ids.numpy()
-    mine = batch.attention_mask.numpy().astype(bool) & ~np.isin(ids, special)
-    return mine & (batch.labels.numpy() == IGNORED) if batch.labels.dim() == 2 else mine
 
 
 def _same_parts(overheard: Sequence[Overheard]) -> Iterator[list[Overheard]]:

@@ -1,17 +1,19 @@
 """Progress of a grid: a line per finished cell and, on a terminal, a bar; with the time left."""
 
-import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from evaluation.costs import Remaining
+from evaluation.grid import Cell
 from reports.records import RunRecord
 
 
 class GridProgress:
-    """Tells how far a grid is. The time left is the mean time of a cell times what remains."""
+    """Tells how far a grid is. The time left is that of cells alike, by what they have to do."""
 
     def __init__(self, workers: int) -> None:
         """Start with nothing known."""
@@ -28,7 +30,7 @@ class GridProgress:
             disable=not self.console.is_terminal,
         )
         self.done, self.todo = 0, 0
-        self.began = time.monotonic()
+        self.remaining = Remaining({})
 
     def __enter__(self) -> "GridProgress":
         """Show the bar."""
@@ -44,23 +46,24 @@ class GridProgress:
         """Take the bar away."""
         self.bar.stop()
 
-    def start(self, todo: int, total: int) -> None:
-        """Hear how many cells remain of how many."""
-        self.todo, self.began = todo, time.monotonic()
-        if todo < total:
-            self.console.print(f"{total - todo} of {total} cells have a record already")
-        self.task = self.bar.add_task("time left: known after the first cell", total=todo)
+    def start(self, todo: Sequence[Cell], total: int) -> None:
+        """Hear which cells remain, of how many."""
+        self.todo, self.remaining = len(todo), Remaining({cell.id: cell for cell in todo})
+        if self.todo < total:
+            self.console.print(f"{total - self.todo} of {total} cells have a record already")
+        self.task = self.bar.add_task("time left: known after the first cell", total=self.todo)
 
     def record(self, record: RunRecord) -> None:
         """Hear that a cell ended."""
         self.done += 1
-        spent = time.monotonic() - self.began
-        left = spent / self.done * (self.todo - self.done)
+        self.remaining.ended(record.cell, record.seconds, record.status == "skipped")
+        left = self.remaining.seconds(self.workers)
+        words = "time left not known yet" if left is None else f"about {duration(left)} left"
         line = f"[{self.done}/{self.todo}] {_name(record)}: {_fate(record)}"
         if self.done < self.todo:
-            line += f"; about {duration(left)} left"
+            line += f"; {words}"
         self.console.print(escape(line), highlight=False, soft_wrap=True)
-        self.bar.update(self.task, advance=1, description=f"about {duration(left)} left")
+        self.bar.update(self.task, advance=1, description=words)
 
 
 def duration(seconds: float) -> str:

@@ -22,6 +22,7 @@ from fedbert.config import InputError
 from reports.records import RunRecord, append_record, read_records
 
 RECORDS = "records.jsonl"
+SAMPLES = "samples.json"
 Counts = dict[str, dict[str, int]]
 
 
@@ -174,22 +175,24 @@ def run_grid(
     grid: Grid,
     directory: Path,
     runner: CellRunner,
-    on_start: Callable[[int, int], None],
+    on_start: Callable[[Sequence[Cell], int], None],
     on_record: Callable[[RunRecord], None],
 ) -> bool:
     """Run what remains of a grid and return whether every cell of this run ended well.
 
     One record is appended as each cell ends; a cell is never repeated once its record stands.
-    on_start hears how many cells remain and how many there are in all.
+    on_start hears which cells remain and how many there are in all.
     """
     with locked(directory):
         todo = remaining(directory, grid)
         write_json(directory / "grid.json", grid.to_json())
-        on_start(len(todo), len(grid.cells))
+        on_start(todo, len(grid.cells))
         good = True
         for cell, outcome in runner.run(run_cell, todo):
             if outcome.counts:
                 _note_partition(directory, grid, cell, outcome.counts)
+            if outcome.samples:
+                _note_samples(directory, cell, outcome.samples)
             append_record(directory / RECORDS, outcome.record)
             good = good and outcome.record.status != "failed"
             on_record(outcome.record)
@@ -200,12 +203,21 @@ def _note_partition(directory: Path, grid: Grid, cell: Cell, counts: Counts) -> 
     """Keep one partition per task for the figure: that of the grid's smallest seed."""
     if cell.config.seed != min(each.config.seed for each in grid.cells):
         return
-    path = directory / "partition.json"
+    _note(directory / "partition.json", cell.config.data.task, counts)
+
+
+def _note_samples(directory: Path, cell: Cell, samples: Sequence[dict[str, Any]]) -> None:
+    """Keep a cell's sentences beside the records, before its record says that it is done."""
+    _note(directory / SAMPLES, cell.id, samples)
+
+
+def _note(path: Path, key: str, value: Any) -> None:
+    """Set one key of a JSON object on disk; what cannot be read is begun anew."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         found = {}
-    found[cell.config.data.task] = counts
+    found[key] = value
     write_json(path, dict(sorted(found.items())))
 
 

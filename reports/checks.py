@@ -118,4 +118,4 @@ def leakage_keys(entry: Mapping[str, Any], where: str) -> None:
     if not isinstance(entry["attack"], str) or not entry["attack"]:
         raise ValueError(f"expected an attack's name, got {where}.attack={entry['attack']!r}")
     if not entry.get("not_measured"):
-        has_keys(entry, ("metric", "estimate", "unit", "headline", "chance"), where)
+        has_keys(entry, ("metric", "estimate", "unit", "chance"), where)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports import checks, metrics
+from reports.leaks import Leak
 from reports.records import Estimate
-from reports.rows import Leak, Row
+from reports.rows import Row
 
 NO_UNIT = "none"
 

@@ -54,6 +54,9 @@ _ALL = (
     Metric("masked_accuracy", "masked-token accuracy", "fraction", "utility", "higher"),
     Metric("token_accuracy", "token accuracy", "fraction", "inversion", "lower"),
     Metric("content_token_accuracy", "content-token accuracy", "fraction", "inversion", "lower"),
+    Metric("number_accuracy", "numbers recovered", "fraction", "inversion", "lower"),
+    Metric("rare_word_accuracy", "rare words recovered", "fraction", "inversion", "lower"),
+    Metric("function_word_accuracy", "function words recovered", "fraction", "inversion", "lower"),
     Metric("token_precision", "token-set precision", "fraction", "inversion", "lower"),
     Metric("token_recall", "token-set recall", "fraction", "inversion", "lower"),
     Metric("token_f1", "token-set F1", "fraction", "inversion", "lower"),
@@ -81,6 +84,11 @@ MEANINGS: dict[str, str] = {
     "masked_accuracy": "share of masked tokens that the model fills in rightly",
     "token_accuracy": "share of the private tokens that the attack recovers, each at its place",
     "content_token_accuracy": "token accuracy less special tokens, punctuation and function words",
+    "number_accuracy": "token accuracy over numbers: digits, no letters but those of 3rd or 90s",
+    "rare_word_accuracy": "token accuracy over capitalised words, where the vocabulary has any, "
+    "and the least frequent words, which make up at most a tenth of the text's words",
+    "function_word_accuracy": "token accuracy over articles, pronouns, prepositions, auxiliaries "
+    "and the like",
     "token_precision": "share of a sequence's guessed set of tokens that are in it",
     "token_recall": "share of a sequence's set of tokens that the attack names",
     "token_f1": "harmonic mean of token-set precision and recall",
@@ -97,8 +105,36 @@ MEANINGS: dict[str, str] = {
 }
 """What each metric says, in one clause."""
 
+ABOVE_CEILING = "above the ceiling"
+BELOW_FLOOR = "below the floor"
+FLAGS = {
+    ABOVE_CEILING: "more was recovered than the guarantee allows: the mechanism is broken",
+    BELOW_FLOOR: "less was recovered than a plain look-up should: the attack is weak",
+}
+"""What is wrong where a rate lies wholly beyond its floor or ceiling."""
+
 WORST = {"inversion": "token_accuracy", "membership": "auc"}
 """The metric by which the worst attack of a family is chosen."""
+
+
+SHOWN = (
+    "token_accuracy",
+    "masked_token_accuracy",
+    "label_accuracy",
+    "token_recall",
+    "token_precision",
+)
+"""The metrics of inversion whose worst attack is shown for every view that has any."""
+
+SEES = {
+    "forward": ("forward", "release"),
+    "backward": ("backward", "forward", "release"),
+    "aggregator": ("aggregator", "peer", "release"),
+    "peer": ("peer", "release"),
+    "release": ("release",),
+}
+"""On whose messages the adversary of a view may run attacks: the smashed data cross beside the
+gradients, who averages sees what it hands out, and everybody sees the released model."""
 
 
 def metric(name: str) -> Metric:

@@ -12,16 +12,9 @@ from jinja2 import Environment, StrictUndefined
 from reports import checks, metrics, story
 from reports.records import RunRecord
 from reports.rows import Row, reason, setting_rows
-from reports.tables import (
-    by_guarantee,
-    by_short,
-    confidence,
-    decimal,
-    duration,
-    interval,
-    size,
-    source,
-)
+from reports.samples import LEVELS, Sampled
+from reports.tables import by_guarantee, by_short, confidence
+from reports.wording import beside, decimal, duration, interval, size, source
 
 
 @dataclass(frozen=True)
@@ -39,9 +32,13 @@ class Picture:
 
 
 def page(
-    records: Sequence[RunRecord], title: str, pictures: Sequence[Picture] = (), grid: Any = None
+    records: Sequence[RunRecord],
+    title: str,
+    pictures: Sequence[Picture] = (),
+    grid: Any = None,
+    sentences: Sequence[Sampled] = (),
 ) -> str:
-    """The report as one self-contained HTML document."""
+    """The report as one self-contained HTML document; its private text is `sentences` alone."""
     rows = setting_rows(records)
     tasks = dict.fromkeys(row.task for row in rows)
     source_text = resources.files("reports").joinpath("templates/page.html.j2").read_text("utf-8")
@@ -54,6 +51,7 @@ def page(
         size=size,
         duration=duration,
         source=source,
+        beside=beside,
         by_short=by_short,
         metric_title=metrics.title,
     )
@@ -64,6 +62,9 @@ def page(
         tasks=[_task([row for row in rows if row.task == task]) for task in tasks],
         confidence=confidence(rows),
         pictures=pictures,
+        sentences=sentences,
+        levels=LEVELS,
+        alarms=_alarms(rows),
         views=checks.VIEWS,
         guarantees=by_guarantee(rows),
         mechanisms=_mechanisms(records),
@@ -85,6 +86,7 @@ def _task(rows: Sequence[Row]) -> dict[str, Any]:
         "metric": metrics.title(metric),
         "story": story.task_story(rows),
         "rows": [(row, story.beats_majority(row)) for row in rows],
+        "views": any(row.view_lines for row in rows),
         "models": len({row.model for row in rows}) > 1,
     }
 
@@ -96,6 +98,15 @@ def _mechanisms(records: Iterable[RunRecord]) -> list[tuple[dict[str, str], str,
         for record in records
         for place, entry in record.mechanisms.items()
     ]
+
+
+def _alarms(rows: Iterable[Row]) -> list[tuple[str, list[str]]]:
+    """Every rate beyond a floor or a ceiling, with the settings in which it is."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for text in row.alarms:
+            found.setdefault(text, []).append(f"{row.task}, {row.strategy}, {row.setting}")
+    return list(found.items())
 
 
 def _unmeasured(rows: Iterable[Row]) -> list[tuple[str, list[str]]]:

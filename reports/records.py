@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 from reports import checks
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)  # schema 1 had a flag `headline` on leakage entries, which nobody read
 _TIMES = ("seconds",)
 
 
@@ -70,7 +71,9 @@ class RunRecord:
     `spec` is any nested JSON; `labels` are the strings that tables show (task, model, strategy,
     defence, level, seed). The first key of `utility` is the headline metric. `guarantees` holds
     one entry per view; `leakage` one per attack and metric, with its `estimate`, or with the
-    reason under `not_measured`. `seconds` is left out when two runs are compared.
+    reason under `not_measured`; beside an estimate may stand `floor` (an estimate), `ceiling` (a
+    number or null, with `ceiling_basis`) and `flags` of `reports.metrics.FLAGS`. `seconds` is left
+    out when two runs are compared.
 
     Raises: ValueError for a field that the readers could not use.
     """
@@ -115,8 +118,11 @@ class RunRecord:
         """The record that `to_json` wrote; ValueError for anything else."""
         if not isinstance(values, Mapping):
             raise ValueError(f"expected a record, got {type(values).__name__}")
-        if values.get("schema") != SCHEMA:
-            raise ValueError(f"expected schema={SCHEMA}, got schema={values.get('schema')!r}")
+        if values.get("schema") not in READABLE:
+            known_schemas = " or ".join(map(str, READABLE))
+            raise ValueError(
+                f"expected schema={known_schemas}, got schema={values.get('schema')!r}"
+            )
         known = [each.name for each in dataclasses.fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -126,20 +132,34 @@ class RunRecord:
         if not isinstance(utility, Mapping):
             raise ValueError(f"expected utility by metric, got utility={utility!r}")
         read = {name: Estimate.from_json(each) for name, each in utility.items()}
-        return cls(**{**values, "utility": read})
+        return cls(**{**values, "utility": read, "leakage": _leaks(values), "schema": SCHEMA})
+
+
+def _leaks(values: Mapping[str, Any]) -> Any:
+    """The leakage entries of a stored record as the present schema has them."""
+    entries = values.get("leakage", [])
+    if values["schema"] == SCHEMA or not isinstance(entries, list):
+        return entries
+    return [
+        {key: item for key, item in entry.items() if key != "headline"}
+        if isinstance(entry, Mapping)
+        else entry
+        for entry in entries
+    ]
 
 
 def _leak(entry: Any, place: int) -> dict[str, Any]:
-    """One leakage entry as a fresh dict, its estimate an `Estimate`."""
+    """One leakage entry as a fresh dict, its estimate and its floor `Estimate`s."""
     where = f"leakage[{place}]"
     if not isinstance(entry, Mapping):
         raise ValueError(f"expected a dict, got {where}={entry!r}")
     checks.leakage_keys(entry, where)
-    rest = {key: item for key, item in entry.items() if key != "estimate"}
+    measured = [key for key in ("estimate", "floor") if entry.get(key) is not None]
+    rest = {key: item for key, item in entry.items() if key not in measured}
     copied: dict[str, Any] = checks.plain(rest, where)
-    if "estimate" in entry:
-        raw = entry["estimate"]
-        copied["estimate"] = raw if isinstance(raw, Estimate) else Estimate.from_json(raw)
+    for key in measured:
+        raw = entry[key]
+        copied[key] = raw if isinstance(raw, Estimate) else Estimate.from_json(raw)
     return copied
 
 

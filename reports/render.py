@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reports.csv_table import csv_table
 from reports.page import Picture, page
 from reports.records import RunRecord, read_records
 from reports.rows import Row, setting_rows
-from reports.tables import csv_table, markdown, terminal_tables
+from reports.samples import samples
+from reports.tables import markdown, terminal_tables
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from reports.figures import LeakageFigure
 
 RECORDS = "records.jsonl"
+SAMPLES = "samples.json"
 FAMILIES = ("inversion", "membership")
 
 
@@ -33,8 +36,9 @@ class RenderedReport:
 def render(run_directory: Path) -> RenderedReport:
     """The report of a run, written into its directory: the same records, the same bytes.
 
-    Reads `records.jsonl` and, where they are there, `grid.json` (shown as it is) and
-    `partition.json` ({task: {client: {label: count}}}, drawn).
+    Reads `records.jsonl` and, where they are there, `grid.json` (shown as it is),
+    `partition.json` ({task: {client: {label: count}}}, drawn) and `samples.json` (private
+    sentences, shown on the page alone: without the file the page holds no text of the run).
 
     Raises: ValueError where there are no records or a file is not what it should be.
     """
@@ -42,7 +46,9 @@ def render(run_directory: Path) -> RenderedReport:
     records = _records(directory)
     pictures = {**_leakage(setting_rows(records)), **_partitions(directory)}
     title = f"Privacy and utility: {directory.resolve().name}"
-    html = page(records, title, tuple(pictures.values()), _json(directory / "grid.json"))
+    private = samples(records, _json(directory / SAMPLES), SAMPLES)
+    grid = _json(directory / "grid.json")
+    html = page(records, title, tuple(pictures.values()), grid, private)
     written = [_write(directory / "report.html", html)]
     written.append(_write(directory / "table.md", f"# {title}\n\n{markdown(records)}"))
     written.append(_write(directory / "table.csv", csv_table(records)))

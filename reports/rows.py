@@ -6,20 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reports import metrics
+from reports.averages import mean, mean_estimate
+from reports.leaks import Leak, unmeasured, view_lines, worst
+from reports.leaks import leaks as measured_leaks
 from reports.records import Estimate, RunRecord
-
-
-@dataclass(frozen=True)
-class Leak:
-    """One attack's measured success; `chance` is what guessing would reach (None: unknown)."""
-
-    attack: str
-    view: str
-    family: str
-    metric: str
-    estimate: Estimate
-    chance: float | None
 
 
 @dataclass(frozen=True)
@@ -78,6 +68,16 @@ class Row:
     leaks: tuple[Leak, ...] = ()
 
     @property
+    def view_lines(self) -> list[tuple[str, Leak]]:
+        """What was recovered at worst, view by view and metric by metric."""
+        return view_lines(self.leaks)
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """Which attacks lie beyond a floor or a ceiling, and what that means."""
+        return tuple(dict.fromkeys(text for leak in self.leaks for text in leak.alarms))
+
+    @property
     def setting(self) -> str:
         """Defence and level in a few words."""
         return self.defence if self.level in ("-", "") else f"{self.defence}, {self.level}"
@@ -106,45 +106,6 @@ def setting_rows(records: Iterable[RunRecord]) -> list[Row]:
         key = json.dumps([labels, _without_seed(record.spec)], sort_keys=True)
         groups.setdefault(key, []).append(record)
     return [_row(group) for group in groups.values()]
-
-
-def mean_estimate(estimates: Sequence[Estimate], metric: str) -> Estimate:
-    """The mean over seeds; a single estimate comes back as it is.
-
-    The interval adds two errors in quadrature: Student's t over the seeds, and the mean half-width
-    of the runs' own intervals (the seeds may share their evaluation data, so their spread alone
-    would leave that error out). It is cut at the metric's bounds. `n` counts seeds.
-
-    >>> both = [Estimate(0.8, 0.8, 0.8, n=9), Estimate(0.8, 0.8, 0.8, n=9)]
-    >>> mean_estimate(both, "accuracy").n
-    2
-    """
-    if len(estimates) == 1:
-        return estimates[0]
-    from scipy.stats import t
-
-    count = len(estimates)
-    confidence = min(each.confidence for each in estimates)
-    mean = math.fsum(each.value for each in estimates) / count
-    variance = math.fsum((each.value - mean) ** 2 for each in estimates) / (count - 1)
-    student = float(t.ppf(0.5 + confidence / 2, count - 1))
-    spread = student * math.sqrt(variance / count)
-    below = math.fsum(each.value - each.low for each in estimates) / count
-    above = math.fsum(each.high - each.value for each in estimates) / count
-    low, high = mean - math.hypot(spread, below), mean + math.hypot(spread, above)
-    if metric in metrics.METRICS:
-        low, high = metrics.metric(metric).clamp(low), metrics.metric(metric).clamp(high)
-    methods = sorted({each.method for each in estimates if each.method})
-    own = f" ({'; '.join(methods)})" if methods else ""
-    return Estimate(
-        value=mean,
-        low=min(low, mean),
-        high=max(high, mean),
-        n=count,
-        confidence=confidence,
-        method=f"mean of {count} seeds; Student's t over seeds and the runs' own intervals{own}, "
-        "added in quadrature",
-    )
 
 
 def protection(entry: dict[str, Any]) -> Protection:
@@ -187,7 +148,7 @@ def _row(group: Sequence[RunRecord]) -> Row:
     metric = next((next(iter(each.utility)) for each in done if each.utility), "")
     utilities = [record.utility[metric] for record in done if metric in record.utility]
     baselines = [each.baseline[metric] for each in done if each.baseline.get(metric) is not None]
-    leaks = _leaks(done)
+    leaks = measured_leaks(done)
     return Row(
         task=labels["task"],
         model=labels["model"],
@@ -198,14 +159,14 @@ def _row(group: Sequence[RunRecord]) -> Row:
         seeds=tuple(record.labels["seed"] for record in done),
         metric=metric,
         utility=mean_estimate(utilities, metric) if utilities else None,
-        baseline=_mean([value for value in baselines if value is not None]),
-        inversion=_worst(leaks, "inversion"),
-        membership=_worst(leaks, "membership"),
+        baseline=mean([value for value in baselines if value is not None]),
+        inversion=worst(leaks, "inversion"),
+        membership=worst(leaks, "membership"),
         protections=_protections(done),
-        bytes=_mean([sum(record.bytes.values()) for record in done if record.bytes]),
-        seconds=_mean([math.fsum(record.seconds.values()) for record in done if record.seconds]),
+        bytes=mean([sum(record.bytes.values()) for record in done if record.bytes]),
+        seconds=mean([math.fsum(record.seconds.values()) for record in done if record.seconds]),
         note=_note(group),
-        unmeasured=_unmeasured(done),
+        unmeasured=unmeasured(done),
         utilities=_utilities(done),
         leaks=leaks,
     )
@@ -218,49 +179,6 @@ def _utilities(records: Sequence[RunRecord]) -> tuple[tuple[str, Estimate], ...]
         for metric, estimate in record.utility.items():
             found.setdefault(metric, []).append(estimate)
     return tuple((metric, mean_estimate(each, metric)) for metric, each in found.items())
-
-
-def _leaks(records: Sequence[RunRecord]) -> tuple[Leak, ...]:
-    """Every attack and metric that was measured, with its mean over seeds."""
-    found: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
-    for record in records:
-        for entry in record.leakage:
-            if "estimate" in entry:
-                key = (entry["attack"], entry["view"], entry["family"], entry["metric"])
-                found.setdefault(key, []).append(entry)
-    return tuple(
-        Leak(
-            *key,
-            estimate=mean_estimate([entry["estimate"] for entry in entries], key[-1]),
-            chance=_mean([entry["chance"] for entry in entries if entry["chance"] is not None]),
-        )
-        for key, entries in found.items()
-    )
-
-
-def _worst(leaks: Sequence[Leak], family: str) -> Leak | None:
-    """The attack that wins most by its mean over seeds; None where nothing was measured."""
-    metric = metrics.WORST[family]
-    judged = [leak for leak in leaks if (leak.family, leak.metric) == (family, metric)]
-    if metrics.metric(metric).worse == "higher":
-        return max(judged, key=_success, default=None)
-    return min(judged, key=_success, default=None)
-
-
-def _success(leak: Leak) -> float:
-    """The measured number alone."""
-    return leak.estimate.value
-
-
-def _unmeasured(records: Sequence[RunRecord]) -> tuple[str, ...]:
-    """Which attacks were not run, and why, each once."""
-    entries = (entry for record in records for entry in record.leakage)
-    texts = [
-        f"{entry['attack']} ({entry['family']}, {entry['view']} view): {entry['not_measured']}"
-        for entry in entries
-        if entry.get("not_measured")
-    ]
-    return tuple(dict.fromkeys(texts))
 
 
 def _protections(records: Sequence[RunRecord]) -> tuple[Protection, ...]:
@@ -314,10 +232,6 @@ def reason(record: RunRecord) -> str:
     """One line on why a cell was skipped or failed: its status and what was said last."""
     text = record.reason or (record.traceback.strip().splitlines() or [""])[-1]
     return f"{record.status}: {text}"
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
 
 
 def _without_seed(value: Any) -> Any:

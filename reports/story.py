@@ -28,6 +28,14 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
      "at its place, from single messages. Who links several releases of one text gains up to what "
      "the guarantee's composition allows. Chance is what the best constant guess reaches without "
      "any message; an attack below it says less than guessing."),
+    ("floor", "what a look-up of the nearest token is expected to recover under the mechanism in "
+     "force, simulated on text that was not attacked. An attack clearly below it is weak, and says "
+     "little about the defence."),
+    ("ceiling", "the most that any attack can recover on average if the mechanism keeps its "
+     "guarantee, whatever it knows of language. It rests on the share of the most frequent word at "
+     "each place of texts of each length. A rate clearly above it means that the mechanism does "
+     "not do what it claims, or the attack knew of the text from elsewhere. Without a guarantee "
+     "there is none; nor under metric privacy."),
     ("membership", "telling whether a record was trained on: AUC 0.5 is guessing, 1 is certainty. "
      "TPR at 1 % FPR is the share of members found while 1 % of non-members are accused."),
     ("worst attack", "of the attacks that were run on a setting, the one with the highest mean. "

@@ -1,7 +1,5 @@
-"""The rows as a terminal table, as Markdown and as CSV."""
+"""The rows as tables for a terminal and as Markdown."""
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -9,28 +7,40 @@ from rich.markup import escape
 from rich.table import Table
 
 from reports import checks, metrics
-from reports.records import Estimate, RunRecord
-from reports.rows import Leak, Protection, Row, cell_rows, setting_rows
-
-ABSENT = "-"
+from reports.leaks import Leak
+from reports.records import RunRecord
+from reports.rows import Protection, Row, setting_rows
+from reports.wording import ABSENT, beside, decimal, duration, interval, size, source
 
 
 def terminal_tables(records: Sequence[RunRecord]) -> tuple[Table, ...]:
-    """One table per task (utility beside leakage) and one of guarantees; 100 columns at most."""
+    """Two tables per task (utility beside leakage; worst inversion per view), one of guarantees.
+
+    100 columns at most. A task without any inversion has one table.
+    """
     rows = setting_rows(records)
-    tasks = dict.fromkeys(row.task for row in rows)
-    tables = [_leakage_table(task, [row for row in rows if row.task == task]) for task in tasks]
+    tables = []
+    for task in dict.fromkeys(row.task for row in rows):
+        own = [row for row in rows if row.task == task]
+        tables.append(_leakage_table(task, own))
+        if any(row.view_lines for row in own):
+            tables.append(_view_table(task, own))
     return (*tables, _guarantee_table(rows))
 
 
 def markdown(records: Sequence[RunRecord]) -> str:
-    """The same two tables as Markdown, with the full sentence of every guarantee below them."""
+    """The same tables as Markdown, with the full sentence of every guarantee below them."""
     rows = setting_rows(records)
     first = ["task", "model", "strategy", "defence", "level", "seeds", "utility", "majority"]
     first += ["worst inversion", "worst membership AUC", "bytes", "seconds", "note"]
+    third = ["task", "strategy", "defence", "level", "view", "what", "worst", "beside", "flags"]
     second = ["strategy", "defence", "level", *checks.VIEWS]
     lines = ["## Utility and leakage", "", *_markdown_table(first, map(_markdown_row, rows))]
-    lines += ["", f"Intervals: {confidence(rows)}. {HOW_AVERAGED}", "", "## Guarantee per view", ""]
+    lines += ["", f"Intervals: {confidence(rows)}. {HOW_AVERAGED}", ""]
+    views = [_markdown_view(row, *each) for row in rows for each in row.view_lines]
+    if views:
+        lines += ["## Worst inversion per view", "", *_markdown_table(third, views), ""]
+    lines += ["## Guarantee per view", ""]
     groups = by_guarantee(rows)
     body = [
         [row.strategy, row.defence, row.level, *(each.short for each in row.protections)]
@@ -42,37 +52,6 @@ def markdown(records: Sequence[RunRecord]) -> str:
         lines += [f"- {each.view}: {_md(each.sentence)}" for each in row.protections]
     return "\n".join(lines) + "\n"
 
-
-def csv_table(records: Sequence[RunRecord]) -> str:
-    """One line per cell, numbers at full precision, as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    head = ["cell", "task", "model", "strategy", "defence", "level", "seed", "status", "note"]
-    head += ["metric", *_columns("utility"), "baseline"]
-    for family in ("inversion", "membership"):
-        head += [f"{family}_{name}" for name in ("attack", "view", "metric")]
-        head += [*_columns(family), f"{family}_chance"]
-    head += [f"{view}_{name}" for view in checks.VIEWS for name in ("guarantee", "delta")]
-    head += ["places", "mechanisms", *MECHANISM]
-    writer.writerow([*head, "bytes", "seconds"])
-    for record, row in zip(records, cell_rows(records), strict=True):
-        fields: list[object] = [record.cell, row.task, row.model, row.strategy, row.defence]
-        fields += [row.level, record.labels["seed"], row.status, row.note]
-        fields += [row.metric, *_numbers(row.utility), row.baseline]
-        for leak in (row.inversion, row.membership):
-            fields += [leak.attack, leak.view, leak.metric] if leak else [None] * 3
-            fields += [*_numbers(leak.estimate if leak else None), leak.chance if leak else None]
-        known = {each.view: each for each in row.protections}
-        for view in checks.VIEWS:
-            each = known.get(view)
-            fields += [each.short, each.delta] if each else [None, None]
-        fields += _of_mechanisms(record)
-        writer.writerow([*fields, None if row.bytes is None else round(row.bytes), row.seconds])
-    return text.getvalue()
-
-
-MECHANISM = ("clip_norm", "noise_std", "clipped_share", "signal_to_noise")
-"""What the CSV table says of each mechanism, as the records name it."""
 
 HOW_AVERAGED = (
     "A number over several seeds is their mean; its interval adds Student's t over the seeds and "
@@ -111,54 +90,6 @@ def confidence(rows: Iterable[Row]) -> str:
     estimates = [row.utility for row in rows if row.utility] + [leak.estimate for leak in leaks]
     levels = sorted({each.confidence for each in estimates})
     return " and ".join(f"{100 * level:g} %" for level in levels) or "none"
-
-
-def interval(estimate: Estimate | None) -> str:
-    """Value and interval, to three decimals or, above ten, to one.
-
-    >>> interval(Estimate(0.86, 0.84, 0.881, n=10)), interval(None)
-    ('0.860 [0.840, 0.881]', '-')
-    """
-    if estimate is None:
-        return ABSENT
-    places = 1 if max(abs(estimate.low), abs(estimate.high)) >= 10 else 3
-    value, low, high = (f"{x:.{places}f}" for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]"
-
-
-def decimal(value: float | None) -> str:
-    """A number to three decimals, or a dash for none."""
-    return ABSENT if value is None else f"{value:.3f}"
-
-
-def size(count: float | None) -> str:
-    """A number of bytes with its decimal unit.
-
-    >>> size(131e6), size(999), size(None)
-    ('131 MB', '999 B', '-')
-    """
-    if count is None:
-        return ABSENT
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds to three figures, without an exponent."""
-    if seconds is None:
-        return ABSENT
-    return f"{seconds:.0f} s" if seconds >= 99.5 else f"{seconds:.3g} s"
-
-
-def source(leak: Leak | None) -> str:
-    """Which attack on which view, and what chance is."""
-    if leak is None:
-        return ""
-    chance = "unknown" if leak.chance is None else f"{leak.chance:.3g}"
-    return f"{leak.attack} ({leak.view}), chance {chance}"
 
 
 def seed_text(row: Row) -> str:
@@ -200,7 +131,7 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
                 name,
                 seed_text(row),
                 utility,
-                *map(_two_lines, (row.inversion, row.membership)),
+                *map(_number_and_source, (row.inversion, row.membership)),
             ]
         else:
             cells = [name, ABSENT, row.note, "", ""]
@@ -218,10 +149,37 @@ def _span(name: str, values: Sequence[float]) -> str:
     return f"\n{name} {' to '.join(ends)}" if ends else ""
 
 
-def _two_lines(leak: Leak | None) -> str:
+def _number_and_source(leak: Leak | None) -> str:
+    """The number, its attack, and what it lies between."""
     if leak is None:
         return "not measured"
-    return f"{interval(leak.estimate)}\n{leak.attack} ({leak.view})"
+    lines = [interval(leak.estimate), f"{leak.attack} ({leak.view})"]
+    if leak.floor is not None or leak.ceiling is not None:
+        lines.append(beside(leak))
+    return "\n".join([*lines, *leak.flags])
+
+
+def _view_table(task: str, rows: Sequence[Row]) -> Table:
+    """What the adversary of every view recovers at worst, and the flags."""
+    heads = ("defence, strategy", "view: what", "worst attack", "beside")
+    table = _table(f"{task}: worst inversion per view", heads, (23, 24, 24, 22))
+    for row in rows:
+        name = f"{row.setting}\n{row.strategy}"
+        for view, leak in row.view_lines:
+            what = f"{view}:\n{metrics.title(leak.metric)}"
+            found = f"{interval(leak.estimate)}\n{leak.attack} ({leak.view})"
+            near = "\n".join([beside(leak), *leak.flags])
+            table.add_row(*map(escape, (name, what, found, near)))
+            name = ""
+        for alarm in row.alarms:
+            table.add_row("", "", escape(f"NOTE: {alarm}"), "")
+    return table
+
+
+def _markdown_view(row: Row, view: str, leak: Leak) -> list[str]:
+    names = [row.task, row.strategy, row.defence, row.level, view, metrics.title(leak.metric)]
+    found = f"{interval(leak.estimate)} {leak.attack} ({leak.view})"
+    return [*names, found, beside(leak), "; ".join(leak.flags)]
 
 
 def _guarantee_table(rows: Sequence[Row]) -> Table:
@@ -270,23 +228,3 @@ def _md(text: str) -> str:
     for mark in ("\\", "`", "*", "_", "|", "]("):
         text = text.replace(mark, "\\" + mark)
     return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
-
-
-def _of_mechanisms(record: RunRecord) -> list[str]:
-    """Places, names and logs of a cell's mechanisms; several are joined by "; "."""
-    entries = record.mechanisms.values()
-    columns = [[str(place) for place in record.mechanisms], [str(e["name"]) for e in entries]]
-    for key in MECHANISM:
-        found = [e.get(key) for e in entries]
-        columns.append(["" if value is None else repr(value) for value in found])
-    return ["; ".join(column) for column in columns]
-
-
-def _columns(name: str) -> list[str]:
-    return [name, f"{name}_low", f"{name}_high", f"{name}_n"]
-
-
-def _numbers(estimate: Estimate | None) -> list[float | None]:
-    if estimate is None:
-        return [None] * 4
-    return [estimate.value, estimate.low, estimate.high, estimate.n]

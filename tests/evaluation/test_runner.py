@@ -74,6 +74,8 @@ def test_killed_and_continued_equals_undisturbed(
     assert second.returncode == 0, second.stderr
     assert records.read_bytes().startswith(kept)  # nothing lost, nothing repeated
     assert comparable(records) == undisturbed
+    samples = json.loads((run / "samples.json").read_text())
+    assert sorted(samples) == [record["cell"] for record in undisturbed]
 
 
 def test_second_run_on_a_directory_is_refused(

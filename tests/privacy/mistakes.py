@@ -65,6 +65,20 @@ class NoiseOverALength(SensitivityOfOneClip):
 
 
 @dataclass(frozen=True)
+class PartOfTheNoise(SensitivityOfOneClip):
+    """Claims noise for a distance of 2 C, and adds a `part` of it."""
+
+    part: float = 1 / 3
+
+    @property
+    def noise_std(self) -> float:
+        return self.noise_multiplier * 2.0 * self.clip_norm
+
+    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+        return add_gaussian(records, self.part * self.noise_std, generator)
+
+
+@dataclass(frozen=True)
 class GammaPerCoordinate:
     """Metric noise as a Gamma times a uniform in every coordinate, not radius x direction."""
 

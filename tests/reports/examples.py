@@ -64,7 +64,7 @@ def leak(view: str, attack: str, family: str, metric: str, found: Estimate) -> d
     chance = {"auc": 0.5, "tpr_at_1pct_fpr": 0.01, "token_accuracy": 0.036}[metric]
     return {"view": view, "attack": attack, "family": family, "metric": metric, "estimate": found,
             "unit": "token" if family == "inversion" else "record",
-            "headline": metric in ("auc", "token_accuracy"), "chance": chance}  # fmt: skip
+            "chance": chance}  # fmt: skip
 
 
 def done(

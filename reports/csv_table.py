@@ -1,0 +1,72 @@
+"""Every cell of a run as a line of CSV, numbers at full precision."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from reports import checks, metrics
+from reports.leaks import worst
+from reports.records import Estimate, RunRecord
+from reports.rows import cell_rows
+
+
+def csv_table(records: Sequence[RunRecord]) -> str:
+    """One line per cell, numbers at full precision, as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    head = ["cell", "task", "model", "strategy", "defence", "level", "seed", "status", "note"]
+    head += ["metric", *_columns("utility"), "baseline"]
+    for family in ("inversion", "membership"):
+        head += [f"{family}_{name}" for name in ("attack", "view", "metric")]
+        head += [*_columns(family), f"{family}_chance"]
+    head += ["inversion_floor", "inversion_ceiling", "flags"]
+    for metric in metrics.SHOWN[1:]:
+        head += [f"{metric}_attack", f"{metric}_view", *_columns(metric)]
+    head += [f"{view}_{name}" for view in checks.VIEWS for name in ("guarantee", "delta")]
+    head += ["places", "mechanisms", *MECHANISM]
+    writer.writerow([*head, "bytes", "seconds"])
+    for record, row in zip(records, cell_rows(records), strict=True):
+        fields: list[object] = [record.cell, row.task, row.model, row.strategy, row.defence]
+        fields += [row.level, record.labels["seed"], row.status, row.note]
+        fields += [row.metric, *_numbers(row.utility), row.baseline]
+        for leak in (row.inversion, row.membership):
+            fields += [leak.attack, leak.view, leak.metric] if leak else [None] * 3
+            fields += [*_numbers(leak.estimate if leak else None), leak.chance if leak else None]
+        floor = row.inversion.floor if row.inversion else None
+        fields += [floor.value if floor else None, row.inversion and row.inversion.ceiling]
+        fields.append("; ".join(row.alarms))
+        for metric in metrics.SHOWN[1:]:
+            leak = worst(row.leaks, "inversion", metric)
+            fields += [leak.attack, leak.view] if leak else [None] * 2
+            fields += _numbers(leak.estimate if leak else None)
+        known = {each.view: each for each in row.protections}
+        for view in checks.VIEWS:
+            each = known.get(view)
+            fields += [each.short, each.delta] if each else [None, None]
+        fields += _of_mechanisms(record)
+        writer.writerow([*fields, None if row.bytes is None else round(row.bytes), row.seconds])
+    return text.getvalue()
+
+
+MECHANISM = ("clip_norm", "noise_std", "clipped_share", "signal_to_noise")
+"""What the CSV table says of each mechanism, as the records name it."""
+
+
+def _of_mechanisms(record: RunRecord) -> list[str]:
+    """Places, names and logs of a cell's mechanisms; several are joined by "; "."""
+    entries = record.mechanisms.values()
+    columns = [[str(place) for place in record.mechanisms], [str(e["name"]) for e in entries]]
+    for key in MECHANISM:
+        found = [e.get(key) for e in entries]
+        columns.append(["" if value is None else repr(value) for value in found])
+    return ["; ".join(column) for column in columns]
+
+
+def _columns(name: str) -> list[str]:
+    return [name, f"{name}_low", f"{name}_high", f"{name}_n"]
+
+
+def _numbers(estimate: Estimate | None) -> list[float | None]:
+    if estimate is None:
+        return [None] * 4
+    return [estimate.value, estimate.low, estimate.high, estimate.n]

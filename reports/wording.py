@@ -1,0 +1,68 @@
+"""Numbers in words: with their interval, their unit, and what they are to be read beside."""
+
+import math
+
+from reports.leaks import Leak
+from reports.records import Estimate
+
+ABSENT = "-"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """Value and interval, to three decimals or, above ten, to one.
+
+    >>> interval(Estimate(0.86, 0.84, 0.881, n=10)), interval(None)
+    ('0.860 [0.840, 0.881]', '-')
+    """
+    if estimate is None:
+        return ABSENT
+    places = 1 if max(abs(estimate.low), abs(estimate.high)) >= 10 else 3
+    value, low, high = (f"{x:.{places}f}" for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
+
+
+def decimal(value: float | None) -> str:
+    """A number to three decimals, or a dash for none."""
+    return ABSENT if value is None else f"{value:.3f}"
+
+
+def size(count: float | None) -> str:
+    """A number of bytes with its decimal unit.
+
+    >>> size(131e6), size(999), size(None)
+    ('131 MB', '999 B', '-')
+    """
+    if count is None:
+        return ABSENT
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds to three figures, without an exponent."""
+    if seconds is None:
+        return ABSENT
+    return f"{seconds:.0f} s" if seconds >= 99.5 else f"{seconds:.3g} s"
+
+
+def source(leak: Leak | None) -> str:
+    """Which attack on which view, and what chance, floor and ceiling are."""
+    return "" if leak is None else f"{leak.attack} ({leak.view}), {beside(leak)}"
+
+
+def beside(leak: Leak) -> str:
+    """What the number is to be read beside: chance, floor and ceiling, as far as there are any.
+
+    A ceiling is rounded up.
+    """
+    parts = ["chance unknown" if leak.chance is None else f"chance {leak.chance:.3g}"]
+    if leak.floor is not None:
+        parts.append(f"floor {leak.floor.value:.3f}")
+    if leak.ceiling is not None:
+        parts.append(f"ceiling {math.ceil(1000 * leak.ceiling) / 1000:.3f}")
+    elif leak.ceiling_basis:
+        parts.append("no ceiling")
+    return ", ".join(parts)

@@ -1,0 +1,75 @@
+"""What a grid will still take: cells that differ by ten times, skipped ones, several workers."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evaluation.catalogue import INVERSION, MEMBERSHIP
+from evaluation.costs import FAMILIES, Remaining, told, units
+from evaluation.grid import Cell, read_grid
+
+
+@pytest.fixture
+def cells(small_grid: Path) -> list[Cell]:
+    """Two seeds of two defences, and the same with ten times the steps."""
+    short = list(read_grid(small_grid).cells)
+    long = [
+        replace(c, config=replace(c.config, training=replace(c.config.training, local_steps=10)))
+        for c in short
+    ]
+    return short + long
+
+
+def spent(cell: Cell, speed: float = 0.001) -> dict[str, float]:
+    """What a machine takes that needs `speed` seconds a token and 2 for everything else."""
+    return {"prepare": 1.0, "train": speed * units(cell)["train"], "evaluate": 1.0, "attack": 0.0}
+
+
+def left_after(ended: list[Cell], cells: list[Cell], workers: int = 1) -> float | None:
+    remaining = Remaining({cell.id: cell for cell in cells})
+    for cell in ended:
+        remaining.ended(cell.id, spent(cell), False)
+    return remaining.seconds(workers)
+
+
+def test_cells_with_ten_times_the_steps_are_priced_as_such(cells: list[Cell]) -> None:
+    for ended in (cells[:1], cells[-1:], cells[1:5]):
+        rest = [cell for cell in cells if cell not in ended]
+        true = sum(sum(spent(cell).values()) for cell in rest)
+        assert left_after(ended, cells) == pytest.approx(true, rel=0.01)
+    plain_mean = sum(spent(cells[0]).values()) * 7
+    assert left_after(cells[:1], cells) > 2 * plain_mean  # what a plain mean would promise
+
+
+def test_workers_share_what_is_left(cells: list[Cell]) -> None:
+    one, two = left_after(cells[:2], cells), left_after(cells[:2], cells, workers=2)
+    assert one is not None and two == pytest.approx(one / 2)
+    assert left_after(cells[:7], cells, workers=8) == left_after(cells[:7], cells)
+
+
+def test_nothing_is_known_before_the_first_and_nothing_left_after_the_last(cells) -> None:
+    assert left_after([], cells) is None
+    assert left_after(cells, cells) == 0.0
+
+
+def test_a_defence_that_was_skipped_is_taken_to_be_skipped_again(cells: list[Cell]) -> None:
+    remaining = Remaining({cell.id: cell for cell in cells[:4]})
+    remaining.ended(cells[0].id, spent(cells[0]), False)
+    before = remaining.seconds(1)
+    remaining.ended(cells[2].id, {}, True)  # one seed of the second defence
+    after = remaining.seconds(1)
+    assert before is not None and after == pytest.approx(before / 3)
+    remaining.ended("ffff", {}, False)  # not of this grid
+    assert remaining.seconds(1) == after
+
+
+def test_every_attack_of_the_catalogue_has_a_time_or_says_it_has_none() -> None:
+    for family, entries in FAMILIES.items():
+        for entry in entries.values():
+            assert entry.seconds is None or entry.seconds > 0
+            assert told(family, entry).split()[0] in ("about", "under", "not")
+    assert INVERSION["nearest_token"].seconds and MEMBERSHIP["loss_threshold"].seconds
+    assert {name for name, entry in INVERSION.items() if entry.alone} == {
+        "nearest_token", "unigram_prior",
+    }  # fmt: skip
