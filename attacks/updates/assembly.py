@@ -1,0 +1,128 @@
+"""From the words that each position may hold to whole sequences: language, then descent."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from attacks.inversion.ngram import Ngram
+from attacks.updates.whole_update import UpdateKnowledge
+
+AGAIN = 20.0
+"""Nats that a sequence pays for a word at a place where an earlier sequence has it already."""
+
+FIT = 10.0
+"""Nats that a sequence pays for a word that is but just an option at its place."""
+
+Score = Callable[[list[np.ndarray]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which words each place of a batch's sequences may hold.
+
+    words [word]: token ids. apart [place, word]: how badly a word fits a place, from 0; a word is
+    an option where that is below 1.
+    """
+
+    words: np.ndarray
+    apart: np.ndarray
+
+    def at(self, place: int) -> np.ndarray:
+        """Return the options of a place, as columns, best first."""
+        order = np.argsort(self.apart[place], kind="stable")
+        fit = order[self.apart[place][order] < 1]
+        return fit if len(fit) else order[:1]
+
+
+def language_of(knowledge: UpdateKnowledge, vocab: int) -> Ngram:
+    """Return the bigram model of the auxiliary text; without any all sequences are alike."""
+    return Ngram.of(knowledge.auxiliary or (), vocab)
+
+
+def ends_of(options: Options, stop: int, count: int) -> list[int]:
+    """Return the last place of each of `count` sequences, the longest first.
+
+    They are places that may hold the stop token, best ones first, the last place among them; of
+    those there are too few of, the longest is taken again.
+    """
+    last = len(options.apart) - 1
+    column = np.flatnonzero(options.words == stop)
+    if len(column) == 0:
+        return [last] * count
+    apart = options.apart[:, column[0]]
+    fit = [int(p) for p in np.argsort(apart, kind="stable") if apart[p] < 1 and 0 < p < last]
+    ends = [last, *fit][:count]
+    return sorted(ends + [last] * (count - len(ends)), reverse=True)
+
+
+def chained(options: Options, knowledge: UpdateKnowledge, language: Ngram) -> list[np.ndarray]:
+    """Return `batch_size` likely sequences [seq] of the options, by Viterbi, the longest first.
+
+    A word at a place that an earlier sequence has taken is left to it where others fit as well.
+    """
+    taken = np.zeros(options.apart.shape, dtype=bool)
+    found = []
+    for end in ends_of(options, knowledge.stop, knowledge.batch_size):
+        columns = _best_path(options, end, knowledge.stop, taken, language)
+        taken[np.arange(len(columns)), columns] = True
+        found.append(options.words[columns])
+    return found
+
+
+def _best_path(
+    options: Options, end: int, stop: int, taken: np.ndarray, language: Ngram
+) -> np.ndarray:
+    """Return the columns [seq] of the cheapest sequence that ends at a place."""
+    column = np.flatnonzero(options.words == stop)
+    choices = [options.at(place) for place in range(end + 1)]
+    if len(column):
+        choices[end] = column[:1]
+        inner = [c[c != column[0]] for c in choices[:-1]]
+        choices[:-1] = [i if len(i) else c for i, c in zip(inner, choices[:-1], strict=True)]
+    cost, back, before = np.zeros(1), [], np.array([language.start])
+    for place, chosen in enumerate(choices):
+        words = options.words[chosen]
+        own = FIT * options.apart[place, chosen] + AGAIN * taken[place, chosen]
+        steps = cost[:, None] - language.log_bigram(before, words)  # [before, chosen]
+        back.append(steps.argmin(0))
+        cost, before = steps.min(0) + own, words
+    path = [int(cost.argmin())]
+    for pointers in reversed(back[1:]):
+        path.append(int(pointers[path[-1]]))
+    return np.array([c[i] for c, i in zip(choices, reversed(path), strict=True)])
+
+
+def descended(
+    sequence: np.ndarray, options: Options, score: Score, sweeps: int, enough: float
+) -> tuple[np.ndarray, float]:
+    """Return the sequence [seq] after changing one word at a time for the better, and its score.
+
+    Ends after so many sweeps over all places, when none helps, or at a score of `enough`.
+    """
+    best, value = sequence.copy(), float(score([sequence])[0])
+    for _ in range(sweeps):
+        before = value
+        for place in range(len(best) - 1):
+            words = options.words[options.at(place)]
+            rivals = []
+            for word in words[words != best[place]]:
+                rival = best.copy()
+                rival[place] = word
+                rivals.append(rival)
+            if not rivals:
+                continue
+            values = score(rivals)
+            if values.min() < value:
+                best, value = rivals[int(values.argmin())], float(values.min())
+        if value <= enough or value == before:
+            break
+    return best, value
+
+
+def padded(sequences: Sequence[np.ndarray]) -> np.ndarray:
+    """Return sequences [seq] as one array [batch, seq] int64, 0 where padded."""
+    found = np.zeros((len(sequences), max(map(len, sequences))), dtype=np.int64)
+    for row, sequence in zip(found, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return found
