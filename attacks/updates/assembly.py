@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from attacks.inversion.ngram import Ngram
 from attacks.updates.whole_update import UpdateKnowledge
@@ -13,6 +14,9 @@ AGAIN = 20.0
 
 FIT = 10.0
 """Nats that a sequence pays for a word that is but just an option at its place."""
+
+SWEEPS, RESTARTS = 4, 3
+"""Of the search for whole sequences."""
 
 Score = Callable[[list[np.ndarray]], np.ndarray]
 
@@ -118,6 +122,44 @@ def descended(
         if value <= enough or value == before:
             break
     return best, value
+
+
+def settled(
+    guesses: Sequence[np.ndarray],
+    options: Options,
+    score: Score,
+    enough: float,
+    generator: torch.Generator,
+) -> list[np.ndarray]:
+    """Return the guesses after descent, from elsewhere too where that ends short of `enough`.
+
+    score: of single sequences, lower is better. No two may become one another.
+    """
+    found: list[np.ndarray] = []
+
+    def new(sequence: np.ndarray) -> bool:
+        return not any(np.array_equal(sequence, each) for each in found)
+
+    for guess in guesses:
+        best, value = descended(guess, options, score, SWEEPS, enough)
+        for _ in range(RESTARTS):
+            if value <= enough and new(best):
+                break
+            start = _drawn(guess, options, generator)
+            again, other = descended(start, options, score, SWEEPS, enough)
+            if (other < value or not new(best)) and new(again):
+                best, value = again, other
+        found.append(best)
+    return found
+
+
+def _drawn(guess: np.ndarray, options: Options, generator: torch.Generator) -> np.ndarray:
+    """Return a sequence of options drawn at random, as long as a guess."""
+    drawn = guess.copy()
+    for place in range(len(guess) - 1):
+        words = options.words[options.at(place)]
+        drawn[place] = words[int(torch.randint(len(words), (), generator=generator))]
+    return drawn
 
 
 def padded(sequences: Sequence[np.ndarray]) -> np.ndarray:

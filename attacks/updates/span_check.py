@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.updates.assembly import Options, chained, descended, language_of, padded
+from attacks.updates.assembly import Options, chained, language_of, padded, settled
 from attacks.updates.whole_update import (
     NotApplicable,
     Step,
@@ -30,9 +30,6 @@ WORDS_AT_ONCE = 4096
 CLOSE = (1e-6, 0.1)
 """Bounds on the relative distance from the span at which a row counts as in it: in between, three
 times what rounding may turn the span's weakest direction by."""
-
-SWEEPS, RESTARTS = 4, 3
-"""Of the search for whole sequences."""
 
 
 @dataclass(frozen=True)
@@ -213,27 +210,7 @@ def _settled(
         apart = (second.distance(rows) / second.close).square() * asked
         return (apart.sum(1) / asked.sum(1).clamp(min=1)).sqrt().numpy()
 
-    found: list[np.ndarray] = []
-    for guess in guesses:
-        best, value = descended(guess, options, score, SWEEPS, 1.0)
-        for _ in range(RESTARTS):
-            if value <= 1.0 and not any(np.array_equal(best, each) for each in found):
-                break
-            again, other = descended(_drawn(guess, options, generator), options, score, SWEEPS, 1.0)
-            new = not any(np.array_equal(again, each) for each in found)
-            if other < value or (new and other <= 1.0):
-                best, value = again, other
-        found.append(best)
-    return found
-
-
-def _drawn(guess: np.ndarray, options: Options, generator: torch.Generator) -> np.ndarray:
-    """Return a sequence of options drawn at random, as long as a guess."""
-    drawn = guess.copy()
-    for place in range(len(guess) - 1):
-        words = options.words[options.at(place)]
-        drawn[place] = words[int(torch.randint(len(words), (), generator=generator))]
-    return drawn
+    return settled(guesses, options, score, 1.0, generator)
 
 
 def _behind_first(split: SplitBert, ids: np.ndarray, types: np.ndarray) -> Tensor:
