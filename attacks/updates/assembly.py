@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ AGAIN = 20.0
 FIT = 10.0
 """Nats that a sequence pays for a word that is but just an option at its place."""
 
-SWEEPS, RESTARTS = 4, 3
-"""Of the search for whole sequences."""
+SWEEPS, RESTARTS, PAIRS = 8, 4, 512
+"""Of the search for whole sequences; pairs of words tried at once."""
 
 Score = Callable[[list[np.ndarray]], np.ndarray]
 
@@ -100,28 +101,48 @@ def _best_path(
 def descended(
     sequence: np.ndarray, options: Options, score: Score, sweeps: int, enough: float
 ) -> tuple[np.ndarray, float]:
-    """Return the sequence [seq] after changing one word at a time for the better, and its score.
+    """Return the sequence [seq] after changing words for the better, and its score.
 
-    Ends after so many sweeps over all places, when none helps, or at a score of `enough`.
+    One word at a time; two where no single one helps. Ends after so many sweeps over all places,
+    when nothing helps, or at a score of `enough`.
     """
-    best, value = sequence.copy(), float(score([sequence])[0])
+    best, value = sequence, float(score([sequence])[0])
     for _ in range(sweeps):
         before = value
         for place in range(len(best) - 1):
-            words = options.words[options.at(place)]
-            rivals = []
-            for word in words[words != best[place]]:
-                rival = best.copy()
-                rival[place] = word
-                rivals.append(rival)
-            if not rivals:
-                continue
-            values = score(rivals)
-            if values.min() < value:
-                best, value = rivals[int(values.argmin())], float(values.min())
-        if value <= enough or value == before:
+            best, value = _better(best, value, _changed(best, options, [place]), score)
+        if value <= enough:
             break
+        if value == before:
+            pairs = combinations(range(len(best) - 1), 2)
+            rivals = [each for pair in pairs for each in _changed(best, options, pair)]
+            best, value = _better(best, value, rivals[:PAIRS], score)
+            if value == before:
+                break
     return best, value
+
+
+def _better(
+    best: np.ndarray, value: float, rivals: list[np.ndarray], score: Score
+) -> tuple[np.ndarray, float]:
+    """Return the best of a sequence and its rivals, with its score."""
+    if not rivals:
+        return best, value
+    values = score(rivals)
+    least = int(values.argmin())
+    return (rivals[least], float(values[least])) if values[least] < value else (best, value)
+
+
+def _changed(sequence: np.ndarray, options: Options, places: Sequence[int]) -> list[np.ndarray]:
+    """Return the sequence with another option at each of some places, in all combinations."""
+    others = [options.words[options.at(place)] for place in places]
+    others = [words[words != sequence[place]] for words, place in zip(others, places, strict=True)]
+    found = []
+    for chosen in product(*others):
+        rival = sequence.copy()
+        rival[list(places)] = chosen
+        found.append(rival)
+    return found
 
 
 def settled(

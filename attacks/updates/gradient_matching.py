@@ -1,6 +1,6 @@
 """Which word belongs to which sequence: those whose own gradient is what the tables' rows show."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -30,6 +30,7 @@ MOST = 8
 """Sequences of a batch beyond which words hardly ever stand alone, and the search takes long."""
 
 Sequences = list[np.ndarray]
+Moves = Callable[[Sequences, Options, int], Iterator[Sequences]]
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class GradientMatching:
     loss: str = "cosine"
     alpha: float = 0.01
     positions: bool = True
-    sweeps: int = 4
-    restarts: int = 4
+    sweeps: int = 6
+    restarts: int = 8
     name: str = "gradient matching"
     view: str = "aggregator"
 
@@ -116,25 +117,32 @@ class GradientMatching:
             options = _anywhere(options, knowledge)
         language = language_of(knowledge, model.whole.config.vocab_size)
         guesses = chained(options, knowledge, language)
-        if knowledge.batch_size == 1 and self.positions:
+        if knowledge.batch_size == 1 and knowledge.optimizer == "sgd" and self.positions:
             return padded(guesses)
         at = model_at(step, model, torch.float32)
         match = RowMatch(step, options.words, at, knowledge, self.loss, self.alpha)
-        best = self._descended(guesses, options, match)
+        kinds: tuple[Moves, ...] = (_words if self.positions else _exchanges, _tails, _ends)
+        best = self._descended(guesses, options, match, kinds)
         for _ in range(self.restarts):
             if best.loss < ENOUGH:
                 break
             start = _shuffled(best.sequences, options, generator, self.positions)
-            best = min(best, self._descended(start, options, match), key=lambda each: each.loss)
+            again = self._descended(start, options, match, kinds)
+            best = again if again.loss < best.loss else best
+        if knowledge.optimizer == "adamw" and best.loss > ENOUGH:  # a word is no option at home
+            kinds = (_exchanges, _words)
+            best = self._descended(best.sequences, options, match, kinds)
         return padded(best.sequences)
 
-    def _descended(self, start: Sequences, options: Options, match: RowMatch) -> Labelled:
+    def _descended(
+        self, start: Sequences, options: Options, match: RowMatch, kinds: Sequence[Moves]
+    ) -> Labelled:
         """Return where moves for the better lead from a start."""
         best = match.settled(start)
         for _ in range(self.sweeps):
             before = best.loss
             for place in range(1, max(map(len, best.sequences)) - 1):
-                for moves in (_words, _tails) if self.positions else (_exchanges, _tails):
+                for moves in kinds:
                     best = match.best(best, list(moves(best.sequences, options, place)))
             best = match.settled(best.sequences)
             if best.loss >= before * (1 - 1e-6) or best.loss < ENOUGH:
@@ -175,6 +183,22 @@ def _tails(sequences: Sequences, options: Options, place: int) -> Iterator[Seque
             new = list(sequences)
             new[i] = np.concatenate([one[:place], other[place:]])
             new[j] = np.concatenate([other[:place], one[place:]])
+            yield new
+
+
+def _ends(sequences: Sequences, options: Options, place: int) -> Iterator[Sequences]:
+    """Yield the sequences with one of them, not the longest, ending at a place."""
+    longest = max(map(len, sequences))
+    column = {int(word): i for i, word in enumerate(options.words)}
+    for i, one in enumerate(sequences):
+        end = len(one) - 1
+        fits = options.apart[place, column[int(one[end])]] < 1
+        if len(one) == longest and sum(len(s) == longest for s in sequences) == 1:
+            continue
+        if fits and place != end:
+            words = [options.words[options.at(p)[0]] for p in range(end, place)]
+            new = list(sequences)
+            new[i] = np.concatenate([one[: min(place, end)], words, one[end:]]).astype(np.int64)
             yield new
 
 

@@ -24,9 +24,8 @@ SAME = 0.25
 UNSURE = 0.9
 """How badly a word fits a place that it is linked to and has no share in."""
 
-ALIKE, CLEAR = 0.3, 0.5
-"""Cosines above which AdamW's steps of a word and of a place share a token: of several sequences,
-and of a single one."""
+CHOICES = 4
+"""Words that a place may hold under AdamW, per sequence."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +102,10 @@ def options_of(step: Step, knowledge: UpdateKnowledge) -> Options | NotApplicabl
         apart = _unbalanced(by_word, by_place, rounding)
         if len(places) > 2 and bool((apart < 1).all()):
             return NotApplicable("tokens link all words with all places: no sums are told apart")
+    start = words == knowledge.start
+    if start.any():
+        apart[0], apart[1:, start] = 1.0, 1.0
+        apart[0, start] = 0.0
     return Options(words, apart)
 
 
@@ -133,11 +136,19 @@ def _unbalanced(by_word: np.ndarray, by_place: np.ndarray, rounding: float) -> n
 def _unlike(by_word: np.ndarray, by_place: np.ndarray, count: int) -> np.ndarray:
     """Return how far each word's and place's steps point apart [place, word], 1 at the cutoff.
 
-    AdamW's first step has the gradient's signs, so rows of one token are equal, and where a row
-    is a sum over several the signs agree more often than chance has it.
+    AdamW's first step has the gradient's signs, so rows of one token are equal; where a row is a
+    sum over several, signs agree more often than chance has it, once the direction that all rows
+    share is taken off. A place keeps its best CHOICES per sequence.
     """
-    ours, theirs = (rows / np.linalg.norm(rows, axis=1)[:, None] for rows in (by_word, by_place))
-    alike = theirs @ ours.T
-    best = alike.max(1, keepdims=True)
-    cutoff = np.full_like(best, CLEAR) if count == 1 else np.minimum(best, ALIKE)
-    return np.asarray((1 - alike) / (1 - np.minimum(cutoff, 0.999) + 1e-9))
+    both = np.concatenate([by_word, by_place])
+    common = np.linalg.svd(both / np.linalg.norm(both, axis=1)[:, None])[2][0]
+    ours, theirs = (_units(rows - np.outer(rows @ common, common)) for rows in (by_word, by_place))
+    apart = 1 - theirs @ ours.T  # 0 to 2
+    kept = min(CHOICES * count, apart.shape[1])
+    cutoff = np.sort(apart, axis=1)[:, kept - 1 : kept]
+    return np.asarray(np.where(apart <= cutoff, UNSURE * apart / 2, 1.0))
+
+
+def _units(rows: np.ndarray) -> np.ndarray:
+    """Return rows of length 1."""
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1)[:, None], 1e-300))

@@ -121,7 +121,8 @@ def _step(start: ClientParts, update: ClientUpdate, knowledge: UpdateKnowledge) 
         change = own * knowledge.kept.get(name, 1.0) - after
         unit = float(np.finfo(after.dtype).eps) * len(knowledge.learning_rate)
         taken[name] = change / rate
-        rounding[name] = unit * float(np.sqrt(np.square(own).mean() / 12)) / rate
+        largest = np.square(np.maximum(np.abs(own), np.abs(after)))
+        rounding[name] = unit * float(np.sqrt(largest.mean() / 12)) / rate
         moved[name] = np.abs(change) > SLACK * unit * np.abs(own)
     return Step(start.tensors, taken, rounding, moved)
 

@@ -86,7 +86,7 @@ ROWS: dict[str, tuple[Callable[[], World], Callable[[], World], Any, str]] = {
     "row_order": (rounds, drowned_rounds, UpdateKnowledge(), "`word` and `position`"),
     "span_check": (rounds, drowned_rounds, UpdateKnowledge(), "`model`"),
     "gradient_matching": (
-        lambda: rounds(batch=2),
+        lambda: rounds(batch=2, clients=6),
         lambda: drowned_rounds(clients=4),
         UpdateKnowledge(),
         "`model`",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from attacks.updates.embedding_rows import TableKnowledge
 from attacks.updates.whole_update import UpdateKnowledge
@@ -57,6 +58,10 @@ def one_round(
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
     )
+    rng = torch.Generator().manual_seed(2)
+    with torch.no_grad():  # off the start, where all words of a sequence have the same gradient
+        for parameter in split.whole.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=rng))
     if config.training.precision == "float64":
         split.whole.double()
     split.bottom.requires_grad_(not config.model.freeze_embeddings)
