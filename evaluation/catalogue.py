@@ -98,6 +98,22 @@ UPDATES = {
         "aggregator view: words whose row of the word table moved (Melis et al. 2019)",
         seconds=0.86,
     ),
+    "embedding_rows_peer": Entry(
+        "attacks.updates.embedding_rows:as_peer",
+        "peer view: the same between two models received, or from moments handed on",
+    ),
+    "row_order": Entry(
+        "attacks.updates.row_order:RowOrder",
+        "aggregator view: which word stood where, by rows of both tables that moved alike",
+    ),
+    "span_check": Entry(
+        "attacks.updates.span_check:SpanCheck",
+        "aggregator view, fedavg, one SGD step: exact spans (DAGER, Petrov et al. 2024)",
+    ),
+    "gradient_matching": Entry(
+        "attacks.updates.gradient_matching:GradientMatching",
+        "aggregator view, fedavg, one step, small batches: TAG and LAMP style matching",
+    ),
 }
 
 MEMBERSHIP = {

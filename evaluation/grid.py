@@ -76,7 +76,9 @@ class AttackSettings:
 
     inversion: tuple[str, ...] = ("nearest_token", "bigram_prior")
     backward: tuple[str, ...] = ("masked_tokens", "label_from_gradient")
-    updates: tuple[str, ...] = ("embedding_rows",)
+    updates: tuple[str, ...] = (
+        "embedding_rows", "embedding_rows_peer", "row_order", "span_check", "gradient_matching",
+    )  # fmt: skip
     membership: tuple[str, ...] = ("loss_threshold",)
     messages: int = 16
     candidates: int = 1000

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from evaluation import leakage
-from evaluation.catalogue import BACKWARD, INVERSION, UPDATES, make_attack
+from evaluation.catalogue import BACKWARD, INVERSION, make_attack
 from evaluation.forward_judge import ForwardJudge, Group
 from evaluation.grid import Cell
-from evaluation.knowledge import head_knowledge, knowledge_of, table_knowledge
+from evaluation.knowledge import head_knowledge, knowledge_of
 from evaluation.observe import Overheard, Wiretap, same_values, tables_from
-from evaluation.text_scores import token_sets
+from evaluation.updates import updates
 from fedbert.batches import IGNORED, Batch
 from fedbert.messages import Message
 from fedbert.prepare import Prepared
@@ -55,7 +55,7 @@ def inversion(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
     if heard.tap.kept:
         found, samples = _forward(heard)
         found += _backward(heard)
-    return [*found, *_updates(heard)], samples
+    return [*found, *updates(heard, _auxiliary(heard.prepared))], samples
 
 
 def _forward(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
@@ -145,41 +145,6 @@ def _judged(
     estimate = leakage.token_accuracy(labels, list(guessed), counted, rng)
     leak = {**head, "metric": metric, "estimate": estimate, "unit": unit}
     yield {**leak, "chance": chance}
-
-
-def _updates(heard: Heard) -> Iterator[Leak]:
-    """Yield which of a client's words its update of the word table gave away."""
-    updates = heard.tap.updates
-    for name in heard.cell.attacks.updates:
-        attack = make_attack(name, UPDATES, "tokens")
-        head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
-        if not updates:
-            continue
-        knowledge = table_knowledge(heard.defence, heard.prepared, heard.trained.split)
-        lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
-        if lacking is not None:
-            yield {**head, "not_measured": lacking}
-            continue
-        messages: list[Message] = [m for pair in updates for m in pair]
-        guessed = attack.tokens(messages, knowledge)
-        rng = numpy_rng(heard.cell.config.seed, "judge", attack.name)
-        true = [_tokens_of(heard, update.client, update.round) for _, update in updates]
-        rows = [each[None] for each in true], [each[None] for each in guessed]
-        for metric, estimate in token_sets(*rows, heard.special, rng).items():
-            if metric != "token_f1":
-                leak = {**head, "metric": metric, "estimate": estimate, "unit": "token"}
-                yield {**leak, "chance": None}
-
-
-def _tokens_of(heard: Heard, client: int, round_: int) -> np.ndarray:
-    """Return the distinct tokens of a client's batches of one round, labels of masked ones too."""
-    data, steps = heard.prepared.clients[client], heard.cell.config.training.local_steps
-    first = heard.tap.turns[client, round_] * steps
-    seen: set[int] = set()
-    for step in range(first, first + steps):
-        batch = data.batch(step)
-        seen |= set(batch.input_ids[batch.attention_mask.bool()].tolist())
-    return np.array(sorted(seen), dtype=np.int64)
 
 
 def _auxiliary(prepared: Prepared) -> tuple[np.ndarray, ...] | None:

@@ -15,6 +15,7 @@ from fedbert.messages import (
 from fedbert.split import EmbeddingTables, SplitBert, tables_of
 
 UPDATES_KEPT = 2
+RECEIPTS_KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -31,25 +32,29 @@ class Wiretap:
 
     The aggregator sends E and H out, so it knows them exactly as they are at a client's first local
     step. Parts that no kept message refers to are let go. Of the updates the first UPDATES_KEPT are
-    kept: each is as large as what the client trains. turns counts a client's earlier rounds.
+    kept: each is as large as what the client trains. So are the first RECEIPTS_KEPT pairs of
+    successive ClientParts of one client. turns counts a client's earlier rounds, in their order.
     """
 
     rounds: frozenset[int]
     each: int
     kept: list[Overheard] = field(default_factory=list)
     updates: list[tuple[ClientParts, ClientUpdate]] = field(default_factory=list)
+    receipts: list[tuple[ClientParts, ClientParts]] = field(default_factory=list)
     turns: dict[tuple[int, int], int] = field(default_factory=dict)
     _answers: dict[tuple[int, int, int], list[Message]] = field(default_factory=dict)
     _started: dict[int, ClientParts] = field(default_factory=dict)
     _training: dict[int, ClientParts] = field(default_factory=dict)
     _count: Counter[int] = field(default_factory=Counter)
     _turns: Counter[int] = field(default_factory=Counter)
+    _received: dict[int, ClientParts] = field(default_factory=dict)
 
     def hear(self, message: Message) -> None:
         """Keep the message if it is one of those asked for."""
         if isinstance(message, ClientParts):
             self.turns[message.client, message.round] = self._turns[message.client]
             self._turns[message.client] += 1
+            self._receive(message)
         if message.round not in self.rounds:
             self._started.clear()
             self._training.clear()
@@ -67,6 +72,15 @@ class Wiretap:
     def answers_to(self, each: Overheard) -> list[Message]:
         """Return Z and G_Z of a kept message's step."""
         return self._answers[_step_of(each.message)]
+
+    def _receive(self, message: ClientParts) -> None:
+        """Keep what a client received twice running, for the first few."""
+        if len(self.receipts) >= RECEIPTS_KEPT:
+            self._received.clear()
+            return
+        if message.client in self._received:
+            self.receipts.append((self._received[message.client], message))
+        self._received[message.client] = message
 
     def _step(self, message: Message) -> None:
         """Keep a message of a client's first step."""

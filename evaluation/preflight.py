@@ -20,7 +20,7 @@ def preflight(grid: Grid) -> None:
         for family, names, verb in (
             (INVERSION, cell.attacks.inversion, "reconstruct"),
             (BACKWARD, cell.attacks.backward, "missing"),
-            (UPDATES, cell.attacks.updates, "tokens"),
+            (UPDATES, cell.attacks.updates, "missing"),
             (MEMBERSHIP, cell.attacks.membership, "score"),
         ):
             for name in names:

@@ -28,11 +28,11 @@ from fedbert.messages import (
     to_tensor,
 )
 from fedbert.optim import (
-    adamw,
     clip_gradients,
     decays,
     load_moments,
     moments,
+    optimizer_for,
     set_learning_rate,
 )
 from fedbert.private_step import PrivateStep
@@ -74,7 +74,7 @@ class Client:
             for side in (True, False)
         ]
         self.body_trained, self.edge_trained = held
-        self.optimizer = adamw(self.trained, config.training)
+        self.optimizer = optimizer_for(self.trained, config.training)
         self.private: PrivateStep | None = None
         if defence.training is not None:
             expected = data.sample_rate * len(data.examples)

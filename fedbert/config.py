@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 STRATEGIES = ("centralised", "fedavg", "parallel", "sequential")
 PARTITIONS = ("iid", "dirichlet", "quantity")
+OPTIMIZERS = ("adamw", "sgd")
 SIZES = ("tiny", "mini", "small", "base")
 
 T = TypeVar("T")
@@ -100,6 +101,7 @@ class TrainingConfig:
 
     rounds x local_steps optimiser steps for every client that takes part in every round.
     clients_per_round: None = all of them.
+    optimizer: "adamw", or "sgd" (without momentum: one local step then gives its gradient away).
     optimizer_state: "keep" (each party keeps its own moments from round to round), "reset" (fresh
         moments in every round), or "hand_on" (sequential only: the client parts' moments travel
         with the client parts to the next client, who can read from them which tokens were seen).
@@ -118,6 +120,7 @@ class TrainingConfig:
     warmup_fraction: float = 0.1
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
+    optimizer: str = "adamw"
     optimizer_state: str = "keep"
     client_parts: str = "hand_on"
     precision: str = "float32"
@@ -145,6 +148,7 @@ class TrainingConfig:
             "weight_decay",
             self.weight_decay,
         )
+        expect(self.optimizer in OPTIMIZERS, f"one of {OPTIMIZERS}", "optimizer", self.optimizer)
         states = ("keep", "reset", "hand_on")
         expect(
             self.optimizer_state in states,
@@ -157,6 +161,12 @@ class TrainingConfig:
             "optimizer_state hand_on with strategy sequential alone",
             "strategy",
             self.strategy,
+        )
+        expect(
+            self.optimizer_state != "hand_on" or self.optimizer == "adamw",
+            "optimizer_state hand_on with optimizer adamw alone: sgd has no moments",
+            "optimizer",
+            self.optimizer,
         )
         expect(
             self.client_parts in ("hand_on", "average"),

@@ -19,7 +19,13 @@ from fedbert.messages import (
     to_array,
     to_tensor,
 )
-from fedbert.optim import adamw, clip_gradients, load_moments, moments, set_learning_rate
+from fedbert.optim import (
+    clip_gradients,
+    load_moments,
+    moments,
+    optimizer_for,
+    set_learning_rate,
+)
 from fedbert.private_step import PrivateStep
 from fedbert.seeding import generator, scoped
 from fedbert.split import Body
@@ -65,7 +71,7 @@ class PlainCopy:
     ) -> None:
         """Take over a body; `names` are its parameters by transformers' name; training: DP-SGD."""
         self.body, self.names, self.config, self.private = body, names, config, training
-        self.optimizer = adamw(names, config.training) if names else None
+        self.optimizer = optimizer_for(names, config.training) if names else None
         self._graph: tuple[Tensor, Tensor] | None = None
 
     def load(self, values: Mapping[str, Array], state: Mapping[str, Array]) -> None:
@@ -171,7 +177,7 @@ class StackedCopies:
             .requires_grad_()
             for name in names
         }
-        self.optimizer = adamw(self.names, config.training)
+        self.optimizer = optimizer_for(self.names, config.training)
         self._load(states)
         of = {id(p): self.names[name] for name, p in names.items()}
         self._layers = [

@@ -1,4 +1,4 @@
-"""One optimiser for every party: AdamW, its schedule, its gradient clip, its moments as arrays."""
+"""One optimiser for every party, its schedule, its gradient clip, its moments as arrays."""
 
 from collections.abc import Iterable, Mapping
 
@@ -14,8 +14,14 @@ def decays(name: str) -> bool:
     return not (name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name)
 
 
-def adamw(parameters: Mapping[str, Tensor], config: TrainingConfig) -> torch.optim.AdamW:
-    """Return AdamW over named parameters, in one fused kernel."""
+def optimizer_for(
+    parameters: Mapping[str, Tensor], config: TrainingConfig
+) -> torch.optim.Optimizer:
+    """Return AdamW or plain SGD over named parameters, in one fused kernel.
+
+    Without momentum, weight decay added to the gradient is decoupled weight decay: a step leaves
+    1 - rate * weight_decay of each value and takes rate * gradient off. SGD has no moments.
+    """
     groups = [
         {
             "params": [p for n, p in parameters.items() if decays(n)],
@@ -23,9 +29,8 @@ def adamw(parameters: Mapping[str, Tensor], config: TrainingConfig) -> torch.opt
         },
         {"params": [p for n, p in parameters.items() if not decays(n)], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
-        [g for g in groups if g["params"]], lr=config.learning_rate, fused=True
-    )
+    kind = torch.optim.SGD if config.optimizer == "sgd" else torch.optim.AdamW
+    return kind([g for g in groups if g["params"]], lr=config.learning_rate, fused=True)
 
 
 def learning_rate(config: TrainingConfig, step: int, total: int) -> float:

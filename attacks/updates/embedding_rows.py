@@ -129,6 +129,11 @@ class EmbeddingRows:
         return [_words(seen, knowledge) for seen in pairs(messages, knowledge.word)]
 
 
+def as_peer() -> EmbeddingRows:
+    """Return the attack as another client runs it, under a name of its own."""
+    return EmbeddingRows("embedding rows, received", "peer")
+
+
 def _updates(messages: Sequence[Message], word: str) -> list[_Seen]:
     """Return the table before and after each ClientUpdate."""
     starts = {(m.client, m.round): m for m in messages if isinstance(m, ClientParts)}

@@ -39,6 +39,7 @@ RESUMED: list[dict[str, Any]] = [
     {"strategy": "sequential", "client_parts": "average"},
     {"strategy": "sequential", "optimizer_state": "reset"},
     {"strategy": "sequential", "optimizer_state": "hand_on", "clients_per_round": 2},
+    {"strategy": "parallel", "optimizer": "sgd"},
 ]
 
 

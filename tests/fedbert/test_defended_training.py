@@ -14,7 +14,7 @@ from fedbert.batches import collate
 from fedbert.client_data import ClientData
 from fedbert.config import InputError
 from fedbert.messages import ClientUpdate, ClipFactors, ExampleNorms, SmashedData, Transcript, dense
-from fedbert.optim import adamw, learning_rate
+from fedbert.optim import learning_rate, optimizer_for
 from fedbert.prepare import poisson_sampled
 from fedbert.smashing import nearest_words
 from fedbert.split import SplitBert, cut
@@ -45,7 +45,7 @@ def oracle(
     """DP-SGD without noise by a loop over single examples; also the share of clipped examples."""
     total = config.training.rounds * config.training.local_steps
     held = {n: p for n, p in split.whole.named_parameters() if p.requires_grad}
-    optimizer, shares = adamw(held, config.training), []
+    optimizer, shares = optimizer_for(held, config.training), []
     split.whole.train()
     for step in range(total):
         chosen = data.chosen(step)

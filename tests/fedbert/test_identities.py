@@ -299,7 +299,7 @@ class Loop:
         self.config, self.prepared = config, prepared
         self.start = tiny.twin(prepared.split.whole)
         self.models: dict[int, Any] = {}
-        self.optimizers: dict[Any, torch.optim.AdamW] = {}
+        self.optimizers: dict[Any, torch.optim.Optimizer] = {}
 
     def bottom(self, whole: Any) -> Iterable[Tensor]:
         base = whole.base_model
@@ -315,14 +315,16 @@ class Loop:
             if owner(n, cut_layer) == side and id(p) not in frozen
         ]
 
-    def optimizer(self, key: Any, whole: Any, side: str) -> torch.optim.AdamW | None:
+    def optimizer(self, key: Any, whole: Any, side: str) -> torch.optim.Optimizer | None:
         held = self.held(whole, side)
         if key not in self.optimizers and held:
             groups = [
                 {"params": [p for p in held if p.ndim > 1], "weight_decay": 0.01},
                 {"params": [p for p in held if p.ndim == 1], "weight_decay": 0.0},
             ]
-            self.optimizers[key] = torch.optim.AdamW(groups, foreach=False, fused=False)
+            plain = self.config.training.optimizer == "sgd"
+            kind = torch.optim.SGD if plain else torch.optim.AdamW
+            self.optimizers[key] = kind(groups, foreach=False, fused=False)
         return self.optimizers.get(key)
 
     def step(self, whole: Any, client: int, number: int, rate: float, keys: dict[str, Any]) -> None:
@@ -402,6 +404,8 @@ LOOPS = [
     {"strategy": "sequential", "clients": 3, "optimizer_state": "hand_on"},
     {"strategy": "sequential", "clients": 3, "client_parts": "average", "partition": "quantity"},
     {"strategy": "sequential", "clients": 4, "clients_per_round": 2},
+    {"strategy": "fedavg", "clients": 2, "optimizer": "sgd"},
+    {"strategy": "parallel", "clients": 3, "optimizer": "sgd"},
 ]
 
 

@@ -1,0 +1,152 @@
+"""How far the gradients of guessed sequences, added up by word and place, are from the step's."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attacks.updates.whole_update import Step, UpdateKnowledge, layers_of
+from fedbert.split import SplitBert, position_offset, run_layers
+
+EPSILON = 1e-8
+"""What AdamW adds to the root of the second moment."""
+
+LABELINGS = 16
+"""Combinations of labels tried at most; beyond, one label at a time."""
+
+TOKENS_AT_ONCE = 1536
+"""Tokens in one pass of the model, and sequences whose gradients are kept: bounds the memory."""
+
+KEPT = 2048
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Sequences with the labels that fit them best, and how badly they fit."""
+
+    sequences: list[np.ndarray]
+    labels: tuple[int, ...]
+    loss: float
+
+
+class RowMatch:
+    """The distance between what a batch's tables' rows would be and what they are.
+
+    A token's gradient at E's sum goes to its word's row and to its place's. loss: "cosine" or
+    "tag", the mean over the rows that moved; a row that no token would move counts in full.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        words: np.ndarray,
+        split: SplitBert,
+        knowledge: UpdateKnowledge,
+        loss: str,
+        alpha: float,
+    ) -> None:
+        """Take over the model as the client got it; words [word]: those whose rows moved."""
+        self.split, self.knowledge, self.loss, self.alpha = split, knowledge, loss, alpha
+        self.offset = position_offset(split.whole.config)
+        rows = [step.taken[str(knowledge.word)][words]]
+        if knowledge.position is not None:
+            places = np.flatnonzero(step.moved[knowledge.position].any(1))
+            rows.append(step.taken[knowledge.position][places])
+        self.target = torch.tensor(np.concatenate(rows), dtype=torch.float32)
+        self.column = {int(word): i for i, word in enumerate(words)}
+        self.classes = int(split.whole.config.num_labels)
+        self._kept: dict[bytes, Tensor] = {}
+
+    def settled(self, sequences: list[np.ndarray]) -> Labelled:
+        """Return the sequences with their best labels."""
+        self._learn(sequences)
+        count = len(sequences)
+        if self.classes**count <= LABELINGS:
+            every = [
+                Labelled(sequences, labels, self._apart(sequences, labels))
+                for labels in product(range(self.classes), repeat=count)
+            ]
+            return min(every, key=lambda each: each.loss)
+        labels = [0] * count
+        for i in list(range(count)) * 2:
+            tried = [
+                self._apart(sequences, (*labels[:i], y, *labels[i + 1 :]))
+                for y in range(self.classes)
+            ]
+            labels[i] = int(np.argmin(tried))
+        return Labelled(sequences, tuple(labels), min(tried))
+
+    def best(self, now: Labelled, rivals: Sequence[list[np.ndarray]]) -> Labelled:
+        """Return the best of what is and its rivals, under the labels in force."""
+        self._learn([each for rival in rivals for each in rival])
+        for rival in rivals:
+            loss = self._apart(rival, now.labels)
+            if loss < now.loss:
+                now = Labelled(rival, now.labels, loss)
+        return now
+
+    def _apart(self, sequences: Sequence[np.ndarray], labels: Sequence[int]) -> float:
+        """Return the loss of sequences whose gradients are known."""
+        rows, own = [], []
+        for sequence, label in zip(sequences, labels, strict=True):
+            rows += [self.column[int(w)] for w in sequence]
+            own.append(self._kept[sequence.tobytes()][label])
+        index, every = torch.tensor(rows), torch.cat(own)
+        sums = torch.zeros_like(self.target).index_add(0, index, every)
+        if len(self.target) > len(self.column):
+            places = torch.cat([torch.arange(len(each)) for each in own]) + len(self.column)
+            sums = sums.index_add(0, places, every)
+        if self.knowledge.optimizer == "adamw":
+            sums = sums / len(sequences)
+            sums = sums / (sums.abs() + EPSILON)
+        if self.loss == "cosine":
+            return float((1 - torch.cosine_similarity(sums, self.target, dim=1)).mean())
+        scale = (sums * self.target).sum() / sums.square().sum().clamp(min=1e-30)
+        gap = sums * scale.clamp(min=0) - self.target
+        far = torch.linalg.vector_norm(gap, dim=1) / torch.linalg.vector_norm(self.target, dim=1)
+        return float((far + self.alpha * gap.abs().sum(1) / self.target.abs().sum(1)).mean())
+
+    def _learn(self, sequences: Sequence[np.ndarray]) -> None:
+        """Run those of the sequences through the model whose gradients are not known yet."""
+        if len(self._kept) > KEPT:
+            needed = {each.tobytes() for each in sequences}
+            self._kept = {key: rows for key, rows in self._kept.items() if key in needed}
+        by_length: dict[int, dict[bytes, np.ndarray]] = {}
+        for each in sequences:
+            if each.tobytes() not in self._kept:
+                by_length.setdefault(len(each), {})[each.tobytes()] = each
+        for length, new in by_length.items():
+            at_once = max(1, TOKENS_AT_ONCE // length)
+            keys = list(new)
+            for start in range(0, len(keys), at_once):
+                some = keys[start : start + at_once]
+                found = self._gradients(torch.from_numpy(np.stack([new[key] for key in some])))
+                self._kept |= zip(some, found, strict=True)
+
+    def _gradients(self, ids: Tensor) -> Tensor:
+        """Return each loss's gradient at E's sums [sequence, label, seq, hidden], per label."""
+        e: Any = self.split.bottom.embeddings
+        places = torch.arange(ids.shape[1]) + self.offset
+        table = e.word_embeddings(ids) + e.position_embeddings(places)
+        sums = (table + e.token_type_embeddings(self._types(ids))).detach().requires_grad_()
+        layers: Any = torch.nn.ModuleList(layers_of(self.split))
+        mask = torch.ones_like(ids)
+        hidden = run_layers(layers, e.LayerNorm(sums), mask, self.split.whole.config)
+        logits = self.split.head(hidden)
+        found = []
+        for label in range(self.classes):
+            wanted = torch.full((len(ids),), label)
+            loss = torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
+            found.append(torch.autograd.grad(loss, sums, retain_graph=label < self.classes - 1)[0])
+        return torch.stack(found, dim=1)
+
+    def _types(self, ids: Tensor) -> Tensor:
+        """Return token types [sequence, seq]: 1 behind the first of several stop tokens, else 0."""
+        if self.split.whole.config.type_vocab_size < 2:
+            return torch.zeros_like(ids)
+        stops = (ids == self.knowledge.stop).long()
+        return (stops.cumsum(1) - stops > 0).long()
