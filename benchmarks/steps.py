@@ -15,7 +15,7 @@ from fedbert.batches import Batch
 from fedbert.client import Client
 from fedbert.fleet import InProcess
 from fedbert.messages import Channel
-from fedbert.optim import adamw, clip_gradients
+from fedbert.optim import clip_gradients, optimizer_for
 from fedbert.prepare import Prepared
 from fedbert.server import Server
 from fedbert.strategies import SERVER, Round, client_name, split_step
@@ -57,7 +57,7 @@ def unsplit_step(inputs: Prepared, setting: Setting) -> Callable[[], None]:
     split.whole.train()
     names = dict(split.whole.named_parameters())
     config = setting.config().training
-    optimizer = adamw(names, config)
+    optimizer = optimizer_for(names, config)
     data, steps = inputs.clients[0], count()
 
     def step() -> None:

@@ -1,5 +1,6 @@
 """What is built and shipped: five top-level packages, a template, a grid, no third-party text."""
 
+import importlib
 import subprocess
 import sys
 import tomllib
@@ -52,3 +53,8 @@ def test_readme_has_one_line_for_every_file() -> None:
         for path in Path(package).rglob("*.py"):
             if path.name != "__init__.py":
                 assert readme.count(f"| `{path}` |") == 1, path
+
+
+def test_the_benchmarks_fit_the_code_that_they_measure() -> None:
+    for path in sorted(Path("benchmarks").glob("[!_]*.py")):
+        importlib.import_module(f"benchmarks.{path.stem}")
