@@ -41,8 +41,10 @@ def updates(heard: "Heard", auxiliary: tuple[np.ndarray, ...] | None) -> Iterato
 
 def _words(heard: "Heard", attack: Any, head: Leak) -> Iterator[Leak]:
     """Yield which of a client's words its update of the word table gave away."""
-    pairs = heard.tap.updates
+    pairs, steps = heard.tap.updates, heard.cell.config.training.local_steps
     knowledge = table_knowledge(heard.defence, heard.prepared, heard.trained.split)
+    if not isinstance(knowledge, str):
+        knowledge = replace(knowledge, steps=steps)
     lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
     if lacking is not None:
         yield {**head, "not_measured": lacking}

@@ -13,6 +13,9 @@ ROUNDING = 2e-6
 """Relative change of a row that float32 arithmetic explains: its error grows like the root of the
 number of steps, 3e-8 each, so this holds for about a thousand steps."""
 
+ONE_STEP = 2.5e-7
+"""The same for a single step."""
+
 GROWTH = 1e-5
 """Relative change of a second moment that rounding explains."""
 
@@ -34,6 +37,7 @@ class TableKnowledge:
     word: transformers' name of the word table, as in ClientUpdate.tensors.
     tied: whether masked-LM's decoder is that table, so that every row gets a gradient.
     noise_std: the standard deviation of Gaussian noise on each value of what the adversary sees.
+    steps: how many steps are between what the adversary compares; None: up to a thousand.
     false_positives: the number of words falsely named to expect in the whole table under noise,
         and a bound on the probability to name any: Bonferroni.
 
@@ -44,6 +48,7 @@ class TableKnowledge:
     word: str | None = None
     tied: bool = False
     noise_std: float = 0.0
+    steps: int | None = None
     false_positives: float = 0.01
 
     def __post_init__(self) -> None:
@@ -200,7 +205,8 @@ def _words(seen: _Seen, knowledge: TableKnowledge) -> np.ndarray:
         return np.flatnonzero(_above_noise(moved, knowledge))
     if knowledge.tied:
         return np.flatnonzero(_out_of_line(moved))
-    return np.flatnonzero(np.linalg.norm(moved, axis=1) > ROUNDING * lengths)
+    rounding = ROUNDING if knowledge.steps is None else ONE_STEP * knowledge.steps**0.5
+    return np.flatnonzero(np.linalg.norm(moved, axis=1) > min(rounding, ROUNDING) * lengths)
 
 
 def _faded(seen: _Seen, name: str, which: int) -> Array:

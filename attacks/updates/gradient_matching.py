@@ -23,9 +23,6 @@ from fedbert.config import InputError, expect
 from fedbert.messages import Message
 from fedbert.split import SplitBert
 
-ENOUGH = 1e-7
-"""A loss at which the search is over: all that is left is rounding."""
-
 MOST = 8
 """Sequences of a batch beyond which words hardly ever stand alone, and the search takes long."""
 
@@ -124,12 +121,14 @@ class GradientMatching:
         kinds: tuple[Moves, ...] = (_words if self.positions else _exchanges, _tails, _ends)
         best = self._descended(guesses, options, match, kinds)
         for _ in range(self.restarts):
-            if best.loss < ENOUGH:
+            if best.loss < match.enough:
                 break
             start = _shuffled(best.sequences, options, generator, self.positions)
             again = self._descended(start, options, match, kinds)
             best = again if again.loss < best.loss else best
-        if knowledge.optimizer == "adamw" and best.loss > ENOUGH:  # a word is no option at home
+        if (
+            knowledge.optimizer == "adamw" and best.loss > match.enough
+        ):  # a word is no option at home
             kinds = (_exchanges, _words)
             best = self._descended(best.sequences, options, match, kinds)
         return padded(best.sequences)
@@ -145,7 +144,7 @@ class GradientMatching:
                 for moves in kinds:
                     best = match.best(best, list(moves(best.sequences, options, place)))
             best = match.settled(best.sequences)
-            if best.loss >= before * (1 - 1e-6) or best.loss < ENOUGH:
+            if best.loss >= before * (1 - 1e-6) or best.loss < match.enough:
                 break
         return best
 

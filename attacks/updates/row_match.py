@@ -15,6 +15,10 @@ from fedbert.split import SplitBert, position_offset, run_layers
 EPSILON = 1e-8
 """What AdamW adds to the root of the second moment."""
 
+LEAST = {"sgd": 1e-7, "adamw": 1e-4}
+"""Cosine loss of the true sequences that arithmetic explains, besides the rounding of values:
+AdamW makes a sign of every gradient, of the smallest too."""
+
 LABELINGS = 16
 """Combinations of labels tried at most; beyond, one label at a time."""
 
@@ -38,6 +42,7 @@ class RowMatch:
 
     A token's gradient at E's sum goes to its word's row and to its place's. loss: "cosine" or
     "tag", the mean over the rows that moved; a row that no token would move counts in full.
+    enough: a loss that rounding explains.
     """
 
     def __init__(
@@ -57,6 +62,14 @@ class RowMatch:
             places = np.flatnonzero(step.moved[knowledge.position].any(1))
             rows.append(step.taken[knowledge.position][places])
         self.target = torch.tensor(np.concatenate(rows), dtype=torch.float32)
+        rounding = max(step.rounding[n] for n in (knowledge.word, knowledge.position) if n)
+        lengths = torch.linalg.vector_norm(self.target, dim=1)
+        noise = rounding * self.target.shape[1] ** 0.5 / lengths.clamp(min=1e-30)
+        least = LEAST[knowledge.optimizer]
+        squared = loss == "cosine"
+        self.enough = float((noise.square() if squared else 3 * noise).mean()) + (
+            least if squared else least**0.5
+        )
         self.column = {int(word): i for i, word in enumerate(words)}
         self.classes = int(split.whole.config.num_labels)
         self._kept: dict[bytes, Tensor] = {}
@@ -136,13 +149,14 @@ class RowMatch:
         layers: Any = torch.nn.ModuleList(layers_of(self.split))
         mask = torch.ones_like(ids)
         hidden = run_layers(layers, e.LayerNorm(sums), mask, self.split.whole.config)
-        logits = self.split.head(hidden)
-        found = []
-        for label in range(self.classes):
-            wanted = torch.full((len(ids),), label)
-            loss = torch.nn.functional.cross_entropy(logits, wanted, reduction="sum")
-            found.append(torch.autograd.grad(loss, sums, retain_graph=label < self.classes - 1)[0])
-        return torch.stack(found, dim=1)
+        logits = self.split.head(hidden)  # [sequence, class]
+        slopes = [torch.zeros_like(sums)]  # of each class's logit over the first's
+        for k in range(1, self.classes):
+            over = (logits[:, k] - logits[:, 0]).sum()
+            slopes.append(torch.autograd.grad(over, sums, retain_graph=k < self.classes - 1)[0])
+        each = torch.stack(slopes, dim=1)  # [sequence, class, seq, hidden]
+        mean = torch.einsum("bc,bcsh->bsh", logits.detach().softmax(1), each)
+        return mean[:, None] - each
 
     def _types(self, ids: Tensor) -> Tensor:
         """Return token types [sequence, seq]: 1 behind the first of several stop tokens, else 0."""

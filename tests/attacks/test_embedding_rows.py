@@ -123,13 +123,24 @@ def test_one_untouched_row_is_enough_to_tell_the_decay() -> None:
     assert len(words) == 0
 
 
+def test_a_small_step_shows_where_it_is_known_to_be_one() -> None:
+    """The row moves by 1e-6 of its length, and rounding by about 5e-8."""
+    before = table(40)
+    after = before * np.float32(0.99)
+    after[3] *= np.float32(1 + 1e-6) * np.where(np.arange(16) % 2, 1, np.float32(1 - 2e-6))
+    [words] = EmbeddingRows().tokens(sent(before, after), TableKnowledge("w", steps=1))
+    np.testing.assert_array_equal(words, [3])
+    [words] = EmbeddingRows().tokens(sent(before, after), TableKnowledge("w"))
+    assert len(words) == 0
+
+
 @pytest.mark.parametrize("tied", [False, True])
 def test_noise_alone_names_as_many_words_as_stated(tied: bool) -> None:
     """False-alarm rate 1e-4. A tied table's fitted directions take a little of the noise along."""
     before, noise, expected = table(), 0.02, 60.0
     rng = np.random.default_rng(3)
     after = before * 0.98 + noise * rng.normal(size=before.shape)
-    known = TableKnowledge("w", tied, noise, expected)
+    known = TableKnowledge("w", tied, noise, false_positives=expected)
     [words] = EmbeddingRows().tokens(sent(before, after), known)
     low, high = (f(0.5e-4, len(before), expected / len(before)) for f in (binom.ppf, binom.isf))
     assert (0 if tied else low) <= len(words) <= high

@@ -87,9 +87,9 @@ def test_several_steps_and_adaptive_ones_are_no_gradient(cell: Cell) -> None:
     found = leaks(cell, strategy="fedavg", local_steps=2)
     assert "not applicable" in found["span check", ""]
     assert "local steps" in found["gradient matching", ""]
-    found = leaks(cell, strategy="fedavg")
+    found = leaks(cell, strategy="fedavg", batch_size=1)
     assert "AdamW" in found["span check", ""]
-    assert found["gradient matching", "token_accuracy"].value > 0.5
+    assert found["gradient matching", "token_accuracy"].value > 0.9
 
 
 @pytest.mark.parametrize(("name", "place", "params", "strategy"), CROSSED)
@@ -98,7 +98,10 @@ def test_every_mechanism_crossed_with_every_attack_runs_or_says_why_not(
 ) -> None:
     assert set(NAMES) == set(BACKWARD) | set(UPDATES)
     defence = DefenceSpec(name, **{place: Spec(name, tuple(sorted(params.items())))})
-    found = leaks(replace(cell, defence=defence), strategy=strategy)
+    optimizer = "sgd" if strategy == "fedavg" else "adamw"
+    size = 1 if strategy == "fedavg" else 2
+    cell = replace(cell, defence=defence)
+    found = leaks(cell, strategy=strategy, optimizer=optimizer, batch_size=size)
     split = strategy != "fedavg"
     for attack in (*UPDATES, *(("label_from_gradient",) if split else ())):
         said = [value for (who, _), value in found.items() if who == NAMES[attack]]

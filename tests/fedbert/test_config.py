@@ -64,6 +64,7 @@ def test_a_wrong_type_is_refused(kind: Any, key: str, value: Any, expected: str)
     ("kind", "key", "value"),
     [
         (TrainingConfig, "rounds", 0),
+        (TrainingConfig, "optimizer", "adam"),
         (TrainingConfig, "local_steps", -1),
         (TrainingConfig, "batch_size", 0),
         (TrainingConfig, "clients_per_round", 0),
@@ -113,6 +114,8 @@ def test_moments_are_handed_on_under_sequential_alone(strategy: str) -> None:
     with pytest.raises(InputError, match=f"got strategy='{strategy}'"):
         TrainingConfig(strategy=strategy, optimizer_state="hand_on")
     TrainingConfig(strategy="sequential", optimizer_state="hand_on")
+    with pytest.raises(InputError, match="optimizer='sgd'"):  # it has no moments
+        TrainingConfig(strategy="sequential", optimizer_state="hand_on", optimizer="sgd")
     with pytest.raises(InputError, match="handed on together"):
         TrainingConfig(strategy="sequential", optimizer_state="hand_on", client_parts="average")
 
