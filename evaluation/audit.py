@@ -67,15 +67,27 @@ def gaussian_epsilon_bound(
     Reference: Nasr et al. (2023), "Tight auditing of differentially private machine learning".
     """
     expect(delta > 0, "delta > 0 for a Gaussian mechanism", "delta", delta)
-    least, most = _rates(true_positives, positives, false_positives, negatives, delta, significance)
-    if not 0 < most < 1 or not 0 < least < 1:
-        return 0.0
-    mu = float(stats.norm.ppf(least) - stats.norm.ppf(most))
+    _levels(delta, significance)
+    mu = gaussian_mu_bound(true_positives, positives, false_positives, negatives, significance)
     if mu <= 0:
         return 0.0
     from privacy.accountants import gaussian_epsilon
 
     return max(0.0, gaussian_epsilon(1 / mu, 1, delta))
+
+
+def gaussian_mu_bound(
+    true_positives: int, positives: int, false_positives: int, negatives: int, significance: float
+) -> float:
+    """Return a lower bound on mu of a mu-GDP mechanism from hits and false alarms; 0 for none.
+
+    Raises:
+        InputError: for counts that cannot be, or a significance out of range.
+    """
+    least, most = _rates(true_positives, positives, false_positives, negatives, 0.0, significance)
+    if not 0 < most < 1 or not 0 < least < 1:
+        return 0.0
+    return max(0.0, float(stats.norm.ppf(least) - stats.norm.ppf(most)))
 
 
 def one_run_epsilon(

@@ -1,4 +1,4 @@
-"""From samples of two neighbours to a lower bound on epsilon: choose on one half, judge the other."""
+"""From samples of two neighbours to a lower bound: the rule from one half, judged on the other."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

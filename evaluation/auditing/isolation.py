@@ -22,6 +22,7 @@ from privacy.mechanism import Mechanism
 from privacy.randomised_response import RandomisedResponse
 
 SAMPLES = 200_000
+STEP_SAMPLES = 40_000
 METRIC_EPSILON = 2.0  # the epsilon that metric privacy claims for the distance that is probed
 
 
@@ -81,8 +82,8 @@ def audit_sum(
 ) -> Finding:
     """Return what a clipped sum with a mechanism's noise shows of that mechanism's claim.
 
-    clipped_sum(gradients, clip_norm) returns the sum [value]. datasets: gradients [record, ...] with
-    and without one record; without them, hostile ones.
+    clipped_sum(gradients, clip_norm) returns the sum [value]. datasets: gradients [record, ...]
+    with and without one record; without them, hostile ones.
     """
     claim = claim_of(mechanism.cost().event, delta)  # type: ignore[union-attr]
     pair = datasets or hostile(mechanism.clip_norm)
@@ -91,7 +92,11 @@ def audit_sum(
 
 
 def audit_step(
-    mechanism: DPSGD, delta: float, seed: int, samples: int = 4000, claim: Claim | None = None
+    mechanism: DPSGD,
+    delta: float,
+    seed: int,
+    samples: int = STEP_SAMPLES,
+    claim: Claim | None = None,
 ) -> Finding:
     """Return what DP-SGD's own step (norms, factors, clipped sum, noise) shows of its claim.
 
@@ -125,4 +130,12 @@ def audit_any(mechanism: Any, delta: float, seed: int, samples: int = SAMPLES) -
     return audit_mechanism(mechanism, delta, seed, samples=samples)
 
 
-__all__ = ["Probe", "audit_any", "audit_mechanism", "audit_step", "audit_sum", "claim_of", "hostile"]
+__all__ = [
+    "Probe",
+    "audit_any",
+    "audit_mechanism",
+    "audit_step",
+    "audit_sum",
+    "claim_of",
+    "hostile",
+]

@@ -1,10 +1,10 @@
 """One training with many canaries, sharpened by the mechanism's own trade-off function.
 
-The bound. m canaries are in or out by fair coins S. An adversary guesses `guesses` = r of them, W of
-these rightly; let N(i) = P(W >= i). Fix a canary j and all other coins; let E be the set of outputs
-for which j is guessed to be b and i - 1 or more of the other guesses are right. With S_j = b this
-event says "j right, W >= i"; with S_j = 1 - b it says "j guessed, wrong, W >= i - 1". A mechanism
-whose trade-off function is f gives P(E | b) <= 1 - f(P(E | 1 - b)), and 1 - f is concave, so the mean
+The bound. m canaries are in or out by fair coins S. An adversary guesses `guesses` = r of them, W
+of these rightly; let N(i) = P(W >= i). Fix a canary j and all other coins; let E be the outputs for
+which j is guessed to be b and i - 1 or more of the other guesses are right. With S_j = b this event
+says "j right, W >= i"; with S_j = 1 - b it says "j guessed, wrong, W >= i - 1". A mechanism whose
+trade-off function is f gives P(E | b) <= 1 - f(P(E | 1 - b)), and 1 - f is concave, so the mean
 over b, over the other coins and over j keeps the inequality (Jensen):
 
     E[W; W >= i] / m  <=  1 - f( E[r - W; W >= i - 1] / m ).

@@ -64,15 +64,14 @@ def plan(
     for name, unit, perfect, likely in _methods(delta, mu, significance):
         reach = max(perfect(n) for n in _up_to(canaries))
         most = MOST_RUN if unit == RUN else MOST
-        first = [_first(bound, epsilon, most) for bound in (perfect, likely)]
-        found.append(Method(name, unit, *first, reach))
+        least, real = (_first(bound, epsilon, most) for bound in (perfect, likely))
+        found.append(Method(name, unit, least, real, reach))
     return found
 
 
-def _methods(
-    delta: float, mu: float, level: float
-) -> list[tuple[str, str, Bound, Bound]]:
+def _methods(delta: float, mu: float, level: float) -> list[tuple[str, str, Bound, Bound]]:
     """Return each method's bound for perfect and for expected results, by the count."""
+
     def fixed(share: float) -> tuple[Bound, Bound]:
         """Clopper-Pearson on a share of the scores, at a share of the level."""
         return (
@@ -208,8 +207,8 @@ def as_lines(
         "",
         "With fewer than the first count not even an adversary who is always right could show it;",
         "the second is what it takes where the noise is that of twice the epsilon. In one run every",
-        f"canary costs delta once more, so that no count may do; {MOST_RUN} canaries in a run and "
-        f"{MOST} scores a side were tried.",
+        f"canary costs delta once more, so that no count may do; up to {MOST_RUN} canaries in a run "
+        f"and {MOST} scores a side were tried.",
     ]
 
 

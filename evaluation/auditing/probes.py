@@ -20,6 +20,7 @@ from privacy.dp_sgd.mechanism import DPSGD
 from privacy.mechanism import Mechanism
 from privacy.randomised_response import RandomisedResponse
 
+TOGETHER = 256  # records of one step of DP-SGD
 WIDTH = 8  # values of a row, where the mechanism does not say
 FAR, NEAR = 1e3, 1e-3  # lengths of records, in clips
 AT_ONCE = 4_000_000  # values drawn in one call: bounds memory
@@ -40,9 +41,11 @@ def row_probes(
             where = f"{name}, direction {number}"
             label = (seed, "probe", where)
             rows = mechanism.clip(torch.stack([one, other]).double())
-            yield Probe(where, _rows(mechanism, rows, releases, label), max(4, 10**8 // width))
+            yield Probe(where, _rows(mechanism, rows, releases, label), max(4, 2 * 10**7 // width))
             if number == 0 and releases == 1:
-                yield Probe(f"{where}, beside a known row", _beside(mechanism, rows, label), BATCHES)
+                yield Probe(
+                    f"{where}, beside a known row", _beside(mechanism, rows, label), BATCHES
+                )
 
 
 def _directions(mechanism: Mechanism, width: int) -> list[Tensor]:
@@ -111,12 +114,10 @@ def _ratios(sent: Tensor, rows: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _beside(
-    mechanism: Mechanism, rows: Tensor, label: Label
-) -> Callable[[int, int], Statistics]:
+def _beside(mechanism: Mechanism, rows: Tensor, label: Label) -> Callable[[int, int], Statistics]:
     """Return statistics of batches of two rows, the second of which is known to be `rows[1]`.
 
-    If a batch shares its noise, or its length, then the known row tells what was added to the other.
+    If a batch shares its noise, or its length, the known row tells what was added to the other.
     """
     seed, *words = label
 
@@ -158,47 +159,50 @@ def sum_probe(
     return Probe("with a record and without it", draw)
 
 
-def step_probe(mechanism: DPSGD, seed: int, width: int = WIDTH) -> Probe:
-    """Return the probe of DP-SGD's step: a layer's gradient with a hostile record, and without."""
-    clip_norm = mechanism.clip_norm
-    records = torch.full((4, width), -0.1 * clip_norm)
-    records[0] = 0.0
-    records[0, 0] = FAR * clip_norm
-    layer = nn.Linear(width, 1, bias=False)
+def step_probe(mechanism: DPSGD, seed: int) -> Probe:
+    """Return the probe of DP-SGD's step on a layer: records with hostile gradients, and without.
+
+    Every record's gradient is far too long and lies along a coordinate of its own, so that one step
+    gives as many samples as records. Side 0 looks at the coordinates of records that are there, side
+    1 at as many whose records are not.
+    """
+    layer = nn.Linear(2 * TOGETHER, 1, bias=False)
+    every = FAR * mechanism.clip_norm * torch.eye(2 * TOGETHER)
 
     def draw(side: int, samples: int) -> Statistics:
         step = PrivateStep({"layer": layer}, dict(layer.named_parameters()), mechanism, 1.0, seed)
-        shown = records[side:]
-        found = torch.empty(samples)
-        for number in range(samples):
+        shown = every[TOGETHER * side : TOGETHER * (side + 1)]
+        found = []
+        for number in range(-(-samples // TOGETHER)):
             with step.record():
                 losses = layer(shown)[:, 0]
             losses.sum().backward()
-            factors = clip_factors(step.squared_norms(len(shown)), clip_norm)
+            factors = clip_factors(step.squared_norms(len(shown)), mechanism.clip_norm)
             step.gradients(factors, "probe", side, number)
-            found[number] = layer.weight.grad[0, 0]  # type: ignore[index]
+            found.append(layer.weight.grad[0, :TOGETHER].double().numpy().copy())  # type: ignore[index]
             layer.weight.grad = None
-        return {"projection": found.numpy()}
+        return {"projection": np.concatenate(found)[:samples]}
 
-    return Probe("with a record and without it", draw, BATCHES)
+    return Probe("with a record and without it", draw)
 
 
 def sampler_probe(
-    batches: Callable[[int, int], list[np.ndarray]], noise_multiplier: float, seed: int
+    steps: Callable[[int, int], tuple[np.ndarray, np.ndarray]], noise_multiplier: float, seed: int
 ) -> Probe:
-    """Return the probe of how records are drawn: record 0 is there, or it is an empty one.
+    """Return the probe of how records are drawn: one record is there, or it is an empty one.
 
-    batches(side, trial) returns the records [batch] of every step of one training. Every other
-    record adds -1 to its batch, record 0 adds 1 or nothing; the sums are noised.
+    steps(side, trial) returns for every step of one training how many others were drawn, and
+    whether the record was [step]. Each other adds -1 to its batch's sum, the record adds 1, or
+    nothing; the sums are noised.
     """
 
     def draw(side: int, samples: int) -> Statistics:
         rng = numpy_rng(seed, "probe", "sampler", side)
         highest, odds = np.empty(samples), np.empty(samples)
         for trial in range(samples):
-            drawn = batches(side, trial)
-            sums = np.array([float((batch == 0).sum()) * (2 - side) - len(batch) for batch in drawn])
-            sums += noise_multiplier * rng.standard_normal(len(sums))
+            others, drawn = steps(side, trial)
+            sums = drawn * float(1 - side) - others
+            sums = sums + noise_multiplier * rng.standard_normal(len(sums))
             highest[trial] = sums.max()
             scaled = sums / noise_multiplier**2
             odds[trial] = scaled.max() + math.log(np.exp(scaled - scaled.max()).sum())

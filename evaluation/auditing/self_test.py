@@ -1,7 +1,7 @@
 """Every estimator on scores whose epsilon is known: how often it claims too much, and how tight.
 
-A lower bound at significance 5 % may exceed the truth in at most 5 % of repeats. Two standard errors
-of the repeats are allowed on top.
+A lower bound at significance 5 % may exceed the truth in at most 5 % of repeats. Two standard
+errors of the repeats are allowed on top.
 """
 
 import math

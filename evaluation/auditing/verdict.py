@@ -54,5 +54,5 @@ class Finding:
         end = f"; it would take {self.more}" if self.verdict == TOO_WEAK and self.more else ""
         return (
             f"{start} ({shown}; this audit could have shown up to {self.reachable:.3g}; "
-            f"{self.how}, {self.samples} samples a side){end}"
+            f"{self.how}, {self.samples} judged){end}"
         )
