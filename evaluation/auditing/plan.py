@@ -206,9 +206,9 @@ def as_lines(
         *lines,
         "",
         "With fewer than the first count not even an adversary who is always right could show it;",
-        "the second is what it takes where the noise is that of twice the epsilon. In one run every",
-        f"canary costs delta once more, so that no count may do; up to {MOST_RUN} canaries in a run "
-        f"and {MOST} scores a side were tried.",
+        "the second is what it takes where the noise is that of twice the epsilon. In one run",
+        "every canary costs delta once more, so that no count may do; tried were up to "
+        f"{MOST_RUN} canaries in a run and {MOST} scores a side.",
     ]
 
 

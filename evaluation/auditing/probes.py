@@ -162,9 +162,9 @@ def sum_probe(
 def step_probe(mechanism: DPSGD, seed: int) -> Probe:
     """Return the probe of DP-SGD's step on a layer: records with hostile gradients, and without.
 
-    Every record's gradient is far too long and lies along a coordinate of its own, so that one step
-    gives as many samples as records. Side 0 looks at the coordinates of records that are there, side
-    1 at as many whose records are not.
+    Every record's gradient is far too long and lies along a coordinate of its own, so that a step
+    gives as many samples as records. Side 0 looks at the coordinates of records that are there,
+    side 1 at as many whose records are not.
     """
     layer = nn.Linear(2 * TOGETHER, 1, bias=False)
     every = FAR * mechanism.clip_norm * torch.eye(2 * TOGETHER)

@@ -8,6 +8,7 @@ import numpy as np
 
 from attacks.attack import Knowledge
 from evaluation import leakage
+from evaluation.auditing.canary_texts import joined
 from evaluation.auditing.one_run import one_run_from_scores
 from evaluation.auditing.subject import Subject
 from evaluation.auditing.verdict import Claim, Finding
@@ -84,15 +85,7 @@ def _texts(encoded: Encoded) -> set[bytes]:
 
 def _joined(ins: Encoded, outs: Encoded, fair: bool, origin: str) -> Candidates:
     """Return two sets of examples as one."""
-    offsets = np.concatenate([ins.offsets, outs.offsets[1:] + ins.offsets[-1]])
-    both = Encoded(
-        ins.task,
-        np.concatenate([ins.tokens, outs.tokens]),
-        np.concatenate([ins.token_types, outs.token_types]),
-        offsets,
-        np.concatenate([ins.labels, outs.labels]),
-        np.concatenate([ins.documents, outs.documents + ins.documents.max() + 1]),
-    )
+    both = joined(ins, outs)
     inside = np.arange(len(both)) < len(ins)
     return Candidates(both, inside, np.ones(len(both), dtype=bool), fair, origin)
 
