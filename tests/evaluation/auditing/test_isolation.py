@@ -25,7 +25,7 @@ from privacy.randomised_response import RandomisedResponse
 from tests.evaluation.auditing.mistaken import PAIRS
 
 DELTA = 1e-5
-FEW = 40_000
+FEW = 20_000
 
 
 @pytest.mark.parametrize("name", PAIRS)
