@@ -25,8 +25,8 @@ def claims_of(subject: Subject) -> list[dict[str, Any]]:
 def mismatches(subject: Subject) -> list[str]:
     """Return what in a manifest does not follow from the rest, a line each.
 
-    Every epsilon is recomputed from the recorded costs; where the data can be had, the costs and
-    all guarantees are recomputed from configuration and defence as well.
+    Every epsilon is recomputed from the recorded costs, and must not be below that; where the data
+    can be had, costs and guarantees are recomputed from configuration and defence as well.
     """
     if subject.checkpoint is None:
         return []
@@ -43,7 +43,7 @@ def recomputed(subject: Subject, claim: dict[str, Any]) -> tuple[float, str] | N
         if claim["view"] not in _views(cost) or cost["unit"] != claim["unit"]:
             continue
         event = Cost.from_json(cost).event
-        bound = _bound(event, cost["releases"], claim["delta"] or 1e-5)
+        bound = _bound(event, cost["releases"], claim["delta"] or subject.delta)
         figures = {k: v for k, v in cost["event"].items() if k != "kind"}
         clip = (manifest["defence"].get(cost["place"]) or {}).get("clip_norm")
         told = [f"{name.replace('_', ' ')} {value:.6g}" for name, value in figures.items()]
@@ -68,7 +68,7 @@ def _from_costs(subject: Subject) -> Iterator[str]:
         name = f"{claim['view']} ({claim['unit']})"
         if again is None:
             yield f"{name}: an epsilon of {claim['epsilon']:.6g} is recorded, and no cost behind it"
-        elif not math.isclose(again[0], claim["epsilon"], rel_tol=CLOSE):
+        elif claim["epsilon"] < again[0] * (1 - CLOSE):  # more than follows may be claimed
             yield (
                 f"{name}: epsilon recorded {claim['epsilon']:.6g}, recomputed {again[0]:.6g} "
                 f"({again[1]})"

@@ -21,6 +21,7 @@ from fedbert.split import SplitBert
 from fedbert.tables import read_table
 from fedbert.tasks import TASKS, Task
 from privacy.defence import Defence
+from privacy.mechanism import Cost
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")
 MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
@@ -101,6 +102,7 @@ def refuse_code(directory: Path) -> None:
 def _ours(checkpoint: Checkpoint, task: str | None) -> Subject:
     """Return a checkpoint of ours, its data and its defence where they can be had."""
     config = checkpoint.config
+    _check_entries(checkpoint)
     if task is not None and task != config.data.task:
         raise InputError(f"expected task {config.data.task!r} of the manifest, got task={task!r}")
     model = ModelConfig(
@@ -128,6 +130,27 @@ def _ours(checkpoint: Checkpoint, task: str | None) -> Subject:
     return replace(subject, own=own, spec=spec, defence=make_defence(spec, facts))
 
 
+def _check_entries(checkpoint: Checkpoint) -> None:
+    """Refuse a manifest whose costs and guarantees are not of the form that is written."""
+    manifest = checkpoint.manifest
+    try:
+        for claim in manifest.get("guarantees", []):
+            if claim["kind"] == "guarantee":
+                if not (float(claim["epsilon"]) >= 0 and 0 <= float(claim["delta"]) < 1):
+                    raise ValueError(f"epsilon={claim['epsilon']!r}, delta={claim['delta']!r}")
+                str(claim["view"] + claim["unit"] + claim["sentence"])
+        for cost in manifest["costs"]:
+            Cost.from_json(cost)
+            if not isinstance(cost["releases"], int) or not isinstance(cost["place"], str):
+                raise ValueError(f"releases={cost['releases']!r}, place={cost['place']!r}")
+        manifest["defence"].get("delta")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"expected costs and guarantees as a checkpoint has them, got {error} "
+            f"in {checkpoint.directory}/manifest.json"
+        ) from None
+
+
 def _check_members(checkpoint: Checkpoint, own: Prepared) -> None:
     """Refuse a manifest whose members are not those that its own configuration trains on."""
     members = checkpoint.manifest["members"]
@@ -145,6 +168,8 @@ def _foreign(directory: Path, task: str | None) -> Subject:
         settings = json.loads((directory / "config.json").read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"expected JSON, got {error} in {directory}/config.json") from None
+    if not isinstance(settings, dict):
+        raise InputError(f"expected a model's settings, got none in {directory}/config.json")
     chosen = _task_of(settings, task, directory)
     tied = bool(settings.get("tie_word_embeddings", True))
     room = int(settings.get("max_position_embeddings", 512)) - 2

@@ -158,6 +158,12 @@ def test_members_that_the_configuration_does_not_deal_are_refused(copy: Path, ru
     assert code == 2 and "expected the members" in errors[0]
 
 
+def test_a_manifest_without_its_figures_is_one_line(copy: Path, run) -> None:
+    resigned(copy, lambda manifest: manifest["costs"][0].pop("event"))
+    code, _, errors = run(copy)
+    assert code == 2 and len(errors) == 1 and "expected costs and guarantees" in errors[0]
+
+
 def test_no_manifest_a_pickle_or_code_inside_is_one_line(
     copy: Path, good: Path, tmp_path: Path, run
 ) -> None:
