@@ -7,15 +7,16 @@ on the same scores breaks it, unless `split_epsilon` or `best_epsilon` does the 
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from evaluation.intervals import clopper_pearson
 from fedbert.config import InputError, expect
 
 HIGHEST = 64.0  # no audit of fewer than e^64 trials reaches it
-STEPS = 60  # of a bisection: to 1e-16
+STEPS = 50  # of a bisection: to 1e-13
 
 
 def clopper_pearson_epsilon(
@@ -66,15 +67,27 @@ def gaussian_epsilon_bound(
     Reference: Nasr et al. (2023), "Tight auditing of differentially private machine learning".
     """
     expect(delta > 0, "delta > 0 for a Gaussian mechanism", "delta", delta)
-    least, most = _rates(true_positives, positives, false_positives, negatives, delta, significance)
-    if not 0 < most < 1 or not 0 < least < 1:
-        return 0.0
-    mu = float(stats.norm.ppf(least) - stats.norm.ppf(most))
+    _levels(delta, significance)
+    mu = gaussian_mu_bound(true_positives, positives, false_positives, negatives, significance)
     if mu <= 0:
         return 0.0
     from privacy.accountants import gaussian_epsilon
 
     return max(0.0, gaussian_epsilon(1 / mu, 1, delta))
+
+
+def gaussian_mu_bound(
+    true_positives: int, positives: int, false_positives: int, negatives: int, significance: float
+) -> float:
+    """Return a lower bound on mu of a mu-GDP mechanism from hits and false alarms; 0 for none.
+
+    Raises:
+        InputError: for counts that cannot be, or a significance out of range.
+    """
+    least, most = _rates(true_positives, positives, false_positives, negatives, 0.0, significance)
+    if not 0 < most < 1 or not 0 < least < 1:
+        return 0.0
+    return max(0.0, float(stats.norm.ppf(least) - stats.norm.ppf(most)))
 
 
 def one_run_epsilon(
@@ -94,10 +107,13 @@ def one_run_epsilon(
     Reference: Steinke, Nasr, Jagielski (2023), "Privacy auditing with one (1) training run",
     theorem 5.2.
     """
-    _whole(canaries=canaries, guesses=guesses, correct=correct)
-    expect(guesses <= canaries, f"guesses <= canaries ({canaries})", "guesses", guesses)
-    expect(correct <= guesses, f"correct <= guesses ({guesses})", "correct", correct)
-    _levels(delta, significance)
+    check_one_run(canaries, guesses, correct, delta, significance)
+    return _one_run(int(canaries), int(guesses), int(correct), delta, significance)
+
+
+@lru_cache(maxsize=65536)
+def _one_run(canaries: int, guesses: int, correct: int, delta: float, significance: float) -> float:
+    """Return `one_run_epsilon` of checked counts."""
     if guesses == 0 or _one_run_p(canaries, guesses, correct, delta, 0.0) > significance:
         return 0.0
     low, high = 0.0, HIGHEST
@@ -108,6 +124,16 @@ def one_run_epsilon(
     return low
 
 
+def check_one_run(
+    canaries: int, guesses: int, correct: int, delta: float, significance: float
+) -> None:
+    """Raise InputError for counts of one run that cannot be, or levels out of range."""
+    _whole(canaries=canaries, guesses=guesses, correct=correct)
+    expect(guesses <= canaries, f"guesses <= canaries ({canaries})", "guesses", guesses)
+    expect(correct <= guesses, f"correct <= guesses ({guesses})", "correct", correct)
+    _levels(delta, significance)
+
+
 def _one_run_p(canaries: int, guesses: int, correct: int, delta: float, epsilon: float) -> float:
     """Return a bound on the probability of so many right guesses under (epsilon, delta).
 
@@ -115,10 +141,16 @@ def _one_run_p(canaries: int, guesses: int, correct: int, delta: float, epsilon:
     2 canaries delta times the largest mean, over i, of the i probabilities below `correct`.
     """
     chance = 1 / (1 + math.exp(-epsilon))
-    tail = float(stats.binom.sf(correct - 1, guesses, chance))
-    if delta == 0 or correct == 0:
+    if correct == 0:
+        return 1.0
+    tail = float(special.betainc(correct, guesses - correct + 1, chance))
+    if delta == 0:
         return tail
-    below = stats.binom.pmf(np.arange(correct - 1, -1, -1), guesses, chance)
+    counts = np.arange(correct - 1, -1, -1)
+    ways = special.gammaln(guesses + 1) - special.gammaln(counts + 1)
+    ways -= special.gammaln(guesses - counts + 1)
+    log_odd = math.log(chance), -epsilon + math.log(chance)  # of right and of wrong
+    below = np.exp(ways + counts * log_odd[0] + (guesses - counts) * log_odd[1])
     means = np.cumsum(below) / np.arange(1, correct + 1)
     return min(1.0, tail + 2 * canaries * delta * float(means.max()))
 
@@ -141,8 +173,8 @@ def best_epsilon(
     expect(thresholds >= 1, "thresholds >= 1", "thresholds", thresholds)
     both = np.concatenate([ins, outs])
     places = np.unique(np.quantile(both, (np.arange(thresholds) + 0.5) / thresholds))
-    share = significance / thresholds
-    return max(_at(ins, outs, float(place), delta, share) for place in places)
+    _levels(delta, significance)
+    return float(bounds_at(ins, outs, places, delta, significance / thresholds).max())
 
 
 def split_epsilon(
@@ -161,15 +193,40 @@ def split_epsilon(
     expect(min(len(ins), len(outs)) >= 2, "two scores a side", "scores", min(len(ins), len(outs)))
     halves = [np.array_split(rng.permutation(side), 2) for side in (ins, outs)]
     (choose_in, judge_in), (choose_out, judge_out) = halves
+    _levels(delta, significance)
     places = np.unique(np.concatenate([choose_in, choose_out]))
-    found = [_at(choose_in, choose_out, float(p), delta, significance) for p in places]
-    return _at(judge_in, judge_out, float(places[int(np.argmax(found))]), delta, significance)
+    best = int(np.argmax(bounds_at(choose_in, choose_out, places, delta, significance)))
+    return float(bounds_at(judge_in, judge_out, places[[best]], delta, significance)[0])
 
 
-def _at(ins: np.ndarray, outs: np.ndarray, place: float, delta: float, level: float) -> float:
-    """Return the bound at a threshold, whichever side of it is called a member."""
-    hits, alarms = int((ins >= place).sum()), int((outs >= place).sum())
-    return clopper_pearson_epsilon(hits, len(ins), alarms, len(outs), delta, level)
+def bounds_at(
+    ins: np.ndarray, outs: np.ndarray, places: np.ndarray, delta: float, level: float
+) -> np.ndarray:
+    """Return `clopper_pearson_epsilon` at every threshold [place], whichever side is called in.
+
+    Each is valid by itself at its level; whoever picks among them has to pay for it.
+    """
+    hits, alarms = counts_at(ins, places), counts_at(outs, places)
+    return share_bounds(hits, len(ins), alarms, len(outs), delta, level)
+
+
+def counts_at(scores: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return how many scores are at or above each threshold [place] int64."""
+    return len(scores) - np.searchsorted(np.sort(scores), places, side="left")
+
+
+def share_bounds(
+    hits: np.ndarray, positives: int, alarms: np.ndarray, negatives: int, delta: float, level: float
+) -> np.ndarray:
+    """Return `clopper_pearson_epsilon` of many counts at once [count], unchecked."""
+    tail = level / 2
+    some, all_ = np.maximum(hits, 1), np.minimum(alarms, negatives - 1)
+    least = special.betaincinv(some, positives - some + 1, tail)
+    most = special.betainccinv(all_ + 1, negatives - all_, tail)
+    least, most = np.where(hits > 0, least, 0.0), np.where(alarms < negatives, most, 1.0)
+    with np.errstate(divide="ignore"):
+        found = np.maximum((least - delta) / most, (1 - most - delta) / (1 - least))
+        return np.asarray(np.log(np.maximum(found, 1.0)))
 
 
 def _rates(

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from evaluation.audit_cli import audit
 from fedbert.config import InputError
 
 RUNS = Path("runs")
@@ -270,6 +271,9 @@ def _train(config: Path | None, out: Path, every: int, pretraining: bool) -> Non
 
     for line in run_training(settings, out, every, say):
         click.echo(line)
+
+
+cli.add_command(audit)
 
 
 def _show(directory: Path) -> None:

@@ -69,6 +69,8 @@ class DataConfig:
     source: "embedded" (Rotten Tomatoes sentences), "generated", a directory, or a hub name.
     pool, evaluation: at most so many examples (a seeded choice); None = all.
     alpha: Dirichlet concentration, over labels ("dirichlet") or client sizes ("quantity").
+    hold_out: the chance with which a coin keeps an example of the pool out of the training, so that
+        membership can be tested on examples that differ in nothing else. A grid takes a fair coin.
     """
 
     task: str = "sst2"
@@ -79,6 +81,7 @@ class DataConfig:
     clients: int = 4
     partition: str = "iid"
     alpha: float = 0.5
+    hold_out: float = 0.0
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -93,6 +96,7 @@ class DataConfig:
         expect(self.clients >= 1, "clients >= 1", "clients", self.clients)
         expect(self.partition in PARTITIONS, f"one of {PARTITIONS}", "partition", self.partition)
         expect(0 < self.alpha < math.inf, "a finite alpha > 0", "alpha", self.alpha)
+        expect(0 <= self.hold_out < 1, "0 <= hold_out < 1", "hold_out", self.hold_out)
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,9 @@ def task_of(config: Config) -> Task:
 def prepare(config: Config, coin: bool = False) -> Prepared:
     """Return what a training with this configuration starts from.
 
-    coin: let a fair coin decide for every example of the pool whether it is trained on, so that
-    membership can be tested on examples that differ in nothing else.
+    coin: let a coin decide for every example of the pool whether it is trained on, so that
+    membership can be tested on examples that differ in nothing else: a fair one, or one that keeps
+    out `hold_out` of them. A `hold_out` alone is a coin, too.
     """
     task = task_of(config)
     data = config.data
@@ -88,9 +89,11 @@ def assemble(
     pool = encoded["train"]
     chosen = np.arange(len(pool))
     members = None
-    if coin:
+    left_out = config.data.hold_out or (0.5 if coin else 0.0)
+    if left_out > 0:
         # One flip per document: blocks of one text are in or out together.
-        flips = numpy_rng(config.seed, "members").random(int(pool.documents.max()) + 1) < 0.5
+        draws = numpy_rng(config.seed, "members").random(int(pool.documents.max()) + 1)
+        flips = draws < 1 - left_out
         members = flips[pool.documents]
         chosen = np.flatnonzero(members)
         if len(chosen) == 0:

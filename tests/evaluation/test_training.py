@@ -1,11 +1,13 @@
 """What a training's file may say."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from evaluation.training import read_training
-from fedbert.config import InputError
+from fedbert.config import Config, DataConfig, InputError, ModelConfig
+from fedbert.prepare import prepare
 
 
 @pytest.mark.parametrize(
@@ -29,3 +31,18 @@ def test_what_a_training_cannot_mean_is_refused(tmp_path: Path, text: str, expec
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a configuration file, got no file"):
         read_training(tmp_path / "absent.toml", pretraining=True)
+
+
+def test_hold_out_is_the_coin_of_a_grid_and_is_off_without_a_say() -> None:
+    config = Config(
+        ModelConfig("tiny", tokenizer="generated"),
+        DataConfig(source="generated", pool=200, evaluation=4, max_length=12),
+    )
+    assert prepare(config).members is None
+    half = replace(config, data=replace(config.data, hold_out=0.5))
+    held, coin = prepare(half).members, prepare(config, coin=True).members
+    assert held is not None and coin is not None and (held == coin).all()
+    tenth = prepare(replace(config, data=replace(config.data, hold_out=0.1))).members
+    assert tenth is not None and 160 <= int(tenth.sum()) <= 196  # binomial(200, .9), 1e-4
+    with pytest.raises(InputError, match="0 <= hold_out < 1"):
+        DataConfig(hold_out=1.0)

@@ -1,0 +1,1 @@
+"""Auditing of claimed guarantees: planning, self-test, mechanisms, canaries, whole checkpoints."""

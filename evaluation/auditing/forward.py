@@ -1,0 +1,83 @@
+"""The forward view of an audited model: how much of a text is read off what a client would send."""
+
+import numpy as np
+
+from evaluation import leakage
+from evaluation.auditing.subject import Subject
+from evaluation.catalogue import INVERSION, make_attack
+from evaluation.knowledge import knowledge_of
+from fedbert.batches import Encoded, collate
+from fedbert.client_data import ClientData
+from fedbert.messages import SmashedData, to_array
+from fedbert.seeding import generator, numpy_rng
+from fedbert.smashing import Smashing
+from privacy.defence import Defence
+from reports.card import Measured
+
+SENTENCES = 64
+BATCH = 16
+
+
+def inversion(
+    subject: Subject, text: Encoded, auxiliary: Encoded | None, seed: int = 0
+) -> list[Measured]:
+    """Return the share of a text's tokens that every attack reads off its smashed data.
+
+    The text is sent as a client sends it: through E with its dropout, and the mechanism on the
+    smashed data that the manifest names, each sequence once. Attackers know E and the mechanism.
+    """
+    defence = subject.defence
+    if subject.checkpoint is not None and _silent(subject):
+        return [Measured("forward", "all", "token_accuracy", None, "no activations are sent")]
+    if defence is None:
+        why = "the manifest names a mechanism that is not the catalogue's"
+        return [Measured("forward", "all", "token_accuracy", None, why)]
+    chosen = numpy_rng(seed, "audit text").permutation(len(text))[:SENTENCES]
+    text = text.take(np.sort(chosen))
+    data = ClientData(0, text, subject.vocabulary, BATCH, seed)
+    messages, ids, masks = _sent(subject, defence, data)
+    special = list(subject.vocabulary.special)
+    counted = [m.astype(bool) & ~np.isin(i, special) for i, m in zip(ids, masks, strict=True)]
+    tables = subject.split.embedding_tables() if subject.split.cut_layer == 0 else None
+    words = None
+    if auxiliary is not None:
+        words = tuple(np.split(auxiliary.tokens, auxiliary.offsets[1:-1]))
+    rate = subject.split.whole.config.hidden_dropout_prob
+    knowledge = knowledge_of(defence, tables, rate, words)
+    found = []
+    for name in INVERSION:
+        attack = make_attack(name, INVERSION, "reconstruct")
+        lacking = attack.missing(knowledge)
+        if lacking is not None:
+            found.append(Measured(attack.view, attack.name, "token_accuracy", None, lacking))
+            continue
+        draws = generator(seed, "attack", attack.name)
+        guessed = attack.reconstruct(messages, knowledge, draws)
+        rng = numpy_rng(seed, "judge", attack.name)
+        estimate = leakage.token_accuracy(ids, guessed, counted, rng)
+        found.append(Measured(attack.view, attack.name, "token_accuracy", estimate))
+    return found
+
+
+def _silent(subject: Subject) -> bool:
+    strategy = subject.config.training.strategy
+    return strategy in ("centralised", "fedavg")
+
+
+def _sent(
+    subject: Subject, defence: Defence, data: ClientData
+) -> tuple[list[SmashedData], list[np.ndarray], list[np.ndarray]]:
+    """Return the messages of one pass over the text, its token ids and its masks [batch, seq]."""
+    smashing, bottom = Smashing(defence, data, subject.config), subject.split.bottom
+    training = bottom.training
+    bottom.train()
+    messages, ids, masks = [], [], []
+    for step in range(data.steps_per_epoch):
+        batch = collate(data.examples, data.chosen(step), data.vocabulary.pad)
+        a = smashing(bottom, smashing.rewritten(bottom, batch, step), step)
+        mask = to_array(batch.attention_mask)
+        messages.append(SmashedData(0, 0, step, to_array(a.detach()), mask))
+        ids.append(batch.input_ids.numpy())
+        masks.append(mask)
+    bottom.train(training)
+    return messages, ids, masks

@@ -1,0 +1,105 @@
+"""Whether a manifest's costs and epsilons follow from what it says was done."""
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from evaluation.auditing.subject import Subject
+from evaluation.defences import SPEAKS_FOR, costs, facts_of, use_of
+from privacy.accounting import Bound, epsilon_of, label_claims, ledger
+from privacy.events import Event
+from privacy.mechanism import Cost
+
+CLOSE = 1e-6  # relative: of two computations of one epsilon
+
+
+def claims_of(subject: Subject) -> list[dict[str, Any]]:
+    """Return the (epsilon, delta) claims of the manifest."""
+    if subject.checkpoint is None:
+        return []
+    found = subject.checkpoint.manifest.get("guarantees", [])
+    return [each for each in found if each.get("kind") == "guarantee"]
+
+
+def mismatches(subject: Subject) -> list[str]:
+    """Return what in a manifest does not follow from the rest, a line each.
+
+    Every epsilon is recomputed from the recorded costs, and must not be below that; where the data
+    can be had, costs and guarantees are recomputed from configuration and defence as well.
+    """
+    if subject.checkpoint is None:
+        return []
+    found = list(_from_costs(subject))
+    if subject.own is not None and subject.spec is not None and subject.defence is not None:
+        found += [line for line in _from_configuration(subject) if line not in found]
+    return found
+
+
+def recomputed(subject: Subject, claim: dict[str, Any]) -> tuple[float, str] | None:
+    """Return the epsilon of a claim from the recorded costs, and the figures it follows from."""
+    manifest = subject.checkpoint.manifest if subject.checkpoint is not None else {"costs": []}
+    for cost in manifest["costs"]:
+        if claim["view"] not in _views(cost) or cost["unit"] != claim["unit"]:
+            continue
+        event = Cost.from_json(cost).event
+        bound = _bound(event, cost["releases"], claim["delta"] or subject.delta)
+        figures = {k: v for k, v in cost["event"].items() if k != "kind"}
+        clip = (manifest["defence"].get(cost["place"]) or {}).get("clip_norm")
+        told = [f"{name.replace('_', ' ')} {value:.6g}" for name, value in figures.items()]
+        told += [f"{cost['releases']} releases", f"delta {claim['delta']:g}"]
+        told += [] if clip is None else [f"clip {clip:g}"]
+        return bound.epsilon, ", ".join(told)
+    return None
+
+
+@lru_cache(maxsize=64)  # an accountant may take a second
+def _bound(event: Event, releases: int, delta: float) -> Bound:
+    return epsilon_of(event, releases, delta)
+
+
+def _views(cost: dict[str, Any]) -> tuple[str, ...]:
+    return (*SPEAKS_FOR.get(cost["place"], ()), "aggregator" if cost["place"] == "update" else "")
+
+
+def _from_costs(subject: Subject) -> Iterator[str]:
+    for claim in claims_of(subject):
+        again = recomputed(subject, claim)
+        name = f"{claim['view']} ({claim['unit']})"
+        if again is None:
+            yield f"{name}: an epsilon of {claim['epsilon']:.6g} is recorded, and no cost behind it"
+        elif claim["epsilon"] < again[0] * (1 - CLOSE):  # more than follows may be claimed
+            yield (
+                f"{name}: epsilon recorded {claim['epsilon']:.6g}, recomputed {again[0]:.6g} "
+                f"({again[1]})"
+            )
+
+
+def _from_configuration(subject: Subject) -> Iterator[str]:
+    """Compare what configuration, defence and data give with what is recorded."""
+    manifest, own, spec = subject.checkpoint.manifest, subject.own, subject.spec  # type: ignore[union-attr]
+    config = subject.checkpoint.config  # type: ignore[union-attr]
+    facts = facts_of(config, own, spec, subject.delta, manifest["round"])  # type: ignore[arg-type]
+    yield from _differences("costs", manifest["costs"], costs(subject.defence, facts))  # type: ignore[arg-type]
+    use = use_of(config, facts)
+    entries = [*ledger(subject.defence, use).values(), *label_claims(subject.defence, use)]  # type: ignore[arg-type]
+    now = [entry.to_json() for entry in entries]
+    yield from _differences("guarantees", manifest.get("guarantees", []), now)
+
+
+def _differences(where: str, recorded: Any, now: Any) -> Iterator[str]:
+    """Yield the places at which two plain values differ."""
+    if isinstance(recorded, dict) and isinstance(now, dict):
+        name = now.get("place") or now.get("view")
+        for key in sorted(set(recorded) | set(now)):
+            if key not in ("sentence", "exclusions"):
+                place = f"{where} {name} {key}" if name else f"{where} {key}"
+                yield from _differences(place, recorded.get(key), now.get(key))
+    elif isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):
+        for one, other in zip(recorded, now, strict=True):
+            yield from _differences(where, one, other)
+    elif isinstance(recorded, float) and isinstance(now, int | float):
+        if not math.isclose(recorded, now, rel_tol=CLOSE):
+            yield f"{where}: recorded {recorded:.6g}, recomputed {now:.6g}"
+    elif recorded != now:
+        yield f"{where}: recorded {recorded!r}, recomputed {now!r}"[:200]

@@ -1,0 +1,184 @@
+"""Every estimator on scores whose epsilon is known: how often it claims too much, and how tight.
+
+A lower bound at significance 5 % may exceed the truth in at most 5 % of repeats. Two standard
+errors of the repeats are allowed on top.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from evaluation.audit import (
+    best_epsilon,
+    clopper_pearson_epsilon,
+    gaussian_epsilon_bound,
+    one_run_epsilon,
+    split_epsilon,
+)
+from evaluation.auditing.one_run import (
+    one_run_from_scores,
+    one_run_gaussian_epsilon,
+    right_guesses,
+)
+from fedbert.config import expect
+from fedbert.seeding import numpy_rng
+
+SIGNIFICANCE = 0.05
+DELTA = 1e-5
+REPEATS = 1000
+SIDE = 200  # scores in, and as many out
+GUESSED = 0.2  # of the canaries of a run
+
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class World:
+    """Scores of known epsilon: how those in and those out are drawn, and what is fixed beforehand.
+
+    threshold: from which a score is called in. gaussian: whether the estimators that presume a
+    Gaussian mechanism apply.
+    """
+
+    name: str
+    epsilon: float
+    delta: float
+    ins: Draw
+    outs: Draw
+    threshold: float
+    gaussian: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an estimator did in a world: bounds above the truth, and the median bound over it."""
+
+    world: str
+    estimator: str
+    epsilon: float
+    repeats: int
+    alarms: int
+    tightness: float | None
+
+    @property
+    def rate(self) -> float:
+        """The share of repeats whose bound exceeded the truth."""
+        return self.alarms / self.repeats
+
+    @property
+    def allowed(self) -> float:
+        """The nominal rate and two standard errors."""
+        return SIGNIFICANCE + 2 * math.sqrt(SIGNIFICANCE * (1 - SIGNIFICANCE) / self.repeats)
+
+    @property
+    def good(self) -> bool:
+        """Whether the rate is within what is allowed."""
+        return self.rate <= self.allowed
+
+
+def worlds() -> list[World]:
+    """Return the worlds: no difference; Gaussian noise; randomised response."""
+    from privacy.accountants import gaussian_epsilon
+
+    found = [World("no difference", 0.0, DELTA, _normal(0.0), _normal(0.0), 0.0)]
+    for mu in (0.5, 1.0, 2.0):
+        truth = gaussian_epsilon(1 / mu, 1, DELTA)
+        name = f"Gaussian, mu {mu:g}"
+        found.append(World(name, truth, DELTA, _normal(mu), _normal(0.0), mu / 2))
+    keep = 1 / (1 + math.exp(-1.0))
+    answers = World(
+        "randomised response", 1.0, 0.0, _answers(keep), _answers(1 - keep), 0.5, gaussian=False
+    )
+    return [*found, answers]
+
+
+def self_test(repeats: int = REPEATS, seed: int = 0) -> list[Outcome]:
+    """Return the outcome of every estimator in every world.
+
+    Raises:
+        InputError: for less than ten repeats.
+    """
+    expect(repeats >= 10, "repeats >= 10", "repeats", repeats)
+    return [outcome for world in worlds() for outcome in _in_world(world, repeats, seed)]
+
+
+def _in_world(world: World, repeats: int, seed: int) -> Iterator[Outcome]:
+    """Yield how the estimators that apply do in one world."""
+    rng = numpy_rng(seed, "audit self-test", world.name)
+    found: dict[str, list[float]] = {}
+    for _ in range(repeats):
+        for name, bound in _bounds(world, rng):
+            found.setdefault(name, []).append(bound)
+    for name, bounds in found.items():
+        alarms = sum(bound > world.epsilon for bound in bounds)
+        tight = float(np.median(bounds)) / world.epsilon if world.epsilon > 0 else None
+        yield Outcome(world.name, name, world.epsilon, repeats, alarms, tight)
+
+
+def _bounds(world: World, rng: np.random.Generator) -> Iterator[tuple[str, float]]:
+    """Yield every estimator's bound for one draw of scores."""
+    ins, outs, delta, level = world.ins(rng, SIDE), world.outs(rng, SIDE), world.delta, SIGNIFICANCE
+    hits, alarms = (int((side >= world.threshold).sum()) for side in (ins, outs))
+    yield "Clopper-Pearson, fixed threshold", _fixed(hits, alarms, delta)
+    yield "Clopper-Pearson, Bonferroni over 20", best_epsilon(ins, outs, delta, level)
+    yield "Clopper-Pearson, split in halves", split_epsilon(ins, outs, delta, level, rng)
+    if world.gaussian:
+        yield "Gaussian, fixed threshold", _gaussian(hits, alarms, delta)
+    canaries = 2 * SIDE
+    coins = rng.random(canaries) < 0.5
+    scores = np.where(coins, world.ins(rng, canaries), world.outs(rng, canaries))
+    right = right_guesses(scores, coins, canaries)
+    yield "one run, all guessed", _one_run(canaries, right, delta)
+    some = int(GUESSED * canaries)
+    right = right_guesses(scores, coins, some)
+    yield "one run, a fifth guessed", _one_run(some, right, delta)
+    yield "one run, Bonferroni over guesses", one_run_from_scores(scores, coins, delta, level)
+    if world.gaussian:
+        yield (
+            "one run, Gaussian, a fifth guessed",
+            one_run_gaussian_epsilon(canaries, some, right, delta, level),
+        )
+
+
+@lru_cache(maxsize=65536)
+def _fixed(hits: int, alarms: int, delta: float) -> float:
+    return clopper_pearson_epsilon(hits, SIDE, alarms, SIDE, delta, SIGNIFICANCE)
+
+
+@lru_cache(maxsize=65536)
+def _gaussian(hits: int, alarms: int, delta: float) -> float:
+    return gaussian_epsilon_bound(hits, SIDE, alarms, SIDE, delta, SIGNIFICANCE)
+
+
+def _one_run(guesses: int, right: int, delta: float) -> float:
+    return one_run_epsilon(2 * SIDE, guesses, right, delta, SIGNIFICANCE)
+
+
+def _normal(mu: float) -> Draw:
+    return lambda rng, count: rng.normal(mu, 1.0, count)
+
+
+def _answers(share: float) -> Draw:
+    """Return draws of 1 with a probability, with a grain that breaks ties at random."""
+    return lambda rng, count: (rng.random(count) < share) + 1e-3 * rng.random(count)
+
+
+def as_lines(outcomes: list[Outcome]) -> list[str]:
+    """Return the outcomes as a Markdown table and a sentence."""
+    lines = [
+        "| scores | estimator | true epsilon | bound above it | allowed | median bound / truth |",
+        "|---|---|---|---|---|---|",
+    ]
+    for each in outcomes:
+        tight = "" if each.tightness is None else f"{each.tightness:.2f}"
+        mark = "" if each.good else " **too often**"
+        lines.append(
+            f"| {each.world} | {each.estimator} | {each.epsilon:.4g} | {each.rate:.1%}{mark} | "
+            f"{each.allowed:.1%} | {tight} |"
+        )
+    bad = sum(not each.good for each in outcomes)
+    verdict = "all estimators are valid here" if bad == 0 else f"{bad} rows are not valid"
+    return [*lines, "", f"{len(outcomes)} rows, {outcomes[0].repeats} repeats each: {verdict}."]

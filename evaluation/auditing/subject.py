@@ -1,0 +1,211 @@
+"""What is audited: a checkpoint of ours or a transformers directory, loaded without running it."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.catalogue import MECHANISMS
+from evaluation.defences import facts_of, make_defence
+from evaluation.grid import PLACES, DefenceSpec, defence_from
+from fedbert.batches import Encoded, encode
+from fedbert.checkpoint import Checkpoint, read
+from fedbert.client_data import Vocabulary
+from fedbert.config import Config, DataConfig, InputError, ModelConfig
+from fedbert.examples import from_tables
+from fedbert.model import load_model, load_tokenizer, vocabulary_of
+from fedbert.prepare import Prepared, prepare
+from fedbert.split import SplitBert
+from fedbert.tables import read_table
+from fedbert.tasks import TASKS, Task
+from privacy.defence import Defence
+from privacy.mechanism import Cost
+
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")
+MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
+SPARE_ROWS = 128  # of a word table that is padded to a round size
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to audit, and what is known of how it came about.
+
+    checkpoint: None for a foreign model. own: the training's inputs, made anew from the manifest;
+    None where they cannot be had, and `unknown` says why. defence: as the manifest names it; None
+    where its mechanisms are not the catalogue's.
+    """
+
+    directory: Path
+    split: SplitBert
+    tokenizer: Any
+    vocabulary: Vocabulary
+    task: Task
+    config: Config
+    checkpoint: Checkpoint | None = None
+    own: Prepared | None = None
+    unknown: str = ""
+    spec: DefenceSpec | None = None
+    defence: Defence | None = None
+
+    @property
+    def delta(self) -> float:
+        """The delta of the manifest's claims."""
+        if self.checkpoint is None:
+            return 1e-5
+        return float(self.checkpoint.manifest["defence"].get("delta", 1e-5))
+
+    def encoded(self, path: Path) -> Encoded:
+        """Return a file's examples as the model reads them.
+
+        Raises:
+            InputError: for a file that cannot be read or does not fit the task.
+        """
+        if not path.is_file():
+            raise InputError(f"expected a file of examples, got none at {path}")
+        examples = from_tables(self.task, [read_table(path)])
+        return encode(examples, self.tokenizer, self.config.data.max_length)
+
+
+def open_subject(directory: Path, task: str | None) -> Subject:
+    """Return what lies in a directory, after a look that nothing in it would be run.
+
+    Raises:
+        InputError: in one line: neither a checkpoint nor a model, a pickle or code inside, files
+            that are not as they were written, or a tokenizer that is not the model's.
+    """
+    if not directory.is_dir():
+        raise InputError(f"expected a checkpoint directory, got none at {directory}")
+    refuse_code(directory)
+    if (directory / "manifest.json").is_file():
+        return _ours(read(directory), task)
+    if (directory / "config.json").is_file():
+        return _foreign(directory, task)
+    raise InputError(
+        "expected a checkpoint with manifest.json or a transformers directory with config.json, "
+        f"got neither in {directory}"
+    )
+
+
+def refuse_code(directory: Path) -> None:
+    """Raise InputError if a file is, or may hold, a pickle or code."""
+    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            start = file.read(4)
+        if path.suffix in PICKLES or start.startswith(MAGIC):
+            raise InputError(f"expected safetensors and JSON alone, got a pickle or code in {path}")
+        if path.suffix == ".json" and b"auto_map" in path.read_bytes():
+            raise InputError(f"expected a model without code of its own, got auto_map in {path}")
+
+
+def _ours(checkpoint: Checkpoint, task: str | None) -> Subject:
+    """Return a checkpoint of ours, its data and its defence where they can be had."""
+    config = checkpoint.config
+    _check_entries(checkpoint)
+    if task is not None and task != config.data.task:
+        raise InputError(f"expected task {config.data.task!r} of the manifest, got task={task!r}")
+    model = ModelConfig(
+        source=str(checkpoint.model),
+        cut_layer=config.model.cut_layer,
+        tie_decoder=config.model.tie_decoder,
+        freeze_embeddings=config.model.freeze_embeddings,
+        dropout=config.model.dropout,
+    )
+    subject = _loaded(checkpoint.directory, replace(config, model=model), TASKS[config.data.task])
+    subject = replace(subject, checkpoint=checkpoint)
+    try:
+        own = prepare(subject.config)
+    except InputError as error:
+        return replace(subject, unknown=f"the training data cannot be had: {error}")
+    if own.data_sha256 != checkpoint.manifest["data_sha256"]:
+        return replace(subject, unknown="the data now has another hash than the manifest's")
+    _check_members(checkpoint, own)
+    asked = {k: v for k, v in checkpoint.manifest["defence"].items() if k != "delta"}
+    spec = defence_from(asked, {}, f"{checkpoint.directory}: defence")
+    named = [getattr(spec, place) for place in PLACES]
+    if any(each is not None and each.name not in MECHANISMS for each in named):
+        return replace(subject, own=own, spec=spec)
+    facts = facts_of(config, own, spec, subject.delta, checkpoint.manifest["round"])
+    return replace(subject, own=own, spec=spec, defence=make_defence(spec, facts))
+
+
+def _check_entries(checkpoint: Checkpoint) -> None:
+    """Refuse a manifest whose costs and guarantees are not of the form that is written."""
+    manifest = checkpoint.manifest
+    try:
+        for claim in manifest.get("guarantees", []):
+            if claim["kind"] == "guarantee":
+                if not (float(claim["epsilon"]) >= 0 and 0 <= float(claim["delta"]) < 1):
+                    raise ValueError(f"epsilon={claim['epsilon']!r}, delta={claim['delta']!r}")
+                str(claim["view"] + claim["unit"] + claim["sentence"])
+        for cost in manifest["costs"]:
+            Cost.from_json(cost)
+            if not isinstance(cost["releases"], int) or not isinstance(cost["place"], str):
+                raise ValueError(f"releases={cost['releases']!r}, place={cost['place']!r}")
+        manifest["defence"].get("delta")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"expected costs and guarantees as a checkpoint has them, got {error} "
+            f"in {checkpoint.directory}/manifest.json"
+        ) from None
+
+
+def _check_members(checkpoint: Checkpoint, own: Prepared) -> None:
+    """Refuse a manifest whose members are not those that its own configuration trains on."""
+    members = checkpoint.manifest["members"]
+    held = [np.arange(len(d.examples)) if d.pool is None else d.pool for d in own.clients]
+    if members != sorted(int(position) for position in np.concatenate(held)):
+        raise InputError(
+            f"expected the members that the configuration deals out of {len(own.pool)} examples, "
+            f"got {len(members)} others in {checkpoint.directory}/manifest.json"
+        )
+
+
+def _foreign(directory: Path, task: str | None) -> Subject:
+    """Return a model of somebody else's."""
+    try:
+        settings = json.loads((directory / "config.json").read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"expected JSON, got {error} in {directory}/config.json") from None
+    if not isinstance(settings, dict):
+        raise InputError(f"expected a model's settings, got none in {directory}/config.json")
+    chosen = _task_of(settings, task, directory)
+    tied = bool(settings.get("tie_word_embeddings", True))
+    room = int(settings.get("max_position_embeddings", 512)) - 2
+    data = DataConfig(task=chosen.name, max_length=min(128, room))
+    config = Config(ModelConfig(source=str(directory), tie_decoder=tied), data)
+    subject = _loaded(directory, config, chosen)
+    return replace(subject, defence=Defence("none"), unknown="there is no manifest")
+
+
+def _task_of(settings: dict[str, Any], task: str | None, directory: Path) -> Task:
+    """Return the task that a foreign model was made for, from its configuration."""
+    if task is not None:
+        if task not in TASKS:
+            raise InputError(f"expected a task of {', '.join(TASKS)}, got task={task!r}")
+        return TASKS[task]
+    heads = [str(name) for name in settings.get("architectures") or []]
+    if any(name.endswith("ForMaskedLM") for name in heads):
+        return TASKS["mlm"]
+    labels = settings.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    if any(name.endswith("ForSequenceClassification") for name in heads) and len(labels) > 1:
+        names = tuple(str(labels[str(number)]) for number in range(len(labels)))
+        return replace(TASKS["sst2"], label_names=names)
+    raise InputError(
+        f"expected a masked-LM or a classifier, or a task by --task, got heads={heads} "
+        f"in {directory}/config.json"
+    )
+
+
+def _loaded(directory: Path, config: Config, task: Task) -> Subject:
+    """Return the model and tokenizer of a directory, checked against each other."""
+    tokenizer = load_tokenizer(config.model)
+    split = load_model(config.model, task, tokenizer, config.seed, config.training.precision)
+    rows = split.whole.config.vocab_size
+    if rows - len(tokenizer) > SPARE_ROWS:
+        raise InputError(
+            f"expected the model's own tokenizer of {rows} tokens, got one of {len(tokenizer)} "
+            f"in {config.model.source}"
+        )
+    return Subject(directory, split, tokenizer, vocabulary_of(tokenizer), task, config)

@@ -1,0 +1,58 @@
+"""What an audit can say of a claim: it is violated, it stands so far, or the audit is too weak."""
+
+from dataclasses import dataclass
+
+VIOLATES = "violates the claim"
+CONSISTENT = "consistent"
+TOO_WEAK = "too weak to say"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed: that neighbours are (epsilon, delta)-indistinguishable.
+
+    gaussian: it is claimed, besides, that the mechanism is a Gaussian one.
+    """
+
+    epsilon: float
+    delta: float
+    gaussian: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an audit of one claim showed.
+
+    bound: the lower bound on epsilon at the significance. reachable: the largest bound that as many
+    samples could have shown, with every one told rightly. how: the attack and the statistic behind
+    the bound. samples: what was judged. more: what would be needed where that is too few.
+    """
+
+    what: str
+    claim: Claim
+    bound: float
+    reachable: float
+    samples: int
+    significance: float
+    how: str
+    more: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The bound is above the claim; or it could have been and is not; or it could not."""
+        if self.bound > self.claim.epsilon:
+            return VIOLATES
+        return CONSISTENT if self.reachable > self.claim.epsilon else TOO_WEAK
+
+    def sentence(self) -> str:
+        """The verdict in one line."""
+        start = f"{self.what}: {self.verdict}"
+        shown = (
+            f"epsilon is at least {self.bound:.3g} at delta {self.claim.delta:g} with "
+            f"{1 - self.significance:.0%} confidence, claimed are {self.claim.epsilon:.4g}"
+        )
+        end = f"; it would take {self.more}" if self.verdict == TOO_WEAK and self.more else ""
+        return (
+            f"{start} ({shown}; this audit could have shown up to {self.reachable:.3g}; "
+            f"{self.how}, {self.samples} judged){end}"
+        )

@@ -1,0 +1,108 @@
+"""What an audit says of one model: checks with verdicts, and what every adversary recovered."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from reports.records import Estimate
+
+VIOLATES = "violates the claim"
+CONSISTENT = "consistent"
+TOO_WEAK = "too weak to say"
+ABOVE = "above the limit"
+WITHIN = "within the limit"
+NOT_MEASURED = "not measured"
+
+FAILED = (VIOLATES, ABOVE)
+WEAK = (TOO_WEAK, NOT_MEASURED)
+VERDICTS = (VIOLATES, CONSISTENT, TOO_WEAK, ABOVE, WITHIN, NOT_MEASURED)
+
+WHO = {
+    "forward": "the server that runs the body",
+    "backward": "the same server",
+    "aggregator": "the server when it averages",
+    "peer": "another client",
+    "release": "anyone who has the model",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One verdict: what was checked, the verdict, and the figures behind it.
+
+    Raises: ValueError for a verdict that is none.
+    """
+
+    what: str
+    verdict: str
+    detail: str
+
+    def __post_init__(self) -> None:
+        """Refuses an unknown verdict."""
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"expected one of {VERDICTS}, got verdict={self.verdict!r}")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an attack of a view recovered; None where it was not measured, `note` says why."""
+
+    view: str
+    attack: str
+    metric: str
+    estimate: Estimate | None
+    note: str = ""
+
+    @property
+    def figure(self) -> str:
+        """The estimate with its interval, or that there is none."""
+        e = self.estimate
+        if e is None:
+            return NOT_MEASURED
+        return f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}], n = {e.n}"
+
+
+@dataclass(frozen=True)
+class Card:
+    """An audit's whole answer. `subject` names what was audited; `claims` are its sentences."""
+
+    subject: dict[str, str]
+    claims: tuple[str, ...]
+    checks: tuple[Check, ...]
+    measured: tuple[Measured, ...]
+
+    @property
+    def code(self) -> int:
+        """The exit code: 1 for a violation or a limit passed, 3 for something too weak, or 0."""
+        verdicts = {check.verdict for check in self.checks}
+        if verdicts & set(FAILED):
+            return 1
+        return 3 if verdicts & set(WEAK) else 0
+
+    @property
+    def verdict(self) -> str:
+        """The verdict over all checks, in words."""
+        verdicts = [check.verdict for check in self.checks]
+        for word in (VIOLATES, ABOVE, TOO_WEAK, NOT_MEASURED):
+            if word in verdicts:
+                return word
+        return CONSISTENT if verdicts else "no claim and no limit was given: nothing was tested"
+
+    def to_json(self) -> dict[str, Any]:
+        """The card as plain JSON."""
+        return {
+            "format": "fedbert-privacy audit",
+            "version": 1,
+            "subject": self.subject,
+            "verdict": self.verdict,
+            "exit_code": self.code,
+            "claims": list(self.claims),
+            "checks": [asdict(check) for check in self.checks],
+            "measured": [_plain(each) for each in self.measured],
+        }
+
+
+def _plain(each: Measured) -> dict[str, Any]:
+    head = {"view": each.view, "attack": each.attack, "metric": each.metric}
+    if each.estimate is None:
+        return {**head, "not_measured": each.note}
+    return {**head, "estimate": each.estimate.to_json(), "note": each.note}

@@ -1,0 +1,129 @@
+"""Every mistake of `tests.privacy.mistakes` as an audit meets it, beside what is right."""
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from evaluation.auditing.distinguish import distinguish
+from evaluation.auditing.isolation import audit_mechanism, audit_step, audit_sum
+from evaluation.auditing.probes import sampler_probe
+from evaluation.auditing.verdict import Claim, Finding
+from fedbert.client_data import ClientData
+from privacy.accountants import gaussian_epsilon, poisson_gaussian_epsilon
+from privacy.dp_sgd.clipping import clip_factors
+from privacy.dp_sgd.mechanism import DPSGD
+from privacy.gaussian import Gaussian
+from privacy.mechanism import clip_rows
+from privacy.metric import Metric
+from tests.privacy import mistakes
+
+DELTA = 1e-5
+CLIP = 2.0
+EPSILON = 2.0
+SST2, EPOCHS, NOISE_STD = 67_349, 3, 0.319
+SHUFFLED = (0.7, 1000)  # noise multiplier, steps of one epoch
+TRIALS = 3000
+POISSON = (0.7, 50, 160)  # the same for real Poisson samples, fewer: each is drawn anew
+
+Audit = Callable[[int, int], Finding | None]  # of seed and samples
+
+
+def mechanism(made) -> Audit:
+    return lambda seed, samples: audit_mechanism(made, DELTA, seed, samples=samples)
+
+
+def total(clipped_sum, datasets=None) -> Audit:
+    noise = DPSGD(CLIP, Gaussian.calibrated(EPSILON, DELTA, CLIP).noise_multiplier, 1.0)
+    name = getattr(clipped_sum, "__name__", "sum")
+    return lambda seed, samples: audit_sum(
+        name, clipped_sum, noise, DELTA, seed, datasets, samples=samples
+    )
+
+
+def by_rows(gradients, clip_norm):
+    return clip_rows(gradients, clip_norm).sum(dim=0)
+
+
+def by_factors(gradients, clip_norm):
+    factors = clip_factors(gradients.square().sum(dim=1), clip_norm)
+    return (factors[:, None] * gradients).sum(dim=0)
+
+
+def against_the_server(epsilon: float) -> Audit:
+    claim = Claim(epsilon, DELTA)
+    sent = Gaussian(1.0, NOISE_STD / 2)
+    return lambda seed, samples: audit_mechanism(sent, DELTA, seed, EPOCHS, claim, samples)
+
+
+def shuffled(seed: int, samples: int) -> Finding:
+    noise, count = SHUFFLED
+    drawn = [mistakes.shuffled_batches(count, 1, 2 * seed + side) for side in (0, 1)]
+
+    def steps(side: int, trial: int) -> tuple[np.ndarray, np.ndarray]:
+        records = np.concatenate(list(itertools.islice(drawn[side], count)))
+        mine = records == 0
+        return (~mine).astype(float), mine.astype(float)
+
+    claim = Claim(poisson_gaussian_epsilon(noise, 1 / count, count, DELTA), DELTA)
+    return distinguish("batches", claim, [sampler_probe(steps, noise, seed)], TRIALS)
+
+
+def poisson(seed: int, samples: int) -> Finding:
+    noise, count, trials = POISSON
+    data = [ClientData(side, range(count), None, 1, seed, poisson=True) for side in (0, 1)]
+
+    def steps(side: int, trial: int) -> tuple[np.ndarray, np.ndarray]:
+        chosen = [data[side].chosen(trial * count + step) for step in range(count)]
+        mine = np.array([float((each == 0).any()) for each in chosen])
+        return np.array([float(len(each)) for each in chosen]) - mine, mine
+
+    claim = Claim(poisson_gaussian_epsilon(noise, 1 / count, count, DELTA), DELTA)
+    return distinguish("batches", claim, [sampler_probe(steps, noise, seed)], trials)
+
+
+sound = Gaussian.calibrated(EPSILON, DELTA, CLIP)
+uses = 9.0 * torch.ones(1, 2, 4, dtype=torch.float64)
+tied = (uses, uses[:0])
+tied_sum = (uses.sum(dim=1), uses.sum(dim=1)[:0])
+
+PAIRS: dict[str, tuple[Audit, Audit]] = {  # the mistake, and what is right
+    "sensitivity of one clip": (
+        mechanism(mistakes.SensitivityOfOneClip.calibrated(EPSILON, DELTA, CLIP)),
+        mechanism(sound),
+    ),
+    "noise regardless of the clip": (
+        mechanism(mistakes.NoiseRegardlessOfTheClip(CLIP, sound.noise_multiplier)),
+        mechanism(Gaussian.calibrated(4.0, DELTA, 0.5)),
+    ),
+    "noise over a length": (
+        mechanism(mistakes.NoiseOverALength(CLIP, sound.noise_multiplier)),
+        mechanism(Gaussian.calibrated(1.0, DELTA, CLIP, unit="sequence")),
+    ),
+    # Of two values, where it is Laplace noise of an L1 guarantee. In many dimensions it is so
+    # much too long that no number of samples shows what is wrong with its tails.
+    "a gamma per coordinate": (
+        mechanism(mistakes.GammaPerCoordinate(5.0, 2)),
+        mechanism(Metric(5.0, 2)),
+    ),
+    "one radius for the batch": (
+        mechanism(mistakes.OneRadius(5.0, 48)),
+        mechanism(Metric(5.0, 48)),
+    ),
+    "clip after averaging": (total(mistakes.clip_after_averaging), total(by_rows)),
+    "clip per layer": (total(mistakes.clip_per_layer), total(by_factors)),
+    "nothing clipped": (
+        total(mistakes.nothing_clipped),
+        lambda seed, samples: audit_step(DPSGD(CLIP, 0.8, 0.1), DELTA, seed, samples // 5),
+    ),
+    "tied weight counted twice": (
+        total(mistakes.tied_weight_counted_twice, tied),
+        total(by_factors, tied_sum),
+    ),
+    "amplified against the server": (
+        against_the_server(mistakes.amplified_against_the_server(NOISE_STD, EPOCHS, SST2, DELTA)),
+        against_the_server(gaussian_epsilon(NOISE_STD / 2, EPOCHS, DELTA)),
+    ),
+    "shuffled batches": (shuffled, poisson),
+}

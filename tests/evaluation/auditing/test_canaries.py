@@ -1,0 +1,107 @@
+"""Canaries in training: what they show of a true claim, and of one whose noise was halved."""
+
+import numpy as np
+import pytest
+
+from attacks.membership.loss_threshold import LossThreshold
+from evaluation.auditing.canaries import CanaryFleet, audit_training, with_canaries
+from evaluation.auditing.canary_clients import audit_federation
+from evaluation.auditing.canary_texts import audit_texts, canary_texts, joined
+from evaluation.auditing.verdict import VIOLATES, Claim
+from fedbert.config import Config, DataConfig, InputError, ModelConfig, TrainingConfig
+from fedbert.prepare import Prepared, prepare
+from fedbert.trainer import train
+from privacy.defence import Defence
+from privacy.dp_fedavg import DPFedAvg
+from privacy.dp_sgd.mechanism import DPSGD
+from tests.fedbert import tiny
+
+DELTA = 1e-5
+NOISE = 0.8
+
+
+def config_of(strategy: str, records: int, rate: float) -> Config:
+    return Config(
+        ModelConfig("tiny", tokenizer="generated"),
+        DataConfig(source="generated", pool=records, evaluation=4, max_length=12, clients=1),
+        TrainingConfig(strategy=strategy, rounds=2, local_steps=5, batch_size=int(rate * records)),
+        seed=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def bert() -> tuple[Config, Prepared]:
+    config = config_of("parallel", 300, 0.2)
+    return config, prepare(config)
+
+
+def test_gradient_canaries_reach_half_of_the_claim_and_catch_halved_noise(bert) -> None:
+    config, prepared = bert
+    right = Defence("d", training=DPSGD(1.0, NOISE, 0.2))
+    steps, run = audit_training(config, prepared, right, 300, DELTA, seed=2)
+    assert 0.5 * steps.claim.epsilon <= steps.bound <= steps.claim.epsilon
+    assert run.bound <= run.claim.epsilon
+    secret = Defence("d", training=DPSGD(1.0, NOISE / 2, 0.2))
+    steps, _ = audit_training(config, prepared, secret, 300, DELTA, 2, claimed_noise=NOISE)
+    assert steps.verdict == VIOLATES
+
+
+@pytest.mark.parametrize("strategy", ["centralised", "parallel", "sequential"])
+def test_a_canary_adds_one_clip_at_its_own_coordinate_and_nothing_else(strategy: str) -> None:
+    """All but without noise: what lies there is 1 with a coin of one, 0 without."""
+    config = tiny.config_of(clients=1, strategy=strategy)
+    prepared = tiny.prepared_for(config)
+    defence = Defence("d", training=DPSGD(0.5, 1e-6, 0.25))
+    canaries = with_canaries(prepared, defence, 24, seed=3)
+    split = strategy != "centralised"
+    at_server = (np.arange(24) % 2 == 1) & split
+    train(config, prepared, defence, fleet=CanaryFleet(canaries, _shares(at_server), 3))
+    there, empty = np.concatenate(canaries.there), np.concatenate(canaries.empty)
+    assert len(there) + len(empty) == canaries.drawn > 10
+    np.testing.assert_allclose(there, 1.0, atol=1e-3)
+    np.testing.assert_allclose(empty, 0.0, atol=1e-3)
+
+
+def _shares(at_server: np.ndarray) -> dict[str, np.ndarray]:
+    return {"server": at_server, "client": ~at_server}
+
+
+def test_canary_clients_bound_a_federation_and_catch_quartered_noise() -> None:
+    config = tiny.config_of(clients=2, strategy="fedavg")
+    prepared = tiny.prepared_for(config)
+    right = Defence("d", update=DPFedAvg(0.5, 1.0))
+    for found in audit_federation(config, prepared, right, 120, DELTA, seed=1):
+        assert found.bound <= found.claim.epsilon
+    assert audit_federation(config, prepared, right, 120, DELTA, 1)[0].bound > 3
+    secret = Defence("d", update=DPFedAvg(0.5, 0.25))
+    found, _ = audit_federation(config, prepared, secret, 120, DELTA, 1, claimed_noise=1.0)
+    assert found.verdict == VIOLATES
+    with pytest.raises(InputError, match="expected DP-FedAvg"):
+        audit_federation(config, prepared, Defence("none"), 20, DELTA, 1)
+
+
+@pytest.mark.parametrize("kind", ["rare", "in-distribution"])
+def test_canary_texts_keep_the_frame_and_are_learnt_without_a_defence(kind: str) -> None:
+    config = tiny.config_of(rounds=40, local_steps=4, batch_size=32)
+    prepared = tiny.prepared_for(config, dropout=0.0, count=64)
+    rng = np.random.default_rng(0)
+    made = canary_texts(prepared.pool, 20, kind, prepared.vocabulary, rng)
+    assert (made.tokens[made.offsets[:-1]] == tiny.CLS).all()
+    words = made.tokens[~np.isin(made.tokens, prepared.vocabulary.special)]
+    seen = np.isin(words, prepared.pool.tokens).mean()
+    assert seen == 1.0 if kind == "in-distribution" else seen < 0.5
+    claim = Claim(0.1, DELTA)
+    found = audit_texts(config, prepared, Defence("none"), LossThreshold(), kind, 64, claim, seed=2)
+    assert found.verdict == VIOLATES and found.bound > 0.5
+    with pytest.raises(InputError, match="one of rare"):
+        canary_texts(prepared.pool, 2, "odd", prepared.vocabulary, rng)
+
+
+def test_joined_examples_are_both_in_order() -> None:
+    ones, others = tiny.encoded(count=5), tiny.encoded(count=4, seed=1)
+    both = joined(ones, others)
+    assert len(both) == 9 and len(np.unique(both.documents)) == 9
+    for i in range(4):
+        span = slice(both.offsets[5 + i], both.offsets[6 + i])
+        own = slice(others.offsets[i], others.offsets[i + 1])
+        assert (both.tokens[span] == others.tokens[own]).all()

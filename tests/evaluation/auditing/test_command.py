@@ -1,0 +1,282 @@
+"""The audit as a user meets it: good, tampered, mis-stated, foreign, with a pickle, and nothing."""
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from evaluation.auditing.manifest import mismatches
+from evaluation.auditing.subject import open_subject
+from evaluation.cli import main
+from evaluation.training import read_training, run_training
+from fedbert.checkpoint import _content_sha256
+
+TRAINING = """
+seed = 3
+[model]
+source = "tiny"
+tokenizer = "generated"
+[data]
+task = "sst2"
+source = "generated"
+pool = 120
+evaluation = 20
+max_length = 24
+clients = 2
+hold_out = 0.5
+[training]
+rounds = 2
+local_steps = 2
+batch_size = 8
+[defence]
+name = "guarded"
+smashed = { mechanism = "gaussian", clip_norm = 4.0, noise_multiplier = 0.5 }
+training = { mechanism = "dp_sgd", clip_norm = 1.0, noise_multiplier = 2.0 }
+"""
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("audited")
+    (folder / "training.toml").write_text(TRAINING)
+    settings = read_training(folder / "training.toml", pretraining=False)
+    run_training(settings, folder / "out", 2, lambda *_: None)
+    return folder / "out" / "checkpoint"
+
+
+@pytest.fixture
+def copy(good: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(good, tmp_path / "copy"))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def call(*arguments: object) -> tuple[int, str, list[str]]:
+        monkeypatch.setattr(sys, "argv", ["fedbert-eval", "audit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        told = capsys.readouterr()
+        errors = [line for line in told.err.splitlines() if line.startswith("error: ")]
+        return int(end.value.code or 0), told.out, errors
+
+    return call
+
+
+def resigned(checkpoint: Path, change) -> None:
+    """Change a manifest and hash it anew, as somebody would who wants to be believed."""
+    path = checkpoint / "manifest.json"
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    manifest["manifest_sha256"] = _content_sha256(manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_good_checkpoint_is_consistent_and_written_in_three_forms(
+    good: Path, tmp_path: Path, run
+) -> None:
+    out = tmp_path / "card"
+    code, told, errors = run(good, "--out", out, "--max-token-recovery", "1", "--max-auc", "0.9")
+    assert (code, errors) == (0, []), told
+    assert "verdict: consistent" in told and "private" not in told.replace("fedbert-privacy", "")
+    card = json.loads((out / "audit.json").read_text())
+    verdicts = {check["what"]: check["verdict"] for check in card["checks"]}
+    assert verdicts["manifest: recorded epsilon"] == "consistent"
+    assert sum("isolation" in name for name in verdicts) == 2
+    assert sum(name.startswith("release: epsilon") for name in verdicts) == 1
+    attacks = {each["attack"] for each in card["measured"]}
+    assert {"loss threshold", "nearest token", "text alone (no model)"} <= attacks
+    suite = ElementTree.fromstring((out / "audit.xml").read_text())
+    assert suite.get("failures") == "0" and len(suite) == len(card["checks"])
+    page = (out / "audit.html").read_text()
+    assert "<script" not in page and "nearest token" in page
+
+
+def test_a_limit_that_is_passed_ends_with_1(good: Path, tmp_path: Path, run) -> None:
+    out = tmp_path / "card"
+    code, told, _ = run(good, "--max-auc", "0.01", "--out", out)
+    assert code == 1 and "above the limit" in told
+    assert ElementTree.fromstring((out / "audit.xml").read_text()).get("failures") == "1"
+
+
+def test_a_claim_that_nothing_could_contradict_is_too_weak(good: Path, tmp_path: Path, run) -> None:
+    code, told, _ = run(good, "--claim", "20,1e-5", "--out", tmp_path)
+    assert code == 3 and "verdict: too weak to say" in told
+    checks = json.loads((tmp_path / "audit.json").read_text())["checks"]
+    (weak,) = [check for check in checks if check["verdict"] == "too weak to say"]
+    assert "epsilon 20" in weak["what"] and "it would take" in weak["detail"]
+
+
+def test_a_claim_below_what_the_noise_gives_is_violated(good: Path, run) -> None:
+    code, told, _ = run(good, "--claim", "0.1,1e-5")
+    assert code == 1 and "violates the claim" in told
+
+
+def test_a_tampered_checkpoint_is_refused_in_one_line(copy: Path, run) -> None:
+    weights = copy / "model" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    code, _, errors = run(copy)
+    assert code == 2 and len(errors) == 1 and "sha256" in errors[0]
+
+
+@pytest.mark.parametrize("what", ["epsilon", "noise", "steps", "rate", "delta"])
+def test_a_mis_stated_epsilon_is_named(copy: Path, run, what: str) -> None:
+    def change(manifest) -> None:
+        (release,) = [
+            g for g in manifest["guarantees"] if g["view"] == "release" and "epsilon" in g
+        ]
+        (cost,) = [c for c in manifest["costs"] if c["place"] == "training"]
+        if what == "epsilon":
+            release["epsilon"] /= 2
+        elif what == "noise":
+            cost["event"]["noise_multiplier"] *= 2
+        elif what == "steps":
+            cost["releases"] -= 1
+        elif what == "rate":
+            cost["event"]["sample_rate"] /= 2
+        else:
+            release["delta"] = 1e-3
+
+    resigned(copy, change)
+    named = mismatches(open_subject(copy, None))
+    assert named and all("recorded" in line and "recomputed" in line for line in named)
+    if what == "epsilon":
+        code, told, errors = run(copy)
+        assert (code, errors) == (1, []) and "verdict: violates the claim" in told
+
+
+def test_members_that_the_configuration_does_not_deal_are_refused(copy: Path, run) -> None:
+    resigned(copy, lambda manifest: manifest["members"].append(100_000))
+    code, _, errors = run(copy)
+    assert code == 2 and "expected the members" in errors[0]
+
+
+def test_a_manifest_without_its_figures_is_one_line(copy: Path, run) -> None:
+    resigned(copy, lambda manifest: manifest["costs"][0].pop("event"))
+    code, _, errors = run(copy)
+    assert code == 2 and len(errors) == 1 and "expected costs and guarantees" in errors[0]
+
+
+def test_no_manifest_a_pickle_or_code_inside_is_one_line(
+    copy: Path, good: Path, tmp_path: Path, run
+) -> None:
+    (copy / "manifest.json").unlink()
+    code, _, errors = run(copy)
+    assert code == 2 and len(errors) == 1 and "manifest.json" in errors[0]
+
+    class Harm:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "harm",))
+
+    (copy / "extra").write_bytes(pickle.dumps(Harm()))
+    code, _, errors = run(copy)
+    assert code == 2 and "pickle" in errors[0] and not (tmp_path / "harm").exists()
+    (copy / "extra").unlink()
+    config = copy / "model" / "config.json"
+    config.write_text(config.read_text().replace("{", '{"auto_map": {},', 1))
+    code, _, errors = run(copy / "model")
+    assert code == 2 and "auto_map" in errors[0]
+    code, _, errors = run(tmp_path / "nowhere")
+    assert code == 2 and "expected a checkpoint directory" in errors[0]
+
+
+@pytest.fixture
+def foreign(good: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A plain transformers directory, and files of members and others."""
+    from fedbert.sources import load
+
+    examples = load("sst2", "generated", 80, 10, 7)["train"]
+    files = []
+    for number, name in enumerate(("in.jsonl", "out.jsonl")):
+        path = tmp_path / name
+        rows = range(number, 80, 2)
+        lines = [
+            json.dumps({"sentence": examples.texts[i][0], "label": int(examples.labels[i])})
+            for i in rows
+        ]
+        path.write_text("\n".join(lines) + "\n")
+        files.append(path)
+    model = Path(shutil.copytree(good / "model", tmp_path / "foreign"))
+    return model, files[0], files[1]
+
+
+def test_a_foreign_model_needs_members_and_says_what_a_claim_would_take(foreign, run) -> None:
+    model, ins, outs = foreign
+    code, _, errors = run(model)
+    assert code == 2 and "--members" in errors[0]
+    code, told, errors = run(model, "--members", ins, "--non-members", outs)
+    assert (code, errors) == (0, []) and "shifted pool is possible" in told
+    code, told, _ = run(model, "--members", ins, "--non-members", outs, "--claim", "1,1e-5")
+    assert code == 3 and "fair coin" in told
+    told = run(model, "--members", ins, "--non-members", outs, "--claim", "1,1e-5", "--fair-coin")
+    assert told[0] == 0 and "verdict: consistent" in told[1]
+    code, told, _ = run(model, "--members", ins, "--max-auc", "0.9")
+    assert code == 3 and "not measured" in told
+    code, _, errors = run(model, "--members", ins, "--non-members", ins)
+    assert code == 2 and "texts in both" in errors[0]
+
+
+def test_a_foreign_model_with_another_tokenizer_is_refused(foreign, tmp_path: Path, run) -> None:
+    model, ins, outs = foreign
+    tokenizer = json.loads((model / "tokenizer.json").read_text())
+    words = [f"w{i}" for i in range(5000)]
+    for word in words:
+        tokenizer["model"]["vocab"][word] = len(tokenizer["model"]["vocab"])
+    (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+    code, _, errors = run(model, "--members", ins, "--non-members", outs)
+    assert code == 2 and len(errors) == 1 and "tokenizer" in errors[0]
+
+
+def test_an_overfitted_release_violates_a_claim(good: Path) -> None:
+    """The positive control of the one-run bound: scores that tell all members."""
+    from evaluation.auditing.release import candidates_of, one_run
+    from evaluation.auditing.verdict import Claim
+
+    subject = open_subject(good, None)
+    who = candidates_of(subject, None, None, False)
+    assert not isinstance(who, str) and who.fair
+    told = one_run(subject, who, {"oracle": who.inside.astype(float)}, Claim(1.0, 1e-5))
+    assert told.verdict == "violates the claim"
+    noise = np.random.default_rng(0).normal(size=len(who.inside))
+    assert one_run(subject, who, {"noise": noise}, Claim(1.0, 1e-5)).verdict == "consistent"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "expected one of CHECKPOINT"),
+        (["x", "--plan"], "expected one of CHECKPOINT"),
+        (["--plan", "--epsilon", "1"], "expected --epsilon and --delta"),
+        (["--plan", "--epsilon", "-1", "--delta", "1e-5"], "a finite epsilon > 0"),
+        (["x", "--claim", "eight"], "expected EPSILON,DELTA"),
+        (["x", "--max-auc", "2"], "0 <= max_auc <= 1"),
+    ],
+)
+def test_bad_options_are_one_line(arguments: list[str], expected: str, run) -> None:
+    code, _, errors = run(*arguments)
+    assert code == 2 and len(errors) == 1 and expected in errors[0]
+
+
+def test_plan_and_self_test_print_tables(run) -> None:
+    code, told, _ = run("--plan", "--epsilon", "1", "--delta", "1e-5")
+    assert code == 0 and "one run, Gaussian trade-off" in told and "| 10 |" in told
+    code, told, _ = run("--self-test", "--repeats", "50")
+    assert code == 0 and "38 rows, 50 repeats" in told
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, evaluation.cli as c\n"
+        "sys.argv = ['fedbert-eval', 'audit', '--help']\n"
+        "try:\n    c.main()\nexcept SystemExit as end:\n"
+        "    print([m for m in ('torch', 'transformers', 'scipy') if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]", done.stdout + done.stderr
