@@ -66,7 +66,7 @@ def _forward(heard: Heard) -> Iterator[Leak]:
         attack = make_attack(name, INVERSION, "reconstruct")
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
         guessed: list[np.ndarray] = []
-        for group in _same_parts(overheard):
+        for group in same_parts(overheard):
             tables = tables_from(group[0].parts, heard.trained.split)
             knowledge = knowledge_of(heard.defence, tables, rate, auxiliary)
             lacking = attack.missing(knowledge)
@@ -92,7 +92,7 @@ def _backward(heard: Heard) -> Iterator[Leak]:
             continue
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
         guessed: list[np.ndarray] = []
-        for group in _same_parts(answered):
+        for group in same_parts(answered):
             knowledge = head_knowledge(heard.defence, group[0].parts, heard.trained.split)
             lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
             if lacking is not None:
@@ -192,7 +192,7 @@ def _countable(batch: Batch, special: Sequence[int]) -> np.ndarray:
     return mine & (batch.labels.numpy() == IGNORED) if batch.labels.dim() == 2 else mine
 
 
-def _same_parts(overheard: Sequence[Overheard]) -> Iterator[list[Overheard]]:
+def same_parts(overheard: Sequence[Overheard]) -> Iterator[list[Overheard]]:
     """Yield neighbouring messages whose senders started from the very same values."""
     group: list[Overheard] = []
     for each in overheard:

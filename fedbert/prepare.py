@@ -82,16 +82,18 @@ def assemble(
     encoded: dict[str, Encoded],
     data_sha256: str,
     coin: bool = False,
+    members: np.ndarray | None = None,
 ) -> Prepared:
-    """Return prepared inputs from parts that are loaded already."""
+    """Return prepared inputs from parts that are loaded already.
+
+    members [pool] bool: who is trained on, where that is settled already.
+    """
     task = task_of(config)
     pool = encoded["train"]
     chosen = np.arange(len(pool))
-    members = None
     if coin:
-        # One flip per document: blocks of one text are in or out together.
-        flips = numpy_rng(config.seed, "members").random(int(pool.documents.max()) + 1) < 0.5
-        members = flips[pool.documents]
+        members = flips(pool.documents, numpy_rng(config.seed, "members"))
+    if members is not None:
         chosen = np.flatnonzero(members)
         if len(chosen) == 0:
             raise InputError(f"expected members among the pool, got pool={len(pool)} and none")
@@ -118,6 +120,14 @@ def assemble(
     return Prepared(
         task, tokenizer, vocabulary, split, pool, members, clients, evaluation, counts, data_sha256
     )
+
+
+def flips(documents: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a fair coin's fall for each example [example]: blocks of one document fall together.
+
+    documents [example]: as in `Encoded`.
+    """
+    return (rng.random(int(documents.max()) + 1) < 0.5)[documents]
 
 
 def with_model(prepared: Prepared, split: SplitBert) -> Prepared:

@@ -1,0 +1,61 @@
+"""Can members be told without the model? Then the pool is shifted, and no attack means anything."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from scipy import sparse
+
+from evaluation import leakage
+from fedbert.config import expect
+from reports.records import Estimate
+
+FOLDS = 5
+ALARM = 1e-4  # how often a pool dealt by a fair coin is called shifted
+
+
+def blind_baseline(
+    texts: Sequence[np.ndarray], labels: np.ndarray, members: np.ndarray, rng: np.random.Generator
+) -> tuple[Estimate, bool]:
+    """Return the AUC of a classifier that sees texts and labels alone, and whether it is no chance.
+
+    texts: token ids [seq] of each candidate; labels [candidate]; members [candidate] bool.
+    Words and pairs of words, weighted by TF-IDF, and the label, in a logistic regression; every
+    candidate is scored by one that was fitted without it.
+
+    Raises:
+        InputError: for fewer than FOLDS candidates on a side.
+    """
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.linear_model import LogisticRegression
+
+    least = int(min(members.sum(), (~members).sum()))
+    expect(least >= FOLDS, f"{FOLDS} candidates a side", "candidates", least)
+    counts = _counts(texts, labels)
+    fold = np.empty(len(members), dtype=np.int64)
+    for side in (members, ~members):  # as many of each side in every fold
+        fold[side] = rng.permutation(int(side.sum())) % FOLDS
+    scores = np.empty(len(members))
+    for number in range(FOLDS):
+        test = fold == number
+        weights = TfidfTransformer(sublinear_tf=True).fit(counts[~test])
+        model = LogisticRegression(max_iter=1000)
+        model.fit(weights.transform(counts[~test]), members[~test])
+        scores[test] = model.decision_function(weights.transform(counts[test]))
+    sides = scores[members], scores[~members]
+    shifted = leakage.auc(*sides, confidence=1 - 2 * ALARM).low > 0.5
+    return leakage.auc(*sides), shifted
+
+
+def _counts(texts: Sequence[np.ndarray], labels: np.ndarray) -> sparse.csr_matrix:
+    """Return how often each word, pair of words and label occurs [candidate, feature]."""
+    column: dict[tuple[object, ...], int] = {}
+    rows, columns = [], []
+    for row, (tokens, label) in enumerate(zip(texts, labels.tolist(), strict=True)):
+        words = tokens.tolist()
+        found = [(word,) for word in words] + list(pairwise(words))
+        for each in (*found, ("label", label)):
+            rows.append(row)
+            columns.append(column.setdefault(each, len(column)))
+    shape = (len(texts), len(column))
+    return sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=shape)
