@@ -9,7 +9,7 @@ import numpy as np
 from attacks.attack import MembershipAttack
 from attacks.membership.clients import by_client
 from evaluation import leakage
-from evaluation.blind import FOLDS, blind_baseline
+from evaluation.blind import LEAST, blind_baseline
 from evaluation.candidates import Chosen, choose
 from evaluation.catalogue import MEMBERSHIP, make_attack
 from evaluation.grid import Cell
@@ -116,8 +116,8 @@ def _blind(asked: Asked, prepared: Prepared, found: Found) -> str | None:
     """Judge what text and label alone tell; return why the pool is shifted, or None."""
     chosen = asked.chosen
     head = {"view": "release", "attack": BLIND, "family": "membership"}
-    if min(chosen.members.sum(), (~chosen.members).sum()) < FOLDS:
-        found.leaks.append({**head, "not_measured": f"needs {FOLDS} candidates a side"})
+    if min(chosen.members.sum(), (~chosen.members).sum()) < LEAST:
+        found.leaks.append({**head, "not_measured": f"needs {LEAST} candidates a side"})
         return None
     pool = prepared.pool.take(chosen.candidates)
     texts = np.split(pool.tokens, pool.offsets[1:-1])

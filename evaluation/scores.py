@@ -8,8 +8,8 @@ import numpy as np
 
 from evaluation import leakage
 from fedbert.config import InputError
-from reports.records import Estimate, RunRecord
-from reports.scores import Scored, read_scores, scores_path
+from reports.records import Estimate, RunRecord, read_records
+from reports.scores import FOLDER, Scored, read_scores, scores_path
 
 Leak = dict[str, Any]
 TOLERANCE = 1e-9
@@ -46,6 +46,14 @@ def leaks_of(head: Leak, scored: Scored) -> list[Leak]:
         }
         for metric, estimate in judged(scored).items()
     ]
+
+
+def verify_run(run: Path) -> int:
+    """Return `verify` of a run directory; 0 where it holds no scores."""
+    records = run / "records.jsonl"
+    if not (run / FOLDER).is_dir() or not records.is_file():
+        return 0
+    return verify(run, read_records(records))
 
 
 def verify(run: Path, records: Iterable[RunRecord]) -> int:
