@@ -1,16 +1,20 @@
 """What an attack is: given messages and knowledge it proposes an answer; others judge it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import torch
 
-from fedbert.batches import Batch
-from fedbert.config import expect
+from fedbert.config import InputError, expect
 from fedbert.messages import SmashedData
 from fedbert.split import EmbeddingTables, SplitBert
+
+if TYPE_CHECKING:
+    from attacks.membership.signals import Signals
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,23 @@ class MembershipAttack(Protocol):
     def view(self) -> str:
         """Whose view the attack needs, such as "release"."""
 
-    def missing(self, knowledge: Knowledge) -> str | None:
+    def missing(self, signals: "Signals") -> str | None:
         """Return what the attack lacks, in words, or None if it can run."""
 
-    def score(self, candidates: Iterable[Batch], knowledge: Knowledge) -> np.ndarray:
+    def score(self, signals: "Signals") -> np.ndarray:
         """Return one finite number per candidate [candidate], higher = member, in their order.
 
         Raises:
             InputError: if `missing` says that something is lacking.
         """
+
+
+def needed(value: T | None, what: str, name: str) -> T:
+    """Return what an attack cannot do without.
+
+    Raises:
+        InputError: if it is not there.
+    """
+    if value is None:
+        raise InputError(f"expected {what} among the signals, got None: {name} needs it")
+    return value

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks import attacks, dp_sgd, rounds, steps
+from benchmarks import attacks, dp_sgd, rounds, shadows, steps
 from benchmarks.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "mlm-head": steps.mlm_head,
     "dp-sgd": dp_sgd.compare,
     "nearest-token": attacks.nearest,
+    "shadows": shadows.sixteen,
 }
 NOTES: dict[str, Callable[[], list[str]]] = {
     "memory": rounds.memory,

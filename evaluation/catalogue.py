@@ -122,6 +122,54 @@ MEMBERSHIP = {
         "release view: members have less loss (Yeom et al. 2018)",
         seconds=0.55,
     ),
+    "entropy": Entry(
+        "attacks.membership.entropy:Entropy",
+        "release view: members are answered more firmly, without the label",
+    ),
+    "modified_entropy": Entry(
+        "attacks.membership.entropy:ModifiedEntropy",
+        "release view: firmly and rightly (Song and Mittal 2021)",
+    ),
+    "reference_ratio": Entry(
+        "attacks.membership.reference_ratio:ReferenceRatio",
+        "release view: loss beside that of shadows (Mireshghallah et al. 2022)",
+    ),
+    "lira_online": Entry(
+        "attacks.membership.lira:OnlineLira",
+        "release view: shadows with and without the candidate (Carlini et al. 2022)",
+    ),
+    "lira_offline": Entry(
+        "attacks.membership.lira:OfflineLira",
+        "release view: shadows without the candidate alone",
+    ),
+    "rmia": Entry(
+        "attacks.membership.rmia:Rmia",
+        "release view: likelihood ratio against a population's (Zarifzadeh et al. 2024)",
+    ),
+    "rmia_online": Entry(
+        "attacks.membership.rmia:online", "the same, with shadows that saw the candidate too"
+    ),
+    "rmia_1": Entry("attacks.membership.rmia:one", "the same with one reference model"),
+    "rmia_2": Entry("attacks.membership.rmia:two", "the same with two reference models"),
+    "rmia_4": Entry("attacks.membership.rmia:four", "the same with four reference models"),
+    "quantile_regression": Entry(
+        "attacks.membership.quantile_regression:QuantileRegression",
+        "release view: a threshold per example, no shadows (Bertran et al. 2023)",
+    ),
+    "loss_over_rounds": Entry(
+        "attacks.membership.updates:LossOverRounds", "aggregator view: losses in every round"
+    ),
+    "update_cosine": Entry(
+        "attacks.membership.updates:UpdateCosine",
+        "aggregator view: updates along the candidate's gradient (Li et al. 2022)",
+    ),
+    "gradient_difference": Entry(
+        "attacks.membership.updates:GradientDifference", "aggregator view: the same, by difference"
+    ),
+    "message_matching": Entry(
+        "attacks.membership.message_matching:MessageMatching",
+        "forward view, cut layer 0: was the candidate's A among the messages heard?",
+    ),
 }
 
 

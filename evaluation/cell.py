@@ -3,57 +3,61 @@
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from attacks.attack import Knowledge
-from evaluation import leakage
-from evaluation.catalogue import MEMBERSHIP, make_attack
 from evaluation.defences import costs, facts_of, make_defence, use_of
 from evaluation.grid import PLACES, Cell
 from evaluation.inversion import Heard, inversion
-from evaluation.measure import batches, measure
+from evaluation.measure import measure
+from evaluation.membership import ask, membership
 from evaluation.observe import Wiretap, spread
-from fedbert.config import Config
-from fedbert.prepare import Prepared, circumstances, poisson_sampled, prepare
+from fedbert.prepare import circumstances, poisson_sampled, prepare
 from fedbert.protect import Protection
 from fedbert.provenance import provenance
-from fedbert.seeding import numpy_rng
-from fedbert.trainer import Trained, give_back_memory, planned_steps, train
+from fedbert.trainer import Trained, give_back_memory, train
 from privacy.accounting import label_claims, ledger
 from privacy.defence import Defence, refuse
 from privacy.mechanism import Identity
 from reports.records import RunRecord
+from reports.scores import Scored
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A cell's record, how the labels fell to the clients, and a few sentences that were attacked.
+    """A cell's record, and what the report shows beside it.
 
-    The last two are for the report alone; the sentences are private and never in the record.
+    counts: how the labels fell to the clients. samples: a few sentences that were attacked; they
+    are private and never in the record. scored, signals: what the membership numbers come from.
     """
 
     record: RunRecord
     counts: dict[str, dict[str, int]]
     samples: Sequence[dict[str, Any]] = ()
+    scored: dict[str, Scored] = field(default_factory=dict)
+    signals: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def run_cell(cell: Cell) -> Outcome:
-    """Return what became of a cell: done, skipped with a reason, or failed with the traceback."""
+def run_cell(cell: Cell, shadows: Path | None = None) -> Outcome:
+    """Return what became of a cell: done, skipped with a reason, or failed with the traceback.
+
+    shadows: a folder in which the answers of shadow models are kept and looked for.
+    """
     torch.set_num_threads(1)
     base: dict[str, Any] = {"cell": cell.id, "spec": cell.spec(), "labels": cell.labels}
     try:
-        return _run(cell, base)
+        return _run(cell, base, shadows)
     except Exception:
         return Outcome(RunRecord(**base, status="failed", traceback=traceback.format_exc()), {})
     finally:
         give_back_memory()  # a worker that waits for the others holds no more than it needs
 
 
-def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
+def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     """Return the record of a cell that can run."""
     config, clock = cell.config, _Clock()
     prepared = prepare(config, coin=True)
@@ -67,13 +71,17 @@ def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
     senders = config.training.clients_per_round or config.data.clients
     heard = spread(config.training.rounds, senders, cell.attacks.messages)
     tap = Wiretap(heard, max(1, cell.attacks.messages // len(heard)))
+    asked = ask(cell, prepared)
+    listeners, on_round = ([], None) if asked is None else (asked.listeners, asked.on_round)
     clock.lap("prepare")
-    trained = train(config, prepared, defence, listeners=[tap])
+    trained = train(config, prepared, defence, listeners=[tap, *listeners], on_round=on_round)
     clock.lap("train")
     utility, floor = measure(prepared, trained.split, config.seed)
     clock.lap("evaluate")
-    leaks, samples = inversion(Heard(cell, prepared, defence, trained, tap))
-    leaks += _membership(cell, prepared, trained)
+    heard_all = Heard(cell, prepared, defence, trained, tap)
+    found = membership(asked, heard_all, shadows)
+    recovered, samples = inversion(heard_all)
+    leaks = [*recovered, *found.leaks]
     clock.lap("attack")
     use = use_of(config, facts)
     claims = [*ledger(defence, use).values(), *label_claims(defence, use)]
@@ -90,7 +98,7 @@ def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
         provenance=provenance()
         | {"data_sha256": prepared.data_sha256, "model": config.model.source},
     )
-    return Outcome(record, prepared.counts, samples)
+    return Outcome(record, prepared.counts, samples, found.scored, found.signals)
 
 
 class _Clock:
@@ -104,61 +112,6 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[phase] = round(now - self._last, 3)
         self._last = now
-
-
-def _membership(cell: Cell, prepared: Prepared, trained: Trained) -> list[dict[str, Any]]:
-    """Return how well every membership attack tells members from other examples of the pool."""
-    if prepared.members is None:
-        return []
-    found: list[dict[str, Any]] = []
-    seed, limit = cell.config.seed, cell.attacks.candidates
-    rng = numpy_rng(seed, "candidates")
-    sides = [np.sort(rng.permutation(side)[:limit]) for side in candidates(cell.config, prepared)]
-    if min(map(len, sides)) < 2:
-        return []
-    for name in cell.attacks.membership:
-        attack = make_attack(name, MEMBERSHIP, "score")
-        head = {"view": attack.view, "attack": attack.name, "family": "membership"}
-        knowledge = Knowledge(model=trained.split)
-        lacking = attack.missing(knowledge)
-        if lacking is not None:
-            found.append({**head, "not_measured": lacking})
-            continue
-        both = np.concatenate(sides)
-        order = np.argsort(prepared.pool.lengths[both], kind="stable")
-        shown = batches(prepared, prepared.pool, both[order], seed, "candidates")
-        scores = attack.score(shown, knowledge)[np.argsort(order)]
-        split_rng = numpy_rng(seed, "judge", attack.name)
-        inside, outside = scores[: len(sides[0])], scores[len(sides[0]) :]
-        judged = {
-            "auc": (leakage.auc(inside, outside), 0.5),
-            "tpr_at_1pct_fpr": (leakage.tpr_at_fpr(inside, outside, 0.01), 0.01),
-            "tpr_at_01pct_fpr": (leakage.tpr_at_fpr(inside, outside, 0.001), 0.001),
-            "balanced_accuracy": (leakage.balanced_accuracy(inside, outside, split_rng), 0.5),
-        }
-        for metric, (estimate, chance) in judged.items():
-            leak = {**head, "metric": metric, "estimate": estimate, "unit": "record"}
-            found.append({**leak, "chance": chance})
-    return found
-
-
-def candidates(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pool positions of the examples that were trained on, and of those left out.
-
-    An example that the coin chose but no batch reached is neither. Of a document cut into several
-    blocks one is taken: they were in or out together.
-    """
-    steps = planned_steps(config)
-    seen = np.zeros(len(prepared.pool), dtype=bool)
-    for data in prepared.clients:
-        own = np.arange(len(data.examples)) if data.pool is None else data.pool
-        seen[own[data.seen(steps[data.client])]] = True
-    members = np.ones_like(seen) if prepared.members is None else prepared.members
-    sides = []
-    for side in (np.flatnonzero(seen), np.flatnonzero(~members)):
-        _, first = np.unique(prepared.pool.documents[side], return_index=True)
-        sides.append(side[first])
-    return sides[0], sides[1]
 
 
 def _mechanisms(

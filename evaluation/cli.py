@@ -63,8 +63,15 @@ def report(run: Path) -> None:
     """Rebuild the report of RUN.
 
     Tables, figures and the HTML page, from the records alone.
+
+    Where the scores of attacks are kept, their numbers are made again and must be the same.
     """
+    from evaluation.scores import verify_run
+
+    checked = _or_refuse(lambda: verify_run(run))
     _show(run)
+    if checked:
+        click.echo(f"scores: {checked} membership numbers made again, all the same")
 
 
 @cli.command()

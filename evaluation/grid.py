@@ -72,6 +72,10 @@ class AttackSettings:
     messages: smashed-data messages to invert, at most: every client's first of rounds spread
         evenly over the training.
     candidates: membership candidates, members and others each, at most.
+    shadows: models that a membership adversary trains in the same way on random halves of the pool;
+        even, as they come in pairs that share no example.
+    population: examples left out of the training that such an adversary knows to be left out.
+    client_level: judge whole clients too: those that took part against as many that did not.
     """
 
     inversion: tuple[str, ...] = ("nearest_token", "bigram_prior")
@@ -82,12 +86,18 @@ class AttackSettings:
     membership: tuple[str, ...] = ("loss_threshold",)
     messages: int = 16
     candidates: int = 1000
+    shadows: int = 0
+    population: int = 0
+    client_level: bool = False
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name, least in (("messages", 2), ("candidates", 10)):
+        counts = (("messages", 2), ("candidates", 10), ("shadows", 0), ("population", 0))
+        for name, least in counts:
             if getattr(self, name) < least:
                 raise InputError(f"expected {name} >= {least}, got {name}={getattr(self, name)}")
+        if self.shadows % 2:
+            raise InputError(f"expected an even number of shadows, got shadows={self.shadows}")
 
 
 @dataclass(frozen=True)

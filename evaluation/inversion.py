@@ -65,7 +65,7 @@ def _forward(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
     rate = heard.trained.split.whole.config.hidden_dropout_prob
     auxiliary = _auxiliary(heard.prepared)
     groups: list[Group] = []
-    for group in _same_parts(heard.tap.kept):
+    for group in same_parts(heard.tap.kept):
         tables = tables_from(group[0].parts, heard.trained.split)
         knowledge = knowledge_of(heard.defence, tables, rate, auxiliary)
         groups.append(([o.message for o in group], [heard.batch(o) for o in group], knowledge))
@@ -99,7 +99,7 @@ def _backward(heard: Heard) -> Iterator[Leak]:
             continue
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
         guessed: list[np.ndarray] = []
-        for group in _same_parts(answered):
+        for group in same_parts(answered):
             knowledge = head_knowledge(heard.defence, group[0].parts, heard.trained.split)
             lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
             if lacking is not None:
@@ -155,7 +155,7 @@ def _auxiliary(prepared: Prepared) -> tuple[np.ndarray, ...] | None:
     return tuple(np.split(pool.tokens, pool.offsets[1:-1]))
 
 
-def _same_parts(overheard: Sequence[Overheard]) -> Iterator[list[Overheard]]:
+def same_parts(overheard: Sequence[Overheard]) -> Iterator[list[Overheard]]:
     """Yield neighbouring messages whose senders started from the very same values."""
     group: list[Overheard] = []
     for each in overheard:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,9 +21,9 @@ from evaluation.cell import Outcome, run_cell
 from evaluation.grid import Cell, Grid
 from fedbert.config import InputError
 from reports.records import RunRecord, append_record, read_records
+from reports.scores import scores_path, write_scores
 
-RECORDS = "records.jsonl"
-SAMPLES = "samples.json"
+RECORDS, SAMPLES, SHADOWS = "records.jsonl", "samples.json", "shadows"
 Counts = dict[str, dict[str, int]]
 
 
@@ -188,11 +189,13 @@ def run_grid(
         write_json(directory / "grid.json", grid.to_json())
         on_start(todo, len(grid.cells))
         good = True
-        for cell, outcome in runner.run(run_cell, todo):
+        for cell, outcome in runner.run(partial(run_cell, shadows=directory / SHADOWS), todo):
             if outcome.counts:
                 _note_partition(directory, grid, cell, outcome.counts)
             if outcome.samples:
                 _note_samples(directory, cell, outcome.samples)
+            if outcome.scored:
+                write_scores(scores_path(directory, cell.id), outcome.scored, outcome.signals)
             append_record(directory / RECORDS, outcome.record)
             good = good and outcome.record.status != "failed"
             on_record(outcome.record)

@@ -83,18 +83,19 @@ def assemble(
     encoded: dict[str, Encoded],
     data_sha256: str,
     coin: bool = False,
+    members: np.ndarray | None = None,
 ) -> Prepared:
-    """Return prepared inputs from parts that are loaded already."""
+    """Return prepared inputs from parts that are loaded already.
+
+    members [pool] bool: who is trained on, where that is settled already.
+    """
     task = task_of(config)
     pool = encoded["train"]
     chosen = np.arange(len(pool))
-    members = None
     left_out = config.data.hold_out or (0.5 if coin else 0.0)
-    if left_out > 0:
-        # One flip per document: blocks of one text are in or out together.
-        draws = numpy_rng(config.seed, "members").random(int(pool.documents.max()) + 1)
-        flips = draws < 1 - left_out
-        members = flips[pool.documents]
+    if members is None and left_out > 0:
+        members = flips(pool.documents, numpy_rng(config.seed, "members"), 1 - left_out)
+    if members is not None:
         chosen = np.flatnonzero(members)
         if len(chosen) == 0:
             raise InputError(f"expected members among the pool, got pool={len(pool)} and none")
@@ -121,6 +122,14 @@ def assemble(
     return Prepared(
         task, tokenizer, vocabulary, split, pool, members, clients, evaluation, counts, data_sha256
     )
+
+
+def flips(documents: np.ndarray, rng: np.random.Generator, chance: float = 0.5) -> np.ndarray:
+    """Return a coin's fall for each example [example]: blocks of one document fall together.
+
+    documents [example]: as in `Encoded`; chance: of a member.
+    """
+    return (rng.random(int(documents.max()) + 1) < chance)[documents]
 
 
 def with_model(prepared: Prepared, split: SplitBert) -> Prepared:

@@ -41,7 +41,7 @@ def draw_leakage(data: LeakageFigure) -> bytes:
             _draw_panel(axes, panel, data, height)
             edge -= height + gap
         title = f"{data.task}: utility against {data.family}"
-        figure.text(0.02, 1 - 0.1 / total, _plain(title), fontsize=12, weight="bold", va="top")
+        figure.text(0.02, 1 - 0.1 / total, plain_text(title), fontsize=12, weight="bold", va="top")
         figure.legend(
             handles=_legend(data),
             loc="upper left",
@@ -50,7 +50,7 @@ def draw_leakage(data: LeakageFigure) -> bytes:
             fontsize=8.5,
             frameon=False,
         )
-        return _png(figure)
+        return png_bytes(figure)
 
 
 def draw_partition(data: PartitionFigure, title: str = "examples per client") -> bytes:
@@ -62,28 +62,28 @@ def draw_partition(data: PartitionFigure, title: str = "examples per client") ->
     with matplotlib.style.context("default"):
         figure = Figure(figsize=(WIDTH, total))
         axes = figure.add_axes((0.17, 0.5 / total, 0.8, height / total))
-        figure.text(0.02, 1 - 0.1 / total, _plain(title), fontsize=12, weight="bold", va="top")
+        figure.text(0.02, 1 - 0.1 / total, plain_text(title), fontsize=12, weight="bold", va="top")
         starts = [0] * len(data.clients)
         for place, label in enumerate(data.labels):
             values = [row[place] for row in data.counts]
             colour = PALETTE[place % len(PALETTE)]
             bars = axes.barh(
                 range(len(values)), values, left=starts, color=colour, edgecolor="white",
-                hatch="//" if place >= len(PALETTE) else None, label=_key(label, 24),
+                hatch="//" if place >= len(PALETTE) else None, label=key_text(label, 24),
             )  # fmt: skip
             ink = "black" if colour in ("#56B4E9", "#E69F00", "#CC79A7", "#8C8C8C") else "white"
             texts = [str(value) if value > 0.06 * most else "" for value in values]
             axes.bar_label(bars, texts, label_type="center", color=ink, fontsize=8)
             starts = [start + value for start, value in zip(starts, values, strict=True)]
-        names = [_plain(client, 16) for client in data.clients]
+        names = [plain_text(client, 16) for client in data.clients]
         axes.set_yticks(range(len(names)), names, fontsize=9)
         axes.invert_yaxis()
         axes.set_xlabel("examples", fontsize=9)
-        _bare(axes)
+        bare(axes)
         axes.legend(
             loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=6, fontsize=8.5, frameon=False
         )
-        return _png(figure)
+        return png_bytes(figure)
 
 
 def _draw_panel(axes: Axes, panel: Panel, data: LeakageFigure, height: float) -> None:
@@ -103,10 +103,10 @@ def _draw_panel(axes: Axes, panel: Panel, data: LeakageFigure, height: float) ->
         axes.axhline(data.majority, color="#666666", linestyle="--", linewidth=1, zorder=1)
     if data.chance is not None:
         axes.axvline(data.chance, color="#666666", linestyle=":", linewidth=1.2, zorder=1)
-    axes.set_title(_plain(panel.title), loc="left", fontsize=10)
-    axes.set_xlabel(_plain(data.horizontal), fontsize=9)
-    axes.set_ylabel(_plain(data.vertical), fontsize=9)
-    _bare(axes)
+    axes.set_title(plain_text(panel.title), loc="left", fontsize=10)
+    axes.set_xlabel(plain_text(data.horizontal), fontsize=9)
+    axes.set_ylabel(plain_text(data.vertical), fontsize=9)
+    bare(axes)
     _labels(axes, panel.points, data, height)
 
 
@@ -176,7 +176,7 @@ def _legend(data: LeakageFigure) -> list[Line2D]:
     """What colours, markers and lines stand for."""
     handles = [
         Line2D([], [], color=PALETTE[i % len(PALETTE)], marker=MARKERS[i % len(MARKERS)],
-               linestyle="none", label=_key(group, 30))
+               linestyle="none", label=key_text(group, 30))
         for i, group in enumerate(data.groups)
     ]  # fmt: skip
     if any(point.reference for panel in data.panels for point in panel.points):
@@ -206,28 +206,29 @@ def _label_lines(points: Sequence[Point]) -> int:
 def _wrapped(label: str) -> str:
     """A label of at most two lines."""
     lines = textwrap.wrap(label, 30, max_lines=2, placeholder="…") or ["-"]
-    return _plain("\n".join(lines))
+    return plain_text("\n".join(lines))
 
 
-def _plain(text: str, longest: int = 90) -> str:
+def plain_text(text: str, longest: int = 90) -> str:
     """`text`, shortened, with nothing in it that matplotlib would read as mathematics."""
     text = text if len(text) <= longest else text[: longest - 1] + "…"
     return text.encode("utf-8", "replace").decode("utf-8").replace("$", r"\$")
 
 
-def _key(text: str, longest: int) -> str:
+def key_text(text: str, longest: int) -> str:
     """`text` for a legend, which would leave out what starts with an underscore or is empty."""
-    return _plain(f" {text}" if text.startswith("_") else text or "-", longest)
+    return plain_text(f" {text}" if text.startswith("_") else text or "-", longest)
 
 
-def _bare(axes: Axes) -> None:
+def bare(axes: Axes) -> None:
+    """None; the axes have a light grid and no box."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#E5E5E5", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8.5)
 
 
-def _png(figure: Figure) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
     """The figure as PNG, without a note of the software or the time."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)

@@ -69,6 +69,8 @@ _ALL = (
     Metric("auc", "AUC", "probability", "membership", "lower", chance=0.5),
     Metric("tpr_at_1pct_fpr", "TPR at 1 % FPR", "fraction", "membership", "lower", chance=0.01),
     Metric("tpr_at_01pct_fpr", "TPR at 0.1 % FPR", "fraction", "membership", "lower", chance=0.001),
+    Metric("client_auc", "AUC of clients", "probability", "membership", "lower", chance=0.5),
+    Metric("blind_auc", "AUC without the model", "probability", "membership", "lower", chance=0.5),
     Metric("balanced_accuracy", "balanced accuracy", "fraction", "membership", "lower", chance=0.5),
 )
 
@@ -102,6 +104,8 @@ MEANINGS: dict[str, str] = {
     "tpr_at_1pct_fpr": "share of members found while 1 % of non-members are accused",
     "tpr_at_01pct_fpr": "share of members found while 0.1 % of non-members are accused",
     "balanced_accuracy": "mean of the shares of members and of non-members told rightly",
+    "client_auc": "probability that a client that took part scores above one that did not",
+    "blind_auc": "what text and label alone tell of membership: off 0.5, the pool is shifted",
 }
 """What each metric says, in one clause."""
 

@@ -13,6 +13,7 @@ from reports.page import Picture, page
 from reports.records import RunRecord, read_records
 from reports.rows import Row, setting_rows
 from reports.samples import samples
+from reports.scores import read_scores, scores_path
 from reports.tables import markdown, terminal_tables
 
 if TYPE_CHECKING:
@@ -37,14 +38,16 @@ def render(run_directory: Path) -> RenderedReport:
     """The report of a run, written into its directory: the same records, the same bytes.
 
     Reads `records.jsonl` and, where they are there, `grid.json` (shown as it is),
-    `partition.json` ({task: {client: {label: count}}}, drawn) and `samples.json` (private
-    sentences, shown on the page alone: without the file the page holds no text of the run).
+    `partition.json` ({task: {client: {label: count}}}, drawn), `scores/` (ROC curves) and
+    `samples.json` (private sentences, shown on the page alone: without the file the page holds no
+    text of the run).
 
     Raises: ValueError where there are no records or a file is not what it should be.
     """
     directory = Path(run_directory)
     records = _records(directory)
-    pictures = {**_leakage(setting_rows(records)), **_partitions(directory)}
+    rows = setting_rows(records)
+    pictures = {**_leakage(rows), **_rocs(directory, records), **_partitions(directory)}
     title = f"Privacy and utility: {directory.resolve().name}"
     private = samples(records, _json(directory / SAMPLES), SAMPLES)
     grid = _json(directory / "grid.json")
@@ -97,6 +100,27 @@ def _leakage(rows: Sequence[Row]) -> dict[str, Picture]:
                 title = f"{task}: utility against {family}"
                 picture = Picture(title, draw_leakage(data), describe(data))
                 pictures[f"utility-{family}-{_slug(task)}"] = picture
+    return pictures
+
+
+def _rocs(directory: Path, records: Sequence[RunRecord]) -> dict[str, Picture]:
+    """File name to picture: ROC curves of every task's settings, those of the first seed each."""
+    paths = {record.cell: scores_path(directory, record.cell) for record in records}
+    found = [record for record in records if paths[record.cell].is_file()]
+    if not found:
+        return {}
+    from reports.roc import describe_roc, roc_data
+    from reports.roc_drawing import draw_roc
+
+    first = min(int(record.labels["seed"]) for record in found)
+    pictures: dict[str, Picture] = {}
+    for task in dict.fromkeys(record.labels["task"] for record in found):
+        shown = [r for r in found if (r.labels["task"], int(r.labels["seed"])) == (task, first)]
+        if shown:
+            scores = {record.cell: read_scores(paths[record.cell]) for record in shown}
+            data = roc_data(shown, scores)
+            title = f"{task}: members found against false alarms"
+            pictures[f"roc-{_slug(task)}"] = Picture(title, draw_roc(data), describe_roc(data))
     return pictures
 
 

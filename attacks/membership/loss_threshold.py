@@ -1,14 +1,10 @@
 """The simplest membership attack: what the model was trained on, it predicts with less loss."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.attack import Knowledge
-from fedbert.batches import Batch
-from fedbert.config import InputError
-from fedbert.split import SplitBert, answering
+from attacks.membership.signals import Signals
 
 
 @dataclass(frozen=True)
@@ -24,27 +20,10 @@ class LossThreshold:
     name: str = "loss threshold"
     view: str = "release"
 
-    def missing(self, knowledge: Knowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
-        return "needs `model`: the released model" if knowledge.model is None else None
+    def missing(self, signals: Signals) -> str | None:
+        """Return None: the target's losses are always there."""
+        return None
 
-    def score(self, candidates: Iterable[Batch], knowledge: Knowledge) -> np.ndarray:
-        """Return -loss [candidate] float64, without dropout; the model's mode is as before.
-
-        Raises:
-            InputError: if the model is lacking, or its loss is not finite.
-        """
-        if knowledge.model is None:
-            raise InputError(f"expected knowledge.model, got None: {self.name} needs it")
-        losses = [np.zeros(0), *_losses(knowledge.model, candidates)]
-        scores = -np.concatenate(losses)
-        if not np.isfinite(scores).all():
-            count = int((~np.isfinite(scores)).sum())
-            raise InputError(f"expected finite losses, got non_finite={count} of {len(scores)}")
-        return scores
-
-
-def _losses(model: SplitBert, candidates: Iterable[Batch]) -> list[np.ndarray]:
-    """Return the losses [batch] of each batch, in evaluation mode."""
-    with answering(model):
-        return [model.losses(b.to(model.device)).double().cpu().numpy() for b in candidates]
+    def score(self, signals: Signals) -> np.ndarray:
+        """Return -loss [candidate]."""
+        return -signals.candidates.losses

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from attacks.attack import Knowledge, MembershipAttack
+from attacks.attack import MembershipAttack
+from attacks.membership.signals import Signals, answers_of
 from evaluation.auditing.one_run import one_run_from_scores
 from evaluation.auditing.verdict import Claim, Finding
 from fedbert.batches import Encoded, collate, mask_tokens
@@ -103,7 +104,7 @@ def audit_texts(
             draws = generator(seed, "canary mask", start)
             batch = mask_tokens(batch, v.mask, v.size, v.special, draws)
         shown.append(batch)
-    scores = attack.score(shown, Knowledge(model=trained.split))
+    scores = attack.score(Signals(answers_of(trained.split, shown)))
     bound, most = (
         one_run_from_scores(each, coins, claim.delta, SIGNIFICANCE)
         for each in (scores, coins.astype(float))

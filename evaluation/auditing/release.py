@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from attacks.attack import Knowledge
+from attacks.membership.signals import Signals, answers_of
 from evaluation import leakage
 from evaluation.auditing.canary_texts import joined
 from evaluation.auditing.one_run import one_run_from_scores
 from evaluation.auditing.subject import Subject
 from evaluation.auditing.verdict import Claim, Finding
+from evaluation.candidates import sides
 from evaluation.catalogue import MEMBERSHIP, make_attack
-from evaluation.cell import candidates
 from fedbert.batches import Batch, Encoded, collate, mask_tokens
 from fedbert.config import InputError
 from fedbert.seeding import generator, numpy_rng
@@ -59,9 +59,9 @@ def candidates_of(
                 "give --non-members"
             )
         own = subject.own
-        inside, _ = candidates(subject.config, own)
+        inside, _ = sides(subject.config, own)
         return _joined(own.pool.take(inside), subject.encoded(non_members), False, "--non-members")
-    seen, out = candidates(subject.config, subject.own)
+    seen, out = sides(subject.config, subject.own)
     pool = subject.own.pool
     _, first = np.unique(pool.documents, return_index=True)  # one block of each document
     chosen = np.sort(numpy_rng(subject.config.seed, "audit").permutation(first)[:MOST])
@@ -93,15 +93,15 @@ def _joined(ins: Encoded, outs: Encoded, fair: bool, origin: str) -> Candidates:
 def membership(subject: Subject, who: Candidates) -> tuple[list[Measured], dict[str, np.ndarray]]:
     """Return the membership figures of every attack of the catalogue, and the attacks' scores."""
     found, scores = [_text_alone(subject, who)], {}
+    order = np.argsort(who.encoded.lengths, kind="stable")
+    signals = Signals(answers_of(subject.split, _batches(subject, who.encoded, order)))
     for name in MEMBERSHIP:
         attack = make_attack(name, MEMBERSHIP, "score")
-        lacking = attack.missing(Knowledge(model=subject.split))
+        lacking = attack.missing(signals)
         if lacking is not None:
             found.append(Measured(attack.view, attack.name, "auc", None, lacking))
             continue
-        order = np.argsort(who.encoded.lengths, kind="stable")
-        shown = list(_batches(subject, who.encoded, order))
-        each = attack.score(shown, Knowledge(model=subject.split))[np.argsort(order)]
+        each = attack.score(signals)[np.argsort(order)]
         scores[attack.name] = each
         inside, outside = each[who.judged & who.inside], each[who.judged & ~who.inside]
         if min(len(inside), len(outside)) < 2:

@@ -13,13 +13,15 @@ import torch
 
 import attacks
 from attacks.attack import Knowledge
+from attacks.membership.signals import Answers, Signals
 from evaluation.catalogue import INVERSION, MEMBERSHIP, resolve
 from evaluation.leakage import auc, token_accuracy
-from fedbert.batches import Batch
 from fedbert.config import InputError
 from fedbert.messages import SmashedData
 from tests.attacks import worlds
+from tests.attacks.membership_worlds import Membership, drawn, in_order, learnt, matched
 
+World = Callable[[], Membership]
 SURE = 1 - 1e-4  # confidence of the intervals: the false-alarm rate of each control
 
 
@@ -31,13 +33,6 @@ class Inversion:
     knowledge: Knowledge
     true: list[np.ndarray]
     counted: list[np.ndarray]
-
-
-@dataclass(frozen=True)
-class Membership:
-    members: list[Batch]
-    others: list[Batch]
-    knowledge: Knowledge
 
 
 def smashed_world(architecture: str) -> Inversion:
@@ -69,25 +64,6 @@ def drowned(world: Inversion) -> Inversion:
     return replace(world, messages=noise, knowledge=replace(world.knowledge, noise_std=1e3))
 
 
-def trained_world() -> Membership:
-    """Return a model that learnt 40 random examples with random labels by heart."""
-    split = worlds.model()
-    members, others = (worlds.batch(split, 40, 12, seed=seed) for seed in (1, 2))
-    optimizer = torch.optim.Adam(split.whole.parameters(), lr=3e-3)
-    for _ in range(60):
-        optimizer.zero_grad()
-        split.losses(members).mean().backward()
-        optimizer.step()
-    return Membership([members], [others], Knowledge(model=split))
-
-
-def untrained_world() -> Membership:
-    """Return a model that saw neither side."""
-    split = worlds.model()
-    members, others = (worlds.batch(split, 200, 12, seed=seed) for seed in (1, 2))
-    return Membership([members], [others], Knowledge(model=split))
-
-
 # name in the catalogue -> (open worlds, lacking knowledge by field)
 INVERSIONS: dict[str, tuple[list[Callable[[], Inversion]], set[str]]] = {
     "nearest_token": (
@@ -102,10 +78,34 @@ INVERSIONS: dict[str, tuple[list[Callable[[], Inversion]], set[str]]] = {
         for name in ("unigram_prior", "bigram_prior")
     },
 }
-# name in the catalogue -> (open world, world to be at chance in, lacking knowledge by field)
-MEMBERSHIPS: dict[str, tuple[Callable[[], Membership], Callable[[], Membership], set[str]]] = {
-    "loss_threshold": (trained_world, untrained_world, {"model"}),
+# name in the catalogue -> (open worlds, worlds to be at chance in, lacking signals by field)
+DRAWN = [lambda: drawn(3.0)], [lambda: drawn(0.0)]
+LEARNT = [lambda: learnt(60), lambda: drawn(3.0)], [lambda: learnt(0, 400), lambda: drawn(0.0)]
+MATCHED = [lambda: matched(0.0), lambda: matched(0.5)], [lambda: matched(1e3)]
+MEMBERSHIPS: dict[str, tuple[list[World], list[World], set[str]]] = {
+    "loss_threshold": (*LEARNT, set()),
+    "entropy": ([lambda: drawn(6.0)], [lambda: learnt(0, 400), lambda: drawn(0.0)], {"logs"}),
+    "modified_entropy": (*LEARNT, {"logs"}),
+    **{
+        name: (*DRAWN, {"shadow_losses"})
+        for name in ("reference_ratio", "lira_online", "lira_offline")
+    },
+    **{
+        name: (*DRAWN, {"population"})
+        for name in ("rmia", "rmia_online", "rmia_1", "rmia_2", "rmia_4", "quantile_regression")
+    },
+    "loss_over_rounds": (*LEARNT, {"round_losses"}),
+    "update_cosine": (*LEARNT, {"alignments"}),
+    "gradient_difference": (*LEARNT, {"projections"}),
+    "message_matching": (*MATCHED, {"nearness"}),
 }
+MEMBERSHIP_CASES = [
+    (name, make, side == 0)
+    for name, row in MEMBERSHIPS.items()
+    for side in (0, 1)
+    for make in row[side]
+]
+NOTHING = Signals(Answers(np.ones(4)))
 INVERSION_CASES = [(name, make) for name, (worlds_, _) in INVERSIONS.items() for make in worlds_]
 NEEDS = {name: row[-1] for name, row in (INVERSIONS | MEMBERSHIPS).items()}
 
@@ -140,31 +140,33 @@ def test_inversion_wins_in_the_open_and_not_in_noise(
     assert found.high < 0.1
 
 
-@pytest.mark.parametrize("name", MEMBERSHIPS)
-def test_membership_wins_in_the_open_and_not_where_nothing_was_learnt(name: str) -> None:
-    """The second half alarms falsely with probability 1e-4."""
-    for make, wins in zip(MEMBERSHIPS[name][:2], (True, False), strict=True):
-        world = make()
-        ins, outs = (attack(name).score(x, world.knowledge) for x in (world.members, world.others))
-        found = auc(ins, outs, SURE)
-        assert (found.low > 0.6) if wins else (found.low <= 0.5 <= found.high)
+@pytest.mark.parametrize(("name", "make", "wins"), MEMBERSHIP_CASES)
+def test_membership_wins_in_the_open_and_not_where_nothing_was_learnt(
+    name: str, make: World, wins: bool
+) -> None:
+    """Where there is nothing to win, it alarms falsely with probability 1e-4."""
+    world = make()
+    scores = attack(name).score(world.signals)
+    found = auc(scores[world.members], scores[~world.members], SURE)
+    assert (found.low > 0.6) if wins else (found.low <= 0.5 <= found.high)
 
 
 @pytest.mark.parametrize("name", NEEDS)
 def test_what_is_missing_is_named_and_refused_in_one_line(name: str) -> None:
     chosen = attack(name)
-    text = chosen.missing(Knowledge())
-    assert text is not None and all(f"`{need}`" in text for need in NEEDS[name])
+    text = chosen.missing(Knowledge() if name in INVERSIONS else NOTHING)
+    assert (text is None) == (not NEEDS[name])
+    assert all(f"`{need}`" in str(text) for need in NEEDS[name])
     if name in INVERSIONS:
         world = INVERSIONS[name][0][0]()
         assert chosen.missing(world.knowledge) is None
         with pytest.raises(InputError, match="expected knowledge"):
             chosen.reconstruct(world.messages, Knowledge(), generator())
     else:
-        trained = MEMBERSHIPS[name][1]()
-        assert chosen.missing(trained.knowledge) is None
-        with pytest.raises(InputError, match="expected knowledge"):
-            chosen.score(trained.members, Knowledge())
+        assert chosen.missing(MEMBERSHIPS[name][1][0]().signals) is None
+        if NEEDS[name]:
+            with pytest.raises(InputError, match=r"expected .* among the signals, got None"):
+                chosen.score(NOTHING)
 
 
 @pytest.mark.parametrize(("name", "make"), INVERSION_CASES)
@@ -186,21 +188,31 @@ def test_inversion_repeats_itself_and_leaves_the_messages_and_the_global_generat
 
 @pytest.mark.parametrize("name", MEMBERSHIPS)
 def test_membership_scores_repeat_and_follow_the_order(name: str) -> None:
-    world = MEMBERSHIPS[name][1]()
-    [batch] = world.members
-    first, second = (attack(name).score([batch], world.knowledge) for _ in range(2))
+    signals = drawn(1.0).signals
+    order = np.random.default_rng(1).permutation(400)
+    first, second = (attack(name).score(signals) for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    assert first.shape == (200,) and np.isfinite(first).all()
-    turned = Batch(*(x.flip(0) for x in vars(batch).values()))
-    np.testing.assert_allclose(
-        attack(name).score([turned], world.knowledge), first[::-1], rtol=1e-4, atol=1e-6
-    )
+    assert first.shape == (400,) and np.isfinite(first).all()
+    turned = attack(name).score(in_order(signals, order))
+    np.testing.assert_allclose(turned, first[order], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", MEMBERSHIPS)
+def test_less_loss_under_the_target_never_speaks_against_membership(name: str) -> None:
+    """All else equal: LiRA on-line and the entropies are no thresholds on the loss."""
+    if name in ("lira_online", "entropy", "modified_entropy"):
+        pytest.skip("not monotone by design")
+    signals = drawn(1.0).signals
+    easier = replace(signals.candidates, losses=signals.candidates.losses * 0.7)
+    before = attack(name).score(signals)
+    assert (attack(name).score(replace(signals, candidates=easier)) >= before - 1e-12).all()
 
 
 def test_attacks_cannot_reach_the_truth() -> None:
     """No module of attacks imports more of ours than messages, split, batches and config.
 
-    And an inversion attack is handed messages, knowledge and a generator, nothing else.
+    And an inversion attack is handed messages, knowledge and a generator, a membership attack
+    signals, nothing else.
     """
     allowed = {"fedbert.messages", "fedbert.split", "fedbert.batches", "fedbert.config"}
     ours = ("fedbert", "privacy", "evaluation", "reports")
@@ -216,3 +228,5 @@ def test_attacks_cannot_reach_the_truth() -> None:
     for name in INVERSIONS:
         parameters = list(inspect.signature(attack(name).reconstruct).parameters)
         assert parameters == ["messages", "knowledge", "generator"]
+    for name in MEMBERSHIPS:
+        assert list(inspect.signature(attack(name).score).parameters) == ["signals"]

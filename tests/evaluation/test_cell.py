@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.cell import candidates, run_cell
+from evaluation.candidates import sides
+from evaluation.cell import run_cell
 from evaluation.defences import Facts, costs, make_defence
 from evaluation.grid import Cell, DefenceSpec, Spec, read_grid
 from evaluation.observe import Wiretap, spread
@@ -31,7 +32,7 @@ def test_members_are_those_that_were_trained_on(cell: Cell) -> None:
     config = replace(cell.config, training=replace(cell.config.training, batch_size=4))
     prepared = prepare(config, coin=True)
     assert prepared.members is not None
-    ins, outs = candidates(config, prepared)
+    ins, outs = sides(config, prepared)
     seen = {
         int(data.pool[i])
         for data in prepared.clients
@@ -43,7 +44,7 @@ def test_members_are_those_that_were_trained_on(cell: Cell) -> None:
     assert set(outs.tolist()) == set(np.flatnonzero(~prepared.members).tolist())
     assert len(ins) == 2 * 2 * 4 < prepared.members.sum()
     longer = replace(config, training=replace(config.training, local_steps=20))
-    assert set(candidates(longer, prepared)[0].tolist()) == set(
+    assert set(sides(longer, prepared)[0].tolist()) == set(
         np.flatnonzero(prepared.members).tolist()
     )
 
@@ -55,7 +56,7 @@ def test_blocks_of_one_document_are_one_candidate(cell: Cell) -> None:
         training=replace(cell.config.training, local_steps=30),
     )
     prepared = prepare(config, coin=True)
-    for side in candidates(config, prepared):
+    for side in sides(config, prepared):
         documents = prepared.pool.documents[side]
         assert len(set(documents.tolist())) == len(documents) > 0
 

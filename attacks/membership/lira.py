@@ -1,0 +1,102 @@
+"""LiRA: is the target's confidence in a candidate that of models trained on it, or without it?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attacks.attack import needed
+from attacks.membership.reference_ratio import lacking_inside, lacking_outside
+from attacks.membership.signals import Answers, Signals
+
+FEW = 32  # shadows a side from which every candidate has a variance of its own
+LEAST = 1e-6  # of a standard deviation
+
+
+@dataclass(frozen=True)
+class OnlineLira:
+    """Scores by the likelihood ratio of two Gaussians, fitted per candidate to the logit-scaled
+    confidences of the shadows trained on it and of those that were not.
+
+    own_variance: None decides by the number of shadows: below FEW a side, the candidates of a side
+    share one variance (of the deviations from each candidate's mean).
+
+    Threat model: anyone who holds the released model and can train models of the same kind, half
+    of them on the candidate.
+
+    Reference: Carlini, Chien, Nasr, Song, Terzis, Tramer (2022), "Membership inference attacks from
+    first principles", algorithm 1 and section VI-B.
+    """
+
+    own_variance: bool | None = None
+    name: str = "LiRA, on-line"
+    view: str = "release"
+
+    def missing(self, signals: Signals) -> str | None:
+        """Return what the attack lacks, in words, or None if it can run."""
+        answers = signals.candidates
+        least = 2 if self.own_variance else 1
+        found = lacking_outside(answers, least) or lacking_inside(answers, least)
+        return found or _lacking_spread(answers)
+
+    def score(self, signals: Signals) -> np.ndarray:
+        """Return the log-likelihood ratio [candidate]."""
+        needed(None if self.missing(signals) else True, "shadow_losses", self.name)
+        answers = signals.candidates
+        return self._log_density(answers, answers.held) - self._log_density(answers, ~answers.held)
+
+    def _log_density(self, answers: Answers, used: np.ndarray) -> np.ndarray:
+        """Return the log-density [candidate] of the target's confidence, less a constant."""
+        mean, spread = gaussian_fit(answers.shadow_confidences, used, self.own_variance)
+        density: np.ndarray = -0.5 * ((answers.confidences - mean) / spread) ** 2 - np.log(spread)
+        return density
+
+
+@dataclass(frozen=True)
+class OfflineLira:
+    """Scores by how far the target's confidence lies above that of shadows not trained on the
+    candidate, in their standard deviations.
+
+    Threat model: as on-line, but every shadow may have been trained before the candidate was known.
+
+    Reference: Carlini et al. (2022), section V-C.
+    """
+
+    own_variance: bool | None = None
+    name: str = "LiRA, off-line"
+    view: str = "release"
+
+    def missing(self, signals: Signals) -> str | None:
+        """Return what the attack lacks, in words, or None if it can run."""
+        found = lacking_outside(signals.candidates, 2 if self.own_variance else 1)
+        return found or _lacking_spread(signals.candidates)
+
+    def score(self, signals: Signals) -> np.ndarray:
+        """Return standard deviations above the mean [candidate]."""
+        needed(None if self.missing(signals) else True, "shadow_losses", self.name)
+        answers = signals.candidates
+        mean, spread = gaussian_fit(answers.shadow_confidences, ~answers.held, self.own_variance)
+        above: np.ndarray = (answers.confidences - mean) / spread
+        return above
+
+
+def gaussian_fit(
+    values: np.ndarray, used: np.ndarray, own_variance: bool | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation [example] of the used ones of values [shadow, example]."""
+    count = used.sum(0)
+    mean = np.where(used, values, 0.0).sum(0) / count
+    squares = np.where(used, (values - mean) ** 2, 0.0).sum(0)
+    if own_variance is None:
+        own_variance = bool(count.min(initial=FEW) >= FEW)
+    if own_variance:
+        variance = squares / (count - 1)
+    else:
+        freedom = max(1, int((count - 1).sum()))
+        variance = np.full(len(mean), squares.sum() / freedom)
+    return mean, np.maximum(np.sqrt(variance), LEAST)
+
+
+def _lacking_spread(answers: Answers) -> str | None:
+    """Return what is lacking where no candidate has two shadows on a side: no spread is known."""
+    enough = len(answers.held) >= 4
+    return None if enough else f"needs `shadow_losses`: 4 models or more, got {len(answers.held)}"

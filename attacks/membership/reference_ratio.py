@@ -1,0 +1,65 @@
+"""The target's loss beside that of a model that never saw the candidate."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attacks.attack import needed
+from attacks.membership.signals import Answers, Signals
+
+
+@dataclass(frozen=True)
+class ReferenceRatio:
+    """Scores a candidate by how much likelier the target finds it than the reference models do.
+
+    A hard example has much loss under every model; only what the target alone finds easy is
+    suspicious. It is the same for classification and for masked-LM.
+
+    references: how many models that were not trained on the candidate to average; None = all.
+
+    Threat model: anyone who holds the released model and can train models of the same kind.
+
+    Reference: Mireshghallah, Goyal, Uniyal, Berg-Kirkpatrick, Shokri (2022), "Quantifying privacy
+    risks of masked language models using membership inference attacks", section 3.
+    """
+
+    references: int | None = None
+    name: str = "reference ratio"
+    view: str = "release"
+
+    def missing(self, signals: Signals) -> str | None:
+        """Return what the attack lacks, in words, or None if it can run."""
+        return lacking_outside(signals.candidates, self.references or 1)
+
+    def score(self, signals: Signals) -> np.ndarray:
+        """Return log p(target) - mean log p(references) [candidate]."""
+        needed(None if self.missing(signals) else True, "shadow_losses", self.name)
+        answers = signals.candidates
+        used = outside(answers, self.references)
+        mean = np.where(used, answers.shadow_losses, 0.0).sum(0) / used.sum(0)
+        ratio: np.ndarray = mean - answers.losses
+        return ratio
+
+
+def outside(answers: Answers, count: int | None = None) -> np.ndarray:
+    """Return which shadows to use for each example [shadow, example]: the first `count` that were
+    not trained on it (None: all).
+    """
+    free = ~answers.held
+    return free if count is None else free & (np.cumsum(free, 0) <= count)
+
+
+def lacking_outside(answers: Answers, count: int) -> str | None:
+    """Return what is lacking for so many models per example that were not trained on it."""
+    least = int((~answers.held).sum(0).min(initial=len(answers.held)))
+    if least >= count:
+        return None
+    return f"needs `shadow_losses`: {count} models that were not trained on it, got {least}"
+
+
+def lacking_inside(answers: Answers, count: int) -> str | None:
+    """Return what is lacking for so many models per example that were trained on it."""
+    least = int(answers.held.sum(0).min(initial=len(answers.held)))
+    if least >= count:
+        return None
+    return f"needs `shadow_losses`: {count} models that were trained on it, got {least}"

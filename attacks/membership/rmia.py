@@ -1,0 +1,99 @@
+"""RMIA: the candidate's likelihood ratio against that of many other examples."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from attacks.attack import needed
+from attacks.membership.reference_ratio import lacking_inside, lacking_outside, outside
+from attacks.membership.signals import Answers, Signals
+
+
+@dataclass(frozen=True)
+class Rmia:
+    """Scores by the share of a population that the candidate dominates in likelihood ratio.
+
+    The ratio of an example is p(example | target) / p(example), where p(example) is the mean over
+    reference models. A candidate dominates z where its ratio is `gamma` times that of z or more.
+    Of candidates with one share, the higher ratio scores higher, by less than one z would count.
+
+    references: models that were not trained on the example, per example (None: all there are).
+    online: models trained on it enter p(example) with equal weight. Else p(example) is
+        (p + offset p + 1 - offset) / 2 of the mean p of models that were not: being trained on
+        raises a probability of classes that much towards 1. Other likelihoods have no ceiling in
+        reach, and p is taken as it is.
+
+    Threat model: anyone who holds the released model, can train models of the same kind, and has
+    examples that were not trained on.
+
+    Reference: Zarifzadeh, Liu, Shokri (2024), "Low-cost high-power membership inference attacks",
+    section 3 and appendix B.2.2.
+    """
+
+    references: int | None = None
+    online: bool = False
+    gamma: float = 2.0
+    offset: float = 0.3
+    name: str = "RMIA, off-line"
+    view: str = "release"
+
+    def missing(self, signals: Signals) -> str | None:
+        """Return what the attack lacks, in words, or None if it can run."""
+        if signals.population is None or len(signals.population.losses) == 0:
+            return "needs `population`: examples that were not trained on"
+        for answers in (signals.candidates, signals.population):
+            found = lacking_outside(answers, self.references or 1)
+            if self.online:
+                found = found or lacking_inside(answers, 1)
+            if found:
+                return found
+        return None
+
+    def score(self, signals: Signals) -> np.ndarray:
+        """Return the share [candidate] of the population that each candidate dominates."""
+        needed(None if self.missing(signals) else True, "population, shadow_losses", self.name)
+        others = np.sort(self.log_ratios(needed(signals.population, "population", self.name)))
+        own = self.log_ratios(signals.candidates)
+        count = np.searchsorted(others, own - np.log(self.gamma), side="right")
+        share: np.ndarray = (count + 1 / (1 + np.exp(-np.clip(own, -500, 500)))) / len(others)
+        return share
+
+    def log_ratios(self, answers: Answers) -> np.ndarray:
+        """Return log p(example | target) - log p(example) [example]."""
+        free = outside(answers, self.references)
+        average = _log_mean(answers.shadow_losses, free)
+        if self.online:
+            inside = _log_mean(answers.shadow_losses, answers.held)
+            average = np.logaddexp(average, inside) - np.log(2)
+        elif answers.logs is not None:
+            average = np.log(((1 + self.offset) * np.exp(average) + 1 - self.offset) / 2)
+        ratio: np.ndarray = -answers.losses - average
+        return ratio
+
+
+def online() -> Rmia:
+    """Return the attack with models trained on the candidate and without it."""
+    return Rmia(online=True, name="RMIA, on-line")
+
+
+def one() -> Rmia:
+    """Return the attack with one reference model per example."""
+    return Rmia(references=1, name="RMIA, 1 reference")
+
+
+def two() -> Rmia:
+    """Return the attack with two reference models per example."""
+    return Rmia(references=2, name="RMIA, 2 references")
+
+
+def four() -> Rmia:
+    """Return the attack with four reference models per example."""
+    return Rmia(references=4, name="RMIA, 4 references")
+
+
+def _log_mean(losses: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Return log of the mean of exp(-loss) [example] over the used shadows."""
+    logs = np.where(used, -losses, -np.inf)
+    top = logs.max(0)
+    mean: np.ndarray = top + np.log(np.exp(logs - top).sum(0) / used.sum(0))
+    return mean

@@ -1,0 +1,151 @@
+"""The aggregator's view: losses of the global model round by round, and each client's update."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from attacks.attack import needed
+from attacks.membership.signals import Signals
+from fedbert.batches import Batch
+from fedbert.split import SplitBert, answering
+
+TINY = 1e-30  # added to a norm before dividing by it
+
+
+@dataclass(frozen=True)
+class LossOverRounds:
+    """Scores by how far the global model's loss fell below that of the first model, on average
+    over the rounds.
+
+    Threat model: the aggregator, which holds the global model before and after every round, and
+    candidate examples with their labels.
+
+    Reference: Nasr, Shokri, Houmansadr (2019), "Comprehensive privacy analysis of deep learning",
+    section III-C, the passive global attacker, with the mean in place of a learned attack model.
+    """
+
+    name: str = "loss over rounds"
+    view: str = "aggregator"
+
+    def missing(self, signals: Signals) -> str | None:
+        """Return what the attack lacks, in words, or None if it can run."""
+        rounds = signals.round_losses
+        return "needs `round_losses`: the model of every round" if rounds is None else None
+
+    def score(self, signals: Signals) -> np.ndarray:
+        """Return the mean fall of the loss [candidate] in nats."""
+        losses = needed(signals.round_losses, "round_losses", self.name)
+        fall: np.ndarray = losses[0] - losses[1:].mean(0)
+        return fall
+
+
+@dataclass(frozen=True)
+class UpdateCosine:
+    """Scores by the cosine between the candidate's descent direction and a client's update of the
+    classifier: the mean over rounds, the highest over clients.
+
+    Threat model: the aggregator, which sees every client's own update, knows where it started, and
+    holds candidate examples with their labels. Only the last layer of H is used.
+
+    Reference: Li, Li, Ribeiro (2022), "Effective passive membership inference attacks in federated
+    learning against overparameterized models", section 4.
+    """
+
+    name: str = "update cosine"
+    view: str = "aggregator"
+
+    def missing(self, signals: Signals) -> str | None:
+        """Return what the attack lacks, in words, or None if it can run."""
+        return _lacking("alignments", signals.alignments)
+
+    def score(self, signals: Signals) -> np.ndarray:
+        """Return the cosine [candidate]."""
+        return _best(needed(signals.alignments, "alignments", self.name))
+
+
+@dataclass(frozen=True)
+class GradientDifference:
+    """Scores by |G|^2 - |G - g|^2: how much of a client's update a candidate's gradient g explains.
+
+    G is minus the update, scaled to the candidates' root mean square gradient norm: an adaptive
+    optimiser's steps have a length of their own.
+
+    Threat model and reference: as `UpdateCosine`; its section 4, "gradient-diff".
+    """
+
+    name: str = "gradient difference"
+    view: str = "aggregator"
+
+    def missing(self, signals: Signals) -> str | None:
+        """Return what the attack lacks, in words, or None if it can run."""
+        return _lacking("projections", signals.projections)
+
+    def score(self, signals: Signals) -> np.ndarray:
+        """Return the difference [candidate]."""
+        return _best(needed(signals.projections, "projections", self.name))
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Gradients of the last layer, an outer product per candidate: errors x (inputs, 1).
+
+    errors [candidate, class]: probabilities less the label's indicator. inputs [candidate, hidden]:
+    what the layer reads.
+    """
+
+    errors: np.ndarray
+    inputs: np.ndarray
+
+    def against(self, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the cosine with an update's descent direction and |G|^2 - |G - g|^2 [candidate].
+
+        weight [class, hidden], bias [class]: what the update added to the layer.
+        """
+        products = -(self.errors * (self.inputs @ weight.T + bias)).sum(1)
+        squares = (self.errors**2).sum(1) * ((self.inputs**2).sum(1) + 1)  # |g|^2
+        length = float(np.sqrt((weight**2).sum() + (bias**2).sum()))
+        cosines = products / (length * np.sqrt(squares) + TINY)
+        scale = float(np.sqrt(squares.mean())) / (length + TINY)
+        return cosines, 2 * scale * products - squares
+
+
+def last_layer(model: SplitBert) -> Any:
+    """Return the Linear that makes the logits: the last one of H."""
+    return [each for each in model.head.modules() if isinstance(each, nn.Linear)][-1]
+
+
+def last_gradients(model: SplitBert, batches: Iterable[Batch]) -> Gradients:
+    """Return every candidate's gradient of the last layer of a classifier, without dropout."""
+    layer, errors, inputs = last_layer(model), [], []
+    hook = layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+    try:
+        with answering(model):
+            for batch in batches:
+                own = batch.to(model.device)
+                p = torch.softmax(model.logits(own).double(), -1)
+                errors.append(p - nn.functional.one_hot(own.labels, p.shape[1]))
+    finally:
+        hook.remove()
+    return Gradients(
+        torch.cat(errors).cpu().numpy(), torch.cat([each.double() for each in inputs]).cpu().numpy()
+    )
+
+
+def _best(values: np.ndarray) -> np.ndarray:
+    """Return the mean over rounds, the highest over clients, of values [round, client, candidate].
+
+    NaN where a client took no part in a round.
+    """
+    there = np.isfinite(values)
+    counts = np.maximum(there.sum(0), 1)
+    mean = np.where(there, values, 0.0).sum(0) / counts
+    best: np.ndarray = np.where(there.any(0), mean, -np.inf).max(0)
+    return best
+
+
+def _lacking(what: str, value: np.ndarray | None) -> str | None:
+    return f"needs `{what}`: clients' updates of a classifier" if value is None else None
