@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from evaluation import leakage
 from evaluation.catalogue import BACKWARD, INVERSION, UPDATES, make_attack
 from evaluation.grid import Cell
-from evaluation.knowledge import head_knowledge, knowledge_of, table_knowledge
+from evaluation.knowledge import head_knowledge, knowledge_of, table_knowledge, with_bottom
 from evaluation.observe import Overheard, Wiretap, same_values, tables_from
 from evaluation.text_scores import token_sets
-from fedbert.batches import IGNORED, Batch
+from fedbert.batches import IGNORED, Batch, mask_tokens
 from fedbert.messages import Message
 from fedbert.prepare import Prepared
 from fedbert.seeding import generator, numpy_rng
@@ -60,15 +61,17 @@ def _forward(heard: Heard) -> Iterator[Leak]:
     true = [batch.input_ids.numpy() for batch in truth]
     counted = [_countable(batch, heard.special) for batch in truth]
     chance = leakage.token_chance(true, counted, heard.words())
-    rate = heard.trained.split.whole.config.hidden_dropout_prob
-    auxiliary = _auxiliary(prepared)
+    split, longest = heard.trained.split, heard.cell.config.data.max_length
+    rate = split.whole.config.hidden_dropout_prob
+    auxiliary = _auxiliary(prepared, heard.cell.config.seed)
     for name in heard.cell.attacks.inversion:
         attack = make_attack(name, INVERSION, "reconstruct")
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
         guessed: list[np.ndarray] = []
         for group in _same_parts(overheard):
-            tables = tables_from(group[0].parts, heard.trained.split)
-            knowledge = knowledge_of(heard.defence, tables, rate, auxiliary)
+            parts = group[0].parts
+            knowledge = knowledge_of(heard.defence, tables_from(parts, split), rate, *auxiliary)
+            knowledge = with_bottom(knowledge, heard.defence, parts, split, longest)
             lacking = attack.missing(knowledge)
             if lacking is not None:
                 yield {**head, "not_measured": lacking}
@@ -175,12 +178,28 @@ def _tokens_of(heard: Heard, client: int, round_: int) -> np.ndarray:
     return np.array(sorted(seen), dtype=np.int64)
 
 
-def _auxiliary(prepared: Prepared) -> tuple[np.ndarray, ...] | None:
-    """Return text of the same kind that nobody trained on: the pool's examples left out."""
-    if prepared.members is None or prepared.task.kind == "mlm":
-        return None
+def _auxiliary(
+    prepared: Prepared, seed: int
+) -> tuple[tuple[np.ndarray, ...] | None, tuple[np.ndarray, ...] | None]:
+    """Return text of the same kind that nobody trained on, and its token types.
+
+    That is what the coin left out of the pool; for masked-LM masked once, as E is shown its text.
+    """
+    if prepared.members is None:
+        return None, None
     pool = prepared.pool.take(np.flatnonzero(~prepared.members))
-    return tuple(np.split(pool.tokens, pool.offsets[1:-1]))
+    if len(pool) == 0:
+        return None, None
+    tokens, v = pool.tokens, prepared.vocabulary
+    if prepared.task.kind == "mlm":
+        rest = torch.from_numpy(tokens)[None]
+        none = torch.zeros(1, dtype=torch.int64)
+        batch = Batch(rest, torch.ones_like(rest), torch.zeros_like(rest), rest, none)
+        draws = generator(seed, "auxiliary")
+        masked = mask_tokens(batch, v.mask, v.size, v.special, draws)
+        tokens = masked.input_ids[0].numpy()
+    ends = pool.offsets[1:-1]
+    return tuple(np.split(tokens, ends)), tuple(np.split(pool.token_types, ends))
 
 
 def _countable(batch: Batch, special: Sequence[int]) -> np.ndarray:
