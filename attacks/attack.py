@@ -16,6 +16,16 @@ Protect = Callable[[torch.Tensor, Batch, torch.Generator], torch.Tensor]
 """From E's output [batch, seq, hidden] of a batch to what is sent, drawn afresh at every call."""
 
 
+class WordReader(Protocol):
+    """Reads words off messages, such as a decoder that was trained before."""
+
+    def shortlists(self, message: SmashedData) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return each token's likeliest words, best first, and their log-scores [token, k].
+
+        Tokens stand in the order of the message, the padding left out.
+        """
+
+
 @dataclass(frozen=True)
 class Knowledge:
     """The threat model as a value: what the adversary knows besides the messages of its view.
@@ -28,6 +38,7 @@ class Knowledge:
         Attacks do not change it.
     protect: the mechanism in force, for the adversary's own batches.
     padded: the length that each example was padded to before `protect`; None: its message's.
+    decoder: one that the adversary trained for just this knowledge, where there is one already.
     model: the released model.
     clip_norm: the bound on the L2 norm (L1 under Laplace noise) of each `clip_unit` ("token" or
         "sequence") of a message.
@@ -49,6 +60,7 @@ class Knowledge:
     bottom: Bottom | None = None
     protect: Protect | None = None
     padded: int | None = None
+    decoder: WordReader | None = None
     model: SplitBert | None = None
     clip_norm: float | None = None
     noise_std: float = 0.0

@@ -1,12 +1,14 @@
 """What the inversion attacks of every view recover of the text, judged against it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from attacks.attack import WordReader
+from attacks.inversion.learned_decoder import trained
 from evaluation import leakage
 from evaluation.catalogue import BACKWARD, INVERSION, UPDATES, make_attack
 from evaluation.grid import Cell
@@ -64,19 +66,25 @@ def _forward(heard: Heard) -> Iterator[Leak]:
     split, longest = heard.trained.split, heard.cell.config.data.max_length
     rate = split.whole.config.hidden_dropout_prob
     auxiliary = _auxiliary(prepared, heard.cell.config.seed)
+    decoders: dict[int, WordReader] = {}
     for name in heard.cell.attacks.inversion:
         attack = make_attack(name, INVERSION, "reconstruct")
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
         guessed: list[np.ndarray] = []
         for group in _same_parts(overheard):
-            parts = group[0].parts
+            number, parts = len(guessed), group[0].parts
             knowledge = knowledge_of(heard.defence, tables_from(parts, split), rate, *auxiliary)
             knowledge = with_bottom(knowledge, heard.defence, parts, split, longest)
             lacking = attack.missing(knowledge)
             if lacking is not None:
                 yield {**head, "not_measured": lacking}
                 break
-            draws = generator(heard.cell.config.seed, "attack", attack.name, len(guessed))
+            if getattr(attack, "uses_decoder", False):  # one serves all attacks that start from it
+                if number not in decoders:
+                    draws = generator(heard.cell.config.seed, "decoder", number)
+                    decoders[number] = trained(knowledge, draws)
+                knowledge = replace(knowledge, decoder=decoders[number])
+            draws = generator(heard.cell.config.seed, "attack", attack.name, number)
             guessed += attack.reconstruct([o.message for o in group], knowledge, draws)
         else:
             rng = numpy_rng(heard.cell.config.seed, "judge", attack.name)

@@ -62,7 +62,7 @@ def knowledge_of(
 def with_bottom(
     knowledge: Knowledge, defence: Defence, parts: ClientParts, split: SplitBert, longest: int
 ) -> Knowledge:
-    """Return the knowledge with E as the aggregator sent it, and the mechanism to act on its output.
+    """Return the knowledge with E as the aggregator sent it, and the mechanism on its output.
 
     In a one-shot release E runs without dropout, on every example padded to `longest`.
     """

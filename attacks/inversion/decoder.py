@@ -15,13 +15,15 @@ from torch import Tensor, nn
 
 from attacks.attack import Knowledge
 from attacks.inversion.simulation import Pushed
-from fedbert.split import position_offset
 
 SHORTLIST = 64  # words per token among which the neighbours decide
 STRANGERS = 1024  # words that the text lacks, drawn anew in each step
+INNER = 128  # values of a token inside the network
+SCALE = 5.0  # of what the neighbours add
 RATE, WARM_UP = 1e-3, 20  # learning rate, and the steps until it is reached
-MOST_STEPS, CHECK, PATIENCE = 600, 30, 3  # steps, steps between two looks, looks without a gain
-GAIN = 0.002  # of the held-out loss, relative: less is none
+CHECK, PATIENCE = 30, 2  # steps between two looks at the held-out text, looks without a gain
+GAIN = 0.005  # of the held-out loss, relative: less is none
+ENOUGH = 0.02  # nats a token, held out: there is nothing left to learn
 
 
 class FirstScores(Protocol):
@@ -78,10 +80,10 @@ class Frequencies:
         prior[unseen] = rare / max(1, len(unseen))
         return Frequencies(seen, unseen, rare, prior.log())
 
-    def choices(self, truth: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return words to tell apart in one step, and the log of how many each stands for.
+    def choices(self, truth: Tensor, generator: torch.Generator) -> "Choices":
+        """Return the words to tell apart in one step, where these are right [token].
 
-        They are the seen ones, the truth's own, and a draw of the others in place of all of them.
+        They are the seen ones, the right ones, and a draw of the others in place of all of them.
         """
         own = torch.unique(truth)
         own = own[torch.isin(own, self.unseen)]
@@ -91,9 +93,19 @@ class Frequencies:
             few = others[torch.randint(len(others), (STRANGERS,), generator=generator)]
         words = torch.cat((self.seen, own, few))
         weight = torch.zeros(len(words))
-        if len(few):
-            weight[len(words) - len(few) :] = math.log(len(others) / len(few))
-        return words, weight
+        weight[len(words) - len(few) :] = math.log(max(1, len(others)) / max(1, len(few)))
+        places = torch.empty(len(self.log_prior), dtype=torch.int64)
+        places[words] = torch.arange(len(words))
+        return Choices(words, weight, places[truth])
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Words to tell apart, the log of how many each stands for [word]; which is right [token]."""
+
+    words: Tensor
+    weight: Tensor
+    right: Tensor
 
 
 class Decoder(nn.Module):
@@ -106,55 +118,49 @@ class Decoder(nn.Module):
         self.first, self.table = first, table
         self.prior = nn.Parameter(frequencies.log_prior.clone())
         self.sharpness = nn.Parameter(torch.ones(()))
-        self.norm, self.from_row, self.from_word = nn.LayerNorm(width), *(
-            nn.Linear(width, width) for _ in range(2)
-        )
-        self.layers = nn.ModuleList(Neighbours(width) for _ in range(2))
-        self.last, self.out = nn.LayerNorm(width), nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+        self.from_row, self.from_word = nn.Linear(width, INNER), nn.Linear(width, INNER)
+        self.layers = nn.ModuleList(Neighbours(INNER) for _ in range(2))
+        self.last, self.out = nn.LayerNorm(INNER), nn.Linear(INNER, width)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(
-        self,
-        tokens: Rows,
-        words: Tensor | None = None,
-        weight: Tensor | None = None,
-        truth: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Rows, among: Choices | None = None) -> tuple[Tensor, Tensor]:
         """Return shortlists of words [token, k], and their log-scores [token, k].
 
-        words, weight: see `Frequencies.choices`; None: all. truth [token], in training: a last
-        column of its own, whether the shortlist has it or not; there it counts once.
+        among: in training, the words to choose from. The right one then has a last column of its
+        own, whether the shortlist has it or not; it counts once, and no other column depends on it.
         """
         with torch.no_grad():
+            words = None if among is None else among.words
             scores = self.first(tokens.rows, tokens.place, tokens.owner, words)
-            prior = self.prior if words is None else self.prior[words] + weight
+            prior = self.prior if among is None else self.prior[among.words] + among.weight
             best = torch.addcmul(prior, scores, self.sharpness)
             top = best.topk(min(SHORTLIST, best.shape[1]), dim=1).indices
-            if truth is not None:
-                where = _columns(truth, words, len(self.table))
-                top = torch.cat((top, where[:, None]), 1)
-            ids = top if words is None else words[top]
-            near, score = self.table[ids], scores.gather(1, top)  # [token, k, hidden]
-            fixed = 0.0 if weight is None else weight[top]
-            twice = torch.zeros_like(score)
-            if truth is not None:
-                twice[:, :-1].masked_fill_(ids[:, :-1] == truth[:, None], -torch.inf)
-        alone = self.sharpness * score + self.prior[ids] + fixed
-        x = self._read(tokens, alone, near, truth)
-        pull = self.out(self.last(x[tokens.real])) * math.sqrt(near.shape[2])
-        return ids, alone + torch.bmm(near, pull[:, :, None])[:, :, 0] + twice
+            score, ids = scores.gather(1, top), top if words is None else words[top]
+            near = self.table[ids]  # [token, k, hidden]
+        alone = self.sharpness * score + self.prior[ids]
+        if among is not None:
+            alone = alone + among.weight[top]
+        pull = self._pull(tokens, alone.detach(), near)
+        found = alone + torch.bmm(near, pull[:, :, None])[:, :, 0]
+        if among is None:
+            return ids, found
+        own = among.words[among.right]
+        last = self.sharpness * scores.gather(1, among.right[:, None])[:, 0] + self.prior[own]
+        last = last + among.weight[among.right] + (self.table[own] * pull).sum(1)
+        found = found.masked_fill(ids == own[:, None], -torch.inf)
+        return torch.cat((ids, own[:, None]), 1), torch.cat((found, last[:, None]), 1)
 
-    def _read(self, tokens: Rows, alone: Tensor, near: Tensor, truth: Tensor | None) -> Tensor:
-        """Return what the neighbours say [batch, seq, hidden]; the truth's column is not looked at."""
-        k = alone.shape[1] - (truth is not None)
-        likely = alone[:, :k].detach().softmax(1)
-        word = torch.bmm(likely[:, None], near[:, :k])[:, 0] * math.sqrt(near.shape[2])
-        x = word.new_zeros(*tokens.real.shape, near.shape[2])
+    def _pull(self, tokens: Rows, alone: Tensor, near: Tensor) -> Tensor:
+        """Return which way the neighbours pull each token's word [token, hidden]."""
+        word = torch.bmm(alone.softmax(1)[:, None], near)[:, 0] * math.sqrt(near.shape[2])
+        x = word.new_zeros(*tokens.real.shape, INNER)
         x[tokens.real] = self.from_row(self.norm(tokens.rows)) + self.from_word(word)
         for layer in self.layers:
             x = layer(x, tokens.real)
-        return x
+        pull: Tensor = self.out(self.last(x[tokens.real])) * SCALE
+        return pull
 
 
 class Neighbours(nn.Module):
@@ -180,27 +186,32 @@ def train(
     frequencies: Frequencies,
     knowledge: Knowledge,
     offset: int,
+    steps: int,
     generator: torch.Generator,
 ) -> tuple[Decoder, float]:
     """Return the decoder that explains the held-out text best untrained, trained, and its loss.
 
-    The loss is the held-out one, in nats a token. The plateau: `PATIENCE` looks in a row at text held out, each `CHECK` steps of training after the
-    last, without a relative gain of `GAIN` over the best; or `MOST_STEPS` steps.
+    The loss is the held-out one, in nats a token. Training ends at a plateau: `PATIENCE` looks in a
+    row at the held-out text, `CHECK` steps apart, without a relative gain of `GAIN` over the best;
+    or where the loss is below `ENOUGH`, before the first step too; or after so many steps.
     """
     fixed = [_question(each, frequencies, knowledge, offset, generator) for each in held]
     losses = [_loss_on(each, fixed) for each in decoders]
     best = min(losses)
     decoder = decoders[losses.index(best)]
     kept, waited = _values(decoder), 0
-    optimizer = torch.optim.AdamW(decoder.parameters(), lr=RATE, weight_decay=0.01)
+    optimizer = torch.optim.Adam(decoder.parameters(), lr=RATE)
+    usual = sum(int(each.real.sum()) for each in text) / len(text)
     order: list[int] = []
-    for step in range(1, MOST_STEPS + 1):
+    for step in range(1, steps + 1):
+        if best < ENOUGH:
+            break
         if not order:
             order = torch.randperm(len(text), generator=generator).tolist()
         optimizer.param_groups[0]["lr"] = RATE * min(1.0, step / WARM_UP) / 2**waited
         asked = _question(text[order.pop()], frequencies, knowledge, offset, generator)
         optimizer.zero_grad()
-        _loss(decoder, *asked).backward()
+        (_loss(decoder, *asked) / usual).backward()
         nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
         optimizer.step()
         if step % CHECK:
@@ -215,7 +226,7 @@ def train(
     return decoder.eval(), best
 
 
-Question = tuple[Rows, Tensor, Tensor, Tensor]
+Question = tuple[Rows, Choices]
 
 
 def _question(
@@ -225,36 +236,28 @@ def _question(
     offset: int,
     generator: torch.Generator,
 ) -> Question:
-    """Return a batch as sent, freshly drawn; the words to tell apart, their weights, the truth."""
+    """Return a batch as sent, freshly drawn, and the words to tell apart in it."""
     a, truth = each.sent(knowledge, generator), each.batch.input_ids[each.real]
     rows = Rows.of(a, each.batch.attention_mask, offset)
-    return rows, *frequencies.choices(truth, generator), truth
+    return rows, frequencies.choices(truth, generator)
 
 
-def _loss(decoder: Decoder, rows: Rows, words: Tensor, weight: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean cross-entropy, in nats."""
-    _, scores = decoder(rows, words, weight, truth)
-    return F.cross_entropy(scores, torch.full_like(truth, scores.shape[1] - 1))
+def _loss(decoder: Decoder, rows: Rows, among: Choices) -> Tensor:
+    """Return the sum of the tokens' cross-entropy, in nats."""
+    _, scores = decoder(rows, among)
+    last = torch.full_like(among.right, scores.shape[1] - 1)
+    return F.cross_entropy(scores, last, reduction="sum")
 
 
 def _loss_on(decoder: Decoder, asked: Sequence[Question]) -> float:
     """Return the mean cross-entropy over fixed questions, without dropout."""
     decoder.eval()
     with torch.no_grad():
-        losses = [(float(_loss(decoder, *each)), len(each[-1])) for each in asked]
+        losses = [float(_loss(decoder, *each)) for each in asked]
     decoder.train()
-    return sum(loss * n for loss, n in losses) / max(1, sum(n for _, n in losses))
+    return sum(losses) / max(1, sum(len(among.right) for _, among in asked))
 
 
 def _values(decoder: Decoder) -> dict[str, Tensor]:
     """Return a copy of the decoder's parameters."""
     return {name: value.detach().clone() for name, value in decoder.state_dict().items()}
-
-
-def _columns(truth: Tensor, words: Tensor | None, vocab: int) -> Tensor:
-    """Return where each true word stands among the words."""
-    if words is None:
-        return truth
-    places = torch.empty(vocab, dtype=torch.int64)
-    places[words] = torch.arange(len(words))
-    return places[truth]

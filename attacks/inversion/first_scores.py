@@ -124,7 +124,16 @@ class Linear:
         errors /= count
         errors += RIDGE * errors.diagonal().mean().clamp(min=1e-12) * torch.eye(width)
         inverse = torch.linalg.inv(errors)
-        b, c = map_[:-1].double(), map_[-1].double()  # row vectors: a = y b + c
+        return Linear.given(words, places, map_[:-1], map_[-1], inverse)
+
+    @staticmethod
+    def given(words: Tensor, places: Tensor, b: Tensor, c: Tensor, inverse: Tensor) -> "Linear":
+        """Return the scores under a = y b + c + error, rows being vectors.
+
+        words [vocab, hidden], places [place, hidden], b and inverse [hidden, hidden] (that of the
+        errors' covariance), c [hidden].
+        """
+        b, c, inverse = b.double(), c.double(), inverse.double()
         slope = inverse @ b.T
         square = b @ slope
         half = ((words @ square.float()) * words).sum(1) / 2
@@ -133,7 +142,9 @@ class Linear:
 
     def __call__(self, rows: Tensor, place: Tensor, owner: Tensor, words: Tensor | None) -> Tensor:
         """Return log-likelihoods [token, word]; the arguments are those of `Exact`."""
-        table, half = (self.words, self.half) if words is None else (self.words[words], self.half[words])
+        table, half = (
+            (self.words, self.half) if words is None else (self.words[words], self.half[words])
+        )
         pulled = rows @ self.slope + self.offset[place]
         return torch.addmm(-half, pulled, table.T)
 

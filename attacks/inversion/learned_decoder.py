@@ -10,45 +10,78 @@ from torch import Tensor
 from attacks.attack import Knowledge
 from attacks.inversion.decoder import Decoder, FirstScores, Frequencies, Rows, train
 from attacks.inversion.first_scores import Exact, Linear, exact_for, word_rows
+from attacks.inversion.language_prior import viterbi
+from attacks.inversion.ngram import Ngram
 from attacks.inversion.simulation import Texts, bank, pushed, scoped
 from fedbert.config import InputError
 from fedbert.messages import SmashedData
 from fedbert.split import Bottom, position_offset
 
+MOST_STEPS = 600  # of training
 HELD_OUT = 0.1  # of the auxiliary text
-SEQUENCES_AT_ONCE = 16
+WEIGHTS = (0.0, 0.3, 0.6, 1.0)  # of the bigrams, to choose from
+ROWS = 16  # sequences read at a time
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A decoder at its plateau, with the shape that messages must have."""
+    """A decoder at its plateau, and a bigram model to read its shortlists with.
+
+    weight: what the bigrams count for, beyond how frequent their words are, beside the decoder's
+    scores; offset: E's `position_offset`; loss: what training ended at, held out, nats a token.
+    """
 
     decoder: Decoder
+    ngram: Ngram
+    weight: float
     offset: int
-    held_out_loss: float
+    loss: float
 
     def shortlists(self, message: SmashedData) -> tuple[Tensor, Tensor]:
-        """Return each token's likeliest words, best first, and their log-scores [token, k].
+        """Return each token's words, the one on the best path first, then by score [token, k].
 
-        Tokens stand in the order of the message, the padding left out.
+        The second tensor holds their log-scores; the first word's is never below another's.
         """
-        found = []
-        with torch.no_grad():
-            mask = torch.tensor(message.attention_mask)
-            a = torch.tensor(message.activations)
-            for some, real in zip(
-                a.split(SEQUENCES_AT_ONCE), mask.split(SEQUENCES_AT_ONCE), strict=True
-            ):
-                ids, scores = self.decoder(Rows.of(some, real, self.offset))
-                order = scores.argsort(dim=1, descending=True, stable=True)
-                found.append((ids.gather(1, order), scores.gather(1, order)))
+        mask = torch.tensor(message.attention_mask)
+        a = torch.tensor(message.activations)
+        parts = zip(a.split(ROWS), mask.split(ROWS), strict=True)
+        found = [self.read(some, real) for some, real in parts]
         return torch.cat([ids for ids, _ in found]), torch.cat([logs for _, logs in found])
 
+    def read(self, a: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same for A [batch, seq, hidden] and its mask [batch, seq]."""
+        with torch.no_grad():
+            ids, logs = self.decoder(Rows.of(a, mask, self.offset))
+        order = logs.argsort(dim=1, descending=True, stable=True)
+        ids, logs = ids.gather(1, order), logs.gather(1, order).double()
+        if self.weight > 0 and len(ids):
+            chosen = self._path(ids, logs, mask.bool().sum(1))
+            order = (ids != chosen[:, None]).long().argsort(dim=1, stable=True)  # it comes first
+            ids = ids.gather(1, order)
+            logs = torch.cat((logs[:, :1], logs.gather(1, order)[:, 1:]), 1)
+        return ids, logs
 
-def trained(knowledge: Knowledge, generator: torch.Generator) -> Trained:
-    """Return a decoder for the E and the mechanism that are known.
+    def _path(self, ids: Tensor, logs: Tensor, lengths: Tensor) -> Tensor:
+        """Return the words [token] of each sequence's best path through its shortlists.
 
-    Of two first scores, where both are at hand, the one that explains the held-out text better.
+        The decoder's scores count words' frequencies already: of a bigram counts how far it raises
+        a word above its own, so the unigram is taken out before Viterbi puts the bigram in.
+        """
+        frequent = torch.from_numpy(self.ngram.log_unigram)[ids]
+        rows = (logs - self.weight * frequent) / self.weight
+        ends = lengths[lengths > 0].cumsum(0)[:-1].numpy()
+        parts = zip(np.split(ids.numpy(), ends), np.split(rows.numpy(), ends), strict=True)
+        return torch.from_numpy(np.concatenate([viterbi(self.ngram, *part) for part in parts]))
+
+
+def trained(knowledge: Knowledge, generator: torch.Generator, steps: int = MOST_STEPS) -> Trained:
+    """Return a decoder for the E and the mechanism that are known, after at most so many steps.
+
+    Of two first scores, where both are at hand, it starts from the one that explains the held-out
+    text better; there too the weight of the bigrams is chosen.
+
+    Raises:
+        InputError: if E is lacking, or the auxiliary text is none of its vocabulary.
     """
     bottom = knowledge.bottom
     if bottom is None:
@@ -60,18 +93,26 @@ def trained(knowledge: Knowledge, generator: torch.Generator) -> Trained:
     vocab = int(bottom.config.vocab_size)
     frequencies = Frequencies.of(rest.tokens(), vocab)
     plain, strange = bank(rest, frequencies.rare, bottom, knowledge, generator)
-    text = [*plain, *strange]
     asked = pushed(held, bottom, knowledge, generator)
     offset, table = position_offset(bottom.config), word_rows(bottom)
-    firsts: list[FirstScores] = [Linear.of(text, bottom, knowledge, generator)]
+    firsts: list[FirstScores] = [Linear.of([*plain, *strange], bottom, knowledge, generator)]
     if knowledge.embedding is not None and exact_for(knowledge):
         every = torch.arange(len(knowledge.embedding.token_type))
         kinds = every if knowledge.auxiliary_types is None else torch.unique(texts.kinds)
         firsts.append(Exact.of(knowledge.embedding, knowledge, kinds))
     with scoped(generator):
         decoders = [Decoder(first, table, frequencies) for first in firsts]
-        decoder, loss = train(decoders, text, asked, frequencies, knowledge, offset, generator)
-    return Trained(decoder, offset, loss)
+        decoder, loss = train(
+            decoders, plain, asked, frequencies, knowledge, offset, steps, generator
+        )
+    ngram = Ngram.of(rest.rows(), vocab)
+    made = [Trained(decoder, ngram, weight, offset, loss) for weight in WEIGHTS]
+    right = [0] * len(made)
+    for each in asked:
+        a, truth = each.sent(knowledge, generator), each.batch.input_ids[each.real]
+        for i, one in enumerate(made):
+            right[i] += int((one.read(a, each.batch.attention_mask)[0][:, 0] == truth).sum())
+    return made[right.index(max(right))]
 
 
 @dataclass(frozen=True)
@@ -82,10 +123,9 @@ class LearnedDecoder:
     sent it out (encoder layers included), the mechanism in force, and text like the clients' own.
     It pushes that text through E and the mechanism, drawn afresh in every step of training.
 
-    What it learns to say is a word of the whole table, by its row there: words that its text lacks
-    are named too. See `attacks.inversion.decoder` for the network and for the rule by which training
-    ends; where `adaptive` is False the decoder is trained without the mechanism, to be reported
-    beside the adaptive one.
+    It names words by their rows of the word table, so also those that its text lacks. See
+    `attacks.inversion.decoder` for the network and the rule by which training ends. Where
+    `adaptive` is False it is trained without the mechanism, to be reported beside the other.
 
     References: Song and Raghunathan (2020), section 4, for learned inversion of embeddings; Chen et
     al. (2024), "Unveiling the vulnerability of private fine-tuning in split-based frameworks for
@@ -93,7 +133,13 @@ class LearnedDecoder:
     """
 
     adaptive: bool = True
+    steps: int = MOST_STEPS
     view: str = "forward"
+
+    @property
+    def uses_decoder(self) -> bool:
+        """Whether `Knowledge.decoder`, trained for the mechanism in force, serves this attack."""
+        return self.adaptive
 
     @property
     def name(self) -> str:
@@ -114,7 +160,8 @@ class LearnedDecoder:
                 or the auxiliary text.
         """
         refuse(self.name, knowledge, messages)
-        found = trained(knowledge if self.adaptive else unprotected(knowledge), generator)
+        believed = knowledge if self.adaptive else unprotected(knowledge)
+        found = believed.decoder or trained(believed, generator, self.steps)
         guesses = []
         for message in messages:
             guess = np.zeros(message.attention_mask.shape, dtype=np.int64)
@@ -163,6 +210,7 @@ def unprotected(knowledge: Knowledge) -> Knowledge:
     """Return what an adversary believes that does not know of any mechanism."""
     return replace(
         knowledge,
+        decoder=None,
         protect=lambda a, batch, generator: a,
         clip_norm=None,
         noise_std=0.0,

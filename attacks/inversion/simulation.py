@@ -66,6 +66,10 @@ class Texts:
         """Return all tokens [token], the padding left out."""
         return self.ids[torch.arange(self.ids.shape[1]) < self.lengths[:, None]]
 
+    def rows(self) -> list[np.ndarray]:
+        """Return each text's tokens [seq]."""
+        return [ids[:n].numpy() for ids, n in zip(self.ids, self.lengths.tolist(), strict=True)]
+
     def batch(self, some: Tensor, length: int | None) -> Batch:
         """Return the chosen texts as a batch, padded to the longest of them or to `length`."""
         lengths = self.lengths[some]
@@ -77,7 +81,7 @@ class Texts:
         return Batch(ids, mask, kinds, torch.zeros(len(some), dtype=torch.int64), some)
 
     def estranged(self, rate: float, words: Tensor, generator: torch.Generator) -> "Texts":
-        """Return the texts with each inner token replaced, with probability `rate`, by one of words.
+        """Return the texts, each inner token replaced with probability `rate` by one of `words`.
 
         A text's first and last token stay: they are special ones.
         """
@@ -113,7 +117,7 @@ def pushed(
 ) -> list[Pushed]:
     """Return all texts in batches, pushed through E once.
 
-    Where padding plays no part in the mechanism, texts of one length stand together: less is wasted.
+    Where padding plays no part in the mechanism, texts of one length stand together, to save work.
     """
     order = torch.randperm(len(texts), generator=generator)
     if knowledge.clip_unit == "token" and knowledge.padded is None:
@@ -131,30 +135,28 @@ def bank(
 ) -> tuple[list[Pushed], list[Pushed]]:
     """Return what a decoder learns from: the text nearly as it is, and estranged.
 
-    In the first kind words are replaced at the rate `rare` by words that occur nowhere in the text,
-    as often as new words are to be expected; in the other at the rate `STRANGE` by any word, so that
+    In the first kind words are replaced at the rate `rare`, at which new words are to be expected,
+    by words that occur nowhere in the text; in the other at the rate `STRANGE` by any word, so that
     the way back is learnt for every word. Short text is passed over several times.
     """
     everything = torch.arange(int(bottom.config.vocab_size))
     known = torch.bincount(texts.tokens(), minlength=len(everything)) > 0
     new = everything if bool(known.all()) else everything[~known]
-    order = torch.randperm(len(texts), generator=generator)
-    few = int((texts.lengths[order].cumsum(0) <= MOST_TOKENS // 2).sum())
-    texts = texts.take(order[: max(1, few)])
-    least = TOKENS_PER_WIDTH * (int(bottom.config.hidden_size) + 1)
-    passes = max(1, min(least, MOST_TOKENS) // (2 * int(texts.lengths.sum())))
-    kinds = ((rare, new), (STRANGE, everything))
-    plain, strange = (
-        [
-            each
-            for _ in range(passes)
-            for each in pushed(
-                texts.estranged(rate, words, generator), bottom, knowledge, generator
-            )
-        ]
-        for rate, words in kinds
-    )
-    return plain, strange
+    least = min(TOKENS_PER_WIDTH * (int(bottom.config.hidden_size) + 1), MOST_TOKENS) // 2
+
+    def passed(rate: float, words: Tensor, most: int) -> list[Pushed]:
+        found: list[Pushed] = []
+        total = 0
+        while total < least:
+            order = torch.randperm(len(texts), generator=generator)
+            few = int((texts.lengths[order].cumsum(0) <= most - total).sum())
+            some = texts.take(order[: max(1, few)])
+            changed = some.estranged(rate, words, generator)
+            found += pushed(changed, bottom, knowledge, generator)
+            total += int(some.lengths.sum())
+        return found
+
+    return passed(rare, new, MOST_TOKENS - least), passed(STRANGE, everything, least)
 
 
 @contextmanager
