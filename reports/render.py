@@ -40,7 +40,7 @@ def render(run_directory: Path) -> RenderedReport:
     """
     directory = Path(run_directory)
     records = _records(directory)
-    pictures = {**_leakage(setting_rows(records)), **_partitions(directory)}
+    pictures = {**_leakage(setting_rows(records)), **_depths(records), **_partitions(directory)}
     title = f"Privacy and utility: {directory.resolve().name}"
     html = page(records, title, tuple(pictures.values()), _json(directory / "grid.json"))
     written = [_write(directory / "report.html", html)]
@@ -91,6 +91,21 @@ def _leakage(rows: Sequence[Row]) -> dict[str, Picture]:
                 title = f"{task}: utility against {family}"
                 picture = Picture(title, draw_leakage(data), describe(data))
                 pictures[f"utility-{family}-{_slug(task)}"] = picture
+    return pictures
+
+
+def _depths(records: Sequence[RunRecord]) -> dict[str, Picture]:
+    """File name to picture: recovery against cut depth, for every task with several cuts."""
+    from reports.depth import depth_data, describe_depth
+    from reports.depth_drawing import draw_depth
+
+    pictures: dict[str, Picture] = {}
+    for task in dict.fromkeys(record.labels["task"] for record in records):
+        data = depth_data(records, task)
+        if data is not None:
+            title = f"{task}: recovery against cut depth"
+            picture = Picture(title, draw_depth(data), describe_depth(data))
+            pictures[f"recovery-depth-{_slug(task)}"] = picture
     return pictures
 
 

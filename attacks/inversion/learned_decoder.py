@@ -74,8 +74,8 @@ class Trained:
         return torch.from_numpy(np.concatenate([viterbi(self.ngram, *part) for part in parts]))
 
 
-def trained(knowledge: Knowledge, generator: torch.Generator, steps: int = MOST_STEPS) -> Trained:
-    """Return a decoder for the E and the mechanism that are known, after at most so many steps.
+def trained(knowledge: Knowledge, generator: torch.Generator, steps: int | None = None) -> Trained:
+    """Return a decoder for the E and the mechanism that are known, after at most `steps`, or `MOST_STEPS`.
 
     Of two first scores, where both are at hand, it starts from the one that explains the held-out
     text better; there too the weight of the bigrams is chosen.
@@ -103,7 +103,7 @@ def trained(knowledge: Knowledge, generator: torch.Generator, steps: int = MOST_
     with scoped(generator):
         decoders = [Decoder(first, table, frequencies) for first in firsts]
         decoder, loss = train(
-            decoders, plain, asked, frequencies, knowledge, offset, steps, generator
+            decoders, plain, asked, frequencies, knowledge, offset, steps or MOST_STEPS, generator
         )
     ngram = Ngram.of(rest.rows(), vocab)
     made = [Trained(decoder, ngram, weight, offset, loss) for weight in WEIGHTS]
@@ -133,7 +133,7 @@ class LearnedDecoder:
     """
 
     adaptive: bool = True
-    steps: int = MOST_STEPS
+    steps: int | None = None
     view: str = "forward"
 
     @property

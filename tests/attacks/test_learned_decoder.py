@@ -1,6 +1,7 @@
 """The decoder: its parts against slower and plainer ones, and what noise does to it."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tests.attacks import worlds
 from tests.attacks.forward_worlds import World, world
 
 SURE = 1 - 1e-4
-NOISES = (0.0, 0.5, 1.0, 2.0)
+NOISES = (0.0, 0.7, 2.0)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -111,7 +112,7 @@ def test_a_draw_of_strangers_stands_for_all_of_them(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_right_word_s_column_tells_the_others_nothing() -> None:
-    """Were the decoder to peek in training at what it will not have, it would learn to wait for it."""
+    """In training it must not see what it will not have later."""
     given = world(1)
     table = word_rows(given.split.bottom)
     frequencies = Frequencies.of(torch.arange(5, 30), 60)
@@ -133,7 +134,7 @@ def test_the_right_word_s_column_tells_the_others_nothing() -> None:
 @pytest.mark.parametrize("padded", [None, 12])
 def test_text_goes_through_e_as_the_clients_send_it(padded: int | None) -> None:
     """The batches of a simulation hold each text once, padded, and E's own output of it."""
-    given = world(1)
+    given = world(1, known_words=50)
     texts = tuple(row[: 2 + i % 8] for i, row in enumerate(given.knowledge.auxiliary or ()))
     knowledge = replace(given.knowledge, auxiliary=texts, padded=padded)
     made = Texts.of(knowledge, given.split.bottom)
@@ -148,13 +149,14 @@ def test_text_goes_through_e_as_the_clients_send_it(padded: int | None) -> None:
             np.testing.assert_array_equal(ids[mask.bool()], texts[index])
         with torch.no_grad():
             torch.testing.assert_close(each.clean, given.split.bottom(each.batch))
-    plain, strange = bank(made, 0.0, given.split.bottom, knowledge, generator())
-    for part, low, high in ((plain, 0.0, 0.0), (strange, 0.2, 0.6)):
-        words = [
-            (each.batch.input_ids, made.batch(each.batch.index, None).input_ids) for each in part
-        ]
-        changed = np.mean([float((a[:, : b.shape[1]] != b).float().mean()) for a, b in words])
-        assert low <= changed <= high
+    plain, strange = bank(made, 0.2, given.split.bottom, knowledge, generator())
+    known = set(np.concatenate(texts).tolist())
+    words = [
+        np.concatenate([each.batch.input_ids[each.real] for each in x]) for x in (plain, strange)
+    ]
+    new = [float((~np.isin(each, list(known))).mean()) for each in words]
+    assert 0.05 < new[0] < 0.2 and new[1] < 0.2  # special ids and words past the text's
+    assert len(np.unique(words[1])) == 60
 
 
 # --- what it recovers
@@ -175,17 +177,17 @@ def test_without_noise_every_word_is_read_also_those_that_the_text_lacks(
 
 @pytest.mark.parametrize("cut_layer", [0, 2])
 def test_who_knows_the_mechanism_reads_more_and_noise_never_helps(cut_layer: int) -> None:
-    """Each interval misses its share with probability 1e-4: two of seven may not part by chance."""
+    """Intervals that part by chance: each misses its share with probability 1e-4, there are six."""
     aware, unaware = [], []
     for noise_std in NOISES:
         given = world(cut_layer, noise_std)
-        aware.append(recovered(LearnedDecoder(steps=60), given))
-        unaware.append(recovered(LearnedDecoder(adaptive=False, steps=60), given))
+        aware.append(recovered(LearnedDecoder(steps=30), given))
+        unaware.append(recovered(LearnedDecoder(adaptive=False, steps=30), given))
     assert all(a.high >= u.low for a, u in zip(aware, unaware, strict=True))
     assert any(a.low > u.high for a, u in zip(aware, unaware, strict=True))
-    for less, more in zip(aware, aware[1:], strict=False):
+    for less, more in pairwise(aware):
         assert more.low <= less.high
-    assert aware[0].low > 0.97 and aware[-1].high < 0.8
+    assert aware[0].value > 0.99 and aware[-1].high < 0.8
 
 
 def test_neighbours_are_used() -> None:
@@ -194,7 +196,7 @@ def test_neighbours_are_used() -> None:
 
     given = world(0, 1.5, sentences=200)
     alone = unigram_prior().reconstruct([given.message], given.knowledge, generator())
-    found = LearnedDecoder(steps=60).reconstruct([given.message], given.knowledge, generator())
+    found = LearnedDecoder(steps=30).reconstruct([given.message], given.knowledge, generator())
     by_itself, together = (
         float((guess == given.true)[given.counted].mean()) for [guess] in (alone, found)
     )
