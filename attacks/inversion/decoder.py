@@ -22,7 +22,7 @@ INNER = 128  # values of a token inside the network
 SCALE = 5.0  # of what the neighbours add
 RATE, WARM_UP = 3e-3, 20  # learning rate, and the steps until it is reached
 CHECK, PATIENCE = 30, 2  # steps between two looks at the held-out text, looks without a gain
-GAIN = 0.005  # of the held-out loss, relative: less is none
+GAIN = 0.01  # of the held-out loss, relative: less is none
 ENOUGH = 0.02  # nats a token, held out: there is nothing left to learn
 
 

@@ -18,7 +18,7 @@ from attacks.inversion.nearest_token import Tokens, fitted_scales, rescaled, sco
 from attacks.inversion.simulation import Pushed
 from fedbert.split import Bottom, EmbeddingTables, position_ids
 
-DRAWS = 4  # of the mechanism, averaged where only the mean of A matters
+DRAWS = 16  # of the mechanism, averaged where only the mean of A matters
 RIDGE = 1e-3  # relative; keeps the fits solvable where A or the text does not fill the space
 LEAST_NOISE = 1e-3  # relative to a row's values: a likelihood never stands above all learning
 

@@ -17,7 +17,7 @@ from fedbert.config import InputError
 from fedbert.messages import SmashedData
 from fedbert.split import Bottom, position_offset
 
-MOST_STEPS = 600  # of training
+MOST_STEPS = 400  # of training
 HELD_OUT = 0.1  # of the auxiliary text
 WEIGHTS = (0.0, 0.3, 0.6, 1.0)  # of the bigrams, to choose from
 ROWS = 16  # sequences read at a time
@@ -75,10 +75,10 @@ class Trained:
 
 
 def trained(knowledge: Knowledge, generator: torch.Generator, steps: int | None = None) -> Trained:
-    """Return a decoder for the E and the mechanism that are known, after at most `steps`, or `MOST_STEPS`.
+    """Return a decoder for the E and the mechanism that are known.
 
     Of two first scores, where both are at hand, it starts from the one that explains the held-out
-    text better; there too the weight of the bigrams is chosen.
+    text better; there too the weight of the bigrams is chosen. steps: at most; None: `MOST_STEPS`.
 
     Raises:
         InputError: if E is lacking, or the auxiliary text is none of its vocabulary.

@@ -16,7 +16,7 @@ from fedbert.split import Bottom, position_offset
 
 SEQUENCES_AT_ONCE = 32
 MOST_TOKENS = 60_000  # pushed through E for one decoder, at most
-TOKENS_PER_WIDTH = 60  # and at least so many per value of a row, where the text is short
+TOKENS_PER_WIDTH = 120  # and at least so many per value of a row, where the text is short
 STRANGE = 0.5  # the share of words replaced by random ones in every other pass over the text
 
 
