@@ -1,15 +1,30 @@
 """What an attack is: given messages and knowledge it proposes an answer; others judge it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import torch
 
+from fedbert.batches import Batch
 from fedbert.config import InputError, expect
 from fedbert.messages import SmashedData
-from fedbert.split import EmbeddingTables, SplitBert
+from fedbert.split import Bottom, EmbeddingTables, SplitBert
+
+Protect = Callable[[torch.Tensor, Batch, torch.Generator], torch.Tensor]
+"""From E's output [batch, seq, hidden] of a batch to what is sent, drawn afresh at every call."""
+
+
+class WordReader(Protocol):
+    """Reads words off messages, such as a decoder that was trained before."""
+
+    def shortlists(self, message: SmashedData) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return each token's likeliest words, best first, and their log-scores [token, k].
+
+        Tokens stand in the order of the message, the padding left out.
+        """
+
 
 if TYPE_CHECKING:
     from attacks.membership.signals import Signals
@@ -25,6 +40,11 @@ class Knowledge:
     rule (Kerckhoffs), so its settings belong here.
 
     embedding: the tables of E; absent where the cut is deeper than the embeddings.
+    bottom: E at any cut as the aggregator sent it out, in training mode where the clients' was.
+        Attacks do not change it.
+    protect: the mechanism in force, for the adversary's own batches.
+    padded: the length that each example was padded to before `protect`; None: its message's.
+    decoder: one that the adversary trained for just this knowledge, where there is one already.
     model: the released model.
     clip_norm: the bound on the L2 norm (L1 under Laplace noise) of each `clip_unit` ("token" or
         "sequence") of a message.
@@ -36,12 +56,17 @@ class Knowledge:
     dropout: the dropout rate that E applied when the messages were made, before clip and noise.
     auxiliary: text of the same kind as the private one, none of it private: token ids [seq] of
         each sequence, special tokens included, padding not.
+    auxiliary_types: the token types [seq] of each; None: all 0, of the private text unknown.
 
     Raises:
         InputError: for a mechanism that cannot be.
     """
 
     embedding: EmbeddingTables | None = None
+    bottom: Bottom | None = None
+    protect: Protect | None = None
+    padded: int | None = None
+    decoder: WordReader | None = None
     model: SplitBert | None = None
     clip_norm: float | None = None
     noise_std: float = 0.0
@@ -50,6 +75,7 @@ class Knowledge:
     noise: str = "gaussian"
     basis: torch.Tensor | None = None
     auxiliary: tuple[np.ndarray, ...] | None = None
+    auxiliary_types: tuple[np.ndarray, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check every setting of the mechanism."""

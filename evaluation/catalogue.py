@@ -77,6 +77,18 @@ INVERSION = {
         "the same with a bigram model of auxiliary text, by Viterbi; needs auxiliary text",
         seconds=1.4,
     ),
+    "learned_decoder": Entry(
+        "attacks.inversion.learned_decoder:LearnedDecoder",
+        "forward view, any cut: a decoder trained through the mechanism; needs auxiliary text",
+    ),
+    "noise_unaware": Entry(
+        "attacks.inversion.learned_decoder:noise_unaware",
+        "the same decoder trained without the mechanism, to be read beside the other",
+    ),
+    "optimisation": Entry(
+        "attacks.inversion.optimisation:Optimisation",
+        "forward view, any cut: words whose A lies nearest, by gradient descent from the decoder",
+    ),
 }
 
 BACKWARD = {

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ PLACES = (
 )  # fmt: skip
 FAMILIES = ("inversion", "backward", "updates", "membership")
 KEYS = (
-    "name", "tasks", "strategies", "seeds", "delta", "model", "data", "training", "attacks",
-    "defences", "override",
+    "name", "tasks", "strategies", "seeds", "cut_layers", "delta", "model", "data", "training",
+    "attacks", "defences", "override",
 )  # fmt: skip
 
 
@@ -131,7 +132,7 @@ class Cell:
         """Return the cell's coordinates, for tables."""
         return {
             "task": self.config.data.task,
-            "model": Path(self.config.model.source).name,
+            "model": _model_label(self.config.model),
             "strategy": self.config.training.strategy,
             "defence": self.defence.name,
             "level": self.level,
@@ -189,6 +190,11 @@ def grid_from(values: Mapping[str, Any], where: str, name: str) -> Grid:
     seeds = values.get("seeds", [0])
     if not (isinstance(seeds, list) and seeds and all(type(s) is int and s >= 0 for s in seeds)):
         raise InputError(f"{where}: expected a list of integers >= 0, got seeds={seeds!r}")
+    cuts = values.get("cut_layers")
+    if cuts is not None and not (
+        isinstance(cuts, list) and cuts and all(type(c) is int and c >= 0 for c in cuts)
+    ):
+        raise InputError(f"{where}: expected a list of integers >= 0, got cut_layers={cuts!r}")
     delta = values.get("delta", 1e-5)
     if not (isinstance(delta, float) and 0 < delta < 1):
         raise InputError(f"{where}: expected 0 < delta < 1, got delta={delta!r}")
@@ -197,17 +203,23 @@ def grid_from(values: Mapping[str, Any], where: str, name: str) -> Grid:
     cells = []
     for task in tasks:
         base = _config(values, task, where)
-        for strategy in strategies:
-            for defence, level in defences:
-                for seed in seeds:
-                    training = _with_strategy(base.training, strategy, where)
-                    config = replace(base, training=training, seed=seed)
-                    cells.append(Cell(config, defence, level, attacks, delta))
+        layers = [base.model.cut_layer] if cuts is None else cuts
+        for strategy, cut, (defence, level), seed in product(strategies, layers, defences, seeds):
+            training = _with_strategy(base.training, strategy, where)
+            model = replace(base.model, cut_layer=cut)
+            config = replace(base, model=model, training=training, seed=seed)
+            cells.append(Cell(config, defence, level, attacks, delta))
     ids = [cell.id for cell in cells]
     twice = next((cell for cell in cells if ids.count(cell.id) > 1), None)
     if twice is not None:
         raise InputError(f"{where}: expected different cells, got two of {twice.labels}")
     return Grid(str(values.get("name", name)), tuple(cells))
+
+
+def _model_label(model: ModelConfig) -> str:
+    """Return the model's name for tables; with the cut, where that is not the embeddings."""
+    name = Path(model.source).name
+    return f"{name}, cut at {model.cut_layer}" if model.cut_layer else name
 
 
 def _with_strategy(training: TrainingConfig, strategy: str, where: str) -> TrainingConfig:

@@ -1,19 +1,22 @@
 """What the inversion attacks of every view recover of the text, judged against it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
+from attacks.attack import WordReader
+from attacks.inversion.learned_decoder import trained
 from evaluation import leakage
 from evaluation.catalogue import BACKWARD, INVERSION, make_attack
 from evaluation.forward_judge import ForwardJudge, Group
 from evaluation.grid import Cell
-from evaluation.knowledge import head_knowledge, knowledge_of
+from evaluation.knowledge import head_knowledge, knowledge_of, with_bottom
 from evaluation.observe import Overheard, Wiretap, same_values, tables_from
 from evaluation.updates import updates
-from fedbert.batches import IGNORED, Batch
+from fedbert.batches import IGNORED, Batch, mask_tokens
 from fedbert.messages import Message
 from fedbert.prepare import Prepared
 from fedbert.seeding import generator, numpy_rng
@@ -55,22 +58,25 @@ def inversion(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
     if heard.tap.kept:
         found, samples = _forward(heard)
         found += _backward(heard)
-    return [*found, *updates(heard, _auxiliary(heard.prepared))], samples
+    texts, _ = _auxiliary(heard.prepared, heard.cell.config.seed)
+    return [*found, *updates(heard, texts)], samples
 
 
 def _forward(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
     """Return the tokens that attacks on the smashed data recovered, and a few sentences."""
     found: list[Leak] = []
     guesses: dict[str, Sequence[np.ndarray]] = {}
-    rate = heard.trained.split.whole.config.hidden_dropout_prob
-    auxiliary = _auxiliary(heard.prepared)
+    split, longest = heard.trained.split, heard.cell.config.data.max_length
+    rate, seed = split.whole.config.hidden_dropout_prob, heard.cell.config.seed
+    texts, types = _auxiliary(heard.prepared, seed)
     groups: list[Group] = []
     for group in same_parts(heard.tap.kept):
-        tables = tables_from(group[0].parts, heard.trained.split)
-        knowledge = knowledge_of(heard.defence, tables, rate, auxiliary)
+        parts = group[0].parts
+        knowledge = knowledge_of(heard.defence, tables_from(parts, split), rate, texts, types)
+        knowledge = with_bottom(knowledge, heard.defence, parts, split, longest)
         groups.append(([o.message for o in group], [heard.batch(o) for o in group], knowledge))
-    seed = heard.cell.config.seed
-    judge = ForwardJudge.of(seed, heard.prepared, heard.defence, groups, rate, auxiliary)
+    judge = ForwardJudge.of(seed, heard.prepared, heard.defence, groups, rate, texts)
+    decoders: dict[int, WordReader] = {}
     for name in heard.cell.attacks.inversion:
         attack = make_attack(name, INVERSION, "reconstruct")
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
@@ -80,7 +86,12 @@ def _forward(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
             if lacking is not None:
                 found.append({**head, "not_measured": lacking})
                 break
-            draws = generator(seed, "attack", attack.name, len(guessed))
+            number = len(guessed)
+            if getattr(attack, "uses_decoder", False):  # one serves all attacks that start from it
+                if number not in decoders:
+                    decoders[number] = trained(knowledge, generator(seed, "decoder", number))
+                knowledge = replace(knowledge, decoder=decoders[number])
+            draws = generator(seed, "attack", attack.name, number)
             guessed += attack.reconstruct(messages, knowledge, draws)
         else:
             guesses[attack.name] = guessed
@@ -147,12 +158,28 @@ def _judged(
     yield {**leak, "chance": chance}
 
 
-def _auxiliary(prepared: Prepared) -> tuple[np.ndarray, ...] | None:
-    """Return text of the same kind that nobody trained on: the pool's examples left out."""
-    if prepared.members is None or prepared.task.kind == "mlm":
-        return None
+def _auxiliary(
+    prepared: Prepared, seed: int
+) -> tuple[tuple[np.ndarray, ...] | None, tuple[np.ndarray, ...] | None]:
+    """Return text of the same kind that nobody trained on, and its token types.
+
+    That is what the coin left out of the pool; for masked-LM masked once, as E is shown its text.
+    """
+    if prepared.members is None:
+        return None, None
     pool = prepared.pool.take(np.flatnonzero(~prepared.members))
-    return tuple(np.split(pool.tokens, pool.offsets[1:-1]))
+    if len(pool) == 0:
+        return None, None
+    tokens, v = pool.tokens, prepared.vocabulary
+    if prepared.task.kind == "mlm":
+        rest = torch.from_numpy(tokens)[None]
+        none = torch.zeros(1, dtype=torch.int64)
+        batch = Batch(rest, torch.ones_like(rest), torch.zeros_like(rest), rest, none)
+        draws = generator(seed, "auxiliary")
+        masked = mask_tokens(batch, v.mask, v.size, v.special, draws)
+        tokens = masked.input_ids[0].numpy()
+    ends = pool.offsets[1:-1]
+    return tuple(np.split(tokens, ends)), tuple(np.split(pool.token_types, ends))
 
 
 def same_parts(overheard: Sequence[Overheard]) -> Iterator[list[Overheard]]:

@@ -1,17 +1,21 @@
 """What an adversary knows of the mechanism in force (Kerckhoffs), view by view."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Knowledge
+from attacks.attack import Knowledge, Protect
 from attacks.inversion.label_from_gradient import HeadKnowledge
 from attacks.updates.embedding_rows import TableKnowledge
+from fedbert.batches import Batch
 from fedbert.messages import ClientParts
 from fedbert.prepare import Prepared
-from fedbert.split import EmbeddingTables, SplitBert, duplicate
+from fedbert.protect import protect
+from fedbert.smashing import nearest_words
+from fedbert.split import Bottom, EmbeddingTables, SplitBert, duplicate
 from fedbert.trainer import load_values
 from privacy.defence import Defence
 from privacy.empirical import FeatureDropout, Quantise
@@ -27,6 +31,7 @@ def knowledge_of(
     tables: EmbeddingTables | None,
     dropout: float,
     auxiliary: tuple[np.ndarray, ...] | None = None,
+    auxiliary_types: tuple[np.ndarray, ...] | None = None,
 ) -> Knowledge:
     """Return what is known of A: E's tables, and the clip, noise and dropout on its output.
 
@@ -50,7 +55,36 @@ def knowledge_of(
         noise=kinds.get(type(mechanism), "gaussian"),
         basis=_basis(mechanism) if isinstance(mechanism, MatrixGaussian) else None,
         auxiliary=auxiliary,
+        auxiliary_types=auxiliary_types,
     )
+
+
+def with_bottom(
+    knowledge: Knowledge, defence: Defence, parts: ClientParts, split: SplitBert, longest: int
+) -> Knowledge:
+    """Return the knowledge with E as the aggregator sent it, and the mechanism on its output.
+
+    In a one-shot release E runs without dropout, on every example padded to `longest`.
+    """
+    own = duplicate(split)
+    load_values(own, parts.tensors)
+    bottom = own.bottom.to("cpu", torch.float32).train(not defence.one_shot)
+    padded = longest if defence.one_shot else None
+    return replace(knowledge, bottom=bottom, protect=_protection(defence, bottom), padded=padded)
+
+
+def _protection(defence: Defence, bottom: Bottom) -> Protect:
+    """Return what the mechanism on A does to an output of E."""
+
+    def noised(a: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
+        return protect(defence.smashed, a, batch.attention_mask, generator)[0]
+
+    def rewritten(a: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
+        words = nearest_words(bottom, batch, noised(a, batch, generator))
+        sent: Tensor = bottom(replace(batch, input_ids=words))
+        return sent
+
+    return rewritten if defence.nearest_word else noised
 
 
 def head_knowledge(defence: Defence, parts: ClientParts, split: SplitBert) -> HeadKnowledge | str:

@@ -47,7 +47,8 @@ def render(run_directory: Path) -> RenderedReport:
     directory = Path(run_directory)
     records = _records(directory)
     rows = setting_rows(records)
-    pictures = {**_leakage(rows), **_rocs(directory, records), **_partitions(directory)}
+    pictures = {**_leakage(rows), **_depths(records), **_rocs(directory, records)}
+    pictures |= _partitions(directory)
     title = f"Privacy and utility: {directory.resolve().name}"
     private = samples(records, _json(directory / SAMPLES), SAMPLES)
     grid = _json(directory / "grid.json")
@@ -121,6 +122,21 @@ def _rocs(directory: Path, records: Sequence[RunRecord]) -> dict[str, Picture]:
             data = roc_data(shown, scores)
             title = f"{task}: members found against false alarms"
             pictures[f"roc-{_slug(task)}"] = Picture(title, draw_roc(data), describe_roc(data))
+    return pictures
+
+
+def _depths(records: Sequence[RunRecord]) -> dict[str, Picture]:
+    """File name to picture: recovery against cut depth, for every task with several cuts."""
+    from reports.depth import depth_data, describe_depth
+    from reports.depth_drawing import draw_depth
+
+    pictures: dict[str, Picture] = {}
+    for task in dict.fromkeys(record.labels["task"] for record in records):
+        data = depth_data(records, task)
+        if data is not None:
+            title = f"{task}: recovery against cut depth"
+            picture = Picture(title, draw_depth(data), describe_depth(data))
+            pictures[f"recovery-depth-{_slug(task)}"] = picture
     return pictures
 
 

@@ -111,14 +111,14 @@ class LanguagePrior:
             found = [torch.zeros(0, dtype=torch.int64)]
             for part in _parts(tokens):
                 noise = knowledge.noise_std / scale[part.sequence]
-                likelihood = _Likelihood.of(noise, candidates, knowledge)
+                likelihood = Likelihood.of(noise, candidates, knowledge)
                 found.append(self._decoded(part, likelihood, candidates, knowledge, ngram))
         return spread(torch.cat(found), messages)
 
     def _decoded(
         self,
         tokens: Tokens,
-        likelihood: "_Likelihood",
+        likelihood: "Likelihood",
         candidates: Candidates,
         knowledge: Knowledge,
         ngram: Ngram,
@@ -148,7 +148,7 @@ class LanguagePrior:
 
 
 @dataclass(frozen=True)
-class _Likelihood:
+class Likelihood:
     """Turns scores into log-likelihoods, up to what a token's candidates share.
 
     rate [token]: 1 / variance per coordinate, or eta under metric noise; beta [hidden]:
@@ -159,17 +159,17 @@ class _Likelihood:
     beta: Tensor | None
 
     @staticmethod
-    def of(noise: Tensor, candidates: Candidates, knowledge: Knowledge) -> "_Likelihood":
+    def of(noise: Tensor, candidates: Candidates, knowledge: Knowledge) -> "Likelihood":
         """Return the likelihood under noise of standard deviations noise [token]."""
         width = candidates.words.shape[1]
         if knowledge.noise == "metric":
-            return _Likelihood(math.sqrt(width + 1) / noise.float(), candidates.beta)
+            return Likelihood(math.sqrt(width + 1) / noise.float(), candidates.beta)
         square = float(candidates.gamma.square().sum() + candidates.beta.square().sum())
         if knowledge.clip_norm is not None:
             square = min(square, knowledge.clip_norm**2 * (1 - knowledge.dropout))
         dropped = knowledge.dropout / (1 - knowledge.dropout) * square / width
         variance = (noise.square() + dropped).clamp(min=SMALLEST)
-        return _Likelihood(variance.reciprocal().float(), None)
+        return Likelihood(variance.reciprocal().float(), None)
 
     def of_scores_(self, scores: Tensor, rows: Tensor, some: Tensor) -> None:
         """Turn the scores [n, vocab] of some tokens, received as rows [n, hidden], in place."""

@@ -1,0 +1,85 @@
+"""Every forward attack against every mechanism of the catalogue, through a whole cell."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluation.catalogue import INVERSION, make_attack
+from evaluation.cell import run_cell
+from evaluation.grid import Cell, DefenceSpec, Spec, read_grid
+from reports.records import Estimate
+from tests.evaluation.test_mechanisms import EXAMPLES, Params
+
+MORE: dict[str, tuple[str, Params, Params, Params]] = {  # what one example a mechanism leaves out
+    "gaussian, sequence": ("smashed", {"clip_norm": 9.0, "noise_multiplier": 0.05,
+                                       "unit": "sequence"}, {}, {}),
+    "gaussian, once, sequence": ("smashed", {"clip_norm": 9.0, "noise_multiplier": 0.05,
+                                             "unit": "sequence", "one_shot": True},
+                                 {"freeze_embeddings": True}, {}),
+    "metric, its own rows": ("smashed", {"eta": 5.0}, {}, {}),
+    "matrix_gaussian, rows": ("smashed", {"clip_norm": 9.0, "noise_multiplier": 0.05,
+                                          "row_spread": 2.0}, {}, {}),
+}  # fmt: skip
+ROWS = EXAMPLES | MORE
+FORWARD = tuple(INVERSION)
+
+
+@pytest.fixture
+def cell(small_grid: Path, monkeypatch: pytest.MonkeyPatch) -> Cell:
+    """A cell with one round of messages; decoders barely train."""
+    monkeypatch.setattr("attacks.inversion.learned_decoder.MOST_STEPS", 2)
+    monkeypatch.setattr("attacks.inversion.simulation.TOKENS_PER_WIDTH", 4)
+    found = read_grid(small_grid).cells[0]
+    nothing: dict[str, Any] = dict.fromkeys(("backward", "updates", "membership"), ())
+    attacks = replace(found.attacks, inversion=FORWARD, **nothing)
+    config = replace(found.config, training=replace(found.config.training, rounds=1))
+    return replace(found, config=config, attacks=attacks)
+
+
+def leaks(cell: Cell, row: str, cut_layer: int = 0, task: str = "sst2") -> list[dict[str, Any]]:
+    place, params, model, training = ROWS[row]
+    config = cell.config
+    config = replace(
+        config,
+        model=replace(config.model, cut_layer=cut_layer, **model),
+        data=replace(config.data, task=task),
+        training=replace(config.training, **training),
+    )
+    spec = DefenceSpec(row, **{place: Spec(row.split(",")[0], tuple(params.items()))})
+    record = run_cell(replace(cell, config=config, defence=spec)).record
+    if record.status == "skipped":
+        assert cut_layer > 0 and "behind encoder layers" in record.reason
+        return []
+    assert record.status == "done", record.traceback
+    return record.leakage
+
+
+@pytest.mark.parametrize("cut_layer", [0, 1])
+@pytest.mark.parametrize("row", ROWS)
+def test_every_attack_on_every_mechanism_runs_or_says_why_not(
+    cell: Cell, row: str, cut_layer: int
+) -> None:
+    found = leaks(cell, row, cut_layer)
+    if not found:  # nothing was sent, or the cell was refused
+        assert row == "local_dp_fedavg" or (row == "metric" and cut_layer == 1)
+        return
+    names = [make_attack(name, INVERSION, "reconstruct").name for name in FORWARD]
+    by_name = {leak["attack"]: leak for leak in found if leak.get("headline", True)}
+    assert list(by_name) == names
+    ran = {name for name in names if "estimate" in by_name[name]}
+    for name in names:
+        if name in ran:
+            assert isinstance(by_name[name]["estimate"], Estimate)
+        else:
+            assert by_name[name]["not_measured"].startswith("needs ")
+    always = {"learned decoder", "learned decoder, noise-unaware", "optimisation"}
+    assert always <= ran and ("nearest token" in ran) is (cut_layer == 0)
+
+
+@pytest.mark.parametrize("task", ["mlm", "qnli"])
+def test_masked_and_paired_texts_are_read_too(cell: Cell, task: str) -> None:
+    found = {leak["attack"]: leak for leak in leaks(cell, "identity", 1, task)}
+    for name in ("learned decoder", "optimisation"):
+        assert found[name]["estimate"].value > 0.9
