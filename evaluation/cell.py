@@ -17,6 +17,7 @@ from evaluation.grid import PLACES, Cell
 from evaluation.inversion import Heard, inversion
 from evaluation.measure import batches, measure
 from evaluation.observe import Wiretap, spread
+from evaluation.pooled import pooled
 from fedbert.config import Config
 from fedbert.prepare import Prepared, circumstances, poisson_sampled, prepare
 from fedbert.protect import Protection
@@ -69,6 +70,7 @@ def _run(cell: Cell, base: dict[str, Any]) -> Outcome:
     utility, floor = measure(prepared, trained.split, config.seed)
     clock.lap("evaluate")
     leaks = inversion(Heard(cell, prepared, defence, trained, tap))
+    leaks += pooled(cell, prepared, trained.split, candidates(config, prepared))
     leaks += _membership(cell, prepared, trained)
     clock.lap("attack")
     use = use_of(config, facts)

@@ -89,7 +89,7 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from evaluation.catalogue import BACKWARD, INVERSION, MECHANISMS, MEMBERSHIP, UPDATES
+    from evaluation.catalogue import BACKWARD, INVERSION, MECHANISMS, MEMBERSHIP, POOLED, UPDATES
     from fedbert.config import SIZES, STRATEGIES
     from fedbert.tasks import TASKS
 
@@ -107,6 +107,7 @@ def list_() -> None:
         ("inversion", INVERSION),
         ("backward", BACKWARD),
         ("updates", UPDATES),
+        ("pooled", POOLED),
         ("membership", MEMBERSHIP),
     ):
         for name, entry in entries.items():

@@ -26,7 +26,7 @@ PLACES = (
     "smashed", "hidden", "hidden_gradient", "smashed_gradient", "update", "labels", "training",
     "penalty",
 )  # fmt: skip
-FAMILIES = ("inversion", "backward", "updates", "membership")
+FAMILIES = ("inversion", "backward", "updates", "pooled", "membership")
 KEYS = (
     "name", "tasks", "strategies", "seeds", "delta", "model", "data", "training", "attacks",
     "defences", "override",
@@ -77,6 +77,7 @@ class AttackSettings:
     inversion: tuple[str, ...] = ("nearest_token", "bigram_prior")
     backward: tuple[str, ...] = ("masked_tokens", "label_from_gradient")
     updates: tuple[str, ...] = ("embedding_rows",)
+    pooled: tuple[str, ...] = ()
     membership: tuple[str, ...] = ("loss_threshold",)
     messages: int = 16
     candidates: int = 1000
