@@ -128,6 +128,21 @@ UPDATES = {
     ),
 }
 
+POOLED = {
+    "bag_of_words": Entry(
+        "attacks.inversion.pooled.bag_of_words:BagOfWords",
+        "release view: the words behind a pooled vector, each by itself; needs auxiliary text",
+    ),
+    "set_decoder": Entry(
+        "attacks.inversion.pooled.set_decoder:SetDecoder",
+        "the same, one word after the other in any order (Song and Raghunathan 2020)",
+    ),
+    "writer": Entry(
+        "attacks.inversion.pooled.writer:Writer",
+        "the same, a language model that writes the text (GEIA, Li et al. 2023)",
+    ),
+}
+
 MEMBERSHIP = {
     "loss_threshold": Entry(
         "attacks.membership.loss_threshold:LossThreshold",

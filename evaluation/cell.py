@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from evaluation.candidates import sides
 from evaluation.defences import costs, facts_of, make_defence, use_of
 from evaluation.grid import PLACES, Cell
 from evaluation.inversion import Heard, inversion
 from evaluation.measure import measure
 from evaluation.membership import ask, membership
 from evaluation.observe import Wiretap, spread
+from evaluation.pooled import pooled
 from fedbert.prepare import circumstances, poisson_sampled, prepare
 from fedbert.protect import Protection
 from fedbert.provenance import provenance
@@ -81,7 +83,8 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     heard_all = Heard(cell, prepared, defence, trained, tap)
     found = membership(asked, heard_all, shadows)
     recovered, samples = inversion(heard_all)
-    leaks = [*recovered, *found.leaks]
+    inside_outside = sides(config, prepared)
+    leaks = [*recovered, *pooled(cell, prepared, trained.split, inside_outside), *found.leaks]
     clock.lap("attack")
     use = use_of(config, facts)
     claims = [*ledger(defence, use).values(), *label_claims(defence, use)]

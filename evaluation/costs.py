@@ -1,8 +1,8 @@
 """What attacks and cells take, about: for the list of attacks and for the time left of a grid.
 
 An attack's `seconds` in the catalogue are for 1,000 tokens of text at hidden size 384 and 30,522
-words, on one core (on updates: for one update of a table of that size; on membership: for 1,000
-tokens of candidates). `python -m benchmarks --only attack-costs` measures them. They are estimates
+words, on one core (on updates: for one update of a table of that size; on pooled vectors: for
+one kind of vector, 2,000 auxiliary texts; on membership: for 1,000 tokens of candidates). `python -m benchmarks --only attack-costs` measures them. They are estimates
 of one machine's: another machine, other shapes and a busy one differ, twofold and more.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evaluation.catalogue import BACKWARD, INVERSION, MEMBERSHIP, UPDATES, Entry
+from evaluation.catalogue import BACKWARD, INVERSION, MEMBERSHIP, POOLED, UPDATES, Entry
 
 if TYPE_CHECKING:
     from evaluation.grid import Cell
@@ -19,16 +19,19 @@ MESSAGES, BATCH, LENGTH = 16, 16, 32  # of the cell that `fedbert-eval list` spe
 CANDIDATES = 2000  # members and others together
 UNKNOWN = 1.0  # seconds for 1,000 tokens of an attack that nobody measured
 UPDATES_HEARD = 2
+POOLINGS = 2
 FAMILIES: dict[str, dict[str, Entry]] = {
     "inversion": INVERSION,
     "backward": BACKWARD,
     "updates": UPDATES,
+    "pooled": POOLED,
     "membership": MEMBERSHIP,
 }
 THOUSANDS = {
     "inversion": MESSAGES * BATCH * LENGTH / 1000,
     "backward": MESSAGES * BATCH * LENGTH / 1000,
     "updates": UPDATES_HEARD,
+    "pooled": POOLINGS,
     "membership": CANDIDATES * LENGTH / 1000,
 }
 """How many times its `seconds` an attack of each family takes for that cell."""
@@ -66,6 +69,7 @@ def units(cell: "Cell") -> dict[str, float]:
         "inversion": heard,
         "backward": heard,
         "updates": UPDATES_HEARD,
+        "pooled": POOLINGS,
         "membership": 2 * attacks.candidates * data.max_length / 1000,
     }
     attack = 0.0

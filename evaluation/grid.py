@@ -27,7 +27,7 @@ PLACES = (
     "smashed", "hidden", "hidden_gradient", "smashed_gradient", "update", "labels", "training",
     "penalty",
 )  # fmt: skip
-FAMILIES = ("inversion", "backward", "updates", "membership")
+FAMILIES = ("inversion", "backward", "updates", "pooled", "membership")
 KEYS = (
     "name", "tasks", "strategies", "seeds", "cut_layers", "delta", "model", "data", "training",
     "attacks", "defences", "override",
@@ -84,6 +84,7 @@ class AttackSettings:
     updates: tuple[str, ...] = (
         "embedding_rows", "embedding_rows_peer", "row_order", "span_check", "gradient_matching",
     )  # fmt: skip
+    pooled: tuple[str, ...] = ()
     membership: tuple[str, ...] = ("loss_threshold",)
     messages: int = 16
     candidates: int = 1000

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from evaluation.catalogue import BACKWARD, INVERSION, MEMBERSHIP, UPDATES, make_attack
+from evaluation.catalogue import BACKWARD, INVERSION, MEMBERSHIP, POOLED, UPDATES, make_attack
 from evaluation.defences import facts_of, make_defence
 from evaluation.grid import Grid
 from fedbert.prepare import Prepared, circumstances, prepare
@@ -21,6 +21,7 @@ def preflight(grid: Grid) -> None:
             (INVERSION, cell.attacks.inversion, "reconstruct"),
             (BACKWARD, cell.attacks.backward, "missing"),
             (UPDATES, cell.attacks.updates, "missing"),
+            (POOLED, cell.attacks.pooled, "invert"),
             (MEMBERSHIP, cell.attacks.membership, "score"),
         ):
             for name in names:

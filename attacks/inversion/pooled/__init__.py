@@ -1,0 +1,1 @@
+"""Pooled vectors: from one vector per text back to its words."""
