@@ -1,9 +1,10 @@
 """What attacks and cells take, about: for the list of attacks and for the time left of a grid.
 
 An attack's `seconds` in the catalogue are for 1,000 tokens of text at hidden size 384 and 30,522
-words, on one core (on updates: for one update of a table of that size; on pooled vectors: for
-one kind of vector, 2,000 auxiliary texts; on membership: for 1,000 tokens of candidates). `python -m benchmarks --only attack-costs` measures them. They are estimates
-of one machine's: another machine, other shapes and a busy one differ, twofold and more.
+words, on one core (on updates: for one update of a table of that size; on pooled vectors: for one
+kind of vector and 2,000 auxiliary texts; on membership: for 1,000 tokens of candidates).
+`python -m benchmarks --only attack-costs` measures them. They are estimates of one machine's:
+another machine, other shapes and a busy one differ, twofold and more.
 """
 
 from collections.abc import Mapping

@@ -63,7 +63,8 @@ class Speaker(nn.Module):
 
         evidence [text, choice]; said [text, word, choice], bool.
         """
-        codes, bias = self.words.weight[: self.size], self.bias
+        codes: Tensor = self.words.weight[: self.size]
+        bias: Tensor = self.bias
         if among is not None:
             codes, bias = self.words(among), bias[among]
         spoken = self.out(out) @ codes.T + bias + self.trust * evidence[:, None]
