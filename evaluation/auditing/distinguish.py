@@ -1,4 +1,4 @@
-"""From samples of two neighbours to a lower bound: the rule from one half, judged on the other."""
+"""From samples of two neighbours to a bound: a rule chosen on some of them, judged on the rest."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +16,8 @@ from fedbert.config import InputError, expect
 
 SIGNIFICANCE = 0.05
 THRESHOLDS = 400
+CHOOSING = 4  # one of so many samples serves to choose the rule, the others to judge it
+CAREFUL = 0.02  # of the significance, for choosing: a rule that was only lucky is not chosen
 GRAIN = 1e-6  # of the largest value: finer differences are rounding, not noise
 
 Statistics = Mapping[str, np.ndarray]
@@ -56,7 +58,7 @@ def distinguish(
     """Return what the best rule for telling neighbours apart shows of a claim.
 
     Over all probes, statistics, thresholds and kinds of bound the best rule is chosen on the first
-    half of the samples; it alone is judged on the second, so that the choice costs nothing. Where
+    quarter of the samples; it alone is judged on the rest, so that the choice costs nothing. Where
     the claim is of a Gaussian mechanism, the Gaussian bound may be chosen: it is above the claim
     only if rates came out that such a mechanism does not allow.
 
@@ -71,10 +73,10 @@ def distinguish(
         sides = [probe.draw(side, count) for side in (0, 1)]
         for name in sides[0]:
             ins, outs = _rounded(*(_checked(side[name], name) for side in sides))
-            half = len(ins) // 2
-            rule = _best(probe.name, name, ins[:half], outs[:half], claim, significance)
+            first = len(ins) // CHOOSING
+            rule = _best(probe.name, name, ins[:first], outs[:first], claim, CAREFUL * significance)
             if best is None or rule.value > best.value:
-                best, judged = rule, (ins[half:], outs[half:])
+                best, judged = rule, (ins[first:], outs[first:])
     if best is None or judged is None:
         raise InputError("expected at least one probe, got probes=[]")
     ins, outs = judged
@@ -151,10 +153,10 @@ def _checked(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _rounded(ins: np.ndarray, outs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the statistics of both sides on one grid, made from the half that chooses.
+    """Return the statistics of both sides on one grid, made from those that choose.
 
     What the lowest bits of floating-point noise tell is no part of the claims.
     """
-    half = len(ins) // 2
-    grain = GRAIN * float(max(np.abs(ins[:half]).max(), np.abs(outs[:half]).max()))
+    first = len(ins) // CHOOSING
+    grain = GRAIN * float(max(np.abs(ins[:first]).max(), np.abs(outs[:first]).max()))
     return (ins, outs) if grain == 0 else (np.rint(ins / grain), np.rint(outs / grain))

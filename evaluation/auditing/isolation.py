@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evaluation.auditing.distinguish import SIGNIFICANCE, Probe, distinguish
+from evaluation.auditing.distinguish import SIGNIFICANCE, distinguish
 from evaluation.auditing.probes import label_probe, row_probes, step_probe, sum_probe
 from evaluation.auditing.verdict import Claim, Finding
 from fedbert.config import InputError
@@ -128,14 +128,3 @@ def audit_any(mechanism: Any, delta: float, seed: int, samples: int = SAMPLES) -
     if not hasattr(mechanism, "cost"):
         raise InputError(f"expected a mechanism, got {type(mechanism).__name__}")
     return audit_mechanism(mechanism, delta, seed, samples=samples)
-
-
-__all__ = [
-    "Probe",
-    "audit_any",
-    "audit_mechanism",
-    "audit_step",
-    "audit_sum",
-    "claim_of",
-    "hostile",
-]

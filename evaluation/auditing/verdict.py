@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-VIOLATES = "violates the claim"
-CONSISTENT = "consistent"
-TOO_WEAK = "too weak to say"
+from reports.card import CONSISTENT, TOO_WEAK, VIOLATES
 
 
 @dataclass(frozen=True)

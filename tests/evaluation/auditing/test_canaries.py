@@ -7,13 +7,14 @@ from attacks.membership.loss_threshold import LossThreshold
 from evaluation.auditing.canaries import CanaryFleet, audit_training, with_canaries
 from evaluation.auditing.canary_clients import audit_federation
 from evaluation.auditing.canary_texts import audit_texts, canary_texts, joined
-from evaluation.auditing.verdict import VIOLATES, Claim
+from evaluation.auditing.verdict import Claim
 from fedbert.config import Config, DataConfig, InputError, ModelConfig, TrainingConfig
 from fedbert.prepare import Prepared, prepare
 from fedbert.trainer import train
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_sgd.mechanism import DPSGD
+from reports.card import VIOLATES
 from tests.fedbert import tiny
 
 DELTA = 1e-5

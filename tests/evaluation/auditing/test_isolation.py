@@ -12,7 +12,7 @@ from evaluation.auditing.isolation import (
     audit_step,
     claim_of,
 )
-from evaluation.auditing.verdict import CONSISTENT, TOO_WEAK, VIOLATES, Claim
+from evaluation.auditing.verdict import Claim
 from privacy.adaptive_clip import AdaptiveDPFedAvg
 from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_sgd.mechanism import DPSGD
@@ -22,6 +22,7 @@ from privacy.local_dp_fedavg import LocalDPFedAvg
 from privacy.matrix_gaussian import MatrixGaussian
 from privacy.mechanism import ClipOnly
 from privacy.randomised_response import RandomisedResponse
+from reports.card import CONSISTENT, TOO_WEAK, VIOLATES
 from tests.evaluation.auditing.mistaken import PAIRS
 
 DELTA = 1e-5
