@@ -23,6 +23,9 @@ from fedbert.config import InputError, expect
 from fedbert.messages import Message
 from fedbert.split import SplitBert
 
+WORK = 600_000_000_000
+"""Operations after which the search ends: about half a minute on one core."""
+
 MOST = 8
 """Sequences of a batch beyond which words hardly ever stand alone, and the search takes long."""
 
@@ -121,7 +124,7 @@ class GradientMatching:
         kinds: tuple[Moves, ...] = (_words if self.positions else _exchanges, _tails, _ends)
         best = self._descended(guesses, options, match, kinds)
         for _ in range(self.restarts):
-            if best.loss < match.enough:
+            if best.loss < match.enough or match.work > WORK:
                 break
             start = _shuffled(best.sequences, options, generator, self.positions)
             again = self._descended(start, options, match, kinds)
@@ -141,6 +144,8 @@ class GradientMatching:
         for _ in range(self.sweeps):
             before = best.loss
             for place in range(1, max(map(len, best.sequences)) - 1):
+                if match.work > WORK:
+                    return best
                 for moves in kinds:
                     best = match.best(best, list(moves(best.sequences, options, place)))
             best = match.settled(best.sequences)

@@ -28,6 +28,10 @@ TOKENS_AT_ONCE = 1536
 KEPT = 2048
 
 
+PER_TOKEN, PER_LOSS = 6, 50
+"""Operations per parameter and token of a gradient, and per value of the rows of a loss."""
+
+
 @dataclass(frozen=True)
 class Labelled:
     """Sequences with the labels that fit them best, and how badly they fit."""
@@ -42,7 +46,7 @@ class RowMatch:
 
     A token's gradient at E's sum goes to its word's row and to its place's. loss: "cosine" or
     "tag", the mean over the rows that moved; a row that no token would move counts in full.
-    enough: a loss that rounding explains.
+    enough: a loss that rounding explains. work: the operations spent so far, roughly.
     """
 
     def __init__(
@@ -72,6 +76,9 @@ class RowMatch:
         )
         self.column = {int(word): i for i, word in enumerate(words)}
         self.classes = int(split.whole.config.num_labels)
+        layers = [p for layer in layers_of(split) for p in layer.parameters()]
+        self.size = sum(p.numel() for p in layers)
+        self.work = 0
         self._kept: dict[bytes, Tensor] = {}
 
     def settled(self, sequences: list[np.ndarray]) -> Labelled:
@@ -104,6 +111,7 @@ class RowMatch:
 
     def _apart(self, sequences: Sequence[np.ndarray], labels: Sequence[int]) -> float:
         """Return the loss of sequences whose gradients are known."""
+        self.work += PER_LOSS * self.target.numel()
         rows, own = [], []
         for sequence, label in zip(sequences, labels, strict=True):
             rows += [self.column[int(w)] for w in sequence]
@@ -142,6 +150,7 @@ class RowMatch:
 
     def _gradients(self, ids: Tensor) -> Tensor:
         """Return each loss's gradient at E's sums [sequence, label, seq, hidden], per label."""
+        self.work += PER_TOKEN * self.size * ids.numel()
         e: Any = self.split.bottom.embeddings
         places = torch.arange(ids.shape[1]) + self.offset
         table = e.word_embeddings(ids) + e.position_embeddings(places)
