@@ -16,8 +16,10 @@ from attacks.attack import Knowledge
 from attacks.membership.signals import Answers, Signals
 from evaluation.catalogue import INVERSION, MEMBERSHIP, resolve
 from evaluation.leakage import auc, token_accuracy
+from fedbert.batches import Batch
 from fedbert.config import InputError
 from fedbert.messages import SmashedData
+from fedbert.split import cut
 from tests.attacks import worlds
 from tests.attacks.membership_worlds import Membership, drawn, in_order, learnt, matched
 
@@ -54,6 +56,24 @@ def informed_world(architecture: str) -> Inversion:
     return replace(world, knowledge=replace(world.knowledge, auxiliary=tuple(texts)))
 
 
+def deep_world(architecture: str, cut_layer: int) -> Inversion:
+    """Return the same, with E itself, encoder layers included, and a single token type."""
+    settings = {"num_hidden_layers": 2, "type_vocab_size": 1, "initializer_range": 0.15}
+    split = cut(worlds.model(architecture, **settings).whole, cut_layer)
+    batches = [worlds.batch(split, 40, 16, seed=seed) for seed in range(5)]
+    return Inversion(
+        [worlds.smashed(split, each) for each in batches],
+        Knowledge(
+            embedding=None if cut_layer else split.embedding_tables(),
+            bottom=split.bottom,
+            protect=lambda a, batch, generator: a,
+            auxiliary=tuple(worlds.batch(split, 200, 16, 9, ragged=False).input_ids.numpy()),
+        ),
+        [each.input_ids.numpy() for each in batches],
+        [each.attention_mask.numpy() for each in batches],
+    )
+
+
 def drowned(world: Inversion) -> Inversion:
     """Return the same world, its messages replaced by pure noise."""
     rng = np.random.default_rng(5)
@@ -61,7 +81,14 @@ def drowned(world: Inversion) -> Inversion:
         replace(m, activations=rng.normal(size=m.activations.shape).astype(np.float32) * 1e3)
         for m in world.messages
     ]
-    return replace(world, messages=noise, knowledge=replace(world.knowledge, noise_std=1e3))
+    knowledge = replace(world.knowledge, noise_std=1e3)
+    if knowledge.protect is not None:
+        knowledge = replace(knowledge, protect=noised)
+    return replace(world, messages=noise, knowledge=knowledge)
+
+
+def noised(a: torch.Tensor, batch: Batch, generator: torch.Generator) -> torch.Tensor:
+    return 1e3 * torch.randn(a.shape, generator=generator)
 
 
 # name in the catalogue -> (open worlds, lacking knowledge by field)
@@ -76,6 +103,13 @@ INVERSIONS: dict[str, tuple[list[Callable[[], Inversion]], set[str]]] = {
             {"embedding", "auxiliary"},
         )
         for name in ("unigram_prior", "bigram_prior")
+    },
+    **{
+        name: (
+            [lambda: deep_world("bert", 0), lambda: deep_world("roberta", 2)],
+            {"bottom", "protect", "auxiliary"},
+        )
+        for name in ("learned_decoder", "noise_unaware", "optimisation")
     },
 }
 # name in the catalogue -> (open worlds, worlds to be at chance in, lacking signals by field)
@@ -117,6 +151,13 @@ def attack(name: str) -> Any:
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoders are trained for few steps: in the open they win before the first."""
+    monkeypatch.setattr("attacks.inversion.learned_decoder.MOST_STEPS", 10)
+    monkeypatch.setattr("attacks.inversion.simulation.TOKENS_PER_WIDTH", 60)
 
 
 def test_every_attack_has_an_example() -> None:

@@ -196,7 +196,7 @@ def test_neighbours_are_used() -> None:
 
     given = world(0, 1.5, sentences=200)
     alone = unigram_prior().reconstruct([given.message], given.knowledge, generator())
-    found = LearnedDecoder(steps=30).reconstruct([given.message], given.knowledge, generator())
+    found = LearnedDecoder(steps=120).reconstruct([given.message], given.knowledge, generator())
     by_itself, together = (
         float((guess == given.true)[given.counted].mean()) for [guess] in (alone, found)
     )

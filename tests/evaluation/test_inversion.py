@@ -13,7 +13,8 @@ from reports.records import Estimate
 
 @pytest.fixture
 def cell(small_grid: Path) -> Cell:
-    return read_grid(small_grid).cells[0]
+    first = read_grid(small_grid).cells[0]
+    return replace(first, attacks=replace(first.attacks, updates=("embedding_rows",)))
 
 
 def found(cell: Cell, task: str = "sst2", **changes: Any) -> dict[tuple[str, str], Any]:

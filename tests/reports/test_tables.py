@@ -36,6 +36,7 @@ def test_every_metric_has_a_direction_and_a_meaning():
         "rouge1": "lower", "rouge2": "lower", "rougeL": "lower", "exact_match": "lower",
         "masked_token_accuracy": "lower", "label_accuracy": "lower",
         "tpr_at_1pct_fpr": "lower", "tpr_at_01pct_fpr": "lower", "balanced_accuracy": "lower",
+        "client_auc": "lower", "blind_auc": "lower",
     }  # fmt: skip
     assert set(metrics.MEANINGS) == set(metrics.METRICS)
     assert all(each.worse != each.better for each in metrics.METRICS.values())
