@@ -52,7 +52,10 @@ def test_the_service_gives_the_vectors_of_the_whole_model(cell: Cell, task: str)
     assert service.vectors([], "cls").shape == (0, found.shape[1])
 
 
-def test_every_attack_is_judged_by_every_metric_and_repeats_itself(cell: Cell) -> None:
+def test_every_attack_is_judged_by_every_metric_and_repeats_itself(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("attacks.inversion.pooled.speaker.EPOCHS", 2)
     record = judged(cell, "sst2", 160, *POOLED)
     leaks = [leak for leak in record.leakage if leak["view"] == "release"]
     names = {f"{name} ({kind})" for name in ("bag of words", "set decoder", "writer")
