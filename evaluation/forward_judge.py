@@ -1,6 +1,6 @@
 """The judge of attacks on the smashed data: scores beside chance, floor and ceiling, and flags."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ from privacy.defence import Defence
 from reports.metrics import ABOVE_CEILING, BELOW_FLOOR
 
 STATES = 3  # of the tables that the floor is simulated with: first, last, between
-Group = tuple[Sequence[SmashedData], Sequence[Batch], Knowledge]
+Group = tuple[Sequence[SmashedData], Sequence[Batch], Callable[..., Knowledge]]
+"""Messages, the batches behind them, and what makes the knowledge that an attacker has of them."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ class ForwardJudge:
         rng = numpy_rng(seed, "floor")
         if auxiliary is None:
             auxiliary = _public(attention, prepared.vocabulary.size, special, rng)
-        known = [knowledge for _, _, knowledge in groups]
-        step = max(1, (len(known) - 1) // (STATES - 1))
+        step = max(1, (len(groups) - 1) // (STATES - 1))
+        known = (make() for _, _, make in groups[::step])  # one at a time: tables are large
         noise = generator(seed, "floor noise")
         return ForwardJudge(
             seed=seed,
@@ -89,7 +90,7 @@ class ForwardJudge:
             text=Text(tuple(special), classify(names, special, often), often),
             vocabulary=names,
             ceilings=(bounds[0], bounds[1]),
-            floor=floor(defence, known[::step], auxiliary, special, dropout, rng, noise),
+            floor=floor(defence, known, auxiliary, special, dropout, rng, noise),
         )
 
     def leaks(

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from attacks.attack import WordReader
+from attacks.attack import Knowledge, WordReader
 from attacks.inversion.learned_decoder import trained
 from evaluation import leakage
 from evaluation.catalogue import BACKWARD, INVERSION, make_attack
@@ -17,7 +18,7 @@ from evaluation.knowledge import head_knowledge, knowledge_of, with_bottom
 from evaluation.observe import Overheard, Wiretap, same_values, tables_from
 from evaluation.updates import updates
 from fedbert.batches import IGNORED, Batch, mask_tokens
-from fedbert.messages import Message
+from fedbert.messages import ClientParts, Message
 from fedbert.prepare import Prepared
 from fedbert.seeding import generator, numpy_rng
 from fedbert.trainer import Trained
@@ -66,22 +67,22 @@ def _forward(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
     """Return the tokens that attacks on the smashed data recovered, and a few sentences."""
     found: list[Leak] = []
     guesses: dict[str, Sequence[np.ndarray]] = {}
-    split, longest = heard.trained.split, heard.cell.config.data.max_length
-    rate, seed = split.whole.config.hidden_dropout_prob, heard.cell.config.seed
+    rate, seed = heard.trained.split.whole.config.hidden_dropout_prob, heard.cell.config.seed
     texts, types = _auxiliary(heard.prepared, seed)
     groups: list[Group] = []
     for group in same_parts(heard.tap.kept):
-        parts = group[0].parts
-        knowledge = knowledge_of(heard.defence, tables_from(parts, split), rate, texts, types)
-        knowledge = with_bottom(knowledge, heard.defence, parts, split, longest)
-        groups.append(([o.message for o in group], [heard.batch(o) for o in group], knowledge))
+        known = partial(_known, heard, group[0].parts, texts, types)
+        groups.append(([o.message for o in group], [heard.batch(o) for o in group], known))
     judge = ForwardJudge.of(seed, heard.prepared, heard.defence, groups, rate, texts)
     decoders: dict[int, WordReader] = {}
     for name in heard.cell.attacks.inversion:
         attack = make_attack(name, INVERSION, "reconstruct")
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
         guessed: list[np.ndarray] = []
-        for messages, _, knowledge in groups:
+        for messages, _, make in groups:
+            knowledge = make()
+            if attack.missing(knowledge) is not None:
+                knowledge = make(whole=True)
             lacking = attack.missing(knowledge)
             if lacking is not None:
                 found.append({**head, "not_measured": lacking})
@@ -98,6 +99,25 @@ def _forward(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
             alone = name in INVERSION and INVERSION[name].alone
             found += judge.leaks(head, guessed, alone)
     return found, judge.samples(guesses)
+
+
+def _known(
+    heard: Heard,
+    parts: ClientParts,
+    texts: tuple[np.ndarray, ...] | None,
+    types: tuple[np.ndarray, ...] | None,
+    whole: bool = False,
+) -> Knowledge:
+    """Return what is known of messages whose sender started from these parts.
+
+    whole: E itself besides its tables, a copy as large as the model.
+    """
+    split = heard.trained.split
+    rate = split.whole.config.hidden_dropout_prob
+    knowledge = knowledge_of(heard.defence, tables_from(parts, split), rate, texts, types)
+    if not whole:
+        return knowledge
+    return with_bottom(knowledge, heard.defence, parts, split, heard.cell.config.data.max_length)
 
 
 def _backward(heard: Heard) -> Iterator[Leak]:

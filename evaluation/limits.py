@@ -23,7 +23,7 @@ apart at will.
 the nearest token is looked up: the maximum-likelihood decode for a uniform prior.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -164,7 +164,7 @@ def most_heard(groups: Sequence[Sequence[tuple[int, np.ndarray]]]) -> int:
 
 def floor(
     defence: Defence,
-    known: Sequence[Knowledge],
+    known: Iterable[Knowledge],
     texts: Sequence[np.ndarray],
     special: Sequence[int],
     dropout: float,
