@@ -89,7 +89,7 @@ def world(mechanism: Mechanism, count: int = 300) -> tuple[ForwardJudge, Smashed
         split=SimpleNamespace(cut_layer=0),
     )
     auxiliary = list(texts(200, 3))
-    groups = [([message], [batch], knowledge)]
+    groups = [([message], [batch], lambda: knowledge)]
     return ForwardJudge.of(7, prepared, defence, groups, 0.0, auxiliary), message, knowledge
 
 
