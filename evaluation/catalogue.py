@@ -77,6 +77,10 @@ INVERSION = {
         "the same with a bigram model of auxiliary text, by Viterbi; needs auxiliary text",
         seconds=1.4,
     ),
+    "masked_prior": Entry(
+        "attacks.inversion.masked_prior:MaskedPrior",
+        "the same with a masked language model trained on auxiliary text, word by word",
+    ),
     "learned_decoder": Entry(
         "attacks.inversion.learned_decoder:LearnedDecoder",
         "forward view, any cut: a decoder trained through the mechanism; needs auxiliary text",

@@ -23,6 +23,7 @@ from attacks.inversion.nearest_token import (
 from attacks.inversion.ngram import Ngram
 from fedbert.config import InputError, expect
 from fedbert.messages import SmashedData
+from fedbert.split import EmbeddingTables
 
 TOKENS_IN_HAND = 16384  # whose shortlists are held together
 SMALLEST = 1e-30  # variance; keeps scores finite in float32
@@ -39,7 +40,8 @@ class LanguagePrior:
     | 1, "unigram prior" | exact maximum a posteriori of each token by itself, over every word |
     | 2, "bigram prior" | Viterbi over each sequence: exact on each token's `shortlist` words |
 
-    The shortlist holds the words of highest likelihood times unigram probability. Likelihoods are
+    Frequencies are those of the auxiliary text: at a sequence's first place, its last, all others.
+    The shortlist holds the words of highest likelihood times frequency. Likelihoods are
     those of the noise, of two token types the nearer one's:
 
     | noise | log-likelihood of a candidate c for a received row a |
@@ -98,53 +100,76 @@ class LanguagePrior:
         lacking, tables, texts = self.missing(knowledge), knowledge.embedding, knowledge.auxiliary
         if lacking is not None or tables is None or texts is None:
             raise InputError(f"expected knowledge that serves {self.name}: it {lacking}")
-        ngram = Ngram.of(texts, len(tables.word))
+        ngram, few = Ngram.of(texts, len(tables.word)), 1 if self.order == 1 else self.shortlist
         if knowledge.noise_std == 0:
             return NearestToken().reconstruct(messages, knowledge, generator)
-        tokens, candidates = received(messages, tables), Candidates.of(tables)
-        scale = torch.ones(tokens.sequences, dtype=torch.float64)
-        with torch.no_grad():
-            if knowledge.clip_norm is not None and knowledge.clip_unit == "sequence":
-                scale = fitted_scales(tokens, candidates, knowledge)
-                tokens = rescaled(tokens, scale)
-                knowledge = replace(knowledge, clip_norm=None)
-            found = [torch.zeros(0, dtype=torch.int64)]
-            for part in _parts(tokens):
-                noise = knowledge.noise_std / scale[part.sequence]
-                likelihood = Likelihood.of(noise, candidates, knowledge)
-                found.append(self._decoded(part, likelihood, candidates, knowledge, ngram))
+        found = [torch.zeros(0, dtype=torch.int64)]
+        for part, words, logs in readings(messages, tables, knowledge, few):
+            found.append(words[:, 0] if self.order == 1 else best_paths(ngram, part, words, logs))
         return spread(torch.cat(found), messages)
 
-    def _decoded(
-        self,
-        tokens: Tokens,
-        likelihood: "Likelihood",
-        candidates: Candidates,
-        knowledge: Knowledge,
-        ngram: Ngram,
-    ) -> Tensor:
-        """Return the words [token] of whole sequences."""
-        prior = torch.from_numpy(ngram.log_unigram).float()
-        few = 1 if self.order == 1 else min(self.shortlist, len(prior))
-        words = torch.zeros(len(tokens.rows), few, dtype=torch.int64)
-        logs = torch.zeros(len(tokens.rows), few)
-        for some, scores in scored(tokens, candidates, knowledge):
-            best = next(scores).clone()
-            for other in scores:
-                torch.maximum(best, other, out=best)
-            likelihood.of_scores_(best, tokens.rows[some], some)
-            best += prior
-            if self.order == 1:
-                words[some, 0] = best.argmax(1)
-                continue
-            words[some] = best.topk(few, dim=1).indices
-            logs[some] = best.gather(1, words[some]) - prior[words[some]]
-        if self.order == 1:
-            return words[:, 0]
-        ends = np.flatnonzero(np.diff(tokens.sequence.numpy())) + 1
-        rows = zip(*(np.split(each.numpy(), ends) for each in (words, logs)), strict=True)
-        paths = [viterbi(ngram, some, log) for some, log in rows]
-        return torch.from_numpy(np.concatenate(paths))
+
+def readings(
+    messages: Sequence[SmashedData], tables: EmbeddingTables, knowledge: Knowledge, few: int
+) -> Iterator[tuple[Tokens, Tensor, Tensor]]:
+    """Yield whole sequences of tokens, each token's words and their log-likelihoods [token, k].
+
+    The words are the `few` of highest likelihood times frequency, best first. Frequencies are those
+    of the auxiliary text at a sequence's first place, its last, and all others.
+    """
+    tokens, candidates = received(messages, tables), Candidates.of(tables)
+    prior = frequencies(knowledge.auxiliary or (), len(tables.word))
+    scale = torch.ones(tokens.sequences, dtype=torch.float64)
+    with torch.no_grad():
+        if knowledge.clip_norm is not None and knowledge.clip_unit == "sequence":
+            scale = fitted_scales(tokens, candidates, knowledge)
+            tokens = rescaled(tokens, scale)
+            knowledge = replace(knowledge, clip_norm=None)
+        for part in _parts(tokens):
+            noise = knowledge.noise_std / scale[part.sequence]
+            likelihood = Likelihood.of(noise, candidates, knowledge)
+            where = _whereabouts(part.sequence)
+            size = (len(part.rows), min(few, prior.shape[1]))
+            words, logs = torch.zeros(size, dtype=torch.int64), torch.zeros(size)
+            for some, scores in scored(part, candidates, knowledge):
+                best = next(scores).clone()
+                for other in scores:
+                    torch.maximum(best, other, out=best)
+                likelihood.of_scores_(best, part.rows[some], some)
+                best += prior[where[some]]
+                top = best.topk(size[1], dim=1)
+                words[some] = top.indices
+                logs[some] = top.values - prior[where[some][:, None], top.indices]
+            yield part, words, logs
+
+
+def frequencies(texts: Sequence[np.ndarray], vocab: int) -> Tensor:
+    """Return the log of how frequent each word is at the first place, inside, and at the last.
+
+    texts: token ids [seq] of each. Shape: [3, vocab], in nats.
+    """
+    parts = ([t[:1] for t in texts], [t[1:-1] for t in texts], [t[-1:] for t in texts])
+    return torch.stack([torch.from_numpy(Ngram.of(p, vocab).log_unigram).float() for p in parts])
+
+
+def best_paths(ngram: Ngram, tokens: Tokens, words: Tensor, logs: Tensor) -> Tensor:
+    """Return the words [token] of the likeliest path of each of several whole sequences.
+
+    words, logs [token, k]: shortlists and their log-likelihoods.
+    """
+    ends = np.flatnonzero(np.diff(tokens.sequence.numpy())) + 1
+    rows = zip(*(np.split(each.numpy(), ends) for each in (words, logs)), strict=True)
+    return torch.from_numpy(np.concatenate([viterbi(ngram, some, log) for some, log in rows]))
+
+
+def _whereabouts(sequence: Tensor) -> Tensor:
+    """Return 0 for the first token of each sequence [token], 2 for the last, 1 for the others."""
+    new = torch.ones(len(sequence) + 1, dtype=torch.bool)
+    new[1:-1] = sequence[1:] != sequence[:-1]
+    where = torch.ones_like(sequence)
+    where[new[1:]] = 2
+    where[new[:-1]] = 0
+    return where
 
 
 @dataclass(frozen=True)
@@ -190,13 +215,14 @@ def viterbi(ngram: Ngram, words: np.ndarray, logs: np.ndarray) -> np.ndarray:
     hopeless = logs < logs.max(1, keepdims=True) + 2 * ngram.least
     rows = [(word[~out], log[~out]) for word, log, out in zip(words, logs, hopeless, strict=True)]
     before, log = rows[0]
-    best = log + ngram.log_bigram(np.array([ngram.start]), before)[0]
+    best = log + ngram.log_bigram(np.array([ngram.edge]), before)[0]
     came = []
     for here, log in rows[1:]:
         paths = best[:, None] + ngram.log_bigram(before, here)  # [previous, here]
         came.append(paths.argmax(0))
         best = paths[came[-1], np.arange(len(here))] + log
         before = here
+    best += ngram.log_bigram(before, np.array([ngram.edge]))[:, 0]
     chosen = [int(best.argmax())]
     for back in reversed(came):
         chosen.append(int(back[chosen[-1]]))

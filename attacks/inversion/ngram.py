@@ -15,18 +15,21 @@ class Ngram:
     """Unigram and bigram probabilities by interpolated absolute discounting: none of them is zero.
 
     Every seen count is lowered by its discount, and what that frees goes to the next lower order:
-    from bigrams to unigrams, from those to the uniform distribution over the vocabulary. A bigram
-    after a word that was never seen is its unigram. What comes first in a sequence follows `start`.
+    from bigrams to how many different words a word was seen after, from those (and from unigrams)
+    to the uniform distribution. So what stands in one place alone, as [CLS] does, is expected
+    nowhere else. A sequence starts after the `edge` and ends with it.
 
-    log_unigram [vocab], in nats. Bigrams are sparse, row by row: those of the word v are
-    starts[v] to starts[v + 1] of followers [bigram] (ascending) and discounted [bigram], their
-    lowered relative frequency. log_freed [vocab + 1]: the log of what a row leaves to unigrams.
+    log_unigram [vocab], in nats: how frequent words are. log_lower [vocab + 1]: what bigrams fall
+    back to, the edge included. Bigrams are sparse, row by row: those of the word v are starts[v] to
+    starts[v + 1] of followers [bigram] (ascending) and discounted [bigram], their lowered relative
+    frequency. log_freed [vocab + 1]: the log of what a row leaves to `log_lower`.
 
-    Reference: Ney, Essen, Kneser (1994), for the discount n1 / (n1 + 2 n2), from how many were
-    seen once and twice.
+    References: Kneser and Ney (1995), for the lower order; Ney, Essen, Kneser (1994), for the
+    discount n1 / (n1 + 2 n2), from how many were seen once and twice.
     """
 
     log_unigram: np.ndarray
+    log_lower: np.ndarray
     starts: np.ndarray
     followers: np.ndarray
     discounted: np.ndarray
@@ -40,46 +43,41 @@ class Ngram:
             InputError: if a sequence is no row of token ids of this vocabulary.
         """
         expect(vocab > 0, "vocab > 0", "vocab", vocab)
-        rows = [_checked(each, vocab) for each in sequences]
-        words = np.concatenate([np.zeros(0, np.int64), *rows])
-        before = np.concatenate([np.zeros(0, np.int64), *(np.r_[vocab, r][: len(r)] for r in rows)])
-        unigrams = np.bincount(words, minlength=vocab)
-        discount = _discount(unigrams)
-        total = max(1, len(words))
-        spare = 1.0 if len(words) == 0 else discount * np.count_nonzero(unigrams) / total
-        unigram = np.maximum(unigrams - discount, 0.0) / total + spare / vocab
-
-        pairs, counts = np.unique(before * vocab + words, return_counts=True)
-        previous = pairs // vocab
+        rows = [row for row in (_checked(each, vocab) for each in sequences) if len(row)]
+        after = np.concatenate([np.zeros(0, np.int64), *(np.r_[row, vocab] for row in rows)])
+        before = np.concatenate([np.zeros(0, np.int64), *(np.r_[vocab, row] for row in rows)])
+        pairs, counts = np.unique(before * (vocab + 1) + after, return_counts=True)
+        previous, followers = np.divmod(pairs, vocab + 1)
         totals = np.bincount(before, minlength=vocab + 1)
         kinds = np.bincount(previous, minlength=vocab + 1)
         discount = _discount(counts)
         freed = np.where(totals > 0, discount * kinds / np.maximum(totals, 1), 1.0)
         return Ngram(
-            log_unigram=np.log(unigram),
+            log_unigram=np.log(_lowered(np.bincount(after, minlength=vocab + 1)[:vocab])),
+            log_lower=np.log(_lowered(np.bincount(followers, minlength=vocab + 1))),
             starts=np.concatenate([[0], np.cumsum(kinds)]),
-            followers=pairs % vocab,
+            followers=followers,
             discounted=(counts - discount) / totals[previous],
             log_freed=np.log(freed),
         )
 
     @property
-    def start(self) -> int:
-        """The number that stands for "nothing before" as a previous word."""
+    def edge(self) -> int:
+        """The number that stands for "nothing before" as a previous word, and for the end."""
         return len(self.log_unigram)
 
     @property
     def least(self) -> float:
         """A bound that no log-probability of a bigram falls below."""
-        return float(self.log_freed.min() + self.log_unigram.min())
+        return float(self.log_freed.min() + self.log_lower.min())
 
     def log_bigram(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
         """Return log P(following | previous) [k, l] of every pair of two lists of words [k], [l].
 
-        previous may hold `start`. Memory is that of the answer and of the rows of `previous`.
+        Either may hold the `edge`. Memory is that of the answer and of the rows of `previous`.
         """
         columns, where = np.unique(following, return_inverse=True)
-        place = np.full(self.start, -1)
+        place = np.full(self.edge + 1, -1)
         place[columns] = np.arange(len(columns))
         begin = self.starts[previous]
         counts = self.starts[previous + 1] - begin
@@ -88,9 +86,28 @@ class Ngram:
         column = place[self.followers[entry]]
         seen = column >= 0
         row, column, entry = row[seen], column[seen], entry[seen]
-        table = self.log_freed[previous][:, None] + self.log_unigram[columns]
+        table = self.log_freed[previous][:, None] + self.log_lower[columns]
         table[row, column] = np.logaddexp(table[row, column], np.log(self.discounted[entry]))
         return np.asarray(table[:, where])
+
+    def log_pairs(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
+        """Return log P(following | previous) of pairs, whose arrays have or take one shape."""
+        size = self.edge + 1
+        rows = np.repeat(np.arange(size), np.diff(self.starts))
+        keys, asked = rows * size + self.followers, previous * size + following
+        logs = self.log_freed[previous] + self.log_lower[following]
+        if len(keys) == 0:
+            return np.asarray(logs)
+        entry = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
+        found = np.logaddexp(logs, np.log(self.discounted[entry]))
+        return np.where(keys[entry] == asked, found, logs)
+
+
+def _lowered(counts: np.ndarray) -> np.ndarray:
+    """Return probabilities from counts, lowered by their discount; what is left spread evenly."""
+    total, discount = max(1, int(counts.sum())), _discount(counts)
+    spare = discount * np.count_nonzero(counts) / total if counts.any() else 1.0
+    return np.asarray(np.maximum(counts - discount, 0.0) / total + spare / len(counts))
 
 
 def _discount(counts: np.ndarray) -> float:

@@ -147,8 +147,9 @@ class Objective:
     def _log_likelihood(self, ids: np.ndarray) -> float:
         if len(ids) == 0:
             return 0.0
-        before = np.concatenate([[self.ngram.start], ids[:-1]])
-        return float(np.trace(self.ngram.log_bigram(before, ids)))
+        edge = [self.ngram.edge]
+        steps = self.ngram.log_bigram(np.concatenate([edge, ids]), np.concatenate([ids, edge]))
+        return float(np.trace(steps))
 
     def batch(self, words: Tensor, mask: Tensor) -> Batch:
         """Return words [batch, seq] as a batch, padded as the clients pad."""

@@ -85,7 +85,7 @@ def _best_path(
         choices[end] = column[:1]
         inner = [c[c != column[0]] for c in choices[:-1]]
         choices[:-1] = [i if len(i) else c for i, c in zip(inner, choices[:-1], strict=True)]
-    cost, back, before = np.zeros(1), [], np.array([language.start])
+    cost, back, before = np.zeros(1), [], np.array([language.edge])
     for place, chosen in enumerate(choices):
         words = options.words[chosen]
         own = FIT * options.apart[place, chosen] + AGAIN * taken[place, chosen]

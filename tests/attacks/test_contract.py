@@ -102,7 +102,7 @@ INVERSIONS: dict[str, tuple[list[Callable[[], Inversion]], set[str]]] = {
             [lambda: informed_world("bert"), lambda: informed_world("roberta")],
             {"embedding", "auxiliary"},
         )
-        for name in ("unigram_prior", "bigram_prior")
+        for name in ("unigram_prior", "bigram_prior", "masked_prior")
     },
     **{
         name: (
@@ -157,6 +157,7 @@ def generator() -> torch.Generator:
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoders are trained for few steps: in the open they win before the first."""
     monkeypatch.setattr("attacks.inversion.learned_decoder.MOST_STEPS", 10)
+    monkeypatch.setattr("attacks.inversion.cloze.MOST_STEPS", 10)
     monkeypatch.setattr("attacks.inversion.simulation.TOKENS_PER_WIDTH", 60)
 
 

@@ -64,9 +64,9 @@ def known(split: SplitBert, auxiliary: tuple[np.ndarray, ...], **mechanism: Any)
 
 
 def dense(ngram: Ngram) -> np.ndarray:
-    """Return P(next | previous) [vocab + 1, vocab]."""
-    words = np.arange(ngram.start)
-    return np.exp(ngram.log_bigram(np.append(words, ngram.start), words))
+    """Return P(next | previous) [vocab + 1, vocab + 1], the edge last."""
+    words = np.arange(ngram.edge + 1)
+    return np.exp(ngram.log_bigram(words, words))
 
 
 def test_probabilities_sum_to_one_and_none_is_zero() -> None:
@@ -77,25 +77,39 @@ def test_probabilities_sum_to_one_and_none_is_zero() -> None:
         assert np.exp(ngram.log_unigram).sum() == pytest.approx(1)
         np.testing.assert_allclose(dense(ngram).sum(1), 1)
         assert dense(ngram).min() >= np.exp(ngram.least) * (1 - 1e-9) > 0
-    np.testing.assert_allclose(dense(Ngram.of([], 50)), 1 / 50)
+    np.testing.assert_allclose(dense(Ngram.of([], 50)), 1 / 51)
     assert Ngram.of(texts, 50).log_bigram(np.array([50]), np.array([CLS]))[0, 0] > np.log(0.9)
 
 
 def test_agrees_with_the_formula_word_by_word() -> None:
-    texts = [np.array([0, 1, 1, 2, 3]), np.array([0, 1, 4, 1, 2])]
+    """Here the edge is 6: [6] 0 1 1 2 3 [6] and [6] 0 1 4 1 2 [6]."""
+    ngram = Ngram.of([np.array([0, 1, 1, 2, 3]), np.array([0, 1, 4, 1, 2])], 6)
     unigrams = np.array([2, 4, 2, 1, 1, 0])  # 3 and 4 once, 0 and 2 twice
     discount = 2 / (2 + 2 * 2)
     unigram = np.maximum(unigrams - discount, 0) / 10 + discount * 5 / 10 / 6
-    ngram = Ngram.of(texts, 6)
     np.testing.assert_allclose(np.exp(ngram.log_unigram), unigram)
-    pairs = {(6, 0): 2, (0, 1): 2, (1, 1): 1, (1, 2): 2, (2, 3): 1, (1, 4): 1, (4, 1): 1}
-    discount = 4 / (4 + 2 * 3)
-    for before, after in itertools.product(range(7), range(6)):
+    pairs = {(6, 0): 2, (0, 1): 2, (1, 1): 1, (1, 2): 2, (2, 3): 1, (3, 6): 1}
+    pairs |= {(1, 4): 1, (4, 1): 1, (2, 6): 1}
+    kinds = np.array([1, 3, 1, 1, 1, 0, 2])  # of words before each; 0, 2, 3, 4 once, the edge twice
+    discount = 4 / (4 + 2 * 1)
+    lower = np.maximum(kinds - discount, 0) / 9 + discount * 6 / 9 / 7
+    discount = 6 / (6 + 2 * 3)
+    for before, after in itertools.product(range(7), range(7)):
         row = {b: count for (a, b), count in pairs.items() if a == before}
         total = sum(row.values())
         freed = discount * len(row) / total if total else 1.0
         seen = max(row.get(after, 0) - discount, 0) / max(total, 1)
-        assert dense(ngram)[before, after] == pytest.approx(seen + freed * unigram[after])
+        assert dense(ngram)[before, after] == pytest.approx(seen + freed * lower[after])
+
+
+def test_special_tokens_are_expected_at_the_ends_alone() -> None:
+    """Words that only ever follow a word or two are no answer after another one."""
+    texts = source(60, 300, 8, np.random.default_rng(3))
+    table, words = dense(Ngram.of(texts, 60)), np.arange(FIRST, 60)
+    for special in (CLS, SEP):
+        assert special == CLS or table[words, SEP].max() > 0.1
+        assert table[SEP, special] < 1e-3 and table[words, CLS].max() < 0.01
+    assert table[60, CLS] > 0.9 and table[SEP, 60] > 0.9
 
 
 def test_a_look_up_is_the_table_at_those_words() -> None:
@@ -126,7 +140,7 @@ def test_text_of_another_vocabulary_is_refused(texts: list[np.ndarray], words: s
 
 def log_of_path(ngram: Ngram, words: tuple[int, ...]) -> float:
     table = np.log(dense(ngram))
-    return float(sum(table[a, b] for a, b in itertools.pairwise((ngram.start, *words))))
+    return float(sum(table[a, b] for a, b in itertools.pairwise((ngram.edge, *words, ngram.edge))))
 
 
 @pytest.mark.parametrize("spread", [1.0, 8.0])  # at 8 some words are hopeless
@@ -174,17 +188,20 @@ def log_likelihoods(split: SplitBert, message: SmashedData, knowledge: Knowledge
         yield torch.stack(found).numpy()
 
 
-def oracle(ngram: Ngram, logs: np.ndarray, order: int) -> np.ndarray:
+def oracle(texts: tuple[np.ndarray, ...], logs: np.ndarray, order: int) -> np.ndarray:
     """Return the most likely words [seq], by dynamic programming over the dense table."""
+    ngram = Ngram.of(texts, 60)
     if order == 1:
-        return (logs + ngram.log_unigram).argmax(1)
-    table = np.log(dense(ngram))
-    best, back = logs[0] + table[ngram.start], []
+        parts = [[t[:1] for t in texts], [t[1:-1] for t in texts], [t[-1:] for t in texts]]
+        first, inner, last = (Ngram.of(part, 60).log_unigram for part in parts)
+        return (logs + np.array([first, *[inner] * (len(logs) - 2), last])).argmax(1)
+    table = np.log(dense(ngram))[:, :-1]
+    best, back = logs[0] + table[ngram.edge], []
     for log in logs[1:]:
         paths = best[:, None] + table[:-1]
         back.append(paths.argmax(0))
         best = paths.max(0) + log
-    chosen = [int(best.argmax())]
+    chosen = [int((best + np.log(dense(ngram))[:-1, -1]).argmax())]
     for each in reversed(back):
         chosen.append(int(each[chosen[-1]]))
     return np.array(chosen[::-1])
@@ -214,9 +231,8 @@ def test_agrees_with_going_through_all_words(
         known(split, auxiliary, **mechanism),
     )
     [guess] = LanguagePrior(order, shortlist=60).reconstruct([message], knowledge, ANY)
-    ngram = Ngram.of(auxiliary, 60)
     for row, logs in zip(guess, log_likelihoods(split, message, knowledge), strict=True):
-        np.testing.assert_array_equal(row[: len(logs)], oracle(ngram, logs, order))
+        np.testing.assert_array_equal(row[: len(logs)], oracle(auxiliary, logs, order))
         assert (row[len(logs) :] == 0).all()
     nearest = NearestToken().reconstruct([message], knowledge, ANY)[0]
     assert (guess != nearest).any()

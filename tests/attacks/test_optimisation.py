@@ -95,8 +95,8 @@ def test_the_objective_is_what_it_says(unit: str) -> None:
         clipped = a - 0.4 * torch.randn(a.shape, generator=generator())
     for i, ids in enumerate(given.true):
         apart = float((clipped[i] - target[i]).double().square().sum())
-        text, previous = 0.0, objective.ngram.start
-        for word in ids.tolist():
+        text, previous = 0.0, objective.ngram.edge
+        for word in [*ids.tolist(), previous]:
             text += float(objective.ngram.log_bigram(np.array([previous]), np.array([word]))[0, 0])
             previous = word
         expected = apart / (2 * objective.variance) - text

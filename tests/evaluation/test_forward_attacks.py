@@ -30,6 +30,7 @@ FORWARD = tuple(INVERSION)
 def cell(small_grid: Path, monkeypatch: pytest.MonkeyPatch) -> Cell:
     """A cell with one round of messages; decoders barely train."""
     monkeypatch.setattr("attacks.inversion.learned_decoder.MOST_STEPS", 2)
+    monkeypatch.setattr("attacks.inversion.cloze.MOST_STEPS", 2)
     monkeypatch.setattr("attacks.inversion.simulation.TOKENS_PER_WIDTH", 4)
     found = read_grid(small_grid).cells[0]
     nothing: dict[str, Any] = dict.fromkeys(("backward", "updates", "membership"), ())
