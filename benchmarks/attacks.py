@@ -12,8 +12,8 @@ from attacks.inversion.nearest_token import NearestToken
 from benchmarks.inputs import SEED, SHAPES, VOCABULARY
 from benchmarks.measure import Row, interleave, row_of
 from evaluation import cell as cells
-from evaluation import inversion
-from evaluation.catalogue import INVERSION, UPDATES, make_attack
+from evaluation import inversion, pooled, updates
+from evaluation.catalogue import INVERSION, POOLED, UPDATES, make_attack
 from evaluation.grid import grid_from
 from fedbert.messages import ClientUpdate, SmashedData
 from fedbert.seeding import generator
@@ -65,70 +65,102 @@ def nearest(repeats: int) -> list[Row]:
 
 CELL: dict[str, Any] = {
     "model": {"source": "embedded"},
-    "data": {"source": "embedded", "pool": 400, "evaluation": 20, "max_length": 32, "clients": 2},
+    "data": {
+        "source": "embedded", "pool": 2000, "evaluation": 20, "max_length": 32, "clients": 2,
+        "hold_out": 0.5,
+    },
     "training": {"rounds": 2, "local_steps": 1, "batch_size": 64},
-    "attacks": {"messages": 2, "candidates": 100, "inversion": []},
-}
+    "attacks": {
+        "messages": 2, "candidates": 100, "inversion": [], "backward": [], "updates": [],
+        "membership": [],
+    },
+}  # fmt: skip
 NOISE = {"mechanism": "gaussian", "clip_norm": 11.0, "target_epsilon": 800.0}
+CLEAR: dict[str, Any] = {"name": "-"}
+ONE_STEP = {"rounds": 2, "local_steps": 1, "batch_size": 2, "optimizer": "sgd"}
+CELLS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    ("sst2", {"name": "noise", "smashed": NOISE}, {}, {"inversion": list(INVERSION)}),
+    ("mlm", CLEAR, {}, {"backward": ["masked_tokens"], "updates": ["embedding_rows"]}),
+    ("sst2", CLEAR, {}, {"backward": ["label_from_gradient"], "membership": ["loss_threshold"]}),
+    ("sst2", CLEAR, {"training": ONE_STEP, "strategies": ["fedavg"]}, {"updates": list(UPDATES)}),
+    ("sst2", CLEAR, {}, {"pooled": list(POOLED)}),
+]
+"""Task, defence, what differs from `CELL`, and the attacks that are timed there."""
 
 
 def costs() -> list[str]:
-    """Return a line for each attack: seconds of one core for 1,000 tokens (of updates: for one).
+    """Return a line for each attack: seconds of one core for 1,000 tokens.
 
-    Two real cells run with the embedded MiniLM, and every call of an attack is timed: a sentence
-    task under noise, so that a prior has work to do, and masked-LM in the clear.
+    Of updates: for one; of pooled vectors: for one kind of vector. Where an attack first learns
+    from auxiliary text, what that takes comes on top, once for a cell's messages. Real cells run
+    with the embedded MiniLM, and every call of an attack is timed.
     """
-    attacks = {**CELL["attacks"], "inversion": list(INVERSION)}
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[tuple[float, float]]] = {}
 
     def timed(name: str, catalogue: Any, verb: str) -> Any:
-        attack = make_attack(name, catalogue, verb)
-        return _Timed(attack, lambda size, took: found.setdefault(name, []).append(took / size))
+        return _Timed(make_attack(name, catalogue, verb), found.setdefault(name, []).append)
 
-    before = cells.make_attack, inversion.make_attack
-    cells.make_attack = inversion.make_attack = timed
+    rooms = (cells, inversion, updates, pooled)
     try:
-        for task, defence in (
-            ("sst2", {"name": "noise", "smashed": NOISE}),
-            ("mlm", {"name": "-"}),
-        ):
-            values = {**CELL, "attacks": attacks, "tasks": [task], "defences": [defence]}
+        for room in rooms:
+            vars(room)["make_attack"] = timed
+        for task, defence, changes, attacks in CELLS:
+            given = {**CELL["attacks"], **attacks}
+            values = {**CELL, **changes, "attacks": given, "tasks": [task], "defences": [defence]}
             record = cells.run_cell(grid_from(values, "benchmark", "costs").cells[0]).record
             if record.status != "done":
                 raise RuntimeError(f"expected a finished cell, got {record.traceback}")
     finally:
-        cells.make_attack, inversion.make_attack = before
+        for room in rooms:
+            vars(room)["make_attack"] = make_attack
     lines = []
     for name, each in found.items():
-        each_of = "update" if name in UPDATES else "1,000 tokens"
-        seconds = min(each) * (1 if name in UPDATES else 1000)
-        lines.append(f"{name}: {seconds:.2f} s per {each_of}")
+        kind = "update" if name in UPDATES else "kind of vector" if name in POOLED else ""
+        scale = 1 if kind else 1000
+        if not each:
+            lines.append(f"{name}: not run")
+            continue
+        seconds, first = (min(column) for column in zip(*each, strict=True))
+        line = f"{name}: {seconds * scale:.2f} s per {kind or '1,000 tokens'}"
+        lines.append(line + (f", {first:.0f} s before" if first > 1 else ""))
     return lines
 
 
 class _Timed:
-    """An attack whose every answer is timed; `told` hears its size and the seconds."""
+    """An attack whose every answer is timed; `told` hears its size and the seconds.
 
-    def __init__(self, attack: Any, told: Callable[[float, float], None]) -> None:
+    Where it can be asked about no message at all, what that takes is what it learns beforehand.
+    """
+
+    def __init__(self, attack: Any, told: Callable[[tuple[float, float]], None]) -> None:
         self._attack, self._told = attack, told
+        self.uses_decoder = False  # what every attack trains for itself counts as its own
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._attack, name)
-        if name not in ("reconstruct", "labels", "tokens", "score"):
+        if name not in ("reconstruct", "invert", "labels", "tokens", "score"):
             return found
 
         def call(given: Any, *rest: Any) -> Any:
-            given = list(given)
+            first = 0.0
+            if isinstance(given, list) and isinstance(given[0], SmashedData) and len(given) > 1:
+                start = time.process_time()
+                found([], *rest)
+                first = time.process_time() - start
             start = time.process_time()
             answer = found(given, *rest)
-            self._told(_size(given), time.process_time() - start)
+            took = time.process_time() - start
+            self._told((max(0.0, took - first) / _size(given), first))
             return answer
 
         return call
 
 
-def _size(given: list[Any]) -> float:
-    """Return the tokens of messages or batches, or the number of updates."""
-    updates = [each for each in given if isinstance(each, ClientUpdate)]
-    masks = [each.attention_mask for each in given if hasattr(each, "attention_mask")]
+def _size(given: Any) -> float:
+    """Return the tokens of messages or batches, the number of updates, or 1 for vectors."""
+    if isinstance(given, np.ndarray):
+        return 1
+    pieces = list(given)
+    updates = [each for each in pieces if isinstance(each, ClientUpdate)]
+    masks = [each.attention_mask for each in pieces if hasattr(each, "attention_mask")]
     return len(updates) or sum(float(mask.sum()) for mask in masks)
