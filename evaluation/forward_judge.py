@@ -94,11 +94,12 @@ class ForwardJudge:
         )
 
     def leaks(
-        self, head: dict[str, Any], guessed: Sequence[np.ndarray], alone: bool
+        self, head: dict[str, Any], guessed: Sequence[np.ndarray], alone: bool, adaptive: bool
     ) -> Iterator[dict[str, Any]]:
         """Yield a record entry for every metric of an attack's answer, the token accuracy first.
 
-        head: view, attack and family; alone: the attack decides every token by its own row.
+        head: view, attack and family; alone: the attack decides every token by its own row;
+        adaptive: it knows the mechanism, and is flagged where it stays below the floor.
         """
         attack = head["attack"]
 
@@ -117,7 +118,7 @@ class ForwardJudge:
                 "chance": score.chance,
             }
             if score.metric == "token_accuracy":
-                leak |= limits(score, self.floor, self.ceilings[alone])
+                leak |= limits(score, self.floor, self.ceilings[alone], adaptive)
             yield leak
 
     def samples(self, guesses: dict[str, Sequence[np.ndarray]]) -> list[dict[str, Any]]:
@@ -129,16 +130,18 @@ class ForwardJudge:
         return sampled(self.true, self.counted, names, guesses, self.vocabulary)
 
 
-def limits(score: Score, least: Floor, most: Ceiling) -> dict[str, Any]:
+def limits(score: Score, least: Floor, most: Ceiling, adaptive: bool = True) -> dict[str, Any]:
     """Return floor and ceiling of a score, each a value or None, on what they rest, and the flags.
 
-    A flag goes up where the interval lies wholly beyond the limit.
+    A flag goes up where the interval lies wholly beyond the limit. An attack that is kept from
+    knowing the mechanism, for comparison, is not held to the floor.
     """
     flags = []
     found = score.estimate
     if found is not None and most.value is not None and found.low > most.value:
         flags.append(ABOVE_CEILING)
-    if found is not None and least.estimate is not None and found.high < least.estimate.low:
+    low = least.estimate
+    if adaptive and found is not None and low is not None and found.high < low.low:
         flags.append(BELOW_FLOOR)
     return {
         "ceiling": most.value,

@@ -97,7 +97,8 @@ def _forward(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
         else:
             guesses[attack.name] = guessed
             alone = name in INVERSION and INVERSION[name].alone
-            found += judge.leaks(head, guessed, alone)
+            adaptive = getattr(attack, "adaptive", True)
+            found += judge.leaks(head, guessed, alone, adaptive)
     return found, judge.samples(guesses)
 
 

@@ -1,6 +1,7 @@
 """The figure of recovery against cut depth, as PNG bytes: the same data, the same bytes."""
 
 import math
+import textwrap
 from typing import Any
 
 import matplotlib.style
@@ -11,6 +12,7 @@ from reports.depth import WORST, Depth, DepthFigure
 from reports.drawing import MARKERS, PALETTE, WIDTH, bare, key_text, plain_text, png_bytes
 
 COLUMNS, HEIGHT = 3, 2.1  # panels in a row, inches of one
+TITLE = 36  # characters of a panel's title in a line
 SHIFT = 0.06  # of a layer, between the lines of two attacks, so that bars do not hide each other
 
 
@@ -19,7 +21,7 @@ def draw_depth(data: DepthFigure) -> bytes:
     columns = min(COLUMNS, len(data.panels))
     rows = math.ceil(len(data.panels) / COLUMNS)
     keys = (len(data.attacks) + 1) // 3 + 1
-    top, gap, bottom, left = 0.55 + 0.2 * keys, 0.65, 0.5, 0.6  # inches
+    top, gap, bottom, left = 0.7 + 0.2 * keys, 0.8, 0.5, 0.6  # inches
     total = top + rows * HEIGHT + (rows - 1) * gap + bottom
     room = (WIDTH - left - 0.15) / columns
     with matplotlib.style.context("default"):
@@ -41,6 +43,14 @@ def draw_depth(data: DepthFigure) -> bytes:
             bbox_to_anchor=(0.01, 1 - 0.32 / total), ncols=3, fontsize=8.5, frameon=False,
         )  # fmt: skip
         return png_bytes(figure)
+
+
+def _title(setting: str) -> str:
+    """A panel's title, in two lines where it is long: levels stand at the end, and tell apart."""
+    lines = textwrap.wrap(plain_text(setting, 200), TITLE)
+    return "\n".join(
+        lines if len(lines) <= 2 else [lines[0], plain_text(" ".join(lines[1:]), TITLE)]
+    )
 
 
 def _draw(axes: Axes, panel: Depth, data: DepthFigure, handles: dict[str, Any]) -> None:
@@ -73,6 +83,6 @@ def _draw(axes: Axes, panel: Depth, data: DepthFigure, handles: dict[str, Any]) 
     axes.set_xticks(data.cuts)
     axes.set_xlim(min(data.cuts) - 0.4, max(data.cuts) + 0.4)
     axes.set_ylim(-0.04, 1.04)
-    axes.set_title(plain_text(panel.setting, 34), loc="left", fontsize=9)
+    axes.set_title(_title(panel.setting), loc="left", fontsize=8.5)
     axes.set_xlabel("encoder layers before the cut", fontsize=9)
     bare(axes)

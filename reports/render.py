@@ -45,13 +45,13 @@ def render(run_directory: Path) -> RenderedReport:
     Raises: ValueError where there are no records or a file is not what it should be.
     """
     directory = Path(run_directory)
-    records = _records(directory)
+    grid = _json(directory / "grid.json")
+    records = in_order(_records(directory), grid)
     rows = setting_rows(records)
     pictures = {**_leakage(rows), **_depths(records), **_rocs(directory, records)}
     pictures |= _partitions(directory)
     title = f"Privacy and utility: {directory.resolve().name}"
     private = samples(records, _json(directory / SAMPLES), SAMPLES)
-    grid = _json(directory / "grid.json")
     html = page(records, title, tuple(pictures.values()), grid, private)
     written = [_write(directory / "report.html", html)]
     written.append(_write(directory / "table.md", f"# {title}\n\n{markdown(records)}"))
@@ -172,6 +172,17 @@ def _records(directory: Path) -> list[RunRecord]:
     if not records:
         raise ValueError(f"expected at least one record, got an empty {path}")
     return records
+
+
+def in_order(records: Sequence[RunRecord], grid: Any) -> list[RunRecord]:
+    """The records in the order of the grid's cells, where there is one; others come last."""
+    cells = grid.get("cells") if isinstance(grid, dict) else None
+    if not isinstance(cells, list):
+        return list(records)
+    places = {json.dumps(cell, sort_keys=True): place for place, cell in enumerate(cells)}
+    specs = (json.dumps(record.spec, sort_keys=True) for record in records)
+    order = [places.get(spec, len(places)) for spec in specs]
+    return [records[i] for i in sorted(range(len(records)), key=order.__getitem__)]
 
 
 def _json(path: Path) -> Any:

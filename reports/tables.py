@@ -9,7 +9,7 @@ from rich.table import Table
 from reports import checks, metrics
 from reports.leaks import Leak
 from reports.records import RunRecord
-from reports.rows import Protection, Row, setting_rows
+from reports.rows import Row, setting_rows
 from reports.wording import ABSENT, beside, decimal, duration, interval, size, source
 
 
@@ -33,8 +33,19 @@ def markdown(records: Sequence[RunRecord]) -> str:
     rows = setting_rows(records)
     first = ["task", "model", "strategy", "defence", "level", "seeds", "utility", "majority"]
     first += ["worst inversion", "worst membership AUC", "bytes", "seconds", "note"]
-    third = ["task", "strategy", "defence", "level", "view", "what", "worst", "beside", "flags"]
-    second = ["strategy", "defence", "level", *checks.VIEWS]
+    third = [
+        "task",
+        "model",
+        "strategy",
+        "defence",
+        "level",
+        "view",
+        "what",
+        "worst",
+        "beside",
+        "flags",
+    ]
+    second = ["model", "strategy", "defence", "level", *checks.VIEWS]
     lines = ["## Utility and leakage", "", *_markdown_table(first, map(_markdown_row, rows))]
     lines += ["", f"Intervals: {confidence(rows)}. {HOW_AVERAGED}", ""]
     views = [_markdown_view(row, *each) for row in rows for each in row.view_lines]
@@ -43,12 +54,13 @@ def markdown(records: Sequence[RunRecord]) -> str:
     lines += ["## Guarantee per view", ""]
     groups = by_guarantee(rows)
     body = [
-        [row.strategy, row.defence, row.level, *(each.short for each in row.protections)]
+        [row.model, row.strategy, row.defence, row.level, *(each.short for each in row.protections)]
         for row, _ in groups
     ]
     lines += _markdown_table(second, body)
     for row, tasks in groups:
-        lines += ["", f"**{_md(row.strategy)}, {_md(row.setting)}** ({_md(', '.join(tasks))})", ""]
+        names = _md(", ".join((row.model, row.strategy, row.setting)))
+        lines += ["", f"**{names}** ({_md(', '.join(tasks))})", ""]
         lines += [f"- {each.view}: {_md(each.sentence)}" for each in row.protections]
     return "\n".join(lines) + "\n"
 
@@ -61,11 +73,11 @@ HOW_AVERAGED = (
 
 
 def by_guarantee(rows: Iterable[Row]) -> list[tuple[Row, tuple[str, ...]]]:
-    """One row per strategy, defence, level and guarantees, with the tasks that it stands for."""
-    found: dict[tuple[str, str, str, tuple[Protection, ...]], tuple[Row, list[str]]] = {}
+    """One row per model, strategy, defence, level and guarantees, with its tasks."""
+    found: dict[tuple[object, ...], tuple[Row, list[str]]] = {}
     for row in rows:
         if row.protections:
-            key = (row.strategy, row.defence, row.level, row.protections)
+            key = (row.model, row.strategy, row.defence, row.level, row.protections)
             tasks = found.setdefault(key, (row, []))[1]
             if row.task not in tasks:
                 tasks.append(row.task)
@@ -177,7 +189,8 @@ def _view_table(task: str, rows: Sequence[Row]) -> Table:
 
 
 def _markdown_view(row: Row, view: str, leak: Leak) -> list[str]:
-    names = [row.task, row.strategy, row.defence, row.level, view, metrics.title(leak.metric)]
+    names = [row.task, row.model, row.strategy, row.defence, row.level, view]
+    names.append(metrics.title(leak.metric))
     found = f"{interval(leak.estimate)} {leak.attack} ({leak.view})"
     return [*names, found, beside(leak), "; ".join(leak.flags)]
 
@@ -190,10 +203,11 @@ def _guarantee_table(rows: Sequence[Row]) -> Table:
         same = [
             each
             for each in rows
-            if (each.strategy, each.setting) == (row.strategy, row.setting) and each.task in tasks
+            if (each.model, each.strategy, each.setting) == (row.model, row.strategy, row.setting)
+            and each.task in tasks
         ]
         text = "\n".join(f"{short}: {', '.join(views)}" for short, views in by_short(row))
-        cells = [f"{row.setting}\n{row.strategy}", text]
+        cells = [f"{row.setting}\n{row.strategy}, {row.model}", text]
         cells += [_range([each.bytes for each in same], size)]
         cells += [_range([each.seconds for each in same], duration)]
         table.add_row(*map(escape, cells))

@@ -93,14 +93,14 @@ def world(mechanism: Mechanism, count: int = 300) -> tuple[ForwardJudge, Smashed
     return ForwardJudge.of(7, prepared, defence, groups, 0.0, auxiliary), message, knowledge
 
 
-def leak_of(mechanism: Mechanism, guess: str = "nearest") -> dict[str, Any]:
+def leak_of(mechanism: Mechanism, guess: str = "nearest", adaptive: bool = True) -> dict[str, Any]:
     """The record entry of token accuracy under a mechanism."""
     judge, message, knowledge = world(mechanism)
     guessed = NearestToken().reconstruct([message], knowledge, generator(1, "attack"))
     if guess == "unaware":  # as if nothing but padding had been read in half of the places
         guessed = [np.where(np.arange(LENGTH + 2) % 2, 3, guessed[0])]
     head = {"view": "forward", "attack": "x", "family": "inversion"}
-    return next(judge.leaks(head, guessed, alone=True))
+    return next(judge.leaks(head, guessed, alone=True, adaptive=adaptive))
 
 
 def test_a_sound_mechanism_keeps_between_floor_and_ceiling() -> None:
@@ -120,6 +120,7 @@ def test_a_third_of_the_noise_breaks_the_ceiling() -> None:
 def test_an_attack_below_the_look_up_is_weak() -> None:
     assert leak_of(Gaussian(CLIP, 0.3), "unaware")["flags"] == [BELOW_FLOOR]
     assert leak_of(Identity(), "unaware")["flags"] == [BELOW_FLOOR]
+    assert leak_of(Identity(), "unaware", adaptive=False)["flags"] == []
 
 
 def test_flags_need_the_whole_interval() -> None:

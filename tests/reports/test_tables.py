@@ -12,6 +12,7 @@ from reports.averages import mean_estimate
 from reports.checks import VIEWS
 from reports.csv_table import csv_table
 from reports.records import Estimate
+from reports.render import in_order
 from reports.rows import cell_rows, round_up, setting_rows
 from reports.story import headline, task_story
 from reports.tables import by_short, markdown, terminal_tables
@@ -216,7 +217,7 @@ def test_markdown_has_whole_rows_and_every_sentence(examples):
     text = markdown(records)
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     widths = {line.replace(r"\|", "").count("|") for line in lines}
-    assert widths == {14, 10, 9}
+    assert widths == {14, 11, 10}
     for record in records:
         for entry in record.guarantees:
             assert entry["sentence"] in text
@@ -245,3 +246,20 @@ def test_csv_says_what_every_mechanism_did(examples):
     assert line["mechanisms"] == "Gaussian; RandomisedResponse"
     assert (line["noise_std"], line["clipped_share"]) == ("3.0; ", "0.25; ")
     assert line["signal_to_noise"] == "0.125; "
+
+
+def test_models_of_one_setting_are_told_apart_where_guarantees_are_listed(examples):
+    """Cut at other layers the same noise promises something else: its rows say which is which."""
+    first = examples.grid()[0]
+    other = replace(first, cell="0" * 16, labels={**first.labels, "model": "tiny, cut at 2"})
+    text = markdown([first, other]).split("## Guarantee per view")[1]
+    for model in (first.labels["model"], "tiny, cut at 2"):
+        assert f"| {model} |" in text and f"**{model}, " in text
+
+
+def test_rows_follow_the_grid_and_not_who_finished_first(examples):
+    records = examples.grid()
+    grid = {"cells": [record.spec for record in records]}
+    assert in_order(records[::-1], grid) == records
+    assert in_order(records[::-1], {"cells": grid["cells"][1:]})[-1] == records[0]
+    assert in_order(records[::-1], None) == records[::-1]
