@@ -204,8 +204,8 @@ def _label_lines(points: Sequence[Point]) -> int:
 
 
 def _wrapped(label: str) -> str:
-    """A label of at most two lines."""
-    lines = textwrap.wrap(label, 30, max_lines=2, placeholder="…") or ["-"]
+    """A label of at most three lines."""
+    lines = textwrap.wrap(label, 30, max_lines=3, placeholder="…") or ["-"]
     return plain_text("\n".join(lines))
 
 
