@@ -197,7 +197,7 @@ def remaining(directory: Path, grid: Grid) -> list[Cell]:
 
 
 def checked(grid: Grid) -> None:
-    """Raise InputError for the first thing that is wrong with a grid; see `evaluation.preflight`."""
+    """Raise InputError for the first thing that is wrong with a grid: `evaluation.preflight`."""
     from evaluation.preflight import preflight
 
     preflight(grid)
