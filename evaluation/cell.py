@@ -3,11 +3,9 @@
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from evaluation.candidates import sides
@@ -17,6 +15,7 @@ from evaluation.inversion import Heard, inversion
 from evaluation.measure import measure
 from evaluation.membership import ask, membership
 from evaluation.observe import Wiretap, spread
+from evaluation.outcome import Outcome
 from evaluation.pooled import pooled
 from fedbert.prepare import circumstances, poisson_sampled, prepare
 from fedbert.protect import Protection
@@ -26,22 +25,6 @@ from privacy.accounting import label_claims, ledger
 from privacy.defence import Defence, refuse
 from privacy.mechanism import Identity
 from reports.records import RunRecord
-from reports.scores import Scored
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A cell's record, and what the report shows beside it.
-
-    counts: how the labels fell to the clients. samples: a few sentences that were attacked; they
-    are private and never in the record. scored, signals: what the membership numbers come from.
-    """
-
-    record: RunRecord
-    counts: dict[str, dict[str, int]]
-    samples: Sequence[dict[str, Any]] = ()
-    scored: dict[str, Scored] = field(default_factory=dict)
-    signals: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def run_cell(cell: Cell, shadows: Path | None = None) -> Outcome:
@@ -79,6 +62,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     trained = train(config, prepared, defence, listeners=[tap, *listeners], on_round=on_round)
     clock.lap("train")
     utility, floor = measure(prepared, trained.split, config.seed)
+    give_back_memory()  # attacks take as much again
     clock.lap("evaluate")
     heard_all = Heard(cell, prepared, defence, trained, tap)
     found = membership(asked, heard_all, shadows)

@@ -44,12 +44,11 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
     directory = out or RUNS / chosen.name
     _quiet()
     click.echo(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
-    from evaluation.preflight import preflight
     from evaluation.progress import GridProgress
-    from evaluation.runner import Loop, Pool, run_grid
+    from evaluation.runner import Loop, Pool, checked, run_grid
 
-    preflight(chosen)
     runner = Loop() if workers == 1 else Pool(workers)
+    runner.call(checked, chosen)
     with GridProgress(workers) as progress:
         good = run_grid(chosen, directory, runner, progress.start, progress.record)
     _show(directory)

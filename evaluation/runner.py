@@ -1,4 +1,7 @@
-"""Running a grid: cells side by side, one record each, resumable, one run per directory."""
+"""Running a grid: cells side by side, one record each, resumable, one run per directory.
+
+What is heavy to import is imported where cells run: a run with workers needs no torch itself.
+"""
 
 import fcntl
 import json
@@ -15,10 +18,8 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
-from evaluation.cell import Outcome, run_cell
 from evaluation.grid import Cell, Grid
+from evaluation.outcome import Outcome
 from fedbert.config import InputError
 from reports.records import RunRecord, append_record, read_records
 from reports.scores import scores_path, write_scores
@@ -30,6 +31,9 @@ Counts = dict[str, dict[str, int]]
 class CellRunner(Protocol):
     """Runs a function over cells; yields outcomes as cells end, in any order."""
 
+    def call(self, function: Callable[[Grid], None], grid: Grid) -> None:
+        """Call a function where the cells will run."""
+
     def run(
         self, function: Callable[[Cell], Outcome], cells: Sequence[Cell]
     ) -> Iterator[tuple[Cell, Outcome]]:
@@ -38,6 +42,10 @@ class CellRunner(Protocol):
 
 class Loop:
     """One cell after another, in this process."""
+
+    def call(self, function: Callable[[Grid], None], grid: Grid) -> None:
+        """Call it."""
+        function(grid)
 
     def run(
         self, function: Callable[[Cell], Outcome], cells: Sequence[Cell]
@@ -50,6 +58,8 @@ class Loop:
 class Pool:
     """Cells side by side, in processes of one thread each.
 
+    They are forked from one that has imported what cells need: its memory is there once.
+
     A worker that dies (killed, out of memory) costs the cells that were running: they are
     recorded as failed, and the rest goes on in fresh processes.
     """
@@ -57,6 +67,18 @@ class Pool:
     def __init__(self, workers: int) -> None:
         """Use so many processes."""
         self.workers = workers
+
+    def call(self, function: Callable[[Grid], None], grid: Grid) -> None:
+        """Call a function in a process of its own, which then ends."""
+        pool, ended = self._pool(), False
+        try:
+            with _sheltered():
+                future = pool.submit(function, grid)
+            failure, ended = future.exception(), True
+        finally:
+            _close(pool, kill=not ended)
+        if failure is not None:
+            raise failure
 
     def run(
         self, function: Callable[[Cell], Outcome], cells: Sequence[Cell]
@@ -76,9 +98,8 @@ class Pool:
             while waiting or running:
                 while waiting and len(running) < self.workers:
                     with _sheltered():  # a process started here inherits it
-                        future = pool.submit(function, waiting[0])
-                    running[future] = waiting[0]
-                    waiting.pop(0)
+                        running[pool.submit(function, waiting[0])] = waiting[0]
+                        waiting.pop(0)
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     outcome = future.result()
                     yield running.pop(future), outcome
@@ -88,32 +109,35 @@ class Pool:
                 yield cell, future.result() if ended else _died(cell)
             running.clear()
         finally:
-            pool.shutdown(wait=not running, cancel_futures=True)
-            if running:
-                for process in list((getattr(pool, "_processes", None) or {}).values()):
-                    process.terminate()
+            _close(pool, kill=bool(running))
 
     def _pool(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.workers, context, initializer=_one_thread)
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["evaluation.warm"])
+        return ProcessPoolExecutor(self.workers, context, initializer=_tie)
+
+
+def _close(pool: ProcessPoolExecutor, kill: bool) -> None:
+    """Let a pool's processes go; kill: those at work, too."""
+    processes = list((getattr(pool, "_processes", None) or {}).values())  # shutdown forgets them
+    pool.shutdown(wait=not kill, cancel_futures=True)
+    if kill:
+        for process in processes:
+            process.terminate()
 
 
 @contextmanager
 def _sheltered() -> Iterator[None]:
-    """Ignore Ctrl-C for the block: workers leave it to their parent from their first moment on."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Hold Ctrl-C back for the block: this process hears it thereafter, those it starts never."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _one_thread() -> None:
-    """Give a worker one core, and end it when its parent is gone."""
-    torch.set_num_threads(1)
+def _tie() -> None:
+    """End a worker when its parent is gone."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
@@ -172,6 +196,20 @@ def remaining(directory: Path, grid: Grid) -> list[Cell]:
     return [cell for cell in grid.cells if cell.id not in finished]
 
 
+def checked(grid: Grid) -> None:
+    """Raise InputError for the first thing that is wrong with a grid: `evaluation.preflight`."""
+    from evaluation.preflight import preflight
+
+    preflight(grid)
+
+
+def worked(cell: Cell, shadows: Path) -> Outcome:
+    """Return what became of a cell; see `evaluation.cell`."""
+    from evaluation.cell import run_cell
+
+    return run_cell(cell, shadows)
+
+
 def run_grid(
     grid: Grid,
     directory: Path,
@@ -189,7 +227,7 @@ def run_grid(
         write_json(directory / "grid.json", grid.to_json())
         on_start(todo, len(grid.cells))
         good = True
-        for cell, outcome in runner.run(partial(run_cell, shadows=directory / SHADOWS), todo):
+        for cell, outcome in runner.run(partial(worked, shadows=directory / SHADOWS), todo):
             if outcome.counts:
                 _note_partition(directory, grid, cell, outcome.counts)
             if outcome.samples:

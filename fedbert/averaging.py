@@ -57,7 +57,10 @@ class Weighted:
 
     def result(self) -> dict[str, Array]:
         """Return the average, as read-only arrays of the values' own type."""
-        found = {n: v.astype(self._kind[n], order="C") for n, v in self._dense.items()}
+        found = {}
+        while self._dense:  # the sums take twice the room: let each go in its turn
+            name, value = self._dense.popitem()
+            found[name] = value.astype(self._kind[name], order="C")
         found |= {n: rows.result() for n, rows in self._rows.items()}
         for value in found.values():
             value.flags.writeable = False

@@ -104,8 +104,6 @@ class Client:
         self._factor = 1.0
         if parts.moments:
             load_moments(self.optimizer, self.trained, parts.moments)
-        elif self.config.training.optimizer_state == "reset":
-            self.optimizer.state.clear()
 
     def forward(self, round_: int) -> SmashedData:
         """Return A of the next batch, protected by the mechanism in force."""
@@ -166,7 +164,13 @@ class Client:
             self._update(rate)
 
     def update(self, round_: int) -> ClientUpdate:
-        """Return the values that the local steps arrived at, of everything this client trains."""
+        """Return the values that the local steps arrived at, of everything this client trains.
+
+        Moments that the next round does not start from are let go.
+        """
+        carried = self.config.training.optimizer_state
+        if carried == "reset":
+            self.optimizer.state.clear()
         if self.defence.local_update:
             return ClientUpdate(self.data.client, round_, len(self.data.examples), self._noisy())
         tensors: dict[str, Array | RowValues] = {}
@@ -176,8 +180,7 @@ class Client:
                 tensors[name] = RowValues(self.rows, value, self._base[name], self._factor)
             else:
                 tensors[name] = value
-        handed = self.config.training.optimizer_state == "hand_on"
-        state = moments(self.optimizer, self.trained) if handed else {}
+        state = moments(self.optimizer, self.trained) if carried == "hand_on" else {}
         return ClientUpdate(self.data.client, round_, len(self.data.examples), tensors, state)
 
     def _noisy(self) -> dict[str, Array | RowValues]:

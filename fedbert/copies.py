@@ -93,6 +93,8 @@ class PlainCopy:
         a = to_tensor(m.activations, device).requires_grad_(not self.config.model.freeze_embeddings)
         mask = to_tensor(m.attention_mask, device)
         self.body.train()
+        if self.optimizer is not None:  # gradients are as large as T: not while a graph is made
+            self.optimizer.zero_grad(set_to_none=True)
         quiet = self.private is None or len(a) == 0
         recorded = nullcontext() if quiet else self._private().record()
         with (
@@ -111,8 +113,6 @@ class PlainCopy:
             raise RuntimeError("expected a forward message before a backward message")
         a, z = self._graph
         self._graph = None
-        if self.optimizer is not None:
-            self.optimizer.zero_grad(set_to_none=True)
         if z.requires_grad:
             z.backward(to_tensor(m.gradient, self.config.training.device).to(z.dtype))
         if self.optimizer is not None and self.private is None:

@@ -255,9 +255,10 @@ def cut(whole: Any, cut_layer: int) -> SplitBert:
     return SplitBert(whole, cut_layer, bottom, body, _head_of(whole, base))
 
 
-def duplicate(split: SplitBert) -> SplitBert:
-    """Return the same model, cut at the same layer, that shares nothing with the original."""
-    return cut(copy.deepcopy(split.whole), split.cut_layer)
+def duplicate(split: SplitBert, shared: Iterable[nn.Parameter] = ()) -> SplitBert:
+    """Return the same model, cut at the same layer, that shares these parameters alone with it."""
+    memo: dict[int, Any] = {id(p): p for p in shared}
+    return cut(copy.deepcopy(split.whole, memo), split.cut_layer)
 
 
 def _head_of(whole: Any, base: Any) -> Head:

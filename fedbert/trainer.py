@@ -106,7 +106,10 @@ def train(
         InputError: if the defence cannot act under the strategy, or the device is not there.
     """
     check(config, defence)
-    prepared = under(with_model(prepared, duplicate(prepared.split)), defence, config.seed)
+    before = prepared.split
+    # E and H are of the parties' own making: what they start from need not be there twice.
+    split = duplicate(before, shared=before.client_names.values())
+    prepared = under(with_model(prepared, split), defence, config.seed)
     fleet = fleet or InProcess()
     posted = guards(defence, config.seed)
     channel = Channel(listeners, posted)
@@ -145,10 +148,11 @@ def train(
         for place, log in fleet.call(party, "report").items():
             protection[place] = protection.get(place, Protection()) + log
     fleet.close()
-    prepared.split.whole.to("cpu")
-    load_values(prepared.split, state.values)
     releases = planned_releases(config, prepared)
-    return Trained(prepared.split, tuple(losses), dict(channel.bytes), releases, protection, state)
+    del prepared, split
+    trained = duplicate(before)
+    load_values(trained, state.values)
+    return Trained(trained, tuple(losses), dict(channel.bytes), releases, protection, state)
 
 
 def load_values(split: SplitBert, values: dict[str, Array]) -> None:

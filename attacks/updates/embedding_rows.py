@@ -1,6 +1,6 @@
 """Which words occurred at a client, by the rows of the word table that its steps moved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ OUTLYING = 6.0
 
 COMMON, INLIERS, FITS = 24, 0.9, 3  # one common direction per so many columns; share; passes
 NORMAL = 1.4826  # standard deviations of a normal variable per median absolute deviation
+ROWS_AT_ONCE = 2048  # in float64: a table is large
 LEAST_SPREAD = 0.1  # of the logarithms of residuals: below it, all are alike up to rounding
 
 
@@ -139,10 +140,9 @@ def as_peer() -> EmbeddingRows:
     return EmbeddingRows("embedding rows, received", "peer")
 
 
-def _updates(messages: Sequence[Message], word: str) -> list[_Seen]:
-    """Return the table before and after each ClientUpdate."""
+def _updates(messages: Sequence[Message], word: str) -> Iterator[_Seen]:
+    """Yield the table before and after each ClientUpdate."""
     starts = {(m.client, m.round): m for m in messages if isinstance(m, ClientParts)}
-    found = []
     for message in messages:
         if not isinstance(message, ClientUpdate):
             continue
@@ -152,14 +152,12 @@ def _updates(messages: Sequence[Message], word: str) -> list[_Seen]:
             raise InputError(f"expected the ClientParts of each ClientUpdate, got none for {got}")
         after = dense(_named(message.tensors, word))
         old, new = _moments(start.moments, word), _moments(message.moments, word)
-        found.append(_Seen(_named(start.tensors, word), after, old, new))
-    return found
+        yield _Seen(_named(start.tensors, word), after, old, new)
 
 
-def _receipts(messages: Sequence[Message], word: str) -> list[_Seen]:
-    """Return the table before and after each ClientParts, as far as its receiver can tell."""
+def _receipts(messages: Sequence[Message], word: str) -> Iterator[_Seen]:
+    """Yield the table before and after each ClientParts, as far as its receiver can tell."""
     last: dict[int, ClientParts] = {}
-    found = []
     for message in messages:
         if not isinstance(message, ClientParts):
             continue
@@ -167,11 +165,10 @@ def _receipts(messages: Sequence[Message], word: str) -> list[_Seen]:
         start = last.get(message.client)
         if start is not None:
             old = _moments(start.moments, word)
-            found.append(_Seen(_named(start.tensors, word), after, old, new))
+            yield _Seen(_named(start.tensors, word), after, old, new)
         elif new:
-            found.append(_Seen(after, after, {}, new))
+            yield _Seen(after, after, {}, new)
         last[message.client] = message
-    return found
 
 
 def _named(tensors: Mapping[str, Array | RowValues], word: str) -> Array:
@@ -198,15 +195,21 @@ def _words(seen: _Seen, knowledge: TableKnowledge) -> np.ndarray:
     if "exp_avg" in seen.new and knowledge.tied:
         gradient = seen.new["exp_avg"] - _faded(seen, "exp_avg", 0)
         return np.flatnonzero(_out_of_line(gradient))
-    before, after = seen.before.astype(np.float64), seen.after.astype(np.float64)
-    lengths = np.linalg.norm(before, axis=1)
-    moved = after - _factor(before, after) * before  # [vocab, hidden]
-    if knowledge.noise_std > 0:
-        return np.flatnonzero(_above_noise(moved, knowledge))
+    factor = _factor(seen)
     if knowledge.tied:
-        return np.flatnonzero(_out_of_line(moved))
-    rounding = ROUNDING if knowledge.steps is None else ONE_STEP * knowledge.steps**0.5
-    return np.flatnonzero(np.linalg.norm(moved, axis=1) > min(rounding, ROUNDING) * lengths)
+        moved = np.concatenate([after - factor * before for before, after in _blocks(seen)])
+        noisy = knowledge.noise_std > 0
+        return np.flatnonzero(_above_noise(moved, knowledge) if noisy else _out_of_line(moved))
+    rows = len(seen.before)
+    far = [_far(old, new - factor * old, knowledge, rows) for old, new in _blocks(seen)]
+    return np.flatnonzero(np.concatenate(far))
+
+
+def _blocks(seen: _Seen) -> Iterator[tuple[Array, Array]]:
+    """Yield the table before and after [row, hidden], some rows at a time, in float64."""
+    for start in range(0, max(1, len(seen.before)), ROWS_AT_ONCE):
+        some = slice(start, start + ROWS_AT_ONCE)
+        yield seen.before[some].astype(np.float64), seen.after[some].astype(np.float64)
 
 
 def _faded(seen: _Seen, name: str, which: int) -> Array:
@@ -217,29 +220,50 @@ def _faded(seen: _Seen, name: str, which: int) -> Array:
     return seen.old[name].astype(np.float64) * BETAS[which] ** steps
 
 
-def _factor(before: Array, after: Array) -> float:
+def _factor(seen: _Seen) -> float:
     """Return what weight decay multiplied the untouched rows by.
 
     They are those that stayed parallel to themselves; without any, as under noise, all are taken.
     """
-    squares = np.square(before).sum(1)
-    some = squares > 0
-    if not some.any():
+    found = zip(*(_factors(*block) for block in _blocks(seen)), strict=True)
+    factors, parallel = (np.concatenate(parts) for parts in found)
+    if len(factors) == 0:
         return 1.0
-    factors = (after[some] * before[some]).sum(1) / squares[some]
-    left = np.linalg.norm(after[some] - factors[:, None] * before[some], axis=1)
-    parallel = left <= ROUNDING * np.sqrt(squares[some])
     return float(np.median(factors[parallel] if parallel.any() else factors))
 
 
+def _factors(before: Array, after: Array) -> tuple[Array, Array]:
+    """Return what rows were multiplied by, as far as it goes, and whether they stayed parallel."""
+    squares = np.square(before).sum(1)
+    some = squares > 0
+    factors = (after[some] * before[some]).sum(1) / squares[some]
+    left = np.linalg.norm(after[some] - factors[:, None] * before[some], axis=1)
+    return factors, left <= ROUNDING * np.sqrt(squares[some])
+
+
+def _far(before: Array, moved: Array, knowledge: TableKnowledge, rows: int) -> Array:
+    """Return which of some rows of an untied table moved further than rounding, or noise, goes.
+
+    rows: how many there are in the whole table.
+    """
+    if knowledge.noise_std > 0:
+        return np.asarray(np.square(moved).sum(1) > _noise_limit(knowledge, rows, moved.shape[1]))
+    rounding = ROUNDING if knowledge.steps is None else ONE_STEP * knowledge.steps**0.5
+    lengths = np.linalg.norm(before, axis=1)
+    return np.asarray(np.linalg.norm(moved, axis=1) > min(rounding, ROUNDING) * lengths)
+
+
+def _noise_limit(knowledge: TableKnowledge, rows: int, freedom: int) -> float:
+    """Return the energy that Gaussian noise on a row does not exceed."""
+    rate = min(1.0, knowledge.false_positives / max(rows, 1))
+    return float(chi2.isf(rate, freedom) * knowledge.noise_std**2)
+
+
 def _above_noise(moved: Array, knowledge: TableKnowledge) -> Array:
-    """Return which rows [vocab] have more energy than Gaussian noise explains."""
-    freedom = moved.shape[1]
-    if knowledge.tied:
-        common = _common(moved)
-        moved, freedom = moved - (moved @ common) @ common.T, freedom - common.shape[1]
-    rate = min(1.0, knowledge.false_positives / max(len(moved), 1))
-    limit = chi2.isf(rate, freedom) * knowledge.noise_std**2
+    """Return which rows [vocab] of a tied table have more energy than Gaussian noise explains."""
+    common = _common(moved)
+    moved = moved - (moved @ common) @ common.T
+    limit = _noise_limit(knowledge, len(moved), moved.shape[1] - common.shape[1])
     return np.asarray(np.square(moved).sum(1) > limit)
 
 

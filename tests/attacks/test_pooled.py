@@ -132,7 +132,10 @@ def test_knowing_the_noise_and_the_clip_helps() -> None:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_repeats_itself_and_leaves_vectors_and_the_global_generator_alone(name: str) -> None:
+def test_repeats_itself_and_leaves_vectors_and_the_global_generator_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("attacks.inversion.pooled.speaker.EPOCHS", 2)
     seen = world(noise_std=0.1)
     few = replace(seen.knowledge, auxiliary=(seen.knowledge.auxiliary or ())[:60])
     copy, state = seen.vectors.copy(), torch.random.get_rng_state()

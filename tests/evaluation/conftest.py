@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.cli import main
+
 SMALL = """
 name = "small"
 tasks = ["sst2"]
@@ -61,5 +63,25 @@ def fedbert_eval(
         return subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
         )
+
+    return run
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command, run in this process: torch is imported already."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = ["fedbert-eval", *map(str, arguments)]
+        capsys.readouterr()
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+            patch.setattr(sys, "argv", command)
+            patch.chdir(tmp_path)
+            main()
+        code = end.value.code
+        assert code is None or isinstance(code, int)
+        return subprocess.CompletedProcess(command, code or 0, *capsys.readouterr())
 
     return run

@@ -13,24 +13,29 @@ from evaluation.cli import main
 HEAVY = ("torch", "transformers", "opacus", "datasets", "sklearn", "dp_accounting")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["privacy-utility", "--help"]])
-def test_help_and_list_import_nothing_heavy(arguments: list[str]) -> None:
+def without(modules: tuple[str, ...], *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, which must not import these modules."""
     code = (
         "import sys, evaluation.cli as c\n"
-        f"sys.argv = ['fedbert-eval', *{arguments!r}]\n"
+        f"sys.argv = ['fedbert-eval', *{[*map(str, arguments)]!r}]\n"
         "try:\n    c.main()\nexcept SystemExit as end:\n"
-        f"    print([m for m in {HEAVY!r} if m in sys.modules], end.code)\n"
+        f"    print([m for m in {modules!r} if m in sys.modules], end.code)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip().splitlines()[-1] in ("[] 0", "[] None"), done.stdout + done.stderr
+    return done
 
 
-def test_report_rebuilds_from_records_without_torch(
-    tmp_path: Path, small_grid: Path, fedbert_eval
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["privacy-utility", "--help"]])
+def test_help_and_list_import_nothing_heavy(arguments: list[str]) -> None:
+    without(HEAVY, *arguments)
+
+
+def test_a_run_with_workers_and_its_report_need_no_torch_themselves(
+    tmp_path: Path, small_grid: Path, here
 ) -> None:
     run = tmp_path / "run"
-    done = fedbert_eval("privacy-utility", small_grid, "--out", run)
-    assert done.returncode == 0, done.stderr
+    done = without(HEAVY, "privacy-utility", small_grid, "--out", run, "--workers", 2)
     assert "report: " in done.stdout and "nearest token" in done.stdout
     lines = (run / "records.jsonl").read_text().splitlines()
     assert len(lines) == 4
@@ -40,22 +45,15 @@ def test_report_rebuilds_from_records_without_torch(
     ]  # fmt: skip
     kept = {p.name: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     (run / "report.html").unlink()
-    code = (
-        "import sys, evaluation.cli as c\n"
-        f"sys.argv = ['fedbert-eval', 'report', {str(run)!r}]\n"
-        "try:\n    c.main()\nexcept SystemExit as end:\n"
-        "    print('HEAVY', [m for m in ('torch', 'transformers') if m in sys.modules])\n"
-    )
-    again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert again.stdout.strip().endswith("HEAVY []"), again.stderr
+    without(("torch", "transformers"), "report", run)
     assert kept == {p.name: p.read_bytes() for p in run.rglob("*") if p.is_file()}
 
     # The same directory again: nothing to do, nothing changes.
-    more = fedbert_eval("privacy-utility", small_grid, "--out", run)
+    more = here("privacy-utility", small_grid, "--out", run)
     assert more.returncode == 0 and "4 of 4 cells have a record already" in more.stderr
     assert (run / "records.jsonl").read_text().splitlines() == lines
 
-    plots = fedbert_eval("plot", run, run, "--out", tmp_path / "plots")
+    plots = here("plot", run, run, "--out", tmp_path / "plots")
     assert plots.returncode == 0, plots.stderr
     assert all(Path(tmp_path / p).stat().st_size > 1000 for p in plots.stdout.split())
 
@@ -105,14 +103,14 @@ def test_bad_grids_end_with_one_line_and_code_2(
     assert not (tmp_path / "run" / "records.jsonl").exists()
 
 
-def test_wrong_usage_ends_with_code_2(tmp_path: Path, fedbert_eval) -> None:
+def test_wrong_usage_ends_with_code_2(here) -> None:
     for arguments in (
         ["--no-such"],
         ["privacy-utility", "absent.toml"],
         ["report", "absent"],
         ["plot", "absent"],
     ):
-        done = fedbert_eval(*arguments)
+        done = here(*arguments)
         assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
 
 
@@ -135,28 +133,28 @@ batch_size = 8
 """
 
 
-def test_pretrain_then_finetune(tmp_path: Path, fedbert_eval) -> None:
+def test_pretrain_then_finetune(tmp_path: Path, fedbert_eval, here) -> None:
     (tmp_path / "pre.toml").write_text(TRAINING.format(task="mlm", rounds=2))
     done = fedbert_eval("pretrain", "pre.toml", "--out", "pre")
     assert done.returncode == 0, done.stderr
     assert "masked_accuracy" in done.stdout and "round 2/2" in done.stderr
     tuned = TRAINING.format(task="stsb", rounds=2).replace('"tiny"', '"pre/checkpoint/model"')
     (tmp_path / "tune.toml").write_text(tuned)
-    done = fedbert_eval("finetune", "tune.toml", "--out", "tune")
+    done = here("finetune", "tune.toml", "--out", "tune")
     assert done.returncode == 0 and "pearson" in done.stdout, done.stderr
     manifest = json.loads((tmp_path / "tune" / "checkpoint" / "manifest.json").read_text())
     assert manifest["round"] == 2 and manifest["config"]["data"]["task"] == "stsb"
     # Another configuration does not continue this checkpoint.
     (tmp_path / "tune.toml").write_text(tuned.replace("seed = 3", "seed = 4"))
-    other = fedbert_eval("finetune", "tune.toml", "--out", "tune")
+    other = here("finetune", "tune.toml", "--out", "tune")
     assert other.returncode == 2 and "expected a checkpoint of the same seed" in other.stderr
     # Nor does the same configuration under another defence.
     guarded = '\n[defence]\nname = "d"\nupdate = { mechanism = "dp_fedavg", '
     guarded += "clip_norm = 1.0, target_epsilon = 8.0 }\n"
     (tmp_path / "tune.toml").write_text(tuned + guarded)
-    other = fedbert_eval("finetune", "tune.toml", "--out", "tune")
+    other = here("finetune", "tune.toml", "--out", "tune")
     assert other.returncode == 2 and "expected a checkpoint of the same defence" in other.stderr
-    done = fedbert_eval("finetune", "tune.toml", "--out", "guarded")
+    done = here("finetune", "tune.toml", "--out", "guarded")
     assert done.returncode == 0, done.stderr
     assert "Against the release view, each client is protected" in done.stdout
     manifest = json.loads((tmp_path / "guarded" / "checkpoint" / "manifest.json").read_text())
@@ -165,7 +163,7 @@ def test_pretrain_then_finetune(tmp_path: Path, fedbert_eval) -> None:
         "release",
     ]
     assert manifest["costs"][0]["releases"] == 2 and manifest["defence"]["delta"] == 1e-5
-    wrong = fedbert_eval("finetune", "pre.toml", "--out", "wrong")
+    wrong = here("finetune", "pre.toml", "--out", "wrong")
     assert wrong.returncode == 2 and "expected a GLUE task for finetune" in wrong.stderr
 
 

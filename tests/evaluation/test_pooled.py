@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from attacks.inversion.pooled.knowledge import Texts
+from attacks.inversion.pooled.lesson import splice
 from evaluation.catalogue import POOLED
 from evaluation.cell import run_cell
 from evaluation.grid import Cell, read_grid
@@ -27,6 +29,11 @@ def judged(cell: Cell, task: str, pool: int, *names: str) -> RunRecord:
     record = run_cell(replace(cell, config=config, attacks=attacks)).record
     assert record.status == "done", record.traceback
     return record
+
+
+def few_splices(bodies: Texts, count: int, generator: torch.Generator) -> list[np.ndarray]:
+    """Return a twentieth of the texts that an attack would make itself."""
+    return splice(bodies, count // 20, generator)
 
 
 @pytest.mark.parametrize("task", ["sst2", "mrpc"])
@@ -56,6 +63,7 @@ def test_every_attack_is_judged_by_every_metric_and_repeats_itself(
     cell: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("attacks.inversion.pooled.speaker.EPOCHS", 2)
+    monkeypatch.setattr("attacks.inversion.pooled.lesson.splice", few_splices)
     record = judged(cell, "sst2", 160, *POOLED)
     leaks = [leak for leak in record.leakage if leak["view"] == "release"]
     names = {f"{name} ({kind})" for name in ("bag of words", "set decoder", "writer")

@@ -47,7 +47,7 @@ def test_records_do_not_depend_on_workers(tmp_path: Path, small_grid: Path, undi
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_and_continued_equals_undisturbed(
-    tmp_path: Path, small_grid: Path, undisturbed, workers: int, environment
+    tmp_path: Path, small_grid: Path, undisturbed, workers: int, environment, here
 ) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "evaluation.cli", "privacy-utility", str(small_grid)]
@@ -70,7 +70,7 @@ def test_killed_and_continued_equals_undisturbed(
     kept = before[: before.rfind(b"\n") + 1]
     with records.open("ab") as file:  # what a write torn by the kill would leave
         file.write(b'{"cell": "ab')
-    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    second = here("privacy-utility", small_grid, "--out", run, "--workers", workers)
     assert second.returncode == 0, second.stderr
     assert records.read_bytes().startswith(kept)  # nothing lost, nothing repeated
     assert comparable(records) == undisturbed
@@ -78,23 +78,10 @@ def test_killed_and_continued_equals_undisturbed(
     assert sorted(samples) == [record["cell"] for record in undisturbed]
 
 
-def test_second_run_on_a_directory_is_refused(
-    tmp_path: Path, small_grid: Path, environment
-) -> None:
+def test_second_run_on_a_directory_is_refused(tmp_path: Path, small_grid: Path, here) -> None:
     run = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "evaluation.cli",
-        "privacy-utility",
-        str(small_grid),
-        "--out",
-        str(run),
-    ]
     with locked(run):
-        second = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=240
-        )
+        second = here("privacy-utility", small_grid, "--out", run)
     assert second.returncode == 2 and "got another run" in second.stderr
     assert not (run / "records.jsonl").exists()
 
