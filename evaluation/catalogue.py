@@ -18,13 +18,15 @@ class Entry:
 
     alone: an inversion attack that decides every token by its own row of A alone, whatever the
         others say; it then has a lower ceiling (`evaluation.limits`).
-    seconds: what it takes, about: see `evaluation.costs`; None where nobody measured it.
+    seconds: what it takes, about: see `evaluation.costs`; None where nobody measured it. first:
+        what it takes once before that, to learn from auxiliary text.
     """
 
     target: str
     summary: str
     alone: bool = False
     seconds: float | None = None
+    first: float = 0.0
 
 
 MECHANISMS = {

@@ -2,7 +2,8 @@
 
 An attack's `seconds` in the catalogue are for 1,000 tokens of text at hidden size 384 and 30,522
 words, on one core (on updates: for one update of a table of that size; on pooled vectors: for one
-kind of vector and 2,000 auxiliary texts; on membership: for 1,000 tokens of candidates).
+kind of vector and 2,000 auxiliary texts; on membership: for 1,000 tokens of candidates); `first`
+comes on top once, where an attack begins by learning.
 `python -m benchmarks --only attack-costs` measures them. They are estimates of one machine's:
 another machine, other shapes and a busy one differ, twofold and more.
 """
@@ -48,10 +49,12 @@ def told(family: str, entry: Entry) -> str:
 
     >>> told("updates", Entry("m:C", "s", seconds=1.0)), told("updates", Entry("m:C", "s"))
     ('about 2 s', 'not measured')
+    >>> told("updates", Entry("m:C", "s", seconds=1.0, first=60.0))
+    'about 62 s'
     """
     if entry.seconds is None:
         return "not measured"
-    seconds = entry.seconds * THOUSANDS[family]
+    seconds = entry.first + entry.seconds * THOUSANDS[family]
     return f"about {seconds:.0f} s" if seconds >= 1 else "under 1 s"
 
 
@@ -78,7 +81,7 @@ def units(cell: "Cell") -> dict[str, float]:
         for name in getattr(attacks, family, ()):
             entry = FAMILIES[family].get(name)
             seconds = UNKNOWN if entry is None or entry.seconds is None else entry.seconds
-            attack += amount * seconds
+            attack += amount * seconds + (0.0 if entry is None else entry.first)
     return {
         "prepare": 1.0 + (data.pool or 0),
         "train": 1.0 + steps * tokens,

@@ -64,6 +64,16 @@ def test_a_defence_that_was_skipped_is_taken_to_be_skipped_again(cells: list[Cel
     assert remaining.seconds(1) == after
 
 
+def test_what_an_attack_learns_first_is_priced_once(
+    cells: list[Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = INVERSION["bigram_prior"]
+    cell = replace(cells[0], attacks=replace(cells[0].attacks, inversion=("bigram_prior",)))
+    before = units(cell)["attack"]
+    monkeypatch.setitem(INVERSION, "bigram_prior", replace(entry, first=100.0))
+    assert units(cell)["attack"] == pytest.approx(before + 100)
+
+
 def test_every_attack_of_the_catalogue_has_a_time_or_says_it_has_none() -> None:
     for family, entries in FAMILIES.items():
         for entry in entries.values():
