@@ -157,10 +157,10 @@ class _Timed:
 
 
 def _size(given: Any) -> float:
-    """Return the tokens of messages or batches, the number of updates, or 1 for vectors."""
+    """Return the tokens of messages or batches, the number of updates, or 1."""
     if isinstance(given, np.ndarray):
         return 1
     pieces = list(given)
     updates = [each for each in pieces if isinstance(each, ClientUpdate)]
     masks = [each.attention_mask for each in pieces if hasattr(each, "attention_mask")]
-    return len(updates) or sum(float(mask.sum()) for mask in masks)
+    return len(updates) or sum(float(mask.sum()) for mask in masks) or 1
