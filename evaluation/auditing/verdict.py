@@ -47,7 +47,7 @@ class Finding:
         start = f"{self.what}: {self.verdict}"
         shown = (
             f"epsilon is at least {self.bound:.3g} at delta {self.claim.delta:g} with "
-            f"{1 - self.significance:.0%} confidence, claimed are {self.claim.epsilon:.4g}"
+            f"{100 * (1 - self.significance):g} % confidence, claimed are {self.claim.epsilon:.4g}"
         )
         end = f"; it would take {self.more}" if self.verdict == TOO_WEAK and self.more else ""
         return (
