@@ -20,6 +20,8 @@ from fedbert.config import Config, InputError, ModelConfig
 from fedbert.model import load_model
 from fedbert.prepare import Prepared, poisson_sampled
 
+HEARD = ("round_losses", "alignments", "projections", "nearness")  # of Signals
+
 
 @dataclass(frozen=True)
 class Means:
@@ -71,10 +73,12 @@ def signals_on(
 
 
 def lacking(means: Means, subject: Subject, why: str) -> str:
-    """Return why an attack did not run, with the option that would change it."""
+    """Return why an attack did not run, with what would change it."""
+    if any(f"`{name}`" in why for name in HEARD):
+        return "needs the messages of the training: a grid hears them, an audit comes after it"
     if "shadow_losses" not in why and "population" not in why:
         return why
-    if subject.checkpoint is None or subject.own is None or subject.own.members is None:
+    if subject.own is None or subject.own.members is None:
         return why if means.references else "needs models of the same kind: --reference DIRECTORY"
     return why if means.shadows else "needs models that the adversary trains: --shadows 16"
 

@@ -149,7 +149,7 @@ def _isolation(subject: Subject) -> Iterator[Check]:
         found = audit_any(mechanism, subject.delta, subject.config.seed)
         if found is not None:
             name = f"{place}: {found.what} in isolation, one release"
-            yield Check(name, found.verdict, found.sentence())
+            yield Check(name, found.verdict, found.detail())
 
 
 def _records(
@@ -176,7 +176,7 @@ def _records(
             yield Check(name, TOO_WEAK, f"{why}: train with hold_out = 0.5, or say --fair-coin")
         else:
             found = release.one_run(subject, who, scores, claim)
-            yield Check(name, found.verdict, found.sentence())
+            yield Check(name, found.verdict, found.detail())
 
 
 def _against_the_ledger(subject: Subject, asked: tuple[float, float]) -> Iterator[Check]:

@@ -26,6 +26,7 @@ from reports.records import Estimate
 MOST = 4000  # candidates
 KNOWN = 0.25  # of the pool: whose coins an adversary with shadows is told
 SIGNIFICANCE = 0.05
+MOST_NEEDED = 2**15  # candidates
 SHIFTED = "members differ in text or label alone: the pool is shifted, the rest means little"
 
 
@@ -188,16 +189,22 @@ def one_run(
     everything = one_run_from_scores(who.inside.astype(float), who.inside, claim.delta, share)
     how = f"one run by a fair coin, {best}"
     what = "release, each record by membership"
-    more = _needed(claim, share)
+    more = ""
+    if everything <= claim.epsilon:
+        more = _needed(claim, share, float(who.inside.mean()), count)
     return Finding(what, claim, bounds.get(best, 0.0), everything, count, SIGNIFICANCE, how, more)
 
 
-def _needed(claim: Claim, level: float) -> str:
-    """Return how many candidates could contradict the claim, in words."""
-    count = 16
-    while count <= 2**15:
-        perfect = np.arange(count) < count // 2
+def _needed(claim: Claim, level: float, share: float, tried: int) -> str:
+    """Return how many candidates could contradict the claim, in words.
+
+    share: of members, as the coins fell: told rightly, each is guessed to be on its own side only
+    as far as the sides are equal.
+    """
+    count = float(tried)
+    while count <= MOST_NEEDED:
+        perfect = np.arange(int(count)) < share * count
         if one_run_from_scores(perfect.astype(float), perfect, claim.delta, level) > claim.epsilon:
-            return f"about {count} candidates by a fair coin"
-        count *= 2
+            return f"about {int(count)} candidates by a fair coin"
+        count *= 1.25
     return "white-box canaries: no number of candidates does in one run"
