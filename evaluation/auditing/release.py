@@ -1,5 +1,6 @@
 """The release view of an audited model: who was in the training data, and what that shows."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,10 @@ import numpy as np
 
 from attacks.membership.signals import Signals
 from evaluation import leakage
+from evaluation.audit import one_run_p
 from evaluation.auditing.adversary import Means, lacking, signals_on, trained_rounds
 from evaluation.auditing.canary_texts import joined
-from evaluation.auditing.one_run import one_run_from_scores
+from evaluation.auditing.one_run import FRACTIONS, one_run_from_scores
 from evaluation.auditing.subject import Subject
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.blind import LEAST, blind_baseline
@@ -201,10 +203,14 @@ def _needed(claim: Claim, level: float, share: float, tried: int) -> str:
     share: of members, as the coins fell: told rightly, each is guessed to be on its own side only
     as far as the sides are equal.
     """
-    count = float(tried)
+    count = tried
     while count <= MOST_NEEDED:
-        perfect = np.arange(int(count)) < share * count
-        if one_run_from_scores(perfect.astype(float), perfect, claim.delta, level) > claim.epsilon:
-            return f"about {int(count)} candidates by a fair coin"
-        count *= 1.25
+        members = int(share * count)
+        for fraction in FRACTIONS:
+            guesses = math.ceil(fraction * count)
+            right = min((guesses + 1) // 2, members) + min(guesses // 2, count - members)
+            p = one_run_p(count, guesses, right, claim.delta, claim.epsilon)
+            if p <= level / len(FRACTIONS):
+                return f"about {count} candidates by a fair coin"
+        count += count // 4 + 1
     return "white-box canaries: no number of candidates does in one run"
