@@ -114,12 +114,12 @@ def one_run_epsilon(
 @lru_cache(maxsize=65536)
 def _one_run(canaries: int, guesses: int, correct: int, delta: float, significance: float) -> float:
     """Return `one_run_epsilon` of checked counts."""
-    if guesses == 0 or _one_run_p(canaries, guesses, correct, delta, 0.0) > significance:
+    if guesses == 0 or one_run_p(canaries, guesses, correct, delta, 0.0) > significance:
         return 0.0
     low, high = 0.0, HIGHEST
     for _ in range(STEPS):
         middle = (low + high) / 2
-        rejected = _one_run_p(canaries, guesses, correct, delta, middle) <= significance
+        rejected = one_run_p(canaries, guesses, correct, delta, middle) <= significance
         low, high = (middle, high) if rejected else (low, middle)
     return low
 
@@ -134,7 +134,7 @@ def check_one_run(
     _levels(delta, significance)
 
 
-def _one_run_p(canaries: int, guesses: int, correct: int, delta: float, epsilon: float) -> float:
+def one_run_p(canaries: int, guesses: int, correct: int, delta: float, epsilon: float) -> float:
     """Return a bound on the probability of so many right guesses under (epsilon, delta).
 
     Right guesses are at most binomial with the chance e^epsilon / (1 + e^epsilon), up to delta:

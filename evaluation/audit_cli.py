@@ -16,6 +16,10 @@ FILE = click.Path(path_type=Path)
 @click.option("--members", type=FILE, help="Examples trained on: CSV, JSON Lines or parquet.")
 @click.option("--non-members", type=FILE, help="Examples not trained on.")
 @click.option("--fair-coin", is_flag=True, help="A fair coin chose the members in these files.")
+@click.option("--shadows", type=int, default=0, help="Models that the adversary trains, as 16.")
+@click.option(
+    "--reference", "references", multiple=True, type=FILE, help="A model that saw nobody."
+)
 @click.option("--task", help="What a foreign model was made for [default: from its config.json].")
 @click.option("--max-auc", type=float, help="The most that membership may reach.")
 @click.option("--max-tpr-at-1pct", type=float, help="The same, at 1 % of false alarms.")
@@ -33,6 +37,8 @@ def audit(
     members: Path | None,
     non_members: Path | None,
     fair_coin: bool,
+    shadows: int,
+    references: tuple[Path, ...],
     task: str | None,
     max_auc: float | None,
     max_tpr_at_1pct: float | None,
@@ -61,13 +67,17 @@ def audit(
     from evaluation.cli import _quiet
 
     _quiet()
+    from evaluation.auditing.adversary import Means
     from evaluation.auditing.checkpoint import Request
     from evaluation.auditing.checkpoint import audit as run
 
+    means = Means(shadows, references, None if out is None else out / "shadows")
     request = Request(
         _claim(claim), members, non_members, fair_coin, task,
-        max_auc, max_tpr_at_1pct, max_token_recovery,
+        max_auc, max_tpr_at_1pct, max_token_recovery, means,
     )  # fmt: skip
+    if shadows:
+        click.echo(f"training {shadows} models as the checkpoint's was trained ...", err=True)
     card = run(Path(str(checkpoint)), request)
     from rich.console import Console
 

@@ -87,6 +87,20 @@ class Card:
                 return word
         return CONSISTENT if verdicts else "no claim and no limit was given: nothing was tested"
 
+    @property
+    def told(self) -> tuple[Measured, ...]:
+        """What was measured."""
+        return tuple(each for each in self.measured if each.estimate is not None)
+
+    @property
+    def untold(self) -> list[tuple[str, str, str]]:
+        """What was not: the view, why, and the attacks that it holds for."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for each in self.measured:
+            if each.estimate is None:
+                found.setdefault((each.view, each.note), []).append(each.attack)
+        return [(view, why, ", ".join(names)) for (view, why), names in found.items()]
+
     def to_json(self) -> dict[str, Any]:
         """The card as plain JSON."""
         return {

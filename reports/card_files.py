@@ -75,9 +75,14 @@ def tables(card: Card) -> list[Table]:
     for check in card.checks:
         checks.add_row(check.what, check.verdict, check.detail)
     measured = Table(title="Who recovers what", title_justify="left", header_style="bold")
-    for name in ("view", "who sees it", "attack", "metric", "value [interval]", "note"):
+    for name in ("view", "attack", "metric", "value [interval]", "note"):
         measured.add_column(name, overflow="fold")
-    for each in card.measured:
-        who = WHO.get(each.view, "")
-        measured.add_row(each.view, who, each.attack, each.metric, each.figure, each.note)
-    return [table for table in (checks, measured) if table.row_count]
+    for each in card.told:
+        view = f"{each.view}: {WHO.get(each.view, '')}"
+        measured.add_row(view, each.attack, each.metric, each.figure, each.note)
+    untold = Table(title="Not measured", title_justify="left", header_style="bold")
+    for name in ("view", "attacks", "why"):
+        untold.add_column(name, overflow="fold")
+    for view, why, names in card.untold:
+        untold.add_row(view, names, why)
+    return [table for table in (checks, measured, untold) if table.row_count]

@@ -20,7 +20,7 @@ def draw_roc(data: RocFigure) -> bytes:
     columns = min(COLUMNS, len(data.panels))
     rows = -(-len(data.panels) // columns)
     legend = 0.2 * (-(-(len(data.attacks) + 1) // 3))
-    top, bottom, gap = 0.45 + legend, 0.5, 0.75  # inches
+    top, bottom, gap = 0.62 + legend, 0.5, 0.75  # inches
     total = top + rows * HEIGHT + (rows - 1) * gap + bottom
     wide = (WIDTH - 0.75 * columns) / columns if columns > 1 else WIDTH - 1.9
     with matplotlib.style.context("default"):

@@ -6,7 +6,7 @@ import numpy as np
 
 from attacks.attack import needed
 from attacks.membership.reference_ratio import lacking_inside, lacking_outside, outside
-from attacks.membership.signals import Answers, Signals
+from attacks.membership.signals import Answers, Signals, logit_scaled
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,22 @@ class Rmia:
         (p + offset p + 1 - offset) / 2 of the mean p of models that were not: being trained on
         raises a probability of classes that much towards 1. Other likelihoods have no ceiling in
         reach, and p is taken as it is.
+    temperature: of the likelihood of a class, its logit-scaled confidence divided by so much. An
+        overfitted model gives members and many others a p next to 1, where the ratio sees no
+        difference any more. Other likelihoods are taken as they are.
 
     Threat model: anyone who holds the released model, can train models of the same kind, and has
     examples that were not trained on.
 
     Reference: Zarifzadeh, Liu, Shokri (2024), "Low-cost high-power membership inference attacks",
-    section 3 and appendix B.2.2.
+    section 3 and appendix B.2.2; for the temperature, its confidence signals (it takes 2).
     """
 
     references: int | None = None
     online: bool = False
     gamma: float = 2.0
     offset: float = 0.3
+    temperature: float = 4.0
     name: str = "RMIA, off-line"
     view: str = "release"
 
@@ -60,14 +64,16 @@ class Rmia:
 
     def log_ratios(self, answers: Answers) -> np.ndarray:
         """Return log p(example | target) - log p(example) [example]."""
-        free = outside(answers, self.references)
-        average = _log_mean(answers.shadow_losses, free)
+        losses, shadows = answers.losses, answers.shadow_losses
+        if answers.logs is not None:
+            losses, shadows = (_softened(each, self.temperature) for each in (losses, shadows))
+        average = _log_mean(shadows, outside(answers, self.references))
         if self.online:
-            inside = _log_mean(answers.shadow_losses, answers.held)
+            inside = _log_mean(shadows, answers.held)
             average = np.logaddexp(average, inside) - np.log(2)
         elif answers.logs is not None:
             average = np.log(((1 + self.offset) * np.exp(average) + 1 - self.offset) / 2)
-        ratio: np.ndarray = -answers.losses - average
+        ratio: np.ndarray = -losses - average
         return ratio
 
 
@@ -89,6 +95,12 @@ def two() -> Rmia:
 def four() -> Rmia:
     """Return the attack with four reference models per example."""
     return Rmia(references=4, name="RMIA, 4 references")
+
+
+def _softened(losses: np.ndarray, temperature: float) -> np.ndarray:
+    """Return -log of p^(1/T) / (p^(1/T) + (1 - p)^(1/T)) of p = exp(-loss)."""
+    softened: np.ndarray = np.logaddexp(0.0, -logit_scaled(losses) / temperature)
+    return softened
 
 
 def _log_mean(losses: np.ndarray, used: np.ndarray) -> np.ndarray:

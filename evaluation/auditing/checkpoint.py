@@ -1,12 +1,13 @@
 """The audit of one model: its manifest, its mechanisms, and what adversaries recover; as a card."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from evaluation.auditing import forward, manifest, release
+from evaluation.auditing.adversary import Means
 from evaluation.auditing.isolation import audit_any
 from evaluation.auditing.subject import Subject, open_subject
 from evaluation.auditing.verdict import Claim
@@ -34,6 +35,7 @@ class Request:
 
     claim: (epsilon, delta) of each record against the release view. fair_coin: the user says that a
     fair coin chose the members among the given files. Limits: the most that any attack may reach.
+    means: the models that a membership adversary has besides.
     """
 
     claim: tuple[float, float] | None = None
@@ -44,6 +46,7 @@ class Request:
     max_auc: float | None = None
     max_tpr_at_1pct: float | None = None
     max_token_recovery: float | None = None
+    means: Means = field(default_factory=Means)
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -68,13 +71,19 @@ def audit(directory: Path, request: Request) -> Card:
             "expected --members (and --non-members) for a model without a manifest, got none: "
             f"nobody says what {directory} was trained on"
         )
-    who = release.candidates_of(subject, request.members, request.non_members, request.fair_coin)
+    who = release.candidates_of(
+        subject,
+        request.members,
+        request.non_members,
+        request.fair_coin,
+        told=request.means.shadows > 0,
+    )
     measured: list[Measured] = []
     scores: dict[str, np.ndarray] = {}
     if isinstance(who, str):
         measured.append(Measured("release", "membership", "auc", None, who))
     else:
-        measured, scores = release.membership(subject, who)
+        measured, scores = release.membership(subject, who, request.means)
     measured += _read_off(subject, request)
     checks = [
         *_manifest(subject),
@@ -140,7 +149,7 @@ def _isolation(subject: Subject) -> Iterator[Check]:
         found = audit_any(mechanism, subject.delta, subject.config.seed)
         if found is not None:
             name = f"{place}: {found.what} in isolation, one release"
-            yield Check(name, found.verdict, found.sentence())
+            yield Check(name, found.verdict, found.detail())
 
 
 def _records(
@@ -167,7 +176,7 @@ def _records(
             yield Check(name, TOO_WEAK, f"{why}: train with hold_out = 0.5, or say --fair-coin")
         else:
             found = release.one_run(subject, who, scores, claim)
-            yield Check(name, found.verdict, found.sentence())
+            yield Check(name, found.verdict, found.detail())
 
 
 def _against_the_ledger(subject: Subject, asked: tuple[float, float]) -> Iterator[Check]:

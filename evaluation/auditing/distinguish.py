@@ -14,9 +14,9 @@ from evaluation.audit import (
 from evaluation.auditing.verdict import Claim, Finding
 from fedbert.config import InputError, expect
 
-SIGNIFICANCE = 0.05
+SIGNIFICANCE = 1e-3  # samples cost little, and an audit asks this of several mechanisms
 THRESHOLDS = 400
-CHOOSING = 4  # one of so many samples serves to choose the rule, the others to judge it
+CHOOSING = 8  # one of so many samples serves to choose the rule, the others to judge it
 CAREFUL = 0.02  # of the significance, for choosing: a rule that was only lucky is not chosen
 GRAIN = 1e-6  # of the largest value: finer differences are rounding, not noise
 
@@ -58,7 +58,7 @@ def distinguish(
     """Return what the best rule for telling neighbours apart shows of a claim.
 
     Over all probes, statistics, thresholds and kinds of bound the best rule is chosen on the first
-    quarter of the samples; it alone is judged on the rest, so that the choice costs nothing. Where
+    eighth of the samples; it alone is judged on the rest, so that the choice costs nothing. Where
     the claim is of a Gaussian mechanism, the Gaussian bound may be chosen: it is above the claim
     only if rates came out that such a mechanism does not allow.
 

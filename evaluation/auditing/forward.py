@@ -1,14 +1,17 @@
 """The forward view of an audited model: how much of a text is read off what a client would send."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from attacks.inversion.learned_decoder import trained
 from evaluation import leakage
 from evaluation.auditing.subject import Subject
 from evaluation.catalogue import INVERSION, make_attack
-from evaluation.knowledge import knowledge_of
+from evaluation.knowledge import knowledge_of, with_bottom
 from fedbert.batches import Encoded, collate
 from fedbert.client_data import ClientData
-from fedbert.messages import SmashedData, to_array
+from fedbert.messages import ClientParts, SmashedData, to_array
 from fedbert.seeding import generator, numpy_rng
 from fedbert.smashing import Smashing
 from privacy.defence import Defence
@@ -44,10 +47,18 @@ def inversion(
         words = tuple(np.split(auxiliary.tokens, auxiliary.offsets[1:-1]))
     rate = subject.split.whole.config.hidden_dropout_prob
     knowledge = knowledge_of(defence, tables, rate, words)
+    if tables is None and words is not None:  # deeper than the embeddings: it takes a decoder
+        nobody = ClientParts(0, 0, {})
+        longest = subject.config.data.max_length
+        knowledge = with_bottom(knowledge, defence, nobody, subject.split, longest)
+        decoder = trained(knowledge, generator(seed, "decoder"))
+        knowledge = replace(knowledge, decoder=decoder)
     found = []
     for name in INVERSION:
         attack = make_attack(name, INVERSION, "reconstruct")
         lacking = attack.missing(knowledge)
+        if lacking is not None and tables is not None and "`bottom`" in lacking:
+            lacking = "not asked where a look-up does; a grid trains it"
         if lacking is not None:
             found.append(Measured(attack.view, attack.name, "token_accuracy", None, lacking))
             continue

@@ -21,7 +21,7 @@ from privacy.events import Event, GaussianEvent, MetricEvent, PoissonGaussianEve
 from privacy.mechanism import Mechanism
 from privacy.randomised_response import RandomisedResponse
 
-SAMPLES = 200_000
+SAMPLES = 400_000
 STEP_SAMPLES = 40_000
 METRIC_EPSILON = 2.0  # the epsilon that metric privacy claims for the distance that is probed
 

@@ -21,7 +21,7 @@ from privacy.mechanism import Mechanism
 from privacy.randomised_response import RandomisedResponse
 
 TOGETHER = 256  # records of one step of DP-SGD
-WIDTH = 8  # values of a row, where the mechanism does not say
+WIDTH = 4  # values of a row, where the mechanism does not say
 FAR, NEAR = 1e3, 1e-3  # lengths of records, in clips
 AT_ONCE = 4_000_000  # values drawn in one call: bounds memory
 BATCHES = 4000  # of a probe that needs a call for every sample

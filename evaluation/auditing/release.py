@@ -1,29 +1,35 @@
 """The release view of an audited model: who was in the training data, and what that shows."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from attacks.membership.signals import Signals, answers_of
+from attacks.membership.signals import Signals
 from evaluation import leakage
+from evaluation.audit import one_run_p
+from evaluation.auditing.adversary import Means, lacking, signals_on, trained_rounds
 from evaluation.auditing.canary_texts import joined
-from evaluation.auditing.one_run import one_run_from_scores
+from evaluation.auditing.one_run import FRACTIONS, one_run_from_scores
 from evaluation.auditing.subject import Subject
 from evaluation.auditing.verdict import Claim, Finding
+from evaluation.blind import LEAST, blind_baseline
 from evaluation.candidates import sides
 from evaluation.catalogue import MEMBERSHIP, make_attack
-from fedbert.batches import Batch, Encoded, collate, mask_tokens
-from fedbert.config import InputError
-from fedbert.seeding import generator, numpy_rng
+from fedbert.batches import Encoded
+from fedbert.config import Config, InputError
+from fedbert.prepare import Prepared
+from fedbert.seeding import numpy_rng
 from reports.card import Measured
 from reports.records import Estimate
 
-BATCH = 64
 MOST = 4000  # candidates
+KNOWN = 0.25  # of the pool: whose coins an adversary with shadows is told
 SIGNIFICANCE = 0.05
-FOLDS = 2
+MOST_NEEDED = 2**15  # candidates
+SHIFTED = "members differ in text or label alone: the pool is shifted, the rest means little"
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class Candidates:
     """Examples to tell apart: inside [candidate] bool; `fair` where a fair coin chose them.
 
     judged: those that count for the membership figures (a member that no batch reached does not).
+    positions, population: in the training's pool, of the candidates and of examples that the
+    adversary knows to be left out; None for examples from files.
     """
 
     encoded: Encoded
@@ -38,12 +46,17 @@ class Candidates:
     judged: np.ndarray
     fair: bool
     origin: str
+    positions: np.ndarray | None = None
+    population: np.ndarray | None = None
 
 
 def candidates_of(
-    subject: Subject, members: Path | None, non_members: Path | None, fair: bool
+    subject: Subject, members: Path | None, non_members: Path | None, fair: bool, told: bool = False
 ) -> Candidates | str:
     """Return who is to be told apart, or why that cannot be asked.
+
+    told: the adversary is told the coins of a random part of the pool, which is then asked about
+    no more: those of it that were left out are its population.
 
     Raises:
         InputError: for files that cannot be read, or that share a text.
@@ -59,16 +72,34 @@ def candidates_of(
                 "give --non-members"
             )
         own = subject.own
-        inside, _ = sides(subject.config, own)
+        inside, _ = sides(_so_far(subject), own)
         return _joined(own.pool.take(inside), subject.encoded(non_members), False, "--non-members")
-    seen, out = sides(subject.config, subject.own)
-    pool = subject.own.pool
-    _, first = np.unique(pool.documents, return_index=True)  # one block of each document
-    chosen = np.sort(numpy_rng(subject.config.seed, "audit").permutation(first)[:MOST])
-    inside = subject.own.members[chosen]
-    judged = np.isin(chosen, np.concatenate([seen, out]))
-    half = subject.config.data.hold_out == 0.5
-    return Candidates(pool.take(chosen), inside, judged, half, "the pool, by the training's coin")
+    return _by_coin(subject, subject.own, subject.own.members, told)
+
+
+def _by_coin(subject: Subject, own: Prepared, members: np.ndarray, told: bool) -> Candidates:
+    """Return who is to be told apart among the pool, one block of each document."""
+    seen, out = sides(_so_far(subject), own)
+    _, first = np.unique(own.pool.documents, return_index=True)
+    drawn = numpy_rng(subject.config.seed, "audit").permutation(first)[:MOST]
+    cut = int(KNOWN * len(drawn)) if told else 0
+    chosen, known = np.sort(drawn[cut:]), np.sort(drawn[:cut])
+    return Candidates(
+        encoded=own.pool.take(chosen),
+        inside=members[chosen],
+        judged=np.isin(chosen, np.concatenate([seen, out])),
+        fair=subject.config.data.hold_out == 0.5,
+        origin="the pool, by the training's coin",
+        positions=chosen,
+        population=known[~members[known]],
+    )
+
+
+def _so_far(subject: Subject) -> Config:
+    """Return the settings of the training as far as it had come."""
+    if subject.checkpoint is None:
+        return subject.config
+    return trained_rounds(subject.config, subject.checkpoint.manifest["round"])
 
 
 def _from_files(subject: Subject, members: Path, non_members: Path, fair: bool) -> Candidates:
@@ -90,19 +121,25 @@ def _joined(ins: Encoded, outs: Encoded, fair: bool, origin: str) -> Candidates:
     return Candidates(both, inside, np.ones(len(both), dtype=bool), fair, origin)
 
 
-def membership(subject: Subject, who: Candidates) -> tuple[list[Measured], dict[str, np.ndarray]]:
-    """Return the membership figures of every attack of the catalogue, and the attacks' scores."""
+def membership(
+    subject: Subject, who: Candidates, means: Means | None = None
+) -> tuple[list[Measured], dict[str, np.ndarray]]:
+    """Return the membership figures of every attack of the catalogue, and the attacks' scores.
+
+    Raises:
+        InputError: where the adversary's own models cannot be had.
+    """
+    means = means or Means()
     found, scores = [_text_alone(subject, who)], {}
-    order = np.argsort(who.encoded.lengths, kind="stable")
-    signals = Signals(answers_of(subject.split, _batches(subject, who.encoded, order)))
+    signals = _signals(subject, who, means)
     for name in MEMBERSHIP:
         attack = make_attack(name, MEMBERSHIP, "score")
-        lacking = attack.missing(signals)
-        if lacking is not None:
-            found.append(Measured(attack.view, attack.name, "auc", None, lacking))
+        why = attack.missing(signals)
+        if why is not None:
+            why = lacking(means, subject, why)
+            found.append(Measured(attack.view, attack.name, "auc", None, why))
             continue
-        each = attack.score(signals)[np.argsort(order)]
-        scores[attack.name] = each
+        each = scores[attack.name] = attack.score(signals)
         inside, outside = each[who.judged & who.inside], each[who.judged & ~who.inside]
         if min(len(inside), len(outside)) < 2:
             found.append(Measured(attack.view, attack.name, "auc", None, "too few candidates"))
@@ -112,47 +149,29 @@ def membership(subject: Subject, who: Candidates) -> tuple[list[Measured], dict[
     return found, scores
 
 
+def _signals(subject: Subject, who: Candidates, means: Means) -> Signals:
+    """Return what the adversary computes of the candidates, and of whom it knows to be left out."""
+    if who.positions is None or who.population is None or subject.own is None:
+        return signals_on(subject, who.encoded, None, 0, means)
+    everyone = np.concatenate([who.positions, who.population])
+    encoded = subject.own.pool.take(everyone)
+    return signals_on(subject, encoded, everyone, len(who.population), means)
+
+
 def _figures(inside: np.ndarray, outside: np.ndarray) -> Iterator[tuple[str, Estimate]]:
     yield "auc", leakage.auc(inside, outside)
     yield "tpr_at_1pct_fpr", leakage.tpr_at_fpr(inside, outside, 0.01)
 
 
-def _batches(subject: Subject, encoded: Encoded, order: np.ndarray) -> Iterator[Batch]:
-    v = subject.vocabulary
-    for start in range(0, len(order), BATCH):
-        batch = collate(encoded, order[start : start + BATCH], v.pad)
-        if subject.task.kind == "mlm":
-            draws = generator(subject.config.seed, "audit mask", start)
-            batch = mask_tokens(batch, v.mask, v.size, v.special, draws)
-        yield batch
-
-
 def _text_alone(subject: Subject, who: Candidates) -> Measured:
-    """Return how well words alone tell members: at chance, unless the pool is shifted.
-
-    Naive Bayes over tokens, each half scored by what the other half taught.
-    """
-    inside, encoded = who.inside, who.encoded
-    rng = numpy_rng(subject.config.seed, "text alone")
-    fold = rng.permutation(len(inside)) % FOLDS
-    scores = np.zeros(len(inside))
-    owner = np.repeat(np.arange(len(encoded)), encoded.lengths)
-    for number in range(FOLDS):
-        counts = []
-        for side in (True, False):
-            taught = (fold != number) & (inside == side)
-            words = encoded.tokens[taught[owner]]
-            counts.append(np.bincount(words, minlength=subject.vocabulary.size) + 1.0)
-        odds = np.log(counts[0] / counts[0].sum()) - np.log(counts[1] / counts[1].sum())
-        sums = np.bincount(owner, weights=odds[encoded.tokens], minlength=len(encoded))
-        scores = np.where(fold == number, sums, scores)
+    """Return how well words and labels alone tell members: at chance in a pool that is fair."""
     head = ("release", "text alone (no model)", "auc")
-    if min(int(inside.sum()), int((~inside).sum())) < 2:
-        return Measured(*head, None, "too few candidates")
-    estimate = leakage.auc(scores[inside], scores[~inside])
-    shifted = estimate.low > 0.5
-    note = "members differ in their words alone: the pool is shifted" if shifted else ""
-    return Measured(*head, estimate, note)
+    if min(int(who.inside.sum()), int((~who.inside).sum())) < LEAST:
+        return Measured(*head, None, f"needs {LEAST} candidates a side")
+    texts = np.split(who.encoded.tokens, who.encoded.offsets[1:-1])
+    rng = numpy_rng(subject.config.seed, "text alone")
+    estimate, shifted = blind_baseline(texts, who.encoded.labels, who.inside, rng)
+    return Measured(*head, estimate, SHIFTED if shifted else "")
 
 
 def one_run(
@@ -172,16 +191,26 @@ def one_run(
     everything = one_run_from_scores(who.inside.astype(float), who.inside, claim.delta, share)
     how = f"one run by a fair coin, {best}"
     what = "release, each record by membership"
-    more = _needed(claim, share)
+    more = ""
+    if everything <= claim.epsilon:
+        more = _needed(claim, share, float(who.inside.mean()), count)
     return Finding(what, claim, bounds.get(best, 0.0), everything, count, SIGNIFICANCE, how, more)
 
 
-def _needed(claim: Claim, level: float) -> str:
-    """Return how many candidates could contradict the claim, in words."""
-    count = 16
-    while count <= 2**15:
-        perfect = np.arange(count) < count // 2
-        if one_run_from_scores(perfect.astype(float), perfect, claim.delta, level) > claim.epsilon:
-            return f"about {count} candidates by a fair coin"
-        count *= 2
+def _needed(claim: Claim, level: float, share: float, tried: int) -> str:
+    """Return how many candidates could contradict the claim, in words.
+
+    share: of members, as the coins fell: told rightly, each is guessed to be on its own side only
+    as far as the sides are equal.
+    """
+    count = tried
+    while count <= MOST_NEEDED:
+        members = int(share * count)
+        for fraction in FRACTIONS:
+            guesses = math.ceil(fraction * count)
+            right = min((guesses + 1) // 2, members) + min(guesses // 2, count - members)
+            p = one_run_p(count, guesses, right, claim.delta, claim.epsilon)
+            if p <= level / len(FRACTIONS):
+                return f"about {count} candidates by a fair coin"
+        count += count // 4 + 1
     return "white-box canaries: no number of candidates does in one run"

@@ -16,7 +16,7 @@ from fedbert.client_data import Vocabulary
 from fedbert.config import Config, DataConfig, InputError, ModelConfig
 from fedbert.examples import from_tables
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
-from fedbert.prepare import Prepared, prepare
+from fedbert.prepare import Prepared, poisson_sampled, prepare
 from fedbert.split import SplitBert
 from fedbert.tables import read_table
 from fedbert.tasks import TASKS, Task
@@ -126,8 +126,10 @@ def _ours(checkpoint: Checkpoint, task: str | None) -> Subject:
     named = [getattr(spec, place) for place in PLACES]
     if any(each is not None and each.name not in MECHANISMS for each in named):
         return replace(subject, own=own, spec=spec)
-    facts = facts_of(config, own, spec, subject.delta, checkpoint.manifest["round"])
-    return replace(subject, own=own, spec=spec, defence=make_defence(spec, facts))
+    defence = make_defence(spec, facts_of(config, own, spec, subject.delta))
+    if defence.training is not None:
+        own = poisson_sampled(own)
+    return replace(subject, own=own, spec=spec, defence=defence)
 
 
 def _check_entries(checkpoint: Checkpoint) -> None:
@@ -164,12 +166,7 @@ def _check_members(checkpoint: Checkpoint, own: Prepared) -> None:
 
 def _foreign(directory: Path, task: str | None) -> Subject:
     """Return a model of somebody else's."""
-    try:
-        settings = json.loads((directory / "config.json").read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"expected JSON, got {error} in {directory}/config.json") from None
-    if not isinstance(settings, dict):
-        raise InputError(f"expected a model's settings, got none in {directory}/config.json")
+    settings = settings_of(directory)
     chosen = _task_of(settings, task, directory)
     tied = bool(settings.get("tie_word_embeddings", True))
     room = int(settings.get("max_position_embeddings", 512)) - 2
@@ -179,11 +176,28 @@ def _foreign(directory: Path, task: str | None) -> Subject:
     return replace(subject, defence=Defence("none"), unknown="there is no manifest")
 
 
+def settings_of(directory: Path) -> dict[str, Any]:
+    """Return the settings of a transformers directory.
+
+    Raises:
+        InputError: if there are none.
+    """
+    path = directory / "config.json"
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"expected a transformers directory, got {error} in {path}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"expected a model's settings, got none in {path}")
+    return found
+
+
 def _task_of(settings: dict[str, Any], task: str | None, directory: Path) -> Task:
     """Return the task that a foreign model was made for, from its configuration."""
     if task is not None:
         if task not in TASKS:
             raise InputError(f"expected a task of {', '.join(TASKS)}, got task={task!r}")
+        check_head(TASKS[task], settings, directory)
         return TASKS[task]
     heads = [str(name) for name in settings.get("architectures") or []]
     if any(name.endswith("ForMaskedLM") for name in heads):
@@ -196,6 +210,17 @@ def _task_of(settings: dict[str, Any], task: str | None, directory: Path) -> Tas
         f"expected a masked-LM or a classifier, or a task by --task, got heads={heads} "
         f"in {directory}/config.json"
     )
+
+
+def check_head(task: Task, settings: dict[str, Any], directory: Path) -> None:
+    """Raise InputError for a model without the task's head, which would be made up at random."""
+    wanted = "ForMaskedLM" if task.kind == "mlm" else "ForSequenceClassification"
+    heads = [str(name) for name in settings.get("architectures") or []]
+    if heads and not any(name.endswith(wanted) for name in heads):
+        raise InputError(
+            f"expected a model {wanted} for task {task.name!r}, got heads={heads} "
+            f"in {directory}/config.json"
+        )
 
 
 def _loaded(directory: Path, config: Config, task: Task) -> Subject:

@@ -42,15 +42,14 @@ class Finding:
             return VIOLATES
         return CONSISTENT if self.reachable > self.claim.epsilon else TOO_WEAK
 
-    def sentence(self) -> str:
-        """The verdict in one line."""
-        start = f"{self.what}: {self.verdict}"
+    def detail(self) -> str:
+        """What is behind the verdict, in one line."""
         shown = (
             f"epsilon is at least {self.bound:.3g} at delta {self.claim.delta:g} with "
-            f"{1 - self.significance:.0%} confidence, claimed are {self.claim.epsilon:.4g}"
+            f"{100 * (1 - self.significance):g} % confidence, claimed are {self.claim.epsilon:.4g}"
         )
         end = f"; it would take {self.more}" if self.verdict == TOO_WEAK and self.more else ""
         return (
-            f"{start} ({shown}; this audit could have shown up to {self.reachable:.3g}; "
-            f"{self.how}, {self.samples} judged){end}"
+            f"{shown}; this audit could have shown up to {self.reachable:.3g}; "
+            f"{self.how}, {self.samples} judged{end}"
         )

@@ -57,21 +57,25 @@ def test_few_shadows_share_a_variance_and_many_do_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "attack", [rmia.one(), rmia.two(), Rmia(), rmia.online(), Rmia(gamma=1.0, offset=1.0)]
+    "attack",
+    [rmia.one(), rmia.two(), Rmia(), rmia.online(), Rmia(gamma=1.0, offset=1.0, temperature=1.0)],
 )
 def test_rmia_is_the_share_that_the_candidate_dominates(attack: Rmia) -> None:
     signals = drawn(2.0, n=40, shadows=8).signals
     assert signals.population is not None
 
     def ratio(answers: Answers, i: int) -> float:
-        p = np.exp(-answers.shadow_losses[:, i])
+        p, own = np.exp(-answers.shadow_losses[:, i]), np.exp(-answers.losses[i])
+        if answers.logs is not None:
+            cold = 1 / attack.temperature
+            p, own = (x**cold / (x**cold + (1 - x) ** cold) for x in (p, own))
         free = p[~answers.held[:, i]][: attack.references]
         outside = free.mean()
         if attack.online:
             average = (outside + p[answers.held[:, i]].mean()) / 2
         else:
             average = ((1 + attack.offset) * outside + 1 - attack.offset) / 2
-        return float(np.exp(-answers.losses[i]) / average)
+        return float(own / average)
 
     n = len(signals.population.losses)
     ratios = [ratio(signals.candidates, i) for i in range(40)]
@@ -87,7 +91,7 @@ def test_masked_lm_likelihoods_are_not_scaled_towards_one() -> None:
     signals = drawn(2.0, n=40, shadows=8).signals
     bare = replace(signals.candidates, logs=None, labels=None)
     np.testing.assert_allclose(Rmia().log_ratios(bare), Rmia(offset=1.0).log_ratios(bare))
-    plain = Rmia(offset=1.0).log_ratios(signals.candidates)
+    plain = Rmia(offset=1.0, temperature=1.0).log_ratios(signals.candidates)
     np.testing.assert_allclose(Rmia().log_ratios(bare), plain)
 
 

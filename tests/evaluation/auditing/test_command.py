@@ -11,11 +11,15 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from evaluation.auditing.adversary import Means, signals_on
 from evaluation.auditing.manifest import mismatches
+from evaluation.auditing.release import candidates_of
 from evaluation.auditing.subject import open_subject
 from evaluation.cli import main
 from evaluation.training import read_training, run_training
 from fedbert.checkpoint import _content_sha256
+from fedbert.prepare import flips
+from fedbert.seeding import numpy_rng
 
 TRAINING = """
 seed = 3
@@ -236,7 +240,7 @@ def test_a_foreign_model_with_another_tokenizer_is_refused(foreign, tmp_path: Pa
 
 def test_an_overfitted_release_violates_a_claim(good: Path) -> None:
     """The positive control of the one-run bound: scores that tell all members."""
-    from evaluation.auditing.release import candidates_of, one_run
+    from evaluation.auditing.release import one_run
     from evaluation.auditing.verdict import Claim
 
     subject = open_subject(good, None)
@@ -248,6 +252,66 @@ def test_an_overfitted_release_violates_a_claim(good: Path) -> None:
     assert one_run(subject, who, {"noise": noise}, Claim(1.0, 1e-5)).verdict == "consistent"
 
 
+def test_shadows_let_the_stronger_attacks_run_and_are_kept(good: Path, tmp_path: Path, run) -> None:
+    out = tmp_path / "card"
+    _, told, errors = run(good, "--shadows", "2", "--out", out)
+    assert errors == [] and "needs models that the adversary trains" not in told
+    card = json.loads((out / "audit.json").read_text())
+    measured = {each["attack"] for each in card["measured"] if "estimate" in each}
+    assert {"reference ratio", "RMIA, 1 reference", "RMIA, on-line"} <= measured
+    assert len(list((out / "shadows").iterdir())) == 2
+
+
+def test_whose_coins_are_told_is_asked_about_no_more(good: Path) -> None:
+    subject = open_subject(good, None)
+    who = candidates_of(subject, None, None, False, told=True)
+    assert not isinstance(who, str) and who.fair and subject.own is not None
+    assert who.positions is not None and who.population is not None
+    assert len(who.positions) == 90 and 5 <= len(who.population) <= 25
+    assert not set(who.positions) & set(who.population)
+    everyone = np.concatenate([who.positions, who.population])
+    encoded = subject.own.pool.take(everyone)
+    signals = signals_on(subject, encoded, everyone, len(who.population), Means(shadows=2))
+    held = np.hstack([signals.candidates.held, signals.population.held])  # type: ignore[union-attr]
+    coin = flips(subject.own.pool.documents, numpy_rng(subject.config.seed, "shadow pair", 0))
+    assert held[0].any() and not (held[0] & ~coin[everyone]).any()
+    assert held[1].any() and not (held[1] & coin[everyone]).any()
+
+
+def test_an_interrupted_training_is_no_violation(tmp_path: Path) -> None:
+    """Noise is calibrated for all rounds, costs are those of the rounds that were run."""
+    (tmp_path / "training.toml").write_text(
+        TRAINING.replace("norm = 1.0, noise_multiplier = 2.0", "norm = 1.0, target_epsilon = 4.0")
+    )
+    settings = read_training(tmp_path / "training.toml", pretraining=False)
+
+    def killed(round_: int, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(settings, tmp_path / "out", 1, killed)
+    subject = open_subject(tmp_path / "out" / "checkpoint", None)
+    assert subject.checkpoint is not None and subject.checkpoint.manifest["round"] == 1
+    assert mismatches(subject) == []
+
+
+def test_a_reference_model_is_compared_with(foreign, tmp_path: Path, run) -> None:
+    """With the target itself as reference every ratio is 1, and nobody is told apart."""
+    model, ins, outs = foreign
+    files = ("--members", ins, "--non-members", outs)
+    code, _, errors = run(model, *files, "--reference", model, "--out", tmp_path / "card")
+    assert (code, errors) == (0, [])
+    measured = json.loads((tmp_path / "card" / "audit.json").read_text())["measured"]
+    (ratio,) = [m for m in measured if m["attack"] == "reference ratio" and m["metric"] == "auc"]
+    assert ratio["estimate"]["value"] == 0.5
+    code, _, errors = run(model, *files, "--reference", tmp_path)
+    assert code == 2 and "transformers directory" in errors[0]
+    code, _, errors = run(model, *files, "--shadows", "2")
+    assert code == 2 and "expected --shadows where the training can be done again" in errors[0]
+    code, _, errors = run(model, *files, "--task", "mlm")
+    assert code == 2 and "ForMaskedLM" in errors[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -257,6 +321,8 @@ def test_an_overfitted_release_violates_a_claim(good: Path) -> None:
         (["--plan", "--epsilon", "-1", "--delta", "1e-5"], "a finite epsilon > 0"),
         (["x", "--claim", "eight"], "expected EPSILON,DELTA"),
         (["x", "--max-auc", "2"], "0 <= max_auc <= 1"),
+        (["x", "--shadows", "3"], "expected shadows in pairs"),
+        (["x", "--shadows", "2", "--reference", "y"], "got both"),
     ],
 )
 def test_bad_options_are_one_line(arguments: list[str], expected: str, run) -> None:

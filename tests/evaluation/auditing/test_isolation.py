@@ -80,7 +80,7 @@ def test_the_step_of_dp_sgd_shows_its_noise_and_a_secretly_smaller_one() -> None
 
 def test_few_samples_are_too_weak_and_say_what_it_takes() -> None:
     found = distinguish("x", Claim(8.0, 0.0), [_gaussian(3.0)], 200)
-    assert found.verdict == TOO_WEAK and "it would take at least about" in found.sentence()
+    assert found.verdict == TOO_WEAK and "it would take at least about" in found.detail()
     assert audit_mechanism(ClipOnly(1.0), DELTA, 0) is None
 
 

@@ -1,0 +1,137 @@
+"""What membership adversaries compute of an audited model, once for all attacks.
+
+With shadows the adversary trains models of its own as the manifest says the target was trained,
+under the same defence, and knows some examples of the pool to be left out. With reference models,
+which somebody else trained without the candidates, it has their losses.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from attacks.membership.signals import Signals
+from evaluation.auditing.subject import Subject, check_head, refuse_code, settings_of
+from evaluation.features import features_of
+from evaluation.shadows import Trainings, answers_on, shadow_answers
+from evaluation.signals import part
+from fedbert.batches import Encoded
+from fedbert.config import Config, InputError, ModelConfig
+from fedbert.model import load_model
+from fedbert.prepare import Prepared, poisson_sampled
+
+HEARD = ("round_losses", "alignments", "projections", "nearness")  # of Signals
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the adversary has besides the model: how many shadows it trains, or other models.
+
+    references: transformers directories of models that were not trained on any candidate. cache: a
+    folder in which the shadows' answers are kept and looked for.
+    """
+
+    shadows: int = 0
+    references: tuple[Path, ...] = ()
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check both."""
+        if self.shadows < 0 or self.shadows % 2:
+            raise InputError(f"expected shadows in pairs: 2, 4, ..., got shadows={self.shadows}")
+        if self.shadows and self.references:
+            raise InputError("expected --shadows or --reference, got both")
+
+
+def signals_on(
+    subject: Subject, encoded: Encoded, positions: np.ndarray | None, known: int, means: Means
+) -> Signals:
+    """Return the target's and the adversary's own models' answers.
+
+    encoded: the candidates, then as many examples as `known` that were left out for certain;
+    positions: where they lie in the training's pool, None for examples from files.
+
+    Raises:
+        InputError: where shadows are asked for and cannot be trained, or a reference model does
+            not fit the target.
+    """
+    asked = _asked(subject, encoded)
+    places, seed = np.arange(len(encoded)), subject.config.seed
+    answers = answers_on(subject.split, asked, places, seed)
+    if means.shadows:
+        trainings = _trainings(subject, positions)
+        losses, held = shadow_answers(trainings, positions, means.shadows, means.cache)  # type: ignore[arg-type]
+        features = features_of(replace(asked, split=trainings.prepared.split), places, seed)
+        answers = replace(answers, shadow_losses=losses, held=held, features=features)
+    elif means.references:
+        each = [_reference(subject, path, asked) for path in means.references]
+        losses = np.array(each)
+        answers = replace(answers, shadow_losses=losses, held=np.zeros(losses.shape, dtype=bool))
+    cut = len(encoded) - known
+    population = part(answers, slice(cut, None)) if known else None
+    return Signals(part(answers, slice(cut)), population)
+
+
+def lacking(means: Means, subject: Subject, why: str) -> str:
+    """Return why an attack did not run, with what would change it."""
+    if any(f"`{name}`" in why for name in HEARD):
+        return "needs the messages of the training: a grid hears them, an audit comes after it"
+    if "shadow_losses" not in why and "population" not in why:
+        return why
+    if subject.own is None or subject.own.members is None:
+        return why if means.references else "needs models of the same kind: --reference DIRECTORY"
+    return why if means.shadows else "needs models that the adversary trains: --shadows 16"
+
+
+def trained_rounds(config: Config, rounds: int) -> Config:
+    """Return the settings of a training that has come so far."""
+    return replace(config, training=replace(config.training, rounds=rounds))
+
+
+def _asked(subject: Subject, encoded: Encoded) -> Prepared:
+    """Return examples as the pool of a training that has nobody to train on."""
+    return Prepared(
+        task=subject.task,
+        tokenizer=subject.tokenizer,
+        vocabulary=subject.vocabulary,
+        split=subject.split,
+        pool=encoded,
+        members=None,
+        clients=(),
+        evaluation={},
+        counts={},
+        data_sha256="",
+    )
+
+
+def _trainings(subject: Subject, positions: np.ndarray | None) -> Trainings:
+    """Return what shadows are trained by: the manifest's settings, from the model they name."""
+    own, spec, defence, checkpoint = subject.own, subject.spec, subject.defence, subject.checkpoint
+    if checkpoint is None or own is None or spec is None or defence is None or positions is None:
+        why = subject.unknown or "the candidates are not those of the training's own coin"
+        raise InputError(
+            f"expected --shadows where the training can be done again, got none: {why}"
+        )
+    config = trained_rounds(checkpoint.config, checkpoint.manifest["round"])
+    start = load_model(
+        config.model, subject.task, subject.tokenizer, config.seed, config.training.precision
+    )
+    own = replace(poisson_sampled(own) if defence.training is not None else own, split=start)
+    named = {**spec.to_json(), "delta": subject.delta}
+    return Trainings(config, own, defence, named)
+
+
+def _reference(subject: Subject, directory: Path, asked: Prepared) -> np.ndarray:
+    """Return the losses [example] of somebody else's model, read with the target's tokens."""
+    check_head(subject.task, settings_of(directory), directory)
+    refuse_code(directory)
+    model = ModelConfig(source=str(directory), tie_decoder=subject.config.model.tie_decoder)
+    seed = subject.config.seed
+    split = load_model(model, subject.task, subject.tokenizer, seed, "float32")
+    if split.whole.config.vocab_size != subject.split.whole.config.vocab_size:
+        raise InputError(
+            f"expected a reference of {subject.split.whole.config.vocab_size} tokens, "
+            f"got {split.whole.config.vocab_size} in {directory}"
+        )
+    losses: np.ndarray = answers_on(split, asked, np.arange(len(asked.pool)), seed).losses
+    return losses
