@@ -158,36 +158,51 @@ MEMBERSHIP = {
     "entropy": Entry(
         "attacks.membership.entropy:Entropy",
         "release view: members are answered more firmly, without the label",
+        seconds=0.55,
     ),
     "modified_entropy": Entry(
         "attacks.membership.entropy:ModifiedEntropy",
         "release view: firmly and rightly (Song and Mittal 2021)",
+        seconds=0.55,
     ),
     "reference_ratio": Entry(
         "attacks.membership.reference_ratio:ReferenceRatio",
         "release view: loss beside that of shadows (Mireshghallah et al. 2022)",
+        seconds=0.55,
     ),
     "lira_online": Entry(
         "attacks.membership.lira:OnlineLira",
         "release view: shadows with and without the candidate (Carlini et al. 2022)",
+        seconds=0.55,
     ),
     "lira_offline": Entry(
         "attacks.membership.lira:OfflineLira",
         "release view: shadows without the candidate alone",
+        seconds=0.55,
     ),
     "rmia": Entry(
         "attacks.membership.rmia:Rmia",
         "release view: likelihood ratio against a population's (Zarifzadeh et al. 2024)",
+        seconds=0.55,
     ),
     "rmia_online": Entry(
-        "attacks.membership.rmia:online", "the same, with shadows that saw the candidate too"
+        "attacks.membership.rmia:online",
+        "the same, with shadows that saw the candidate too",
+        seconds=0.55,
     ),
-    "rmia_1": Entry("attacks.membership.rmia:one", "the same with one reference model"),
-    "rmia_2": Entry("attacks.membership.rmia:two", "the same with two reference models"),
-    "rmia_4": Entry("attacks.membership.rmia:four", "the same with four reference models"),
+    "rmia_1": Entry(
+        "attacks.membership.rmia:one", "the same with one reference model", seconds=0.55
+    ),
+    "rmia_2": Entry(
+        "attacks.membership.rmia:two", "the same with two reference models", seconds=0.55
+    ),
+    "rmia_4": Entry(
+        "attacks.membership.rmia:four", "the same with four reference models", seconds=0.55
+    ),
     "quantile_regression": Entry(
         "attacks.membership.quantile_regression:QuantileRegression",
         "release view: a threshold per example, no shadows (Bertran et al. 2023)",
+        seconds=0.55,
     ),
     "loss_over_rounds": Entry(
         "attacks.membership.updates:LossOverRounds", "aggregator view: losses in every round"

@@ -2,8 +2,9 @@
 
 An attack's `seconds` in the catalogue are for 1,000 tokens of text at hidden size 384 and 30,522
 words, on one core (on updates: for one update of a table of that size; on pooled vectors: for one
-kind of vector and 2,000 auxiliary texts; on membership: for 1,000 tokens of candidates); `first`
-comes on top once, where an attack begins by learning.
+kind of vector and 2,000 auxiliary texts; on membership: for 1,000 tokens of candidates, which is
+the target's answers: a cell computes them once for all, scores take next to nothing, and shadows
+take their trainings besides). `first` comes on top once, where an attack begins by learning.
 `python -m benchmarks --only attack-costs` measures them. They are estimates of one machine's:
 another machine, other shapes and a busy one differ, twofold and more.
 """
@@ -78,10 +79,13 @@ def units(cell: "Cell") -> dict[str, float]:
     }
     attack = 0.0
     for family, amount in amounts.items():
+        each = []
         for name in getattr(attacks, family, ()):
             entry = FAMILIES[family].get(name)
-            seconds = UNKNOWN if entry is None or entry.seconds is None else entry.seconds
-            attack += amount * seconds + (0.0 if entry is None else entry.first)
+            each.append(UNKNOWN if entry is None or entry.seconds is None else entry.seconds)
+            attack += 0.0 if entry is None else entry.first
+        shared = family == "membership"  # the target answers once for all of them
+        attack += amount * (max(each, default=0.0) if shared else sum(each))
     return {
         "prepare": 1.0 + (data.pool or 0),
         "train": 1.0 + steps * tokens,

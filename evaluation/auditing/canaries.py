@@ -10,6 +10,7 @@ The adversary sees what every party does in every step (all noised gradients). T
 epsilon holds for it too: it is that of the composition of all steps, each released.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import optimize, stats
 from torch import Tensor
 
 from evaluation.audit import gaussian_mu_bound, one_run_epsilon
@@ -36,6 +38,7 @@ from privacy.dp_sgd.mechanism import DPSGD
 LENGTH = 10.0  # of a canary's gradient, in clips
 GUESSED = 0.1  # of the canaries: the most extreme; fixed beforehand
 SIGNIFICANCE = 0.05
+STEPS_SIGNIFICANCE = 0.01  # draws are many, and the bound is tight
 RATE_SHARE = 0.1  # of the significance, for the sampling rate
 
 
@@ -244,20 +247,40 @@ def audit_training(
 def _by_steps(canaries: Canaries, steps: int, claim: Claim) -> Finding:
     """Return what all draws of canaries show, each a sample of one step."""
     there, empty = np.concatenate(canaries.there), np.concatenate(canaries.empty)
-    hits, alarms = int((there >= 0.5).sum()), int((empty >= 0.5).sum())
     trials = len(canaries.coins) * steps
-    rate, _ = clopper_pearson(canaries.drawn, trials, 1 - 2 * RATE_SHARE * SIGNIFICANCE)
-    level = (1 - RATE_SHARE) * SIGNIFICANCE
+    rate, _ = clopper_pearson(canaries.drawn, trials, 1 - 2 * RATE_SHARE * STEPS_SIGNIFICANCE)
+    level = (1 - RATE_SHARE) * STEPS_SIGNIFICANCE
 
-    def epsilon(right: int, wrong: int) -> float:
-        mu = gaussian_mu_bound(right, len(there), wrong, len(empty), level)
+    def epsilon(mu: float) -> float:
         return 0.0 if mu <= 0 else poisson_gaussian_epsilon(1 / mu, rate, steps, claim.delta)
 
+    most = gaussian_mu_bound(len(there), len(there), 0, len(empty), level)
     how = f"{len(there)} draws of gradient canaries, and {len(empty)} of empty ones"
     return Finding(
-        "DP-SGD, every step seen, by steps", claim, epsilon(hits, alarms), epsilon(len(there), 0),
-        min(len(there), len(empty)), SIGNIFICANCE, how,
+        "DP-SGD, every step seen, by steps", claim, epsilon(distance_bound(there, empty, level)),
+        epsilon(most), min(len(there), len(empty)), STEPS_SIGNIFICANCE, how,
     )  # fmt: skip
+
+
+def distance_bound(there: np.ndarray, empty: np.ndarray, level: float) -> float:
+    """Return a lower bound on how many standard deviations two Gaussian means lie apart.
+
+    Exact for samples of one unknown spread: the t statistic has a non-central t distribution.
+    0 where nothing is shown, or a side has fewer than two samples.
+    """
+    m, n = len(there), len(empty)
+    if min(m, n) < 2:
+        return 0.0
+    squares = sum(float(((each - each.mean()) ** 2).sum()) for each in (there, empty))
+    size = math.sqrt(m * n / (m + n))
+    found = size * float(there.mean() - empty.mean()) / math.sqrt(squares / (m + n - 2))
+
+    def tail(shift: float) -> float:
+        return float(stats.nct.sf(found, m + n - 2, shift)) - level
+
+    if found <= 0 or tail(0.0) >= 0:
+        return 0.0
+    return float(optimize.brentq(tail, 0.0, found)) / size
 
 
 def _by_run(canaries: Canaries, claim: Claim) -> Finding:

@@ -26,7 +26,7 @@ CLIP = 2.0
 EPSILON = 2.0
 SST2, EPOCHS, NOISE_STD = 67_349, 3, 0.319
 SHUFFLED = (0.7, 1000)  # noise multiplier, steps of one epoch
-TRIALS = 3000
+TRIALS = 8000
 SEEDS, OFTEN = 20, 20_000  # of what is right; samples of all seeds but the first
 POISSON = (0.7, 50, 160)  # the same for real Poisson samples, fewer: each is drawn anew
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from attacks.membership.loss_threshold import LossThreshold
-from evaluation.auditing.canaries import CanaryFleet, audit_training, with_canaries
+from evaluation.auditing.canaries import CanaryFleet, audit_training, distance_bound, with_canaries
 from evaluation.auditing.canary_clients import audit_federation
 from evaluation.auditing.canary_texts import audit_texts, canary_texts, joined
 from evaluation.auditing.verdict import Claim
@@ -106,3 +107,16 @@ def test_joined_examples_are_both_in_order() -> None:
         span = slice(both.offsets[5 + i], both.offsets[6 + i])
         own = slice(others.offsets[i], others.offsets[i + 1])
         assert (both.tokens[span] == others.tokens[own]).all()
+
+
+def test_the_distance_of_two_samples_is_bounded_at_its_level() -> None:
+    """Above the truth in at most 5 % of repeats and what chance allows (1e-4); and it is tight."""
+    rng = np.random.default_rng(4)
+    found = [
+        distance_bound(rng.normal(3.0, 2.0, 150), rng.normal(0.5, 2.0, 100), 0.05)
+        for _ in range(300)
+    ]
+    assert 1 <= np.sum(np.array(found) > 1.25) <= stats.binom.isf(1e-4, 300, 0.05)
+    assert np.median(found) > 1.0
+    assert distance_bound(np.zeros(1), np.zeros(9), 0.05) == 0.0
+    assert distance_bound(rng.normal(0, 1, 50), rng.normal(1, 1, 50), 0.05) == 0.0
