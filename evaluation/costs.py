@@ -2,9 +2,9 @@
 
 An attack's `seconds` in the catalogue are for 1,000 tokens of text at hidden size 384 and 30,522
 words, on one core (on updates: for one update of a table of that size; on pooled vectors: for one
-kind of vector and 2,000 auxiliary texts; on membership: for 1,000 tokens of candidates, which is the
-target's answers: a cell computes them once for all, scores take next to nothing, and shadows take
-their trainings besides).
+kind of vector and 2,000 auxiliary texts; on membership: for 1,000 tokens of candidates, which is
+the target's answers: a cell computes them once for all, scores take next to nothing, and shadows
+take their trainings besides).
 `python -m benchmarks --only attack-costs` measures them. They are estimates of one machine's:
 another machine, other shapes and a busy one differ, twofold and more.
 """
