@@ -143,7 +143,7 @@ class _Timed:
 
         def call(given: Any, *rest: Any) -> Any:
             first = 0.0
-            if isinstance(given, list) and isinstance(given[0], SmashedData) and len(given) > 1:
+            if isinstance(given[0], SmashedData) and self._attack.view == "forward":
                 start = time.process_time()
                 found([], *rest)
                 first = time.process_time() - start

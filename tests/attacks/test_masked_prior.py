@@ -71,8 +71,9 @@ def test_every_token_is_a_gap_once_and_its_neighbours_are_not() -> None:
     assert not (turns[:, :, 1:] & turns[:, :, :-1]).any()
 
 
-def test_it_learns_what_bigrams_cannot_know() -> None:
+def test_it_learns_what_bigrams_cannot_know(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every word is the one two places before it, one on: two mixed sequences, each certain."""
+    monkeypatch.setattr("attacks.inversion.cloze.MOST_STEPS", 160)
     rng = np.random.default_rng(0)
     starts = rng.integers(5, 25, (200, 2))
     steps = np.arange(6)[None, :, None]
@@ -104,8 +105,8 @@ def test_texts_of_a_token_or_none() -> None:
 def test_agrees_with_adding_up_over_all_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bigram model, every sentence gone through: each word's probability given all rows.
 
-    Of 1,000 sweeps the chances' standard error is below 0.03 here: places where the two likeliest
-    words are less than 0.2 apart are not compared.
+    Of 400 sweeps the chances' standard error is below 0.04 here: places where the two likeliest
+    words are less than 0.25 apart are not compared.
     """
     monkeypatch.setattr("attacks.inversion.masked_prior.TRUST", 1.0)
     monkeypatch.setattr("attacks.inversion.cloze.MOST_STEPS", 0)
@@ -115,7 +116,7 @@ def test_agrees_with_adding_up_over_all_sentences(monkeypatch: pytest.MonkeyPatc
     batch = batch_of(source(vocab, 24, length, np.random.default_rng(1)))
     message = worlds.smashed(split, batch, noise_std=2.5)
     knowledge = known(split, texts, noise_std=2.5)
-    attack = MaskedPrior(shortlist=vocab, sweeps=1000, warm_up=50)
+    attack = MaskedPrior(shortlist=vocab, sweeps=400, warm_up=20)
     [guess] = attack.reconstruct([message], knowledge, generator())
     model = cloze.trained(texts, table(vocab), generator())
     log = np.log(dense(model.ngram))
@@ -134,7 +135,7 @@ def test_agrees_with_adding_up_over_all_sentences(monkeypatch: pytest.MonkeyPatc
         places = range(length + 2)
         chance = np.stack([joint.sum(tuple(p for p in places if p != s)) for s in places])
         first, second = np.sort(chance, 1)[:, -1], np.sort(chance, 1)[:, -2]
-        clear = first - second > 0.2
+        clear = first - second > 0.25
         compared += int(clear.sum())
         np.testing.assert_array_equal(found[clear], chance.argmax(1)[clear])
     assert compared > 70
@@ -148,7 +149,7 @@ def shares() -> dict[float, dict[str, np.ndarray]]:
     batch = batch_of(source(300, 60, 12, np.random.default_rng(4)))
     truth = batch.input_ids.numpy()[:, 1:-1]
     found: dict[float, dict[str, np.ndarray]] = {}
-    for level in (0.5, 1.5, 2.5):
+    for level in (1.5, 2.5):
         message = worlds.smashed(split, batch, noise_std=level)
         guesses = {
             a.name: a.reconstruct([message], known(split, auxiliary, noise_std=level), generator())
@@ -170,7 +171,8 @@ def test_it_never_loses_to_a_look_up_nor_to_the_bigrams(
     assert middle["masked-LM prior"].mean() > 1.4 * middle["nearest token"].mean()
 
 
-def test_the_same_seed_gives_the_same_words_and_chunks_only_other_draws() -> None:
+def test_the_same_seed_gives_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attacks.inversion.cloze.MOST_STEPS", 40)
     split = worlds.model(vocab_size=60)
     texts = tuple(source(60, 100, 6, np.random.default_rng(0)))
     batch = batch_of([row[: 3 + i % 6] for i, row in enumerate(texts[:9])])
