@@ -82,18 +82,26 @@ INVERSION = {
     "masked_prior": Entry(
         "attacks.inversion.masked_prior:MaskedPrior",
         "the same with a masked language model trained on auxiliary text, word by word",
+        seconds=6.5,
+        first=70.0,
     ),
     "learned_decoder": Entry(
         "attacks.inversion.learned_decoder:LearnedDecoder",
         "forward view, any cut: a decoder trained through the mechanism; needs auxiliary text",
+        seconds=0.3,
+        first=25.0,
     ),
     "noise_unaware": Entry(
         "attacks.inversion.learned_decoder:noise_unaware",
         "the same decoder trained without the mechanism, to be read beside the other",
+        seconds=0.3,
+        first=25.0,
     ),
     "optimisation": Entry(
         "attacks.inversion.optimisation:Optimisation",
         "forward view, any cut: words whose A lies nearest, by gradient descent from the decoder",
+        seconds=5.0,
+        first=25.0,
     ),
 }
 
