@@ -5,8 +5,8 @@ words, on one core (on updates: for one update of a table of that size; on poole
 kind of vector and 2,000 auxiliary texts; on membership: for 1,000 tokens of candidates, which is
 the target's answers: a cell computes them once for all, scores take next to nothing, and shadows
 take their trainings besides). `first` comes on top once, where an attack begins by learning.
-`python -m benchmarks --only attack-costs` measures them. They are estimates of one machine's:
-another machine, other shapes and a busy one differ, twofold and more.
+`python -m benchmarks --only attack-costs` measures all but membership. They are estimates of one
+machine's: another machine, other shapes and a busy one differ, twofold and more.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,9 @@
 """A masked language model trained on auxiliary text alone: which word stands in a gap?"""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -10,6 +12,8 @@ from torch import Tensor, nn
 
 from attacks.inversion.decoder import INNER, Choices, Frequencies, Neighbours
 from attacks.inversion.ngram import Ngram
+from attacks.inversion.plateau import until_plateau, values
+from attacks.inversion.simulation import scoped
 from fedbert.config import InputError
 
 GAPS = 4  # one place in so many is a gap at a time
@@ -115,8 +119,7 @@ def trained(texts: Sequence[np.ndarray], table: Tensor, generator: torch.Generat
     held, rest = [texts[i] for i in order[:few]], [texts[i] for i in order[few:] or order]
     ngram = Ngram.of(rest, len(table))
     known = Frequencies.of(torch.from_numpy(np.concatenate(rest)), len(table))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    with scoped(generator):
         return _fitted(Cloze(ngram, table), rest, held, known, generator)
 
 
@@ -133,30 +136,35 @@ def _fitted(
         (page, gaps, known.choices(page.ids[gaps], generator)) for page, gaps in asked if gaps.any()
     ]
     # What stands in a text raises its own bigrams: a part is learnt from with those of the others.
-    parts = [[r for i, r in enumerate(rest) if i % FOLDS != fold] for fold in range(FOLDS)]
-    folds = [(rest[i::FOLDS] or rest, Ngram.of(parts[i], len(model.table))) for i in range(FOLDS)]
-    best, kept, waited = _loss_on(model, fixed), _values(model), 0
+    parts = [rest[i::FOLDS] or rest for i in range(FOLDS)]
+    others = [[r for i, r in enumerate(rest) if i % FOLDS != fold] for fold in range(FOLDS)]
+    ngrams = [Ngram.of(each, len(model.table)) for each in others]
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
-    for step in range(1, MOST_STEPS + 1):
-        optimizer.param_groups[0]["lr"] = RATE * min(1.0, step / WARM_UP) / 2**waited
-        own, others = folds[step % len(folds)]
-        some = torch.randint(len(own), (min(BATCH, len(own)),), generator=generator).tolist()
-        page = Page.of([own[i] for i in some])
-        gaps = page.gaps(int(torch.randint(GAPS, (), generator=generator)))
-        if not gaps.any():
-            continue
-        optimizer.zero_grad()
-        _loss(model, page, gaps, known.choices(page.ids[gaps], generator), others).mean().backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        if step % CHECK:
-            continue
-        loss = _loss_on(model, fixed)
-        waited = 0 if loss < best * (1 - GAIN) else waited + 1
-        if loss < best:
-            best, kept = loss, _values(model)
-        if waited == PATIENCE:
-            break
+    number = iter(range(1, MOST_STEPS + 1))
+
+    def stretch(waited: int) -> None:
+        for step in islice(number, CHECK):
+            own, ngram = parts[step % FOLDS], ngrams[step % FOLDS]
+            some = torch.randint(len(own), (min(BATCH, len(own)),), generator=generator).tolist()
+            page = Page.of([own[i] for i in some])
+            gaps = page.gaps(int(torch.randint(GAPS, (), generator=generator)))
+            if not gaps.any():
+                continue
+            optimizer.param_groups[0]["lr"] = RATE * min(1.0, step / WARM_UP) / 2**waited
+            optimizer.zero_grad()
+            among = known.choices(page.ids[gaps], generator)
+            _loss(model, page, gaps, among, ngram).mean().backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+
+    kept, _ = until_plateau(
+        stretch,
+        lambda: _loss_on(model, fixed),
+        lambda: values(model),
+        math.ceil(MOST_STEPS / CHECK),
+        PATIENCE,
+        GAIN,
+    )
     model.load_state_dict(kept)
     return model.eval()
 
@@ -178,7 +186,3 @@ def _loss_on(model: Cloze, asked: Sequence[tuple[Page, Tensor, Choices]]) -> flo
         losses = torch.cat([_loss(model, *each, model.ngram) for each in asked])
     model.train()
     return float(losses.mean())
-
-
-def _values(model: Cloze) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}

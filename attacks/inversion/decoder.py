@@ -7,6 +7,7 @@ neighbours add. Before the first step it is that score with the words' frequenci
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attacks.attack import Knowledge
+from attacks.inversion.plateau import until_plateau, values
 from attacks.inversion.simulation import Pushed
 
 SHORTLIST = 64  # words per token among which the neighbours decide
@@ -197,31 +199,32 @@ def train(
     """
     fixed = [_question(each, frequencies, knowledge, offset, generator) for each in held]
     losses = [_loss_on(each, fixed) for each in decoders]
-    best = min(losses)
-    decoder = decoders[losses.index(best)]
-    kept, waited = _values(decoder), 0
+    decoder = decoders[losses.index(min(losses))]
     optimizer = torch.optim.Adam(decoder.parameters(), lr=RATE)
     usual = sum(int(each.real.sum()) for each in text) / len(text)
     order: list[int] = []
-    for step in range(1, steps + 1):
-        if best < ENOUGH:
-            break
-        if not order:
-            order = torch.randperm(len(text), generator=generator).tolist()
-        optimizer.param_groups[0]["lr"] = RATE * min(1.0, step / WARM_UP) / 2**waited
-        asked = _question(text[order.pop()], frequencies, knowledge, offset, generator)
-        optimizer.zero_grad()
-        (_loss(decoder, *asked) / usual).backward()
-        nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        optimizer.step()
-        if step % CHECK:
-            continue
-        loss = _loss_on(decoder, fixed)
-        waited = 0 if loss < best * (1 - GAIN) else waited + 1
-        if loss < best:
-            best, kept = loss, _values(decoder)
-        if waited == PATIENCE:
-            break
+    number = iter(range(1, steps + 1))
+
+    def stretch(waited: int) -> None:
+        for step in islice(number, CHECK):
+            if not order:
+                order.extend(torch.randperm(len(text), generator=generator).tolist())
+            optimizer.param_groups[0]["lr"] = RATE * min(1.0, step / WARM_UP) / 2**waited
+            asked = _question(text[order.pop()], frequencies, knowledge, offset, generator)
+            optimizer.zero_grad()
+            (_loss(decoder, *asked) / usual).backward()
+            nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
+            optimizer.step()
+
+    kept, best = until_plateau(
+        stretch,
+        lambda: _loss_on(decoder, fixed),
+        lambda: values(decoder),
+        math.ceil(steps / CHECK),
+        PATIENCE,
+        GAIN,
+        ENOUGH,
+    )
     decoder.load_state_dict(kept)
     return decoder.eval(), best
 
@@ -256,8 +259,3 @@ def _loss_on(decoder: Decoder, asked: Sequence[Question]) -> float:
         losses = [float(_loss(decoder, *each)) for each in asked]
     decoder.train()
     return sum(losses) / max(1, sum(len(among.right) for _, among in asked))
-
-
-def _values(decoder: Decoder) -> dict[str, Tensor]:
-    """Return a copy of the decoder's parameters."""
-    return {name: value.detach().clone() for name, value in decoder.state_dict().items()}

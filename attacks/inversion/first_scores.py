@@ -151,18 +151,24 @@ class Linear:
 
 def word_rows(bottom: Bottom) -> Tensor:
     """Return E's word table [vocab, hidden], centred, rows of length about 1."""
-    return _scaled(bottom.embeddings.word_embeddings.weight, _spread(bottom))
+    return unit_rows(bottom.embeddings.word_embeddings.weight)
+
+
+def unit_rows(table: Tensor) -> Tensor:
+    """Return a table's rows, centred, of length about 1."""
+    return _scaled(table, _spread(table))
 
 
 def _position_rows(bottom: Bottom) -> Tensor:
     """Return E's position table [place, hidden], centred, on the scale of `word_rows`."""
-    return _scaled(bottom.embeddings.position_embeddings.weight, _spread(bottom))
+    e = bottom.embeddings
+    return _scaled(e.position_embeddings.weight, _spread(e.word_embeddings.weight))
 
 
-def _spread(bottom: Bottom) -> float:
-    """Return the typical length of a centred word row."""
-    table = bottom.embeddings.word_embeddings.weight.detach().float()
-    return float((table - table.mean(0)).square().sum(1).mean().sqrt())
+def _spread(table: Tensor) -> float:
+    """Return the typical length of a centred row."""
+    rows = table.detach().float()
+    return float((rows - rows.mean(0)).square().sum(1).mean().sqrt())
 
 
 def _scaled(table: Tensor, spread: float) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Knowledge
+from attacks.attack import InversionAttack, Knowledge
 from attacks.inversion.candidates import Candidates
 from attacks.inversion.nearest_token import (
     NearestToken,
@@ -97,9 +97,7 @@ class LanguagePrior:
             InputError: if `missing` says that something is lacking, the tables of E do not fit the
                 messages, or the auxiliary text is not of their vocabulary.
         """
-        lacking, tables, texts = self.missing(knowledge), knowledge.embedding, knowledge.auxiliary
-        if lacking is not None or tables is None or texts is None:
-            raise InputError(f"expected knowledge that serves {self.name}: it {lacking}")
+        tables, texts = needed_by(self, knowledge)
         ngram, few = Ngram.of(texts, len(tables.word)), 1 if self.order == 1 else self.shortlist
         if knowledge.noise_std == 0:
             return NearestToken().reconstruct(messages, knowledge, generator)
@@ -107,6 +105,20 @@ class LanguagePrior:
         for part, words, logs in readings(messages, tables, knowledge, few):
             found.append(words[:, 0] if self.order == 1 else best_paths(ngram, part, words, logs))
         return spread(torch.cat(found), messages)
+
+
+def needed_by(
+    attack: InversionAttack, knowledge: Knowledge
+) -> tuple[EmbeddingTables, tuple[np.ndarray, ...]]:
+    """Return E's tables and the auxiliary text.
+
+    Raises:
+        InputError: if the attack's `missing` says that something is lacking.
+    """
+    lacking, tables, texts = attack.missing(knowledge), knowledge.embedding, knowledge.auxiliary
+    if lacking is not None or tables is None or texts is None:
+        raise InputError(f"expected knowledge that serves {attack.name}: it {lacking}")
+    return tables, texts
 
 
 def readings(

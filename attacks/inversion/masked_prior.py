@@ -10,9 +10,16 @@ from torch import Tensor
 
 from attacks.attack import Knowledge
 from attacks.inversion.cloze import GAPS, Cloze, Page, trained
-from attacks.inversion.language_prior import LanguagePrior, best_paths, frequencies, readings
+from attacks.inversion.first_scores import unit_rows
+from attacks.inversion.language_prior import (
+    LanguagePrior,
+    best_paths,
+    frequencies,
+    needed_by,
+    readings,
+)
 from attacks.inversion.nearest_token import NearestToken, spread
-from fedbert.config import InputError, expect
+from fedbert.config import expect
 from fedbert.messages import SmashedData
 
 SEQUENCES_AT_ONCE = 64
@@ -70,12 +77,10 @@ class MaskedPrior:
             InputError: if `missing` says that something is lacking, the tables of E do not fit the
                 messages, or the auxiliary text is not of their vocabulary.
         """
-        lacking, tables, texts = self.missing(knowledge), knowledge.embedding, knowledge.auxiliary
-        if lacking is not None or tables is None or texts is None:
-            raise InputError(f"expected knowledge that serves {self.name}: it {lacking}")
+        tables, texts = needed_by(self, knowledge)
         if knowledge.noise_std == 0:
             return NearestToken().reconstruct(messages, knowledge, generator)
-        model = trained(texts, _scaled(tables.word), generator)
+        model = trained(texts, unit_rows(tables.word), generator)
         prior = frequencies(texts, len(tables.word))[1]
         found = [torch.zeros(0, dtype=torch.int64)]
         for tokens, words, logs in readings(messages, tables, knowledge, self.shortlist):
@@ -118,9 +123,3 @@ class MaskedPrior:
             drawn = torch.multinomial(chance, 1, generator=generator)
             page.ids[gaps] = words[mine].gather(1, drawn)[:, 0]
         return words.gather(1, mean.argmax(1, keepdim=True))[:, 0]
-
-
-def _scaled(table: Tensor) -> Tensor:
-    """Return the word table [vocab, hidden], centred, rows of length about 1."""
-    centred = table.detach().float() - table.detach().float().mean(0)
-    return centred / centred.square().sum(1).mean().sqrt().clamp(min=1e-12)

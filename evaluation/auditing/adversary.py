@@ -59,8 +59,8 @@ def signals_on(
     places, seed = np.arange(len(encoded)), subject.config.seed
     answers = answers_on(subject.split, asked, places, seed)
     if means.shadows:
-        trainings = _trainings(subject, positions)
-        losses, held = shadow_answers(trainings, positions, means.shadows, means.cache)  # type: ignore[arg-type]
+        trainings, asked_of = _trainings(subject, positions)
+        losses, held = shadow_answers(trainings, asked_of, means.shadows, means.cache)
         features = features_of(replace(asked, split=trainings.prepared.split), places, seed)
         answers = replace(answers, shadow_losses=losses, held=held, features=features)
     elif means.references:
@@ -104,8 +104,10 @@ def _asked(subject: Subject, encoded: Encoded) -> Prepared:
     )
 
 
-def _trainings(subject: Subject, positions: np.ndarray | None) -> Trainings:
-    """Return what shadows are trained by: the manifest's settings, from the model they name."""
+def _trainings(subject: Subject, positions: np.ndarray | None) -> tuple[Trainings, np.ndarray]:
+    """Return what shadows are trained by (the manifest's settings, from the model that they name),
+    and the candidates' positions in the pool.
+    """
     own, spec, defence, checkpoint = subject.own, subject.spec, subject.defence, subject.checkpoint
     if checkpoint is None or own is None or spec is None or defence is None or positions is None:
         why = subject.unknown or "the candidates are not those of the training's own coin"
@@ -118,7 +120,7 @@ def _trainings(subject: Subject, positions: np.ndarray | None) -> Trainings:
     )
     own = replace(poisson_sampled(own) if defence.training is not None else own, split=start)
     named = {**spec.to_json(), "delta": subject.delta}
-    return Trainings(config, own, defence, named)
+    return Trainings(config, own, defence, named), positions
 
 
 def _reference(subject: Subject, directory: Path, asked: Prepared) -> np.ndarray:

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.inversion.pooled.lesson import Lesson, batches, until_plateau
+from attacks.inversion.plateau import until_plateau
+from attacks.inversion.pooled.lesson import Lesson, batches
 
 RIDGES, SHRINK = (0.03, 0.1, 0.3, 1.0), (5.0, 15.0, 45.0)
 TEMPERATURES = (0.3, 0.5, 0.7, 0.9)
@@ -76,7 +77,7 @@ def _refined(
     weight, bias = (t.clone().requires_grad_() for t in (start.weight, start.bias))
     optimizer = torch.optim.Adam([weight, bias], lr=RATE)
 
-    def epoch() -> None:
+    def epoch(_waited: int) -> None:
         for some in batches(lesson.training, BATCH, generator):
             rows = lesson.seen(some, generator)
             kept = torch.rand(rows.shape, generator=generator) >= DROPOUT
@@ -90,4 +91,4 @@ def _refined(
     def now() -> Evidence:
         return Evidence(weight.detach().clone(), bias.detach().clone())
 
-    return until_plateau(epoch, lambda: loss(now()), now, EPOCHS)
+    return until_plateau(epoch, lambda: loss(now()), now, EPOCHS)[0]

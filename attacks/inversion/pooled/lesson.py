@@ -1,8 +1,7 @@
 """What attacks on pooled vectors learn from: texts, and their vectors after the mechanism."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from attacks.inversion.pooled.knowledge import PooledKnowledge, Texts, required
 HELD_OUT, FEWEST_HELD, MOST_HELD = 0.1, 10, 500  # share of the auxiliary texts; bounds
 LONGEST_SPLICE = 96  # words
 WINDOW = 16  # batches whose texts are sorted by length
-Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -140,28 +138,6 @@ def batches(
         parts = [window[i : i + size] for i in range(0, len(window), size)]
         for number in torch.randperm(len(parts), generator=generator).tolist():
             yield parts[number]
-
-
-def until_plateau(
-    epoch: Callable[[], None],
-    loss: Callable[[], float],
-    keep: Callable[[], Kept],
-    epochs: int,
-    patience: int = 2,
-) -> Kept:
-    """Return what was kept at the lowest held-out loss; stops `patience` epochs without a gain."""
-    best, kept, waited = loss(), keep(), 0
-    for _ in range(epochs):
-        epoch()
-        now = loss()
-        if now < best:
-            waited = 0 if now < best * 0.999 else waited + 1
-            best, kept = now, keep()
-        else:
-            waited += 1
-        if waited >= patience:
-            break
-    return kept
 
 
 def _draw(below: int, count: int, generator: torch.Generator) -> list[int]:

@@ -1,16 +1,17 @@
 """A small recurrent network that says words, one after the other, about a pooled vector."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attacks.inversion.plateau import until_plateau, values
 from attacks.inversion.pooled.evidence import Evidence
-from attacks.inversion.pooled.lesson import Lesson, batches, until_plateau
+from attacks.inversion.pooled.lesson import Lesson, batches
+from attacks.inversion.simulation import scoped
 
 CODE, STATE, DROPOUT = 128, 256, 0.3  # values per word and of the recurrent state
 EPOCHS, BATCH, RATE = 20, 64, 3e-3
@@ -101,8 +102,7 @@ def taught(
 
     lines: of texts at these positions, given the evidence [text, vocab] for them.
     """
-    seed = int(torch.randint(2**62, (1,), generator=generator))
-    with _seeded(seed):
+    with scoped(generator):
         speaker = Speaker(evidence, once)
         held = list(lesson.held_out)[:MOST_HELD]
         lengths = [len(text) for text in lesson.texts]
@@ -111,7 +111,7 @@ def taught(
         truth = lines(held, speaks)
         optimizer = torch.optim.Adam(speaker.parameters(), lr=RATE)
 
-        def epoch() -> None:
+        def epoch(_waited: int) -> None:
             speaker.train()
             for some in batches(positions, BATCH, generator, lengths):
                 seen = lesson.seen(some, generator)
@@ -133,10 +133,8 @@ def taught(
                 ]
             return float(sum(total for total, _ in parts) / sum(number for _, number in parts))
 
-        def state() -> dict[str, Tensor]:
-            return {name: value.clone() for name, value in speaker.state_dict().items()}
-
-        speaker.load_state_dict(until_plateau(epoch, loss, state, EPOCHS))
+        kept, _ = until_plateau(epoch, loss, lambda: values(speaker), EPOCHS)
+        speaker.load_state_dict(kept)
     return speaker.eval()
 
 
@@ -200,11 +198,3 @@ def _codes(weight: Tensor) -> Tensor:
     _, axes = torch.linalg.eigh(weight.T.double() @ weight.double())
     codes = weight @ axes[:, -CODE:].float()
     return codes / codes.square().mean().sqrt().clamp(min=1e-6)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Run under a state of torch's generator of its own: initial values and dropout draw there."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
