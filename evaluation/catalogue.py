@@ -95,7 +95,7 @@ INVERSION = {
         "attacks.inversion.learned_decoder:noise_unaware",
         "the same decoder trained without the mechanism, to be read beside the other",
         seconds=0.3,
-        first=25.0,
+        first=15.0,
     ),
     "optimisation": Entry(
         "attacks.inversion.optimisation:Optimisation",
