@@ -11,10 +11,10 @@ from attacks.attack import Knowledge
 from attacks.inversion.nearest_token import NearestToken
 from benchmarks.inputs import SEED, SHAPES, VOCABULARY
 from benchmarks.measure import Row, interleave, row_of
-from evaluation import cell as cells
-from evaluation import inversion, pooled, updates
-from evaluation.catalogue import INVERSION, POOLED, UPDATES, make_attack
-from evaluation.grid import grid_from
+from evaluation.attacking import inversion, pooled, updates
+from evaluation.grid.catalogue import INVERSION, POOLED, UPDATES, make_attack
+from evaluation.grid.spec import grid_from
+from evaluation.run import cell as cells
 from fedbert.messages import ClientUpdate, SmashedData
 from fedbert.seeding import generator
 from fedbert.split import EmbeddingTables

@@ -20,7 +20,7 @@ from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassificat
 from benchmarks.inputs import SEED, SHAPES, VOCABULARY, Setting, encoded
 from benchmarks.measure import Row, interleave, peak_gigabytes, row_of
 from benchmarks.plain import default_adamw
-from fedbert.client_data import ClientData
+from fedbert.data.client_data import ClientData
 from fedbert.seeding import generator, scoped
 from fedbert.split import cut
 from privacy.dp_sgd.clipping import clip_factors

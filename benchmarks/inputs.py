@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
-from fedbert.batches import Encoded
-from fedbert.client_data import ClientData, Vocabulary
 from fedbert.config import Config, DataConfig, ModelConfig, TrainingConfig
+from fedbert.data.batches import Encoded
+from fedbert.data.client_data import ClientData, Vocabulary
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng, scoped
 from fedbert.split import SplitBert, cut

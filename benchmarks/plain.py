@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedbert.batches import Batch
-from fedbert.client_data import ClientData
 from fedbert.config import TrainingConfig
+from fedbert.data.batches import Batch
+from fedbert.data.client_data import ClientData
 from fedbert.optim import decays, learning_rate
 from fedbert.prepare import Prepared
 from fedbert.split import cut

@@ -1,7 +1,8 @@
 """Sixteen shadow models against the plain loop that trains them one by one.
 
 The plain loop: a copy of the whole transformers model with the full vocabulary, torch's AdamW as it
-comes. Ours: the trainer as `evaluation.shadows` calls it, its setting up and reading out included.
+comes. Ours: the trainer as `evaluation.adversary.shadow_models` calls it, its setting up and
+reading out included.
 Both start from the same model and see the same batches; every shadow is one pair.
 """
 
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 from benchmarks.inputs import SEED, VOCABULARY, Setting, prepared
 from benchmarks.measure import Row, row_of, seconds
 from benchmarks.plain import default_adamw
-from fedbert.client_data import ClientData
 from fedbert.config import Config
+from fedbert.data.client_data import ClientData
 from fedbert.optim import learning_rate
 from fedbert.prepare import Prepared, flips
 from fedbert.seeding import numpy_rng

@@ -11,8 +11,8 @@ from torch import nn
 from benchmarks.inputs import Setting, prepared, with_own_model
 from benchmarks.measure import Row, interleave, row_of
 from benchmarks.plain import default_adamw
-from fedbert.batches import Batch
 from fedbert.client import Client
+from fedbert.data.batches import Batch
 from fedbert.fleet import InProcess
 from fedbert.messages import Channel
 from fedbert.optim import clip_gradients, optimizer_for

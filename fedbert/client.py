@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from fedbert.averaging import Noised
-from fedbert.batches import Batch
-from fedbert.client_data import ClientData
 from fedbert.config import Config
 from fedbert.copies import autocast
+from fedbert.data.batches import Batch
+from fedbert.data.client_data import ClientData
 from fedbert.holding import compact_rows, own_parts, word_name
 from fedbert.messages import (
     Array,

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from fedbert.client_data import ClientData
 from fedbert.config import Config
+from fedbert.data.client_data import ClientData
 from fedbert.messages import Array
 from fedbert.split import SplitBert
 from privacy.defence import Defence

@@ -19,8 +19,8 @@ from transformers import (
     RobertaConfig,
 )
 
-from fedbert.client_data import Vocabulary
 from fedbert.config import SIZES, InputError, ModelConfig
+from fedbert.data.client_data import Vocabulary
 from fedbert.seeding import scoped
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import Task
@@ -74,7 +74,7 @@ def load_tokenizer(config: ModelConfig) -> Any:
 
 def generated_tokenizer() -> Any:
     """Return a tokenizer over the closed word list of the generated tasks."""
-    from fedbert.synthetic import WORDS
+    from fedbert.data.synthetic import WORDS
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
     return BertTokenizer(vocab={word: number for number, word in enumerate(words)})

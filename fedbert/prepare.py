@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from fedbert.batches import Encoded, encode
-from fedbert.client_data import ClientData, Vocabulary
 from fedbert.config import Config, InputError
-from fedbert.examples import Examples
+from fedbert.data.batches import Encoded, encode
+from fedbert.data.client_data import ClientData, Vocabulary
+from fedbert.data.examples import Examples
+from fedbert.data.partition import partition, partition_counts
+from fedbert.data.sources import load
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
-from fedbert.partition import partition, partition_counts
 from fedbert.seeding import derive, numpy_rng
-from fedbert.sources import load
 from fedbert.split import SplitBert, position_offset
 from fedbert.tasks import TASKS, Task
 from privacy.defence import Circumstances, Defence

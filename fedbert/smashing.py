@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedbert.batches import Batch, collate
-from fedbert.client_data import ClientData
 from fedbert.config import Config
 from fedbert.copies import autocast
+from fedbert.data.batches import Batch, collate
+from fedbert.data.client_data import ClientData
 from fedbert.protect import Protection, protect, stream
 from fedbert.seeding import generator, scoped
 from fedbert.split import Bottom, position_ids

@@ -19,7 +19,7 @@ from reports.tables import markdown, terminal_tables
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from reports.figures import LeakageFigure
+    from reports.figures.utility import LeakageFigure
 
 RECORDS = "records.jsonl"
 SAMPLES = "samples.json"
@@ -68,8 +68,8 @@ def plot(run_directories: Sequence[Path], out: Path) -> list[Path]:
 
     Raises: ValueError without a run directory, or for one without records.
     """
-    from reports.drawing import draw_leakage
-    from reports.figures import comparison_data
+    from reports.drawing.utility import draw_leakage
+    from reports.figures.utility import comparison_data
 
     if not run_directories:
         raise ValueError("expected at least one run directory, got run_directories=[]")
@@ -90,8 +90,8 @@ def plot(run_directories: Sequence[Path], out: Path) -> list[Path]:
 
 def _leakage(rows: Sequence[Row]) -> dict[str, Picture]:
     """File name to picture: utility against either leakage, for every task."""
-    from reports.drawing import draw_leakage
-    from reports.figures import describe, leakage_data
+    from reports.drawing.utility import draw_leakage
+    from reports.figures.utility import describe, leakage_data
 
     pictures: dict[str, Picture] = {}
     for task in dict.fromkeys(row.task for row in rows):
@@ -110,8 +110,8 @@ def _rocs(directory: Path, records: Sequence[RunRecord]) -> dict[str, Picture]:
     found = [record for record in records if paths[record.cell].is_file()]
     if not found:
         return {}
-    from reports.roc import describe_roc, roc_data
-    from reports.roc_drawing import draw_roc
+    from reports.drawing.roc import draw_roc
+    from reports.figures.roc import describe_roc, roc_data
 
     first = min(int(record.labels["seed"]) for record in found)
     pictures: dict[str, Picture] = {}
@@ -127,8 +127,8 @@ def _rocs(directory: Path, records: Sequence[RunRecord]) -> dict[str, Picture]:
 
 def _depths(records: Sequence[RunRecord]) -> dict[str, Picture]:
     """File name to picture: recovery against cut depth, for every task with several cuts."""
-    from reports.depth import depth_data, describe_depth
-    from reports.depth_drawing import draw_depth
+    from reports.drawing.depth import draw_depth
+    from reports.figures.depth import depth_data, describe_depth
 
     pictures: dict[str, Picture] = {}
     for task in dict.fromkeys(record.labels["task"] for record in records):
@@ -142,8 +142,8 @@ def _depths(records: Sequence[RunRecord]) -> dict[str, Picture]:
 
 def _partitions(directory: Path) -> dict[str, Picture]:
     """File name to picture: what each client holds, for every task of `partition.json`."""
-    from reports.drawing import draw_partition
-    from reports.figures import describe_partition, partition_data
+    from reports.drawing.utility import draw_partition
+    from reports.figures.utility import describe_partition, partition_data
 
     path = directory / "partition.json"
     tasks = _json(path)

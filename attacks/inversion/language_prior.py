@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from attacks.attack import InversionAttack, Knowledge
-from attacks.inversion.candidates import Candidates
 from attacks.inversion.nearest_token import (
     NearestToken,
     Tokens,
@@ -20,7 +19,8 @@ from attacks.inversion.nearest_token import (
     scored,
     spread,
 )
-from attacks.inversion.ngram import Ngram
+from attacks.inversion.parts.ngram import Ngram
+from attacks.inversion.parts.possible_rows import Candidates
 from fedbert.config import InputError, expect
 from fedbert.messages import SmashedData
 from fedbert.split import EmbeddingTables

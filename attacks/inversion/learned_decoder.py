@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Knowledge
-from attacks.inversion.decoder import Decoder, FirstScores, Frequencies, Rows, train
-from attacks.inversion.first_scores import Exact, Linear, exact_for, word_rows
 from attacks.inversion.language_prior import viterbi
-from attacks.inversion.ngram import Ngram
-from attacks.inversion.simulation import Texts, bank, pushed, scoped
+from attacks.inversion.parts.decoder import Decoder, FirstScores, Frequencies, Rows, train
+from attacks.inversion.parts.first_scores import Exact, Linear, exact_for, word_rows
+from attacks.inversion.parts.ngram import Ngram
+from attacks.inversion.parts.simulation import Texts, bank, pushed, scoped
 from fedbert.config import InputError
 from fedbert.messages import SmashedData
 from fedbert.split import Bottom, position_offset
@@ -124,7 +124,7 @@ class LearnedDecoder:
     It pushes that text through E and the mechanism, drawn afresh in every step of training.
 
     It names words by their rows of the word table, so also those that its text lacks. See
-    `attacks.inversion.decoder` for the network and the rule by which training ends. Where
+    `attacks.inversion.parts.decoder` for the network and the rule by which training ends. Where
     `adaptive` is False it is trained without the mechanism, to be reported beside the other.
 
     References: Song and Raghunathan (2020), section 4, for learned inversion of embeddings; Chen et

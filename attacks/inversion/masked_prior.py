@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Knowledge
-from attacks.inversion.cloze import GAPS, Cloze, Page, trained
-from attacks.inversion.first_scores import unit_rows
 from attacks.inversion.language_prior import (
     LanguagePrior,
     best_paths,
@@ -19,6 +17,8 @@ from attacks.inversion.language_prior import (
     readings,
 )
 from attacks.inversion.nearest_token import NearestToken, spread
+from attacks.inversion.parts.cloze import GAPS, Cloze, Page, trained
+from attacks.inversion.parts.first_scores import unit_rows
 from fedbert.config import expect
 from fedbert.messages import SmashedData
 
@@ -30,8 +30,9 @@ TRUST = 0.7  # in the model, whose neighbours may be wrong; the rest goes to wor
 class MaskedPrior:
     """The words that are most probable one by one under the noise and a masked language model.
 
-    Threat model and likelihoods: those of `LanguagePrior`. The model (`attacks.inversion.cloze`)
-    is trained on the auxiliary text alone, whatever the mechanism.
+    Threat model and likelihoods: those of `LanguagePrior`. The model
+    (`attacks.inversion.parts.cloze`) is trained on the auxiliary text alone, whatever the
+    mechanism.
 
     It starts from the bigram prior's path. In each of `sweeps` sweeps every word is drawn anew from
     what the noise's likelihood and the model make of it, the others given, a part of the places at

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Knowledge
-from attacks.inversion.candidates import Candidates
-from attacks.inversion.search import search
+from attacks.inversion.parts.possible_rows import Candidates
+from attacks.inversion.parts.search import search
 from fedbert.config import InputError
 from fedbert.messages import SmashedData
 from fedbert.split import EmbeddingTables
@@ -35,7 +35,7 @@ class NearestToken:
     |---|---|
     | nothing, or a clip per token | exact |
     | Gaussian noise, after a clip per token or none | exact maximum likelihood |
-    | Laplace noise, or noise in known directions | see `attacks.inversion.search` |
+    | Laplace noise, or noise in known directions | see `attacks.inversion.parts.search` |
     | metric noise | exact maximum likelihood: the nearest |
     | a clip per sequence | each sequence's one scale is fitted in turn with its words |
     | dropout, no noise | exact: zeros show the mask, only kept coordinates are compared |

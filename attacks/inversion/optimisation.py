@@ -12,9 +12,9 @@ from torch import Tensor
 from attacks.attack import Knowledge, WordReader
 from attacks.inversion.learned_decoder import lacking, refuse, trained
 from attacks.inversion.nearest_token import NearestToken
-from attacks.inversion.ngram import Ngram
-from attacks.inversion.simulation import Texts, pushed
-from fedbert.batches import Batch
+from attacks.inversion.parts.ngram import Ngram
+from attacks.inversion.parts.simulation import Texts, pushed
+from fedbert.data.batches import Batch
 from fedbert.messages import SmashedData
 from fedbert.split import Bottom, position_ids, run_layers
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Knowledge, needed
-from attacks.inversion.candidates import Candidates
+from attacks.inversion.parts.possible_rows import Candidates
 from attacks.membership.signals import Signals
-from fedbert.batches import Batch
 from fedbert.config import InputError
+from fedbert.data.batches import Batch
 from fedbert.messages import SmashedData
 
 LEAST = 1e-3  # of the noise's standard deviation: what float32 rows differ by, and then some

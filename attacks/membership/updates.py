@@ -10,7 +10,7 @@ from torch import nn
 
 from attacks.attack import needed
 from attacks.membership.signals import Signals
-from fedbert.batches import Batch
+from fedbert.data.batches import Batch
 from fedbert.split import SplitBert, answering
 
 TINY = 1e-30  # added to a norm before dividing by it

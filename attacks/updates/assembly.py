@@ -7,7 +7,7 @@ from itertools import combinations, product
 import numpy as np
 import torch
 
-from attacks.inversion.ngram import Ngram
+from attacks.inversion.parts.ngram import Ngram
 from attacks.updates.whole_update import UpdateKnowledge
 
 AGAIN = 20.0

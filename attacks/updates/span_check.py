@@ -19,8 +19,8 @@ from attacks.updates.whole_update import (
     model_at,
     steps_of,
 )
-from fedbert.batches import Batch
 from fedbert.config import InputError
+from fedbert.data.batches import Batch
 from fedbert.messages import Message
 from fedbert.split import SplitBert, position_offset
 

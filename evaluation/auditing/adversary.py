@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from attacks.membership.signals import Signals
+from evaluation.adversary.features import features_of
+from evaluation.adversary.shadow_models import Trainings, answers_on, shadow_answers
+from evaluation.adversary.signals import part
 from evaluation.auditing.subject import Subject, check_head, refuse_code, settings_of
-from evaluation.features import features_of
-from evaluation.shadows import Trainings, answers_on, shadow_answers
-from evaluation.signals import part
-from fedbert.batches import Encoded
 from fedbert.config import Config, InputError, ModelConfig
+from fedbert.data.batches import Encoded
 from fedbert.model import load_model
 from fedbert.prepare import Prepared, poisson_sampled
 

@@ -5,17 +5,17 @@ from dataclasses import replace
 import numpy as np
 
 from attacks.inversion.learned_decoder import trained
-from evaluation import leakage
+from evaluation.adversary.knowledge import knowledge_of, with_bottom
 from evaluation.auditing.subject import Subject
-from evaluation.catalogue import INVERSION, make_attack
-from evaluation.knowledge import knowledge_of, with_bottom
-from fedbert.batches import Encoded, collate
-from fedbert.client_data import ClientData
+from evaluation.grid.catalogue import INVERSION, make_attack
+from evaluation.metrics import tokens as leakage
+from fedbert.data.batches import Encoded, collate
+from fedbert.data.client_data import ClientData
 from fedbert.messages import ClientParts, SmashedData, to_array
 from fedbert.seeding import generator, numpy_rng
 from fedbert.smashing import Smashing
 from privacy.defence import Defence
-from reports.card import Measured
+from reports.card.content import Measured
 
 SENTENCES = 64
 BATCH = 16

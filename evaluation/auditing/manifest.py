@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from evaluation.auditing.subject import Subject
-from evaluation.defences import SPEAKS_FOR, costs, facts_of, use_of
+from evaluation.grid.defence import SPEAKS_FOR, costs, facts_of, use_of
 from privacy.accounting import Bound, epsilon_of, label_claims, ledger
 from privacy.events import Event
 from privacy.mechanism import Cost

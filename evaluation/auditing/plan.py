@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from evaluation.audit import (
+from evaluation.metrics.epsilon_bounds import (
     clopper_pearson_epsilon,
     gaussian_epsilon_bound,
     one_run_epsilon,
     share_bounds,
 )
-from evaluation.auditing.one_run import one_run_gaussian_epsilon
+from evaluation.metrics.one_run_gaussian import one_run_gaussian_epsilon
 from fedbert.config import expect
 
 SIGNIFICANCE = 0.05

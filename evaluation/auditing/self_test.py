@@ -11,14 +11,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from evaluation.audit import (
+from evaluation.metrics.epsilon_bounds import (
     best_epsilon,
     clopper_pearson_epsilon,
     gaussian_epsilon_bound,
     one_run_epsilon,
     split_epsilon,
 )
-from evaluation.auditing.one_run import (
+from evaluation.metrics.one_run_gaussian import (
     one_run_from_scores,
     one_run_gaussian_epsilon,
     right_guesses,

@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.catalogue import MECHANISMS
-from evaluation.defences import facts_of, make_defence
-from evaluation.grid import PLACES, DefenceSpec, defence_from
-from fedbert.batches import Encoded, encode
+from evaluation.grid.catalogue import MECHANISMS
+from evaluation.grid.defence import facts_of, make_defence
+from evaluation.grid.spec import PLACES, DefenceSpec, defence_from
 from fedbert.checkpoint import Checkpoint, read
-from fedbert.client_data import Vocabulary
 from fedbert.config import Config, DataConfig, InputError, ModelConfig
-from fedbert.examples import from_tables
+from fedbert.data.batches import Encoded, encode
+from fedbert.data.client_data import Vocabulary
+from fedbert.data.examples import from_tables
+from fedbert.data.tables import read_table
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.prepare import Prepared, poisson_sampled, prepare
 from fedbert.split import SplitBert
-from fedbert.tables import read_table
 from fedbert.tasks import TASKS, Task
 from privacy.defence import Defence
 from privacy.mechanism import Cost

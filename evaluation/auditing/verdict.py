@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from reports.card import CONSISTENT, TOO_WEAK, VIOLATES
+from reports.card.content import CONSISTENT, TOO_WEAK, VIOLATES
 
 
 @dataclass(frozen=True)

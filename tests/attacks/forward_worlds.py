@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Knowledge
-from fedbert.batches import Batch
+from fedbert.data.batches import Batch
 from fedbert.messages import SmashedData, to_array
 from fedbert.split import SplitBert, cut
 from tests.attacks import worlds

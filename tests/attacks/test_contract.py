@@ -14,10 +14,10 @@ import torch
 import attacks
 from attacks.attack import Knowledge
 from attacks.membership.signals import Answers, Signals
-from evaluation.catalogue import INVERSION, MEMBERSHIP, resolve
-from evaluation.leakage import auc, token_accuracy
-from fedbert.batches import Batch
+from evaluation.grid.catalogue import INVERSION, MEMBERSHIP, resolve
+from evaluation.metrics.tokens import auc, token_accuracy
 from fedbert.config import InputError
+from fedbert.data.batches import Batch
 from fedbert.messages import SmashedData
 from fedbert.split import cut
 from tests.attacks import worlds
@@ -157,8 +157,8 @@ def generator() -> torch.Generator:
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoders are trained for few steps: in the open they win before the first."""
     monkeypatch.setattr("attacks.inversion.learned_decoder.MOST_STEPS", 10)
-    monkeypatch.setattr("attacks.inversion.cloze.MOST_STEPS", 10)
-    monkeypatch.setattr("attacks.inversion.simulation.TOKENS_PER_WIDTH", 60)
+    monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 10)
+    monkeypatch.setattr("attacks.inversion.parts.simulation.TOKENS_PER_WIDTH", 60)
 
 
 def test_every_attack_has_an_example() -> None:
@@ -256,7 +256,7 @@ def test_attacks_cannot_reach_the_truth() -> None:
     And an inversion attack is handed messages, knowledge and a generator, a membership attack
     signals, nothing else.
     """
-    allowed = {"fedbert.messages", "fedbert.split", "fedbert.batches", "fedbert.config"}
+    allowed = {"fedbert.messages", "fedbert.split", "fedbert.data.batches", "fedbert.config"}
     ours = ("fedbert", "privacy", "evaluation", "reports")
     seen: set[str] = set()
     for path in Path(next(iter(attacks.__path__))).rglob("*.py"):

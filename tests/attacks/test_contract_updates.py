@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.inversion.label_from_gradient import HeadKnowledge
+from attacks.backward.label_from_gradient import HeadKnowledge
 from attacks.updates.embedding_rows import TableKnowledge
 from attacks.updates.whole_update import NotApplicable, UpdateKnowledge
-from evaluation.catalogue import BACKWARD, UPDATES, resolve
-from evaluation.leakage import token_accuracy
-from evaluation.updates import matched
+from evaluation.attacking.updates import matched
+from evaluation.grid.catalogue import BACKWARD, UPDATES, resolve
+from evaluation.metrics.tokens import token_accuracy
 from fedbert.config import InputError
 from fedbert.messages import HiddenGradient, Message
 from tests.attacks import update_worlds

@@ -11,9 +11,9 @@ from attacks.attack import Knowledge
 from attacks.inversion import language_prior, nearest_token
 from attacks.inversion.language_prior import LanguagePrior, unigram_prior, viterbi
 from attacks.inversion.nearest_token import NearestToken
-from attacks.inversion.ngram import Ngram
-from fedbert.batches import Batch
+from attacks.inversion.parts.ngram import Ngram
 from fedbert.config import InputError
+from fedbert.data.batches import Batch
 from fedbert.messages import SmashedData
 from fedbert.split import SplitBert
 from tests.attacks import worlds

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from attacks.attack import Knowledge
-from attacks.inversion.decoder import Decoder, Frequencies, Rows
-from attacks.inversion.first_scores import Exact, Linear, exact_for, word_rows
 from attacks.inversion.learned_decoder import LearnedDecoder
-from attacks.inversion.simulation import Texts, bank, pushed
-from evaluation.leakage import token_accuracy
+from attacks.inversion.parts.decoder import Decoder, Frequencies, Rows
+from attacks.inversion.parts.first_scores import Exact, Linear, exact_for, word_rows
+from attacks.inversion.parts.simulation import Texts, bank, pushed
+from evaluation.metrics.tokens import token_accuracy
 from fedbert.config import InputError
 from reports.records import Estimate
 from tests.attacks import worlds
@@ -103,7 +103,7 @@ def test_frequencies_sum_to_one_and_keep_room_for_new_words() -> None:
 
 
 def test_a_draw_of_strangers_stands_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attacks.inversion.decoder.STRANGERS", 5)
+    monkeypatch.setattr("attacks.inversion.parts.decoder.STRANGERS", 5)
     found = Frequencies.of(torch.tensor([1, 1, 2]), 50)
     among = found.choices(torch.tensor([2, 40, 1]), generator())
     assert among.words[among.right].tolist() == [2, 40, 1]

@@ -7,12 +7,12 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
-from attacks.inversion import cloze
-from attacks.inversion.cloze import GAPS, Cloze, Page
 from attacks.inversion.language_prior import LanguagePrior
 from attacks.inversion.masked_prior import MaskedPrior
 from attacks.inversion.nearest_token import NearestToken
-from attacks.inversion.ngram import Ngram
+from attacks.inversion.parts import cloze
+from attacks.inversion.parts.cloze import GAPS, Cloze, Page
+from attacks.inversion.parts.ngram import Ngram
 from fedbert.config import InputError
 from tests.attacks import worlds
 from tests.attacks.test_language_prior import batch_of, dense, known, source
@@ -73,7 +73,7 @@ def test_every_token_is_a_gap_once_and_its_neighbours_are_not() -> None:
 
 def test_it_learns_what_bigrams_cannot_know(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every word is the one two places before it, one on: two mixed sequences, each certain."""
-    monkeypatch.setattr("attacks.inversion.cloze.MOST_STEPS", 160)
+    monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 160)
     rng = np.random.default_rng(0)
     starts = rng.integers(5, 25, (200, 2))
     steps = np.arange(6)[None, :, None]
@@ -109,7 +109,7 @@ def test_agrees_with_adding_up_over_all_sentences(monkeypatch: pytest.MonkeyPatc
     words are less than 0.25 apart are not compared.
     """
     monkeypatch.setattr("attacks.inversion.masked_prior.TRUST", 1.0)
-    monkeypatch.setattr("attacks.inversion.cloze.MOST_STEPS", 0)
+    monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 0)
     vocab, length = 9, 3
     texts = tuple(source(vocab, 200, length, np.random.default_rng(0)))
     split = worlds.model(vocab_size=vocab)
@@ -172,7 +172,7 @@ def test_it_never_loses_to_a_look_up_nor_to_the_bigrams(
 
 
 def test_the_same_seed_gives_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("attacks.inversion.cloze.MOST_STEPS", 40)
+    monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 40)
     split = worlds.model(vocab_size=60)
     texts = tuple(source(60, 100, 6, np.random.default_rng(0)))
     batch = batch_of([row[: 3 + i % 6] for i, row in enumerate(texts[:9])])

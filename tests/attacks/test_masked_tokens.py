@@ -11,10 +11,10 @@ from scipy.stats import binom
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM
 
-from attacks.inversion.label_from_gradient import HeadKnowledge
-from attacks.inversion.masked_tokens import MaskedTokens
-from fedbert.batches import collate, mask_tokens
+from attacks.backward.label_from_gradient import HeadKnowledge
+from attacks.backward.masked_tokens import MaskedTokens
 from fedbert.config import InputError
+from fedbert.data.batches import collate, mask_tokens
 from fedbert.messages import (
     HiddenGradient,
     HiddenStates,

@@ -20,7 +20,7 @@ from attacks.membership.reference_ratio import ReferenceRatio
 from attacks.membership.rmia import Rmia
 from attacks.membership.signals import Answers, Signals
 from attacks.membership.updates import last_gradients, last_layer
-from evaluation.leakage import auc, tpr_at_fpr
+from evaluation.metrics.tokens import auc, tpr_at_fpr
 from tests.attacks import worlds
 from tests.attacks.membership_worlds import drawn, matched
 

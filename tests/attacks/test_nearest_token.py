@@ -10,8 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from attacks.attack import Knowledge
 from attacks.inversion import nearest_token
 from attacks.inversion.nearest_token import NearestToken
-from fedbert.batches import Batch
 from fedbert.config import InputError
+from fedbert.data.batches import Batch
 from fedbert.messages import SmashedData
 from fedbert.split import SplitBert
 from tests.attacks import worlds

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from attacks.inversion.plateau import until_plateau, values
+from attacks.inversion.parts.plateau import until_plateau, values
 
 
 def told(losses: list[float], **settings: float) -> tuple[int, float, list[int]]:

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.inversion.pooled.bag_of_words import BagOfWords, decided
-from attacks.inversion.pooled.evidence import Evidence
-from attacks.inversion.pooled.knowledge import PooledKnowledge
-from attacks.inversion.pooled.lesson import Lesson, splice
-from attacks.inversion.pooled.set_decoder import SetDecoder, _in_any_order
-from attacks.inversion.pooled.speaker import Speaker, said_before
-from attacks.inversion.pooled.writer import Writer, _drafts
-from evaluation.catalogue import POOLED, resolve
-from evaluation.pooled import guessing, scores
+from attacks.pooled.bag_of_words import BagOfWords, decided
+from attacks.pooled.evidence import Evidence
+from attacks.pooled.knowledge import PooledKnowledge
+from attacks.pooled.lesson import Lesson, splice
+from attacks.pooled.set_decoder import SetDecoder, _in_any_order
+from attacks.pooled.speaker import Speaker, said_before
+from attacks.pooled.writer import Writer, _drafts
+from evaluation.attacking.pooled import guessing, scores
+from evaluation.grid.catalogue import POOLED, resolve
 from fedbert.config import InputError
 from reports.records import Estimate
 
@@ -135,7 +135,7 @@ def test_knowing_the_noise_and_the_clip_helps() -> None:
 def test_repeats_itself_and_leaves_vectors_and_the_global_generator_alone(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("attacks.inversion.pooled.speaker.EPOCHS", 2)
+    monkeypatch.setattr("attacks.pooled.speaker.EPOCHS", 2)
     seen = world(noise_std=0.1)
     few = replace(seen.knowledge, auxiliary=(seen.knowledge.auxiliary or ())[:60])
     copy, state = seen.vectors.copy(), torch.random.get_rng_state()

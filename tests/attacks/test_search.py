@@ -7,8 +7,8 @@ from torch import Tensor
 
 from attacks.attack import Knowledge
 from attacks.inversion.nearest_token import NearestToken
-from evaluation.knowledge import knowledge_of
-from fedbert.batches import collate
+from evaluation.adversary.knowledge import knowledge_of
+from fedbert.data.batches import collate
 from fedbert.messages import SmashedData
 from fedbert.protect import protect
 from privacy.defence import Defence

@@ -11,7 +11,7 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from fedbert.batches import Batch
+from fedbert.data.batches import Batch
 from fedbert.messages import SmashedData, to_array
 from fedbert.split import SplitBert, cut
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.cli import main
+from evaluation.cli.main import main
 
 SMALL = """
 name = "small"
@@ -59,7 +59,7 @@ def fedbert_eval(
     tmp_path: Path, environment: dict[str, str]
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "evaluation.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "evaluation.cli.main", *map(str, arguments)]
         return subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
         )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation.audit import (
+from evaluation.metrics.epsilon_bounds import (
     best_epsilon,
     clopper_pearson_epsilon,
     gaussian_epsilon_bound,

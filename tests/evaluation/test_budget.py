@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.cli import main
+from evaluation.cli.main import main
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -200,7 +200,7 @@ def test_views_says_what_a_grid_will_claim_without_training(
 )
 def test_no_command_imports_more_than_it_needs(command: str, heavy: tuple[str, ...]) -> None:
     code = (
-        "import sys, evaluation.cli as c\n"
+        "import sys, evaluation.cli.main as c\n"
         f"sys.argv = 'fedbert-eval budget {command}'.split()\n"
         "try:\n    c.main()\nexcept SystemExit as end:\n"
         f"    print([m for m in {heavy!r} if m in sys.modules], end.code)\n"

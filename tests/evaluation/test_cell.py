@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.candidates import sides
-from evaluation.cell import run_cell
-from evaluation.defences import Facts, costs, make_defence
-from evaluation.grid import Cell, DefenceSpec, Spec, read_grid
-from evaluation.observe import Wiretap, spread
+from evaluation.adversary.candidates import sides
+from evaluation.adversary.wiretap import Wiretap, spread
+from evaluation.grid.defence import Facts, costs, make_defence
+from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
+from evaluation.run.cell import run_cell
 from fedbert.config import InputError
 from fedbert.messages import ClientParts, SmashedData
 from fedbert.prepare import prepare

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.cli import main
+from evaluation.cli.main import main
 
 HEAVY = ("torch", "transformers", "opacus", "datasets", "sklearn", "dp_accounting")
 
@@ -16,7 +16,7 @@ HEAVY = ("torch", "transformers", "opacus", "datasets", "sklearn", "dp_accountin
 def without(modules: tuple[str, ...], *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own, which must not import these modules."""
     code = (
-        "import sys, evaluation.cli as c\n"
+        "import sys, evaluation.cli.main as c\n"
         f"sys.argv = ['fedbert-eval', *{[*map(str, arguments)]!r}]\n"
         "try:\n    c.main()\nexcept SystemExit as end:\n"
         f"    print([m for m in {modules!r} if m in sys.modules], end.code)\n"
@@ -170,7 +170,7 @@ def test_pretrain_then_finetune(tmp_path: Path, fedbert_eval, here) -> None:
 def test_readme_help_block_is_current() -> None:
     readme = Path("README.md").read_text()
     done = subprocess.run(
-        [sys.executable, "-m", "evaluation.cli", "--help"],
+        [sys.executable, "-m", "evaluation.cli.main", "--help"],
         capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "80"},
     )  # fmt: skip
     commands = done.stdout.split("Commands:")[1].strip()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.catalogue import INVERSION, MEMBERSHIP
-from evaluation.costs import FAMILIES, Remaining, told, units
-from evaluation.grid import Cell, read_grid
+from evaluation.grid.catalogue import INVERSION, MEMBERSHIP
+from evaluation.grid.durations import FAMILIES, Remaining, told, units
+from evaluation.grid.spec import Cell, read_grid
 
 
 @pytest.fixture

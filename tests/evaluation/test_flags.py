@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from evaluation.grid import grid_from, read_toml
-from evaluation.runner import Loop, run_grid
+from evaluation.grid.spec import grid_from, read_toml
+from evaluation.run.runner import Loop, run_grid
 from reports.metrics import ABOVE_CEILING, BELOW_FLOOR
 from reports.records import read_records
 from reports.render import render

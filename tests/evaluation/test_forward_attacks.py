@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from evaluation.catalogue import INVERSION, make_attack
-from evaluation.cell import run_cell
-from evaluation.grid import Cell, DefenceSpec, Spec, read_grid
+from evaluation.grid.catalogue import INVERSION, make_attack
+from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
+from evaluation.run.cell import run_cell
 from reports.records import Estimate
 from tests.evaluation.test_mechanisms import EXAMPLES, Params
 
@@ -35,8 +35,8 @@ FORWARD = tuple(INVERSION)
 def cell(small_grid: Path, monkeypatch: pytest.MonkeyPatch) -> Cell:
     """A cell with one round of messages; decoders barely train."""
     monkeypatch.setattr("attacks.inversion.learned_decoder.MOST_STEPS", 2)
-    monkeypatch.setattr("attacks.inversion.cloze.MOST_STEPS", 2)
-    monkeypatch.setattr("attacks.inversion.simulation.TOKENS_PER_WIDTH", 4)
+    monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 2)
+    monkeypatch.setattr("attacks.inversion.parts.simulation.TOKENS_PER_WIDTH", 4)
     found = read_grid(small_grid).cells[0]
     nothing: dict[str, Any] = dict.fromkeys(("backward", "updates", "membership"), ())
     attacks = replace(found.attacks, inversion=FORWARD, **nothing)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from evaluation.cell import run_cell
-from evaluation.grid import Cell, DefenceSpec, Spec, read_grid
+from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
+from evaluation.run.cell import run_cell
 from reports.records import Estimate
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.judging import Text, judge_text, judge_words
-from evaluation.samples import SENTENCES, TOKENS, sampled
-from evaluation.token_classes import CLASSES, classify, plain
+from evaluation.attacking.samples import SENTENCES, TOKENS, sampled
+from evaluation.metrics.inversion import Text, judge_text, judge_words
+from evaluation.metrics.token_classes import CLASSES, classify, plain
 from fedbert.seeding import numpy_rng
 
 NAMES = [

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from evaluation.ceilings import ceiling_gaussian, ceiling_pure
-from evaluation.intervals import clopper_pearson, clustered_share, share
-from evaluation.leakage import (
+from evaluation.metrics.intervals import clopper_pearson, clustered_share, share
+from evaluation.metrics.reconstruction_bound import ceiling_gaussian, ceiling_pure
+from evaluation.metrics.text import exact_match, rouge, token_sets
+from evaluation.metrics.tokens import (
     auc,
     balanced_accuracy,
     content_masks,
@@ -21,7 +22,6 @@ from evaluation.leakage import (
     token_chance,
     tpr_at_fpr,
 )
-from evaluation.text_scores import exact_match, rouge, token_sets
 from fedbert.config import InputError
 
 SCORES = st.lists(st.integers(-6, 6), min_size=1, max_size=12).map(
@@ -438,6 +438,6 @@ def test_bad_tokens_are_refused() -> None:
 
 
 def test_judging_needs_no_torch() -> None:
-    code = "import sys, evaluation.leakage; print('torch' in sys.modules)"
+    code = "import sys, evaluation.metrics.tokens; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -10,11 +10,11 @@ from scipy.stats import norm
 
 from attacks.attack import Knowledge
 from attacks.inversion.nearest_token import NearestToken
-from evaluation.forward_judge import ForwardJudge, limits
-from evaluation.judging import Score
-from evaluation.limits import Ceiling, Floor, ceiling, floor, largest_shares, most_heard
-from fedbert.batches import Batch, Encoded
-from fedbert.client_data import Vocabulary
+from evaluation.attacking.bounds import Ceiling, Floor, ceiling, floor, largest_shares, most_heard
+from evaluation.attacking.judge import ForwardJudge, limits
+from evaluation.metrics.inversion import Score
+from fedbert.data.batches import Batch, Encoded
+from fedbert.data.client_data import Vocabulary
 from fedbert.messages import SmashedData, to_array
 from fedbert.protect import protect
 from fedbert.seeding import generator, numpy_rng

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.blind import blind_baseline
-from evaluation.candidates import choose, sides
-from evaluation.catalogue import MEMBERSHIP, make_attack
-from evaluation.cell import run_cell
-from evaluation.grid import AttackSettings, Cell, read_grid
-from evaluation.runner import Loop, run_grid
-from evaluation.scores import verify_run
-from evaluation.signals import signals_from
+from evaluation.adversary.candidates import choose, sides
+from evaluation.adversary.signals import signals_from
+from evaluation.grid.catalogue import MEMBERSHIP, make_attack
+from evaluation.grid.spec import AttackSettings, Cell, read_grid
+from evaluation.metrics.blind_baseline import blind_baseline
+from evaluation.metrics.membership import verify_run
+from evaluation.run.cell import run_cell
+from evaluation.run.runner import Loop, run_grid
 from fedbert.config import InputError
 from fedbert.prepare import prepare
 from reports.records import read_records
@@ -160,7 +160,7 @@ def test_a_shifted_pool_is_called_so(kind: str) -> None:
 
 
 def test_no_attack_is_judged_on_a_shifted_pool(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
-    from evaluation import membership
+    from evaluation.attacking import membership
 
     real = membership.blind_baseline
     monkeypatch.setattr(membership, "blind_baseline", lambda *given: (real(*given)[0], True))

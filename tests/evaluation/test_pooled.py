@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.inversion.pooled.knowledge import Texts
-from attacks.inversion.pooled.lesson import splice
-from evaluation.catalogue import POOLED
-from evaluation.cell import run_cell
-from evaluation.grid import Cell, read_grid
-from evaluation.pooled import Service, guessing, scores
+from attacks.pooled.knowledge import Texts
+from attacks.pooled.lesson import splice
+from evaluation.attacking.pooled import Service, guessing, scores
+from evaluation.grid.catalogue import POOLED
+from evaluation.grid.spec import Cell, read_grid
+from evaluation.run.cell import run_cell
 from fedbert.prepare import prepare
 from reports.records import Estimate, RunRecord
 
@@ -62,8 +62,8 @@ def test_the_service_gives_the_vectors_of_the_whole_model(cell: Cell, task: str)
 def test_every_attack_is_judged_by_every_metric_and_repeats_itself(
     cell: Cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("attacks.inversion.pooled.speaker.EPOCHS", 2)
-    monkeypatch.setattr("attacks.inversion.pooled.lesson.splice", few_splices)
+    monkeypatch.setattr("attacks.pooled.speaker.EPOCHS", 2)
+    monkeypatch.setattr("attacks.pooled.lesson.splice", few_splices)
     record = judged(cell, "sst2", 160, *POOLED)
     leaks = [leak for leak in record.leakage if leak["view"] == "release"]
     names = {f"{name} ({kind})" for name in ("bag of words", "set decoder", "writer")

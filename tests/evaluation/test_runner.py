@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.grid import read_grid
-from evaluation.runner import Loop, Pool, locked, remaining, run_grid
+from evaluation.grid.spec import read_grid
+from evaluation.run.runner import Loop, Pool, locked, remaining, run_grid
 from fedbert.config import InputError
 from reports.records import read_records, without_times
 
@@ -50,7 +50,7 @@ def test_killed_and_continued_equals_undisturbed(
     tmp_path: Path, small_grid: Path, undisturbed, workers: int, environment, here
 ) -> None:
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "evaluation.cli", "privacy-utility", str(small_grid)]
+    command = [sys.executable, "-m", "evaluation.cli.main", "privacy-utility", str(small_grid)]
     command += ["--out", str(run), "--workers", str(workers)]
     first = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -102,7 +102,7 @@ def test_ctrl_c_ends_all_processes_with_one_line(
     tmp_path: Path, small_grid: Path, environment, wait_for_record: bool
 ) -> None:
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "evaluation.cli", "privacy-utility", str(small_grid)]
+    command = [sys.executable, "-m", "evaluation.cli.main", "privacy-utility", str(small_grid)]
     first = subprocess.Popen(
         [*command, "--out", str(run), "--workers", "2"],
         env=environment,

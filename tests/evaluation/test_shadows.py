@@ -7,11 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation import shadows
-from evaluation.candidates import choose
-from evaluation.defences import facts_of, make_defence
-from evaluation.grid import Cell, read_grid
-from evaluation.shadows import Trainings, answers_on, key_of, shadow_answers, shadow_inputs
+from evaluation.adversary import shadow_models as shadows
+from evaluation.adversary.candidates import choose
+from evaluation.adversary.shadow_models import (
+    Trainings,
+    answers_on,
+    key_of,
+    shadow_answers,
+    shadow_inputs,
+)
+from evaluation.grid.defence import facts_of, make_defence
+from evaluation.grid.spec import Cell, read_grid
 from fedbert.prepare import prepare
 from fedbert.trainer import train
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.training import read_training
+from evaluation.run.training import read_training
 from fedbert.config import Config, DataConfig, InputError, ModelConfig
 from fedbert.prepare import prepare
 

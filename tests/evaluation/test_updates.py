@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from evaluation.catalogue import BACKWARD, UPDATES
-from evaluation.cell import run_cell
-from evaluation.grid import Cell, DefenceSpec, Spec, read_grid
+from evaluation.grid.catalogue import BACKWARD, UPDATES
+from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
+from evaluation.run.cell import run_cell
 
 NAMES = {
     "masked_tokens": "masked tokens",

@@ -10,10 +10,10 @@ from scipy import stats
 from sklearn import metrics
 from transformers import BertConfig, BertForMaskedLM
 
-from evaluation.predictions import predict
-from evaluation.utility import baseline, f1_of, judge, matthews_of
-from fedbert.batches import Batch
+from evaluation.adversary.inference import predict
+from evaluation.metrics.tasks import baseline, f1_of, judge, matthews_of
 from fedbert.config import InputError
+from fedbert.data.batches import Batch
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import TASKS
 from tests.attacks import worlds

@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import BertTokenizerFast
 
-from fedbert.batches import IGNORED, Batch, Encoded, collate, encode, epoch_order, mask_tokens
 from fedbert.config import InputError
-from fedbert.examples import Examples
-from fedbert.sources import load
-from fedbert.synthetic import WORDS
+from fedbert.data.batches import IGNORED, Batch, Encoded, collate, encode, epoch_order, mask_tokens
+from fedbert.data.examples import Examples
+from fedbert.data.sources import load
+from fedbert.data.synthetic import WORDS
 from fedbert.tasks import TASKS
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -56,7 +56,7 @@ def test_the_longer_text_of_a_pair_is_cut_first(tokenizer: Any) -> None:
 def test_many_texts_are_encoded_in_pieces(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = load("mlm", "generated", pool=30, evaluation=5)["train"]
     whole = encode(examples, tokenizer, 32)
-    monkeypatch.setattr("fedbert.batches._CHUNK", 7)
+    monkeypatch.setattr("fedbert.data.batches._CHUNK", 7)
     pieces = encode(examples, tokenizer, 32)
     assert np.array_equal(whole.tokens, pieces.tokens)
     assert np.array_equal(whole.documents, pieces.documents)

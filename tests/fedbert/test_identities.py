@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from fedbert import server
-from fedbert.batches import Batch
 from fedbert.client import Client
 from fedbert.config import Config
+from fedbert.data.batches import Batch
 from fedbert.prepare import Prepared, with_model
 from fedbert.server import Server
 from fedbert.split import cut
@@ -193,7 +193,7 @@ def test_no_masked_position_gives_zero_loss_and_zero_gradients(
 def test_training_goes_through_a_batch_without_masked_positions(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fedbert import client_data
+    from fedbert.data import client_data
 
     plain = client_data.mask_tokens
     calls = iter(range(10**6))

@@ -10,6 +10,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, BertModel, GPT2Config
 
 from fedbert.config import InputError, ModelConfig
+from fedbert.data.synthetic import WORDS
 from fedbert.model import (
     SHAPES,
     embedded_directory,
@@ -19,7 +20,6 @@ from fedbert.model import (
     vocabulary_of,
 )
 from fedbert.split import cut, position_ids
-from fedbert.synthetic import WORDS
 from fedbert.tasks import TASKS
 from tests.fedbert import tiny
 

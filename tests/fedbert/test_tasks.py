@@ -56,7 +56,7 @@ def test_mnli_is_judged_on_both_splits_matched_first() -> None:
     assert set(others) == {("validation",)}
 
 
-@pytest.mark.parametrize("module", ["fedbert.tasks", "fedbert.sources"])
+@pytest.mark.parametrize("module", ["fedbert.tasks", "fedbert.data.sources"])
 def test_import_is_light(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

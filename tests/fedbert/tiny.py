@@ -17,8 +17,8 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from fedbert.batches import Encoded
 from fedbert.config import Config, DataConfig, ModelConfig, TrainingConfig
+from fedbert.data.batches import Encoded
 from fedbert.messages import Message, Transcript
 from fedbert.prepare import Prepared, assemble
 from fedbert.split import SplitBert, cut

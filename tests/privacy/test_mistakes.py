@@ -12,7 +12,7 @@ import pytest
 import torch
 from scipy import stats
 
-from fedbert.client_data import ClientData
+from fedbert.data.client_data import ClientData
 from privacy.accountants import gaussian_epsilon, poisson_gaussian_epsilon
 from privacy.accounting import Guarantee, Use, ledger
 from privacy.calibration import gaussian_sigma

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import image
 
-from reports.drawing import draw_leakage, draw_partition, spread
-from reports.figures import (
+from reports.drawing.utility import draw_leakage, draw_partition, spread
+from reports.figures.utility import (
     comparison_data,
     describe,
     describe_partition,

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.leakage import tpr_at_fpr
+from evaluation.metrics.tokens import tpr_at_fpr
+from reports.drawing.roc import draw_roc
+from reports.figures.roc import corners, describe_roc, roc_data
 from reports.records import append_record
 from reports.render import render
-from reports.roc import corners, describe_roc, roc_data
-from reports.roc_drawing import draw_roc
 from reports.scores import Scored, scores_path, write_scores
 from tests.reports import examples
 

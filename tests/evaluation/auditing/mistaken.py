@@ -7,18 +7,18 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from evaluation.auditing.distinguish import distinguish
-from evaluation.auditing.isolation import SAMPLES, audit_mechanism, audit_step, audit_sum
-from evaluation.auditing.probes import sampler_probe
+from evaluation.auditing.mechanisms.distinguish import distinguish
+from evaluation.auditing.mechanisms.isolation import SAMPLES, audit_mechanism, audit_step, audit_sum
+from evaluation.auditing.mechanisms.probes import sampler_probe
 from evaluation.auditing.verdict import Claim, Finding
-from fedbert.client_data import ClientData
+from fedbert.data.client_data import ClientData
 from privacy.accountants import gaussian_epsilon, poisson_gaussian_epsilon
 from privacy.dp_sgd.clipping import clip_factors
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.gaussian import Gaussian
 from privacy.mechanism import clip_rows
 from privacy.metric import Metric
-from reports.card import VIOLATES
+from reports.card.content import VIOLATES
 from tests.privacy import mistakes
 
 DELTA = 1e-5

@@ -5,9 +5,14 @@ import pytest
 from scipy import stats
 
 from attacks.membership.loss_threshold import LossThreshold
-from evaluation.auditing.canaries import CanaryFleet, audit_training, distance_bound, with_canaries
-from evaluation.auditing.canary_clients import audit_federation
-from evaluation.auditing.canary_texts import audit_texts, canary_texts, joined
+from evaluation.auditing.canaries.clients import audit_federation
+from evaluation.auditing.canaries.gradients import (
+    CanaryFleet,
+    audit_training,
+    distance_bound,
+    with_canaries,
+)
+from evaluation.auditing.canaries.texts import audit_texts, canary_texts, joined
 from evaluation.auditing.verdict import Claim
 from fedbert.config import Config, DataConfig, InputError, ModelConfig, TrainingConfig
 from fedbert.prepare import Prepared, prepare
@@ -15,7 +20,7 @@ from fedbert.trainer import train
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_sgd.mechanism import DPSGD
-from reports.card import VIOLATES
+from reports.card.content import VIOLATES
 from tests.fedbert import tiny
 
 DELTA = 1e-5

@@ -13,10 +13,10 @@ import pytest
 
 from evaluation.auditing.adversary import Means, signals_on
 from evaluation.auditing.manifest import mismatches
-from evaluation.auditing.release import candidates_of
+from evaluation.auditing.membership import candidates_of
 from evaluation.auditing.subject import open_subject
-from evaluation.cli import main
-from evaluation.training import read_training, run_training
+from evaluation.cli.main import main
+from evaluation.run.training import read_training, run_training
 from fedbert.checkpoint import _content_sha256
 from fedbert.prepare import flips
 from fedbert.seeding import numpy_rng
@@ -194,7 +194,7 @@ def test_no_manifest_a_pickle_or_code_inside_is_one_line(
 @pytest.fixture
 def foreign(good: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
     """A plain transformers directory, and files of members and others."""
-    from fedbert.sources import load
+    from fedbert.data.sources import load
 
     examples = load("sst2", "generated", 80, 10, 7)["train"]
     files = []
@@ -240,7 +240,7 @@ def test_a_foreign_model_with_another_tokenizer_is_refused(foreign, tmp_path: Pa
 
 def test_an_overfitted_release_violates_a_claim(good: Path) -> None:
     """The positive control of the one-run bound: scores that tell all members."""
-    from evaluation.auditing.release import one_run
+    from evaluation.auditing.membership import one_run
     from evaluation.auditing.verdict import Claim
 
     subject = open_subject(good, None)
@@ -339,7 +339,7 @@ def test_plan_and_self_test_print_tables(run) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     code = (
-        "import sys, evaluation.cli as c\n"
+        "import sys, evaluation.cli.main as c\n"
         "sys.argv = ['fedbert-eval', 'audit', '--help']\n"
         "try:\n    c.main()\nexcept SystemExit as end:\n"
         "    print([m for m in ('torch', 'transformers', 'scipy') if m in sys.modules])\n"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation.auditing.distinguish import Probe, distinguish
-from evaluation.auditing.isolation import (
+from evaluation.auditing.mechanisms.distinguish import Probe, distinguish
+from evaluation.auditing.mechanisms.isolation import (
     SAMPLES,
     audit_any,
     audit_mechanism,
@@ -22,7 +22,7 @@ from privacy.local_dp_fedavg import LocalDPFedAvg
 from privacy.matrix_gaussian import MatrixGaussian
 from privacy.mechanism import ClipOnly
 from privacy.randomised_response import RandomisedResponse
-from reports.card import CONSISTENT, TOO_WEAK, VIOLATES
+from reports.card.content import CONSISTENT, TOO_WEAK, VIOLATES
 from tests.evaluation.auditing.mistaken import PAIRS
 
 DELTA = 1e-5

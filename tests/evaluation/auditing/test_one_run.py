@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from evaluation.audit import one_run_epsilon
-from evaluation.auditing.one_run import (
+from evaluation.metrics.epsilon_bounds import one_run_epsilon
+from evaluation.metrics.one_run_gaussian import (
     gaussian_least,
     one_run_from_scores,
     one_run_gaussian_epsilon,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedbert.batches import Batch
+from fedbert.data.batches import Batch
 from fedbert.split import SplitBert
 from privacy.dp_sgd.engine import Recorder
 from tests.fedbert import tiny

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedbert.batches import Batch, collate
+from fedbert.data.batches import Batch, collate
 from privacy.dp_sgd.clipping import clip_factors
 from privacy.dp_sgd.engine import Recorder
 from tests.fedbert import tiny

@@ -1,0 +1,1 @@
+"""Attacks on the gradients that travel back to the server."""

@@ -1,0 +1,1 @@
+"""What each adversary hears, knows and computes; never the truth's score."""

@@ -1,0 +1,53 @@
+"""Whom a membership adversary is asked about, and whom it knows to have been left out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.adversary.shadow_models import seen_by
+from evaluation.grid.spec import Cell
+from fedbert.config import Config
+from fedbert.prepare import Prepared
+from fedbert.seeding import numpy_rng
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Examples of the pool, by position: candidates, and which of them were trained on; and others
+    that the adversary knows were not.
+    """
+
+    candidates: np.ndarray
+    members: np.ndarray
+    population: np.ndarray
+
+    @property
+    def all(self) -> np.ndarray:
+        """The candidates, then the population."""
+        return np.concatenate((self.candidates, self.population))
+
+
+def choose(cell: Cell, prepared: Prepared) -> Chosen:
+    """Return a cell's candidates, in the pool's order: their place says nothing of membership."""
+    ins, outs = sides(cell.config, prepared)
+    rng, limit = numpy_rng(cell.config.seed, "candidates"), cell.attacks.candidates
+    ins, outs = rng.permutation(ins)[:limit], rng.permutation(outs)
+    known = outs[len(outs) - min(cell.attacks.population, len(outs) // 2) :]
+    outs = outs[: len(outs) - len(known)][:limit]
+    candidates = np.sort(np.concatenate((ins, outs)))
+    return Chosen(candidates, np.isin(candidates, ins), np.sort(known))
+
+
+def sides(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pool positions of the examples that were trained on, and of those left out.
+
+    An example that the coin chose but no batch reached is neither. Of a document cut into several
+    blocks one is taken: they were in or out together.
+    """
+    seen = seen_by(config, prepared)
+    members = np.ones_like(seen) if prepared.members is None else prepared.members
+    found = []
+    for side in (np.flatnonzero(seen), np.flatnonzero(~members)):
+        _, first = np.unique(prepared.pool.documents[side], return_index=True)
+        found.append(side[first])
+    return found[0], found[1]

@@ -1,0 +1,126 @@
+"""What an adversary knows of the mechanism in force (Kerckhoffs), view by view."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attacks.attack import Knowledge, Protect
+from attacks.backward.label_from_gradient import HeadKnowledge
+from attacks.updates.embedding_rows import TableKnowledge
+from fedbert.data.batches import Batch
+from fedbert.messages import ClientParts
+from fedbert.prepare import Prepared
+from fedbert.protect import protect
+from fedbert.smashing import nearest_words
+from fedbert.split import Bottom, EmbeddingTables, SplitBert, duplicate
+from fedbert.trainer import load_values
+from privacy.defence import Defence
+from privacy.empirical import FeatureDropout, Quantise
+from privacy.gaussian import Gaussian
+from privacy.laplace import Laplace
+from privacy.matrix_gaussian import MatrixGaussian
+from privacy.mechanism import ClipOnly, Identity
+from privacy.metric import Metric
+
+
+def knowledge_of(
+    defence: Defence,
+    tables: EmbeddingTables | None,
+    dropout: float,
+    auxiliary: tuple[np.ndarray, ...] | None = None,
+    auxiliary_types: tuple[np.ndarray, ...] | None = None,
+) -> Knowledge:
+    """Return what is known of A: E's tables, and the clip, noise and dropout on its output.
+
+    With nearest words the rows are those of words again, without noise; in a one-shot release E
+    runs without dropout.
+    """
+    mechanism = defence.smashed
+    kinds = {Laplace: "laplace", Metric: "metric"}
+    noise_std = 0.0 if defence.nearest_word else mechanism.noise_std
+    rate = 0.0 if defence.one_shot else dropout
+    if isinstance(mechanism, FeatureDropout):  # it drops and scales as E does: one mask, one rate
+        rate = 1 - (1 - rate) * (1 - mechanism.rate)
+    if isinstance(mechanism, Quantise):  # rounding errors, as if spread evenly over a step
+        noise_std = 2 * mechanism.clip_norm / (2**mechanism.bits - 1) / math.sqrt(12)
+    return Knowledge(
+        embedding=tables,
+        clip_norm=mechanism.clip_norm,
+        clip_unit=mechanism.unit,
+        noise_std=noise_std,
+        dropout=rate,
+        noise=kinds.get(type(mechanism), "gaussian"),
+        basis=_basis(mechanism) if isinstance(mechanism, MatrixGaussian) else None,
+        auxiliary=auxiliary,
+        auxiliary_types=auxiliary_types,
+    )
+
+
+def with_bottom(
+    knowledge: Knowledge, defence: Defence, parts: ClientParts, split: SplitBert, longest: int
+) -> Knowledge:
+    """Return the knowledge with E as the aggregator sent it, and the mechanism on its output.
+
+    In a one-shot release E runs without dropout, on every example padded to `longest`.
+    """
+    own = duplicate(split)
+    load_values(own, parts.tensors)
+    bottom = own.bottom.to("cpu", torch.float32).train(not defence.one_shot)
+    padded = longest if defence.one_shot else None
+    return replace(knowledge, bottom=bottom, protect=_protection(defence, bottom), padded=padded)
+
+
+def _protection(defence: Defence, bottom: Bottom) -> Protect:
+    """Return what the mechanism on A does to an output of E."""
+
+    def noised(a: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
+        return protect(defence.smashed, a, batch.attention_mask, generator)[0]
+
+    def rewritten(a: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
+        words = nearest_words(bottom, batch, noised(a, batch, generator))
+        sent: Tensor = bottom(replace(batch, input_ids=words))
+        return sent
+
+    return rewritten if defence.nearest_word else noised
+
+
+def head_knowledge(defence: Defence, parts: ClientParts, split: SplitBert) -> HeadKnowledge | str:
+    """Return what the aggregator knows of H and of what was done to G_Z, or why it cannot judge."""
+    mechanism = defence.hidden_gradient
+    if not isinstance(mechanism, Identity | ClipOnly | Gaussian):
+        return f"needs Gaussian noise on G_Z or none, not {type(mechanism).__name__}"
+    if not isinstance(defence.hidden, Identity):
+        return "needs Z as the server made it, and hears it after a mechanism"
+    own = duplicate(split)
+    load_values(own, parts.tensors)
+    return HeadKnowledge(
+        head=own.head,
+        noise_std=mechanism.noise_std,
+        clip_norm=mechanism.clip_norm,
+        clip_unit=mechanism.unit,
+        mean_over="batch" if defence.training is None else "sequence",
+    )
+
+
+def table_knowledge(defence: Defence, prepared: Prepared, split: SplitBert) -> TableKnowledge | str:
+    """Return what the aggregator knows of the word table's updates, or why it cannot judge."""
+    word = split.bottom.embeddings.word_embeddings.weight
+    if not word.requires_grad:
+        return "needs a trained word table: this one is frozen"
+    name = next(n for n, p in split.whole.named_parameters() if p is word)
+    if defence.training is not None:
+        return "DP-SGD noises every row in every step, through AdamW: no likelihood is at hand"
+    noise = defence.update.noise_std if defence.local_update else 0.0
+    return TableKnowledge(word=name, tied=split.tied, noise_std=noise)
+
+
+def _basis(mechanism: MatrixGaussian) -> Tensor | None:
+    """Return the map [width, dimension] that undoes the covariance of features, or projects."""
+    if mechanism.keep is None and mechanism.column_spread == 1.0:
+        return None
+    whitening = torch.linalg.inv(mechanism.column_factor).T
+    projection = mechanism.projection
+    return whitening if projection is None else projection @ whitening

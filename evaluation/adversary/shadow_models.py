@@ -1,0 +1,162 @@
+"""Shadow models: what a membership adversary trains for comparison, under the same defence.
+
+A shadow goes through the same trainer with the target's settings, from a seed of its own, on a
+random half of the pool; two in a row share no example, so that every example is in one and not in
+the other. Only what it answers on the examples in question is kept:
+
+CACHE/KEY.safetensors   losses [example], held [example]; KEY: the hash of what made them
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from attacks.membership.signals import Answers, answers_of
+from evaluation.run.utility import batches
+from fedbert.config import Config
+from fedbert.model import load_model
+from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
+from fedbert.seeding import derive, numpy_rng
+from fedbert.split import SplitBert
+from fedbert.trainer import give_back_memory, planned_steps, train
+from privacy.defence import Defence
+
+VERSION = 1  # raised when other code makes other shadows of the same settings
+PACKAGES = ("torch", "transformers", "numpy")
+MASKINGS = 8  # of a masked-LM example: its loss is their mean
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """What the adversary trains shadows by: the target's settings, inputs and mechanisms.
+
+    named: the defence as plain JSON, with whatever else its calibration depends on.
+    """
+
+    config: Config
+    prepared: Prepared
+    defence: Defence
+    named: dict[str, Any]
+
+
+def shadow_answers(
+    trainings: Trainings, examples: np.ndarray, count: int, cache: Path | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return losses and held [shadow, example] of so many shadows on some examples of the pool.
+
+    What the cache holds is read, what it lacks is trained and kept: each shadow as it is done.
+    """
+    found = []
+    for number in range(count):
+        made = key_of(trainings, examples, number)
+        digest = hashlib.sha256(made.encode()).hexdigest()[:32]
+        path = None if cache is None else cache / f"{digest}.safetensors"
+        known = None if path is None else _read(path, made)
+        if known is None:
+            known = _train(trainings, examples, number)
+            if path is not None:
+                _write(path, known, made)
+        found.append(known)
+    losses = np.array([each["losses"] for each in found]).reshape(count, len(examples))
+    held = np.array([each["held"] for each in found], dtype=bool).reshape(count, len(examples))
+    return losses, held
+
+
+def key_of(trainings: Trainings, examples: np.ndarray, number: int) -> str:
+    """Return all that one shadow's answers depend on, as canonical JSON."""
+    config = trainings.config.to_json()
+    config["data"].pop("evaluation")  # judges utility alone
+    parts = {
+        "version": VERSION,
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "config": config,
+        "defence": {k: v for k, v in trainings.named.items() if k != "name"},
+        "data": trainings.prepared.data_sha256,
+        "examples": hashlib.sha256(examples.astype(np.int64).tobytes()).hexdigest(),
+        "shadow": number,
+    }
+    return json.dumps(parts, sort_keys=True, allow_nan=False)
+
+
+def shadow_inputs(trainings: Trainings, number: int) -> tuple[Config, Prepared]:
+    """Return settings and inputs of one shadow: its own seed, model and half of the pool."""
+    config, prepared = trainings.config, trainings.prepared
+    coin = flips(prepared.pool.documents, numpy_rng(config.seed, "shadow pair", number // 2))
+    own = replace(config, seed=derive(config.seed, "shadow", number))
+    split = load_model(
+        own.model, prepared.task, prepared.tokenizer, own.seed, own.training.precision
+    )
+    pool = {"train": prepared.pool}
+    members = coin if number % 2 == 0 else ~coin
+    inputs = assemble(own, prepared.tokenizer, split, pool, prepared.data_sha256, members=members)
+    return own, poisson_sampled(inputs) if trainings.defence.training is not None else inputs
+
+
+def _train(trainings: Trainings, examples: np.ndarray, number: int) -> dict[str, np.ndarray]:
+    """Return the losses [example] of one shadow, and which examples it was trained on."""
+    config, inputs = shadow_inputs(trainings, number)
+    trained = train(config, inputs, trainings.defence)
+    answers = answers_on(trained.split, inputs, examples, trainings.config.seed)
+    give_back_memory()
+    return {"losses": answers.losses, "held": seen_by(config, inputs)[examples]}
+
+
+def seen_by(config: Config, prepared: Prepared) -> np.ndarray:
+    """Return which examples of the pool any batch of a training reached [pool]."""
+    steps = planned_steps(config)
+    found = np.zeros(len(prepared.pool), dtype=bool)
+    for data in prepared.clients:
+        own = np.arange(len(data.examples)) if data.pool is None else data.pool
+        found[own[data.seen(steps[data.client])]] = True
+    return found
+
+
+def answers_on(model: SplitBert, prepared: Prepared, examples: np.ndarray, seed: int) -> Answers:
+    """Return a model's answers on examples of the pool, in their order.
+
+    Masked-LM: the mean over MASKINGS maskings, the same ones for every model.
+    """
+    order = np.argsort(prepared.pool.lengths[examples], kind="stable")
+    back = np.argsort(order)
+    maskings = MASKINGS if prepared.task.kind == "mlm" else 1
+    found = []
+    for number in range(maskings):
+        label = "candidates" if number == 0 else f"candidates {number}"
+        shown = batches(prepared, prepared.pool, examples[order], seed, label)
+        found.append(answers_of(model, shown))
+    first = found[0]
+    return Answers(
+        np.mean([each.losses for each in found], axis=0)[back],
+        None if first.logs is None else first.logs[back],
+        None if first.labels is None else first.labels[back],
+    )
+
+
+def _read(path: Path, made: str) -> dict[str, np.ndarray] | None:
+    """Return a shadow's answers; None where there are none, or others, or a file that is broken."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            if (file.metadata() or {}).get("made") != made:
+                return None
+            return {name: file.get_tensor(name) for name in ("losses", "held")}
+    except (OSError, SafetensorError):
+        return None
+
+
+def _write(path: Path, values: dict[str, np.ndarray], made: str) -> None:
+    """Write a shadow's answers whole or not at all; two writers write the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(values, temporary, metadata={"made": made})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,74 @@
+"""From a finished cell to what its membership adversaries compute of it, once for all attacks."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attacks.membership.signals import Answers, Signals
+from evaluation.adversary.candidates import Chosen
+from evaluation.adversary.features import features_of
+from evaluation.adversary.shadow_models import Trainings, answers_on, shadow_answers
+from evaluation.attacking.inversion import Heard
+
+ROUNDS = ("round_losses", "alignments", "projections")
+
+
+def signals_of(
+    heard: Heard, chosen: Chosen, cache: Path | None, seen: tuple[np.ndarray | None, ...]
+) -> Signals:
+    """Return what the adversaries compute once: the target's and the shadows' answers, and more.
+
+    seen: what a `RoundWatch` made of the rounds.
+    """
+    cell, prepared = heard.cell, heard.prepared
+    named = cell.defence.to_json() | {"delta": cell.delta}
+    trainings = Trainings(cell.config, prepared, heard.defence, named)
+    losses, held = shadow_answers(trainings, chosen.all, cell.attacks.shadows, cache)
+    target = answers_on(heard.trained.split, prepared, chosen.all, cell.config.seed)
+    known = len(chosen.population)
+    features = features_of(prepared, chosen.all, cell.config.seed) if known else None
+    everyone = Answers(target.losses, target.logs, target.labels, losses, held, features)
+    own = slice(0, len(chosen.candidates)), slice(len(chosen.candidates), None)
+    population = part(everyone, own[1]) if known else None
+    return Signals(part(everyone, own[0]), population, *seen)
+
+
+def part(answers: Answers, chosen: slice) -> Answers:
+    """Return the answers on some of the examples."""
+
+    def cut(value: np.ndarray | None) -> np.ndarray | None:
+        return None if value is None else value[chosen]
+
+    return Answers(
+        answers.losses[chosen],
+        cut(answers.logs),
+        cut(answers.labels),
+        answers.shadow_losses[:, chosen],
+        answers.held[:, chosen],
+        cut(answers.features),
+    )
+
+
+def arrays_of(signals: Signals, chosen: Chosen) -> dict[str, np.ndarray]:
+    """Return the signals as named arrays, to be stored."""
+    found: dict[str, Any] = {"candidates/positions": chosen.candidates}
+    for name in ("candidates", "population"):
+        answers = getattr(signals, name)
+        if answers is not None:
+            found |= {f"{name}/{f.name}": getattr(answers, f.name) for f in fields(answers)}
+    for name in ROUNDS:
+        found[name] = getattr(signals, name)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def signals_from(arrays: dict[str, np.ndarray]) -> Signals:
+    """Return the signals that `arrays_of` named: every score can be made from them again."""
+
+    def group(name: str) -> Any:
+        own: dict[str, Any] = {f.name: arrays.get(f"{name}/{f.name}") for f in fields(Answers)}
+        return None if own["losses"] is None else Answers(**own)
+
+    rest = (arrays.get(name) for name in ROUNDS)
+    return Signals(group("candidates"), group("population"), *rest)

@@ -1,0 +1,1 @@
+"""Ask every attack of a finished cell, and hand its answer to the metrics."""

@@ -1,0 +1,159 @@
+"""Who was trained on? Candidates chosen, signals computed once, attacks asked, answers judged."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from attacks.attack import MembershipAttack
+from attacks.membership.clients import by_client
+from evaluation.adversary.candidates import Chosen, choose
+from evaluation.adversary.round_watch import RoundWatch
+from evaluation.adversary.signals import arrays_of, signals_of
+from evaluation.attacking.inversion import Heard
+from evaluation.attacking.matching import matching_signals
+from evaluation.grid.catalogue import MEMBERSHIP, make_attack
+from evaluation.grid.spec import Cell
+from evaluation.metrics import tokens as leakage
+from evaluation.metrics.blind_baseline import LEAST, blind_baseline
+from evaluation.metrics.membership import Leak, leaks_of
+from fedbert.data.partition import partition
+from fedbert.prepare import Prepared
+from fedbert.seeding import derive, numpy_rng
+from fedbert.trainer import State
+from reports.scores import Scored
+
+BLIND = "text alone"
+
+
+@dataclass
+class Found:
+    """What became of the attacks: entries for the record, the scores and signals behind them."""
+
+    leaks: list[Leak] = field(default_factory=list)
+    scored: dict[str, Scored] = field(default_factory=dict)
+    signals: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The membership attacks of a cell, and what they will be asked about; made before training."""
+
+    cell: Cell
+    attacks: tuple[MembershipAttack, ...]
+    chosen: Chosen
+    watch: RoundWatch | None
+
+    @property
+    def listeners(self) -> list[RoundWatch]:
+        """Who has to hear the training's messages."""
+        return [] if self.watch is None else [self.watch]
+
+    @property
+    def on_round(self) -> Callable[[State], None] | None:
+        """What has to be called after every round."""
+        return None if self.watch is None else self.watch.on_round
+
+
+def ask(cell: Cell, prepared: Prepared) -> Asked | None:
+    """Return the attacks and their candidates; None where nobody can be told apart.
+
+    Only an aggregator's attack needs to be there while the training runs.
+    """
+    attacks = tuple(make_attack(n, MEMBERSHIP, "score") for n in cell.attacks.membership)
+    if prepared.members is None or not attacks:
+        return None
+    chosen = choose(cell, prepared)
+    if min(chosen.members.sum(), (~chosen.members).sum()) < 2:
+        return None
+    watched = any(attack.view == "aggregator" for attack in attacks)
+    watch = None
+    if watched and cell.config.training.strategy != "centralised":
+        watch = RoundWatch(prepared, chosen.candidates, cell.config.seed)
+    return Asked(cell, attacks, chosen, watch)
+
+
+def membership(asked: Asked | None, heard: Heard, cache: Path | None) -> Found:
+    """Return how well every membership attack tells members from other examples of the pool.
+
+    cache: where shadow models are kept; None = nowhere. Where text and label alone tell members,
+    the pool is shifted, and the attacks are not judged.
+    """
+    if asked is None:
+        return Found()
+    found = Found()
+    shifted = _blind(asked, heard.prepared, found)
+    seen = (None, None, None) if asked.watch is None else asked.watch.arrays()
+    signals = signals_of(heard, asked.chosen, cache, seen)
+    found.signals.update(arrays_of(signals, asked.chosen))
+    for attack in asked.attacks:
+        head = {"view": attack.view, "attack": attack.name, "family": "membership"}
+        if attack.view == "forward":
+            given, members = matching_signals(heard, attack.name)
+        else:
+            given, members = signals, asked.chosen.members
+        lacking = shifted or (given if isinstance(given, str) else attack.missing(given))
+        if lacking is not None or isinstance(given, str):
+            found.leaks.append({**head, "not_measured": lacking})
+            continue
+        scored = _scored(asked.cell, attack, attack.score(given), members)
+        found.scored[attack.name] = scored
+        found.leaks += leaks_of(head, scored)
+        if asked.cell.attacks.client_level and attack.view != "forward":
+            found.leaks.append({**head, **_by_client(asked, heard.prepared, scored)})
+    return found
+
+
+def _scored(
+    cell: Cell, attack: MembershipAttack, scores: np.ndarray, members: np.ndarray
+) -> Scored:
+    seed = derive(cell.config.seed, "judge", attack.name)
+    return Scored(np.asarray(scores, dtype=np.float64), members, seed)
+
+
+def _blind(asked: Asked, prepared: Prepared, found: Found) -> str | None:
+    """Judge what text and label alone tell; return why the pool is shifted, or None."""
+    chosen = asked.chosen
+    head = {"view": "release", "attack": BLIND, "family": "membership"}
+    if min(chosen.members.sum(), (~chosen.members).sum()) < LEAST:
+        found.leaks.append({**head, "not_measured": f"needs {LEAST} candidates a side"})
+        return None
+    pool = prepared.pool.take(chosen.candidates)
+    texts = np.split(pool.tokens, pool.offsets[1:-1])
+    rng = numpy_rng(asked.cell.config.seed, "blind")
+    estimate, shifted = blind_baseline(texts, pool.labels, chosen.members, rng)
+    leak = {**head, "metric": "blind_auc", "estimate": estimate, "unit": "record"}
+    found.leaks.append({**leak, "chance": 0.5})
+    if not shifted:
+        return None
+    ends = f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+    return f"the pool is shifted: text and label alone tell members with AUC {ends}"
+
+
+def _by_client(asked: Asked, prepared: Prepared, scored: Scored) -> Leak:
+    """Return how well clients that took part are told from as many that did not.
+
+    Those that did not are dealt from the examples left out, as the others from their own.
+    """
+    chosen, config = asked.chosen, asked.cell.config
+    owner = np.full(len(prepared.pool), -1)
+    for data in prepared.clients:
+        owner[np.arange(len(data.examples)) if data.pool is None else data.pool] = data.client
+    others = chosen.candidates[~chosen.members]
+    rng = numpy_rng(config.seed, "clients outside")
+    few = min(len(others), len(scored.inside)) < 2 * config.data.clients
+    if few or config.data.clients < 2 or config.training.strategy == "centralised":
+        return {"not_measured": "client level: needs two clients or more, two candidates in each"}
+    labels, documents = prepared.pool.labels[others], prepared.pool.documents[others]
+    own = documents if prepared.task.kind == "mlm" else None
+    by = config.data
+    dealt = partition(labels, by.clients, by.partition, by.alpha, rng, own)
+    for client, places in enumerate(dealt):
+        owner[others[places]] = client
+    owners = owner[chosen.candidates]
+    inside, outside = (
+        by_client(scored.scores[side], owners[side]) for side in (chosen.members, ~chosen.members)
+    )
+    leak = {"metric": "client_auc", "estimate": leakage.auc(inside, outside), "unit": "client"}
+    return {**leak, "chance": 0.5}

@@ -1,0 +1,205 @@
+"""What attacks on updates recover: words of a client's batches, and their order, judged."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from attacks.updates.whole_update import NotApplicable
+from evaluation.adversary.knowledge import table_knowledge
+from evaluation.adversary.update_knowledge import received_noise, update_knowledge
+from evaluation.grid.catalogue import UPDATES, make_attack
+from evaluation.metrics import tokens as leakage
+from evaluation.metrics.text import exact_match, rouge, token_sets
+from fedbert.data.batches import IGNORED, Batch
+from fedbert.messages import ClientParts
+from fedbert.seeding import generator, numpy_rng
+from reports.records import Estimate
+
+if TYPE_CHECKING:
+    from evaluation.attacking.inversion import Heard
+
+Leak = dict[str, Any]
+
+
+def updates(heard: "Heard", auxiliary: tuple[np.ndarray, ...] | None) -> Iterator[Leak]:
+    """Yield what every attack on updates recovered, as aggregator or as peer."""
+    for name in heard.cell.attacks.updates:
+        attack = make_attack(name, UPDATES, "missing")
+        head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
+        if not heard.tap.updates:
+            continue  # nothing is sent
+        if hasattr(attack, "reconstruct"):
+            yield from _orders(heard, attack, head, auxiliary)
+        elif attack.view == "peer":
+            yield from _received(heard, attack, head)
+        else:
+            yield from _words(heard, attack, head)
+
+
+def _words(heard: "Heard", attack: Any, head: Leak) -> Iterator[Leak]:
+    """Yield which of a client's words its update of the word table gave away."""
+    pairs, steps = heard.tap.updates, heard.cell.config.training.local_steps
+    knowledge = table_knowledge(heard.defence, heard.prepared, heard.trained.split)
+    if not isinstance(knowledge, str):
+        knowledge = replace(knowledge, steps=steps)
+    lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
+    if lacking is not None:
+        yield {**head, "not_measured": lacking}
+        return
+    guessed = attack.tokens([m for pair in pairs for m in pair], knowledge)
+    true = [_tokens(_batches(heard, parts)) for parts, _ in pairs]
+    yield from _sets(heard, head, true, guessed)
+
+
+def _received(heard: "Heard", attack: Any, head: Leak) -> Iterator[Leak]:
+    """Yield which words of others a client reads from what it receives, its own taken off."""
+    knowledge = table_knowledge(heard.defence, heard.prepared, heard.trained.split)
+    true, guessed = [], []
+    for pair in heard.tap.receipts:
+        between = _between(heard, *pair)
+        if isinstance(knowledge, str):
+            break
+        noise = received_noise(heard, range(pair[0].round, pair[1].round))
+        if isinstance(noise, str):
+            knowledge = noise
+            break
+        mine = pair[0].client
+        own = _tokens([b for c, r in between if c == mine for b in _steps(heard, c, r)])
+        theirs = _tokens([b for c, r in between if c != mine for b in _steps(heard, c, r)])
+        own = np.union1d(own, heard.special)
+        [named] = attack.tokens(list(pair), replace(knowledge, noise_std=noise))[-1:]
+        if len(np.setdiff1d(theirs, own)):
+            true.append(np.setdiff1d(theirs, own))
+            guessed.append(np.setdiff1d(named, own))
+    if isinstance(knowledge, str):
+        yield {**head, "not_measured": knowledge}
+    elif not true:
+        lacking = "needs a client that receives twice, with others training in between"
+        yield {**head, "not_measured": lacking}
+    else:
+        yield from _sets(heard, head, true, guessed)
+
+
+def _orders(
+    heard: "Heard", attack: Any, head: Leak, auxiliary: tuple[np.ndarray, ...] | None
+) -> Iterator[Leak]:
+    """Yield how much of whole sequences an update gave away; what is refused counts as missed."""
+    guessed: list[np.ndarray] = []
+    refused: list[str] = []
+    for number, (parts, update) in enumerate(heard.tap.updates):
+        knowledge = update_knowledge(heard, parts, auxiliary)
+        lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
+        if lacking is not None:
+            yield {**head, "not_measured": lacking}
+            return
+        draws = generator(heard.cell.config.seed, "attack", attack.name, number)
+        [answer] = attack.reconstruct([parts, update], knowledge, draws)
+        if isinstance(answer, NotApplicable):
+            refused.append(f"not applicable: {answer.reason}")
+            answer = np.zeros((1, 1), dtype=np.int64)
+        guessed.append(answer)
+    if len(refused) == len(guessed):
+        yield {**head, "not_measured": refused[0] if refused else "no update was heard"}
+        return
+    truth = [_rows(heard, _batches(heard, parts)) for parts, _ in heard.tap.updates]
+    true, counted = [ids for ids, _ in truth], [mask for _, mask in truth]
+    aligned = [matched(*each) for each in zip(true, counted, guessed, strict=True)]
+    special = [*heard.special, 0]
+    rng = numpy_rng(heard.cell.config.seed, "judge", attack.name)
+    chance = leakage.token_chance(true, counted, heard.words())
+    tokens = leakage.token_accuracy(true, aligned, counted, rng)
+    yield _leak(head, "token_accuracy", tokens, "token", chance)
+    for n in (1, 2, "L"):
+        if max(int(mask.sum(1).max()) for mask in counted) >= (n if isinstance(n, int) else 1):
+            estimate = rouge(true, aligned, special, n, rng)
+            yield _leak(head, f"rouge{n}", estimate, "sequence", None)
+    estimate = exact_match(true, aligned, special, rng)
+    yield _leak(head, "exact_match", estimate, "sequence", None)
+
+
+def matched(true: np.ndarray, counted: np.ndarray, guessed: np.ndarray) -> np.ndarray:
+    """Return the guess in the shape of the truth, its sequences in the order that scores best.
+
+    true, counted [batch, seq]; guessed [guess, seq], both of any size: 0 where there is no guess.
+    A batch has no order of its own, so the best assignment of sequences is taken.
+
+    >>> matched(np.array([[5, 6]]), np.ones((1, 2)), np.array([[7, 6, 1], [5, 6, 2]])).tolist()
+    [[5, 6]]
+    """
+    rows, width = true.shape
+    padded = np.zeros((max(rows, len(guessed)), width), dtype=np.int64)
+    cut = guessed[:, :width]
+    padded[: len(cut), : cut.shape[1]] = cut
+    hits = ((true[:, None] == padded[None]) & (counted[:, None] != 0)).sum(2)
+    _, chosen = linear_sum_assignment(-hits)
+    return padded[chosen]
+
+
+def _sets(
+    heard: "Heard", head: Leak, true: Sequence[np.ndarray], guessed: Sequence[np.ndarray]
+) -> Iterator[Leak]:
+    """Yield precision and recall of sets of words."""
+    rng = numpy_rng(heard.cell.config.seed, "judge", head["attack"])
+    rows = [each[None] for each in true], [each[None] for each in guessed]
+    for metric, estimate in token_sets(*rows, heard.special, rng).items():
+        if metric != "token_f1":
+            yield _leak(head, metric, estimate, "token", None)
+
+
+def _leak(
+    head: Leak,
+    metric: str,
+    estimate: Estimate,
+    unit: str,
+    chance: float | None,
+) -> Leak:
+    leak = {**head, "metric": metric, "estimate": estimate, "unit": unit}
+    return {**leak, "chance": chance}
+
+
+def _between(heard: "Heard", one: ClientParts, other: ClientParts) -> list[tuple[int, int]]:
+    """Return who trained, in which round, between what a client received at two times."""
+    order = list(heard.tap.turns)
+    training = heard.cell.config.training
+    if training.strategy == "sequential" and training.client_parts == "hand_on":
+        first, last = (order.index((m.client, m.round)) for m in (one, other))
+        return order[first:last]
+    return [turn for turn in order if one.round <= turn[1] < other.round]
+
+
+def _batches(heard: "Heard", parts: ClientParts) -> list[Batch]:
+    return _steps(heard, parts.client, parts.round)
+
+
+def _steps(heard: "Heard", client: int, round_: int) -> list[Batch]:
+    """Return a client's batches of one round."""
+    data, steps = heard.prepared.clients[client], heard.cell.config.training.local_steps
+    first = heard.tap.turns[client, round_] * steps
+    return [data.batch(step) for step in range(first, first + steps)]
+
+
+def _tokens(batches: Sequence[Batch]) -> np.ndarray:
+    """Return the distinct tokens of batches, labels of masked ones not."""
+    seen = [batch.input_ids[batch.attention_mask.bool()].numpy() for batch in batches]
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *seen]))
+
+
+def _rows(heard: "Heard", batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the token ids of batches, and which of them count [sequence, seq].
+
+    Neither specials nor padding do, nor where masked-LM may have put a random word.
+    """
+    width = max(batch.input_ids.shape[1] for batch in batches)
+    ids, counted = [], []
+    for batch in batches:
+        mask = batch.attention_mask.bool()
+        if batch.labels.dim() == 2:
+            mask = mask & (batch.labels == IGNORED)
+        extra = ((0, 0), (0, width - batch.input_ids.shape[1]))
+        own = np.pad((batch.input_ids * batch.attention_mask).numpy(), extra)
+        ids.append(own)
+        counted.append(np.pad(mask.numpy(), extra) & ~np.isin(own, heard.special))
+    return np.concatenate(ids), np.concatenate(counted)

@@ -1,0 +1,1 @@
+"""Planted records, clients and texts: what a training shows of them."""

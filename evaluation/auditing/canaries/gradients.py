@@ -1,0 +1,296 @@
+"""Canaries in a DP-SGD training: records whose clipped gradient is a chosen direction.
+
+A canary rides on a record of a client: the record is drawn by the client's own sampler, and where
+the record's gradient would stand, the canary's does. Its gradient is far too long and lies along
+one coordinate of what one party holds. Every party reports its share of the squared norm, the
+client makes the clip factor, the holder scales by it: the path that every record takes, across
+the split. Half of the canaries, by fair coins, are empty records: their gradient is zero.
+
+The adversary sees what every party does in every step (all noised gradients). The accountant's
+epsilon holds for it too: it is that of the composition of all steps, each released.
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import optimize, stats
+from torch import Tensor
+
+from evaluation.auditing.verdict import Claim, Finding
+from evaluation.metrics.epsilon_bounds import gaussian_mu_bound, one_run_epsilon
+from evaluation.metrics.intervals import clopper_pearson
+from evaluation.metrics.one_run_gaussian import right_guesses
+from fedbert.config import Config, InputError, expect
+from fedbert.fleet import InProcess
+from fedbert.prepare import Prepared, poisson_sampled
+from fedbert.private_step import PrivateStep
+from fedbert.seeding import numpy_rng
+from fedbert.trainer import planned_steps, train
+from privacy.accounting import poisson_gaussian_epsilon
+from privacy.defence import Defence
+from privacy.dp_sgd.mechanism import DPSGD
+
+LENGTH = 10.0  # of a canary's gradient, in clips
+GUESSED = 0.1  # of the canaries: the most extreme; fixed beforehand
+SIGNIFICANCE = 0.05
+STEPS_SIGNIFICANCE = 0.01  # draws are many, and the bound is tight
+RATE_SHARE = 0.1  # of the significance, for the sampling rate
+
+
+@dataclass
+class Canaries:
+    """The canaries of one client: where they ride, what they are, and what was seen of them.
+
+    records [canary]: positions in the client's data. coins [canary] bool: whether it is there.
+    seen: per canary the sum over steps of its log-likelihood ratio. there, empty: what lay at the
+    canaries' coordinates in the steps that drew them, by coin; drawn: how many draws there were.
+    """
+
+    records: np.ndarray
+    coins: np.ndarray
+    mechanism: DPSGD
+    chosen: Callable[[int], np.ndarray]
+    rate: float
+    length: float
+    places: dict[str, np.ndarray] = field(default_factory=dict)  # party -> place per canary, or -1
+    seen: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    there: list[np.ndarray] = field(default_factory=list)
+    empty: list[np.ndarray] = field(default_factory=list)
+    drawn: int = 0
+
+    def take_places(self, party: str, values: int, own: np.ndarray, seed: int) -> None:
+        """Give the canaries `own` [canary] bool a coordinate each among a party's values."""
+        drawn = numpy_rng(seed, "canary", party).choice(values, int(own.sum()), replace=False)
+        self.places[party] = np.full(len(own), -1)
+        self.places[party][own] = drawn
+
+    def hear(self, party: str, drawn: np.ndarray, sums: np.ndarray) -> None:
+        """Take in a party's noised sum [value] of one step, in clips; drawn: canaries in it."""
+        held = drawn[self.places[party][drawn] >= 0]
+        values = sums[self.places[party][held]]
+        self.there.append(values[self.coins[held]])
+        self.empty.append(values[~self.coins[held]])
+        self.drawn += len(held)
+        own = np.flatnonzero(self.places[party] >= 0)
+        x = sums[self.places[party][own]]
+        std = self.mechanism.noise_multiplier
+        odds = np.exp(np.minimum((x - 0.5) / std**2, 700.0))
+        self.seen[own] += np.log1p(self.rate * (odds - 1))
+
+
+class CanaryStep:
+    """A party's share in DP-SGD with canaries in it; the rest is the party's own `PrivateStep`."""
+
+    def __init__(self, inner: PrivateStep, canaries: Canaries, party: str) -> None:
+        """Stand in for a party's step."""
+        self.inner, self.canaries, self.party = inner, canaries, party
+        self.mechanism, self.parameters = inner.mechanism, inner.parameters
+        self.step = 0
+
+    def record(self, owner: Tensor | None = None) -> AbstractContextManager[object]:
+        """As the party's own."""
+        return self.inner.record(owner)
+
+    def _riders(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return positions in the batch that canaries ride on, and which canaries they are."""
+        chosen = self.canaries.chosen(self.step)
+        expect(len(chosen) == batch, f"a batch of {len(chosen)}", "batch", batch)
+        order = {int(record): number for number, record in enumerate(self.canaries.records)}
+        pairs = [(i, order[int(r)]) for i, r in enumerate(chosen) if int(r) in order]
+        found = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return found[:, 0], found[:, 1]
+
+    def squared_norms(self, batch: int) -> Tensor:
+        """As the party's own; of a canary, its share of the chosen gradient's."""
+        norms = self.inner.squared_norms(batch)
+        where, which = self._riders(batch)
+        held = (self.canaries.places[self.party][which] >= 0) & self.canaries.coins[which]
+        norms[torch.from_numpy(where)] = torch.from_numpy(held * self.canaries.length**2)
+        return norms
+
+    def gradients(self, factors: Tensor, *where: str | int) -> float:
+        """Set every gradient: the party's own without the riders, and the canaries' in their place.
+
+        What came out is heard.
+        """
+        at, which = self._riders(len(factors))
+        clean = factors.clone()
+        clean[torch.from_numpy(at)] = 0.0
+        noise = self.inner.gradients(clean, *where)
+        places = self.canaries.places[self.party][which]
+        mine = (places >= 0) & self.canaries.coins[which]
+        add = torch.from_numpy(places[mine])
+        sizes = factors[torch.from_numpy(at[mine])] * self.canaries.length / self.inner.expected
+        flat = []
+        start = 0
+        for parameter in self.parameters.values():
+            grad = parameter.grad
+            if grad is None:
+                raise InputError("expected a gradient on every parameter, got none")
+            inside = (add >= start) & (add < start + grad.numel())
+            grad.view(-1).index_add_(0, add[inside] - start, sizes[inside].to(grad.dtype))
+            flat.append(grad.detach().reshape(-1))
+            start += grad.numel()
+        sums = torch.cat(flat).double().numpy() * self.inner.expected / self.mechanism.clip_norm
+        self.canaries.hear(self.party, which, sums)
+        self.step += 1
+        return noise
+
+
+class CanaryFleet:
+    """The default fleet, whose client and server carry canaries in every step of DP-SGD."""
+
+    def __init__(self, canaries: Canaries, shares: dict[str, np.ndarray], seed: int) -> None:
+        """Hold what to put in; shares: which canaries lie at each party."""
+        self.inner, self.canaries, self.shares, self.seed = InProcess(), canaries, shares, seed
+        self.steps: dict[str, CanaryStep] = {}
+        self._client: Any = None
+        self._server: Any = None
+
+    def spawn(self, name: str, factory: Callable[[], Any]) -> None:
+        """Make the party, and put canaries into a client's step."""
+        party = factory()
+        self.inner.spawn(name, lambda: party)
+        if name == "server":
+            self._server = party
+        else:
+            self._put(party, name)
+
+    def call(self, name: str, method: str, *arguments: Any) -> Any:
+        """Call the party's method; the server's copy of T gets its canaries when a turn opens."""
+        answer = self.inner.call(name, method, *arguments)
+        if method in ("open_group", "open_turn") and name == "server":
+            self._put(self._server.copies, name)
+        return answer
+
+    def close(self) -> None:
+        """Forget all parties."""
+        self.inner.close()
+
+    def _put(self, holder: Any, name: str) -> None:
+        """Let the party's step carry canaries; it goes on counting where it was."""
+        inner = holder.private
+        if inner is None or isinstance(inner, CanaryStep):
+            return
+        party = "server" if name == "server" else "client"
+        if party not in self.canaries.places:
+            values = sum(p.numel() for p in inner.parameters.values())
+            self.canaries.take_places(party, values, self.shares[party], self.seed)
+        before = self.steps.get(party)
+        made = CanaryStep(inner, self.canaries, party)
+        made.step = before.step if before is not None else 0
+        self.steps[party] = made
+        holder.private = made
+
+
+def with_canaries(prepared: Prepared, defence: Defence, count: int, seed: int) -> Canaries:
+    """Return canaries that ride on the first client's first records.
+
+    Raises:
+        InputError: without DP-SGD, or with fewer records than canaries.
+    """
+    if defence.training is None:
+        raise InputError("expected a defence with DP-SGD, got none")
+    data = poisson_sampled(prepared).clients[0]
+    size = len(data.examples)
+    expect(2 <= count <= size, f"2 to {size} canaries (records of the client)", "count", count)
+    coins = numpy_rng(seed, "canary coins").random(count) < 0.5
+    return Canaries(
+        records=np.arange(count),
+        coins=coins,
+        mechanism=defence.training,
+        chosen=data.chosen,
+        rate=data.sample_rate,
+        length=LENGTH * defence.training.clip_norm,
+        seen=np.zeros(count),
+    )
+
+
+def audit_training(
+    config: Config,
+    prepared: Prepared,
+    defence: Defence,
+    count: int,
+    delta: float,
+    seed: int,
+    claimed_noise: float | None = None,
+) -> list[Finding]:
+    """Return what gradient canaries in a training of one client show of its claim.
+
+    The claim is the accountant's, about whoever sees every step, for `claimed_noise` (None: the
+    noise multiplier of the defence). Two findings. By steps: every draw of a canary is a sample of
+    one step, which bounds the noise multiplier from above and the sampling rate from below; their
+    epsilon is the bound. It presumes that noise is Gaussian and drawn afresh, and Poisson sampling.
+    By the run: each canary is one sample of the whole training, and draws may depend on each other;
+    far less can be shown.
+
+    Raises:
+        InputError: for several clients, or a defence without DP-SGD.
+    """
+    expect(len(prepared.clients) == 1, "one client", "clients", len(prepared.clients))
+    canaries = with_canaries(prepared, defence, count, seed)
+    claimed = claimed_noise or canaries.mechanism.noise_multiplier
+    split = config.training.strategy in ("parallel", "sequential")
+    at_server = (np.arange(count) % 2 == 1) & split
+    shares = {"server": at_server, "client": ~at_server}
+    train(config, prepared, defence, fleet=CanaryFleet(canaries, shares, seed))
+    steps = planned_steps(config)[0]
+    claim = Claim(poisson_gaussian_epsilon(claimed, canaries.rate, steps, delta), delta)
+    return [_by_steps(canaries, steps, claim), _by_run(canaries, claim)]
+
+
+def _by_steps(canaries: Canaries, steps: int, claim: Claim) -> Finding:
+    """Return what all draws of canaries show, each a sample of one step."""
+    there, empty = np.concatenate(canaries.there), np.concatenate(canaries.empty)
+    trials = len(canaries.coins) * steps
+    rate, _ = clopper_pearson(canaries.drawn, trials, 1 - 2 * RATE_SHARE * STEPS_SIGNIFICANCE)
+    level = (1 - RATE_SHARE) * STEPS_SIGNIFICANCE
+
+    def epsilon(mu: float) -> float:
+        return 0.0 if mu <= 0 else poisson_gaussian_epsilon(1 / mu, rate, steps, claim.delta)
+
+    most = gaussian_mu_bound(len(there), len(there), 0, len(empty), level)
+    how = f"{len(there)} draws of gradient canaries, and {len(empty)} of empty ones"
+    return Finding(
+        "DP-SGD, every step seen, by steps", claim, epsilon(distance_bound(there, empty, level)),
+        epsilon(most), min(len(there), len(empty)), STEPS_SIGNIFICANCE, how,
+    )  # fmt: skip
+
+
+def distance_bound(there: np.ndarray, empty: np.ndarray, level: float) -> float:
+    """Return a lower bound on how many standard deviations two Gaussian means lie apart.
+
+    Exact for samples of one unknown spread: the t statistic has a non-central t distribution.
+    0 where nothing is shown, or a side has fewer than two samples.
+    """
+    m, n = len(there), len(empty)
+    if min(m, n) < 2:
+        return 0.0
+    squares = sum(float(((each - each.mean()) ** 2).sum()) for each in (there, empty))
+    size = math.sqrt(m * n / (m + n))
+    found = size * float(there.mean() - empty.mean()) / math.sqrt(squares / (m + n - 2))
+
+    def tail(shift: float) -> float:
+        return float(stats.nct.sf(found, m + n - 2, shift)) - level
+
+    if found <= 0 or tail(0.0) >= 0:
+        return 0.0
+    return float(optimize.brentq(tail, 0.0, found)) / size
+
+
+def _by_run(canaries: Canaries, claim: Claim) -> Finding:
+    """Return what one training shows without a word about how noise is drawn."""
+    count = len(canaries.coins)
+    guesses = max(2, int(GUESSED * count))
+    right = right_guesses(canaries.seen, canaries.coins, guesses)
+    shown, most = (
+        one_run_epsilon(count, guesses, v, claim.delta, SIGNIFICANCE) for v in (right, guesses)
+    )
+    how = f"{guesses} of {count} gradient canaries guessed, {right} rightly"
+    what = "DP-SGD, every step seen, by the run"
+    return Finding(what, claim, shown, most, count, SIGNIFICANCE, how)

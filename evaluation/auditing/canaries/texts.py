@@ -1,0 +1,113 @@
+"""Canary texts: made-up examples put into a training by fair coins: are they learnt by heart?"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from attacks.attack import MembershipAttack
+from attacks.membership.signals import Signals, answers_of
+from evaluation.auditing.verdict import Claim, Finding
+from evaluation.metrics.one_run_gaussian import one_run_from_scores
+from fedbert.config import Config, expect
+from fedbert.data.batches import Encoded, collate, mask_tokens
+from fedbert.data.client_data import Vocabulary
+from fedbert.prepare import Prepared
+from fedbert.seeding import generator, numpy_rng
+from fedbert.trainer import train
+from privacy.defence import Defence
+
+KINDS = ("rare", "in-distribution")
+RARE = 0.1  # of the words: the least frequent ones
+SIGNIFICANCE = 0.05
+BATCH = 64
+
+
+def canary_texts(
+    pool: Encoded, count: int, kind: str, vocabulary: Vocabulary, rng: np.random.Generator
+) -> Encoded:
+    """Return made-up examples with the frame (specials, length, segments) of examples of the pool.
+
+    "rare": words drawn evenly from the least frequent tenth, unseen ones included, which nothing
+    else in the training speaks about. "in-distribution": words as often as in the pool, which
+    looks like any text. Labels are drawn from the pool's, so that they have to be learnt by heart.
+
+    Raises:
+        InputError: for an unknown kind, or more canaries than examples.
+    """
+    expect(kind in KINDS, f"one of {', '.join(KINDS)}", "kind", kind)
+    expect(1 <= count <= len(pool), f"1 to {len(pool)} canaries", "count", count)
+    frames = pool.take(rng.permutation(len(pool))[:count])
+    counts = np.bincount(pool.tokens, minlength=vocabulary.size).astype(float)
+    words = np.setdiff1d(np.arange(vocabulary.size), vocabulary.special)
+    if kind == "rare":
+        order = words[np.argsort(counts[words], kind="stable")]
+        words = order[: max(2, int(RARE * len(words)))]
+        chances = np.full(len(words), 1 / len(words))
+    else:
+        chances = counts[words] / counts[words].sum()
+    free = ~np.isin(frames.tokens, vocabulary.special)
+    tokens = frames.tokens.copy()
+    tokens[free] = rng.choice(words, int(free.sum()), p=chances)
+    labels = pool.labels[rng.integers(0, len(pool), count)]
+    return replace(frames, tokens=tokens, labels=labels, documents=np.arange(count))
+
+
+def joined(ones: Encoded, others: Encoded) -> Encoded:
+    """Return two sets of examples as one, the second's documents counted on."""
+    after = int(ones.documents.max(initial=-1)) + 1
+    return Encoded(
+        ones.task,
+        np.concatenate([ones.tokens, others.tokens]),
+        np.concatenate([ones.token_types, others.token_types]),
+        np.concatenate([ones.offsets, others.offsets[1:] + ones.offsets[-1]]),
+        np.concatenate([ones.labels, others.labels]),
+        np.concatenate([ones.documents, others.documents + after]),
+    )
+
+
+def with_texts(prepared: Prepared, canaries: Encoded, coins: np.ndarray) -> Prepared:
+    """Return a training's inputs with the canaries whose coin says so, dealt to clients in turn."""
+    inside = np.flatnonzero(coins)
+    clients = []
+    for number, data in enumerate(prepared.clients):
+        own = canaries.take(inside[number :: len(prepared.clients)])
+        clients.append(replace(data, examples=joined(data.examples, own), pool=None))
+    return replace(prepared, clients=tuple(clients))
+
+
+def audit_texts(
+    config: Config,
+    prepared: Prepared,
+    defence: Defence,
+    attack: MembershipAttack,
+    kind: str,
+    count: int,
+    claim: Claim,
+    seed: int,
+) -> Finding:
+    """Return what canary texts show of a claim about each record against the released model.
+
+    The attack scores every canary on the model of one training. It sees the last step alone, so far
+    less is shown than by gradient canaries.
+
+    Raises:
+        InputError: as `canary_texts`, or if the attack lacks something.
+    """
+    rng = numpy_rng(seed, "canary texts", kind)
+    canaries = canary_texts(prepared.pool, count, kind, prepared.vocabulary, rng)
+    coins = rng.random(count) < 0.5
+    trained = train(config, with_texts(prepared, canaries, coins), defence)
+    v, shown = prepared.vocabulary, []
+    for start in range(0, count, BATCH):
+        batch = collate(canaries, np.arange(start, min(count, start + BATCH)), v.pad)
+        if prepared.task.kind == "mlm":
+            draws = generator(seed, "canary mask", start)
+            batch = mask_tokens(batch, v.mask, v.size, v.special, draws)
+        shown.append(batch)
+    scores = attack.score(Signals(answers_of(trained.split, shown)))
+    bound, most = (
+        one_run_from_scores(each, coins, claim.delta, SIGNIFICANCE)
+        for each in (scores, coins.astype(float))
+    )
+    how = f"{count} {kind} canary texts by fair coins, {attack.name}"
+    return Finding("release, by canary texts", claim, bound, most, count, SIGNIFICANCE, how)

@@ -1,0 +1,242 @@
+"""The audit of one model: its manifest, its mechanisms, and what adversaries recover; as a card."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.auditing import forward, manifest
+from evaluation.auditing import membership as release
+from evaluation.auditing.adversary import Means
+from evaluation.auditing.mechanisms.isolation import audit_any
+from evaluation.auditing.subject import Subject, open_subject
+from evaluation.auditing.verdict import Claim
+from evaluation.grid.spec import PLACES
+from fedbert.config import InputError, expect
+from fedbert.data.batches import Encoded
+from reports.card.content import (
+    ABOVE,
+    CONSISTENT,
+    NOT_MEASURED,
+    TOO_WEAK,
+    VIOLATES,
+    WITHIN,
+    Card,
+    Check,
+    Measured,
+)
+
+NO_MECHANISM = ("penalty",)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of an audit.
+
+    claim: (epsilon, delta) of each record against the release view. fair_coin: the user says that a
+    fair coin chose the members among the given files. Limits: the most that any attack may reach.
+    means: the models that a membership adversary has besides.
+    """
+
+    claim: tuple[float, float] | None = None
+    members: Path | None = None
+    non_members: Path | None = None
+    fair_coin: bool = False
+    task: str | None = None
+    max_auc: float | None = None
+    max_tpr_at_1pct: float | None = None
+    max_token_recovery: float | None = None
+    means: Means = field(default_factory=Means)
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        if self.claim is not None:
+            expect(0 < self.claim[0] < float("inf"), "epsilon > 0", "claim", self.claim)
+            expect(0 < self.claim[1] < 1, "0 < delta < 1", "claim", self.claim)
+        for name in ("max_auc", "max_tpr_at_1pct", "max_token_recovery"):
+            value = getattr(self, name)
+            expect(value is None or 0 <= value <= 1, f"0 <= {name} <= 1", name, value)
+
+
+def audit(directory: Path, request: Request) -> Card:
+    """Return the card of a checkpoint or a transformers directory.
+
+    Raises:
+        InputError: in one line, for whatever cannot be audited or would have to be run to be read.
+    """
+    subject = open_subject(directory, request.task)
+    foreign = subject.checkpoint is None
+    if foreign and request.members is None:
+        raise InputError(
+            "expected --members (and --non-members) for a model without a manifest, got none: "
+            f"nobody says what {directory} was trained on"
+        )
+    who = release.candidates_of(
+        subject,
+        request.members,
+        request.non_members,
+        request.fair_coin,
+        told=request.means.shadows > 0,
+    )
+    measured: list[Measured] = []
+    scores: dict[str, np.ndarray] = {}
+    if isinstance(who, str):
+        measured.append(Measured("release", "membership", "auc", None, who))
+    else:
+        measured, scores = release.membership(subject, who, request.means)
+    measured += _read_off(subject, request)
+    checks = [
+        *_manifest(subject),
+        *_isolation(subject),
+        *_records(subject, who, scores, request.claim),
+        *_limits(request, measured),
+    ]
+    return Card(_named(subject, who), _sentences(subject), tuple(checks), tuple(measured))
+
+
+def _named(subject: Subject, who: release.Candidates | str) -> dict[str, str]:
+    named = {"name": subject.directory.name, "task": subject.task.name}
+    if subject.checkpoint is not None:
+        config = subject.checkpoint.config
+        named["strategy"] = config.training.strategy
+        named["rounds"] = str(subject.checkpoint.manifest["round"])
+        named["defence"] = str(subject.checkpoint.manifest["defence"].get("name", ""))
+    if subject.unknown:
+        named["not known"] = subject.unknown
+    if not isinstance(who, str):
+        told = "" if who.fair else "; not by a fair coin, so that a shifted pool is possible"
+        named["candidates"] = (
+            f"{len(who.inside)} ({int(who.inside.sum())} members): {who.origin}{told}"
+        )
+    return named
+
+
+def _sentences(subject: Subject) -> tuple[str, ...]:
+    if subject.checkpoint is None:
+        return ()
+    return tuple(each["sentence"] for each in subject.checkpoint.manifest.get("guarantees", []))
+
+
+def _manifest(subject: Subject) -> Iterator[Check]:
+    """Yield whether hashes and recorded figures hold (`open_subject` has refused broken hashes)."""
+    if subject.checkpoint is None:
+        return
+    count = len(subject.checkpoint.manifest["sha256"])
+    yield Check("manifest: hashes", CONSISTENT, f"all {count} files are as they were written")
+    wrong = manifest.mismatches(subject)
+    name = "manifest: recorded epsilon"
+    for line in wrong:
+        yield Check(name, VIOLATES, line)
+    claims = manifest.claims_of(subject)
+    if not wrong and claims:
+        again = [manifest.recomputed(subject, claim) for claim in claims]
+        told = "; ".join(
+            f"{claim['view']}: {each[0]:.4g} ({each[1]})"
+            for claim, each in zip(claims, again, strict=True)
+            if each is not None
+        )
+        yield Check(name, CONSISTENT, f"recomputed {told}")
+
+
+def _isolation(subject: Subject) -> Iterator[Check]:
+    """Yield what each mechanism shows by itself of what one release of it costs."""
+    if subject.checkpoint is None or subject.defence is None:
+        return
+    for place in PLACES:
+        mechanism = None if place in NO_MECHANISM else getattr(subject.defence, place)
+        if mechanism is None:
+            continue
+        found = audit_any(mechanism, subject.delta, subject.config.seed)
+        if found is not None:
+            name = f"{place}: {found.what} in isolation, one release"
+            yield Check(name, found.verdict, found.detail())
+
+
+def _records(
+    subject: Subject,
+    who: release.Candidates | str,
+    scores: dict[str, np.ndarray],
+    asked: tuple[float, float] | None,
+) -> Iterator[Check]:
+    """Yield what membership shows of every claim about records against the release view."""
+    claims = [
+        Claim(each["epsilon"], each["delta"])
+        for each in manifest.claims_of(subject)
+        if each["view"] == "release" and each["unit"] == "record"
+    ]
+    if asked is not None:
+        yield from _against_the_ledger(subject, asked)
+        claims.append(Claim(*asked))
+    for claim in claims:
+        name = f"release: epsilon {claim.epsilon:.4g} at delta {claim.delta:g} for each record"
+        if isinstance(who, str):
+            yield Check(name, TOO_WEAK, f"membership is not measured: {who}")
+        elif not who.fair:
+            why = "members were not chosen by a fair coin, which a bound from one training needs"
+            yield Check(name, TOO_WEAK, f"{why}: train with hold_out = 0.5, or say --fair-coin")
+        else:
+            found = release.one_run(subject, who, scores, claim)
+            yield Check(name, found.verdict, found.detail())
+
+
+def _against_the_ledger(subject: Subject, asked: tuple[float, float]) -> Iterator[Check]:
+    """Yield whether the recorded noise supports a claim that was asked about."""
+    epsilon, delta = asked
+    for claim in manifest.claims_of(subject):
+        if claim["view"] != "release" or claim["unit"] not in ("record", "client"):
+            continue
+        again = manifest.recomputed(subject, {**claim, "delta": delta})
+        if again is None:
+            continue
+        name = f"release: epsilon {epsilon:g} at delta {delta:g} by the recorded noise"
+        verdict = VIOLATES if again[0] > epsilon * (1 + manifest.CLOSE) else CONSISTENT
+        told = f"for each {claim['unit']} it gives {again[0]:.6g} ({again[1]})"
+        yield Check(name, verdict, told)
+
+
+def _read_off(subject: Subject, request: Request) -> list[Measured]:
+    """Return what is read off the forward view of the given text, or the training's own."""
+    text: Encoded | None = None
+    auxiliary: Encoded | None = None
+    for path in (request.members, request.non_members):
+        if path is not None:
+            text, auxiliary = (
+                (subject.encoded(path), auxiliary)
+                if text is None
+                else (text, subject.encoded(path))
+            )
+    if text is None and subject.own is not None:
+        own = subject.own
+        chosen = np.ones(len(own.pool), dtype=bool) if own.members is None else own.members
+        text = own.pool.take(np.flatnonzero(chosen))
+        if own.members is not None and subject.task.kind != "mlm":
+            auxiliary = own.pool.take(np.flatnonzero(~chosen))
+    if text is None:
+        why = f"no text is given, and {subject.unknown}"
+        return [Measured("forward", "all", "token_accuracy", None, why)]
+    return forward.inversion(subject, text, auxiliary, subject.config.seed)
+
+
+def _limits(request: Request, measured: list[Measured]) -> Iterator[Check]:
+    """Yield whether the worst attack stays within each limit that was given."""
+    for option, limit, metric in (
+        ("--max-auc", request.max_auc, "auc"),
+        ("--max-tpr-at-1pct", request.max_tpr_at_1pct, "tpr_at_1pct_fpr"),
+        ("--max-token-recovery", request.max_token_recovery, "token_accuracy"),
+    ):
+        if limit is None:
+            continue
+        name = f"{option} {limit:g}"
+        values = [
+            (each.estimate.value, each)
+            for each in measured
+            if each.metric == metric and each.estimate is not None and "no model" not in each.attack
+        ]
+        if not values:
+            whys = [each.note for each in measured if each.metric == metric and each.note]
+            yield Check(name, NOT_MEASURED, "; ".join(whys) or "no attack could run")
+            continue
+        value, worst = max(values, key=lambda pair: pair[0])
+        verdict = ABOVE if value > limit else WITHIN
+        yield Check(name, verdict, f"{worst.attack}: {worst.figure}")

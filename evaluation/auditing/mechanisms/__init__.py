@@ -1,0 +1,1 @@
+"""One mechanism alone, on worst-case neighbours."""

@@ -1,0 +1,211 @@
+"""Worst-case neighbours of each kind of mechanism, and what an adversary computes of a release.
+
+The adversary knows both neighbours, the clip, and all other records. A probe's statistics are
+log-likelihood ratios of the noise that might be there, and quantities that only broken noise
+gives away: the length of what was added, and whether others in the batch had the same.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from evaluation.auditing.mechanisms.distinguish import Probe, Statistics
+from fedbert.private_step import PrivateStep
+from fedbert.seeding import generator, numpy_rng
+from privacy.dp_sgd.clipping import clip_factors
+from privacy.dp_sgd.mechanism import DPSGD
+from privacy.mechanism import Mechanism
+from privacy.randomised_response import RandomisedResponse
+
+TOGETHER = 256  # records of one step of DP-SGD
+WIDTH = 4  # values of a row, where the mechanism does not say
+FAR, NEAR = 1e3, 1e-3  # lengths of records, in clips
+AT_ONCE = 4_000_000  # values drawn in one call: bounds memory
+BATCHES = 4000  # of a probe that needs a call for every sample
+TINY = 1e-300
+
+
+def row_probes(
+    mechanism: Mechanism, relation: str, distance: float | None, releases: int, seed: int
+) -> Iterator[Probe]:
+    """Yield the probes of a mechanism that clips rows and adds noise to them.
+
+    distance: of the neighbours, where the claim is one of metric privacy.
+    """
+    width = getattr(mechanism, "width", None) or WIDTH
+    for number, along in enumerate(_directions(mechanism, width)):
+        for name, one, other in _pairs(mechanism.clip_norm, relation, distance, along):
+            where = f"{name}, direction {number}"
+            label = (seed, "probe", where)
+            rows = mechanism.clip(torch.stack([one, other]).double())
+            yield Probe(where, _rows(mechanism, rows, releases, label), max(4, 2 * 10**7 // width))
+            if number == 0 and releases == 1:
+                yield Probe(
+                    f"{where}, beside a known row", _beside(mechanism, rows, label), BATCHES
+                )
+
+
+def _directions(mechanism: Mechanism, width: int) -> list[Tensor]:
+    """Return unit vectors [value]: one value, all values alike, and the least noisy direction."""
+    one = torch.zeros(width, dtype=torch.float64)
+    one[0] = 1.0
+    found = [one, torch.full_like(one, 1 / math.sqrt(width))]
+    factor = getattr(mechanism, "column_factor", None)
+    if factor is not None:
+        least = torch.linalg.eigh(factor)[1][:, 0]
+        projection = getattr(mechanism, "projection", None)
+        found.append(least if projection is None else projection @ least)
+    return found
+
+
+def _pairs(
+    clip_norm: float | None, relation: str, distance: float | None, along: Tensor
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield neighbours before the clip, with a name."""
+    if distance is not None or clip_norm is None:
+        yield "at a distance", (distance or 1.0) * along, torch.zeros_like(along)
+        return
+    if relation == "replace-one":
+        yield "opposite", FAR * clip_norm * along, -FAR * clip_norm * along
+        yield "long and short", FAR * clip_norm * along, NEAR * clip_norm * along
+    else:
+        yield "there and not", FAR * clip_norm * along, torch.zeros_like(along)
+
+
+Label = tuple[int, str, str]
+
+
+def _rows(
+    mechanism: Mechanism, rows: Tensor, releases: int, label: Label
+) -> Callable[[int, int], Statistics]:
+    """Return the statistics of many releases of one of two clipped rows [2, value]."""
+    seed, *words = label
+    step = max(1, AT_ONCE // rows.shape[1])
+
+    def draw(side: int, samples: int) -> Statistics:
+        noise = generator(seed, *words, side)
+        found: dict[str, list[np.ndarray]] = {}
+        for start in range(0, samples, step):
+            count = min(step, samples - start)
+            total: dict[str, Tensor] = {}
+            for _ in range(releases):
+                sent = mechanism.add_noise(rows[side].expand(count, -1).clone(), noise)
+                for name, value in _ratios(sent, rows).items():
+                    total[name] = total[name] + value if name in total else value
+            for name, value in total.items():
+                found.setdefault(name, []).append(value.numpy())
+        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+    return draw
+
+
+def _ratios(sent: Tensor, rows: Tensor) -> dict[str, Tensor]:
+    """Return the statistics [sample] of releases [sample, value] of one of two rows."""
+    off, other = sent - rows[0], sent - rows[1]
+    lengths = [torch.linalg.vector_norm(each, dim=1) for each in (off, other)]
+    return {
+        "projection": sent @ (rows[0] - rows[1]),
+        "difference of L2 lengths": lengths[1] - lengths[0],
+        "difference of L1 lengths": other.abs().sum(1) - off.abs().sum(1),
+        "length of the noise": lengths[1].clamp_min(TINY).log(),
+    }
+
+
+def _beside(mechanism: Mechanism, rows: Tensor, label: Label) -> Callable[[int, int], Statistics]:
+    """Return statistics of batches of two rows, the second of which is known to be `rows[1]`.
+
+    If a batch shares its noise, or its length, the known row tells what was added to the other.
+    """
+    seed, *words = label
+
+    def draw(side: int, samples: int) -> Statistics:
+        noise = generator(seed, *words, "beside", side)
+        batch = torch.stack([rows[side], rows[1]])
+        sent = torch.stack([mechanism.add_noise(batch, noise) for _ in range(samples)])
+        known = sent[:, 1] - rows[1]
+        supposed = sent[:, 0] - rows[0]
+        apart = torch.linalg.vector_norm(supposed - known, dim=1)
+        lengths = [torch.linalg.vector_norm(v, dim=1) for v in (supposed, known)]
+        unequal = (lengths[0] / lengths[1].clamp_min(TINY)).clamp_min(TINY).log().abs()
+        values = {"the same noise": apart, "the same length of noise": unequal}
+        return {name: -value.clamp_min(TINY).log().numpy() for name, value in values.items()}
+
+    return draw
+
+
+def label_probe(mechanism: RandomisedResponse, seed: int) -> Probe:
+    """Return the probe of randomised labels: is it 0 or 1?"""
+
+    def draw(side: int, samples: int) -> Statistics:
+        rng = numpy_rng(seed, "probe", "labels", side)
+        answers = mechanism.randomise(np.full(samples, side, dtype=np.int64), rng)
+        return {"the label": (answers == 0).astype(float)}
+
+    return Probe("label 0 and label 1", draw)
+
+
+def sum_probe(
+    clipped_sum: Callable[[Tensor, float], Tensor],
+    mechanism: DPSGD,
+    datasets: tuple[Tensor, Tensor],
+    seed: int,
+) -> Probe:
+    """Return the probe of a clipped sum [value]: gradients with a record, and without it."""
+    rows = torch.stack([clipped_sum(data, mechanism.clip_norm) for data in datasets]).double()
+    draw = _rows(mechanism, rows, 1, (seed, "probe", "sum"))
+    return Probe("with a record and without it", draw)
+
+
+def step_probe(mechanism: DPSGD, seed: int) -> Probe:
+    """Return the probe of DP-SGD's step on a layer: records with hostile gradients, and without.
+
+    Every record's gradient is far too long and lies along a coordinate of its own, so that a step
+    gives as many samples as records. Side 0 looks at the coordinates of records that are there,
+    side 1 at as many whose records are not.
+    """
+    layer = nn.Linear(2 * TOGETHER, 1, bias=False)
+    every = FAR * mechanism.clip_norm * torch.eye(2 * TOGETHER)
+
+    def draw(side: int, samples: int) -> Statistics:
+        step = PrivateStep({"layer": layer}, dict(layer.named_parameters()), mechanism, 1.0, seed)
+        shown = every[TOGETHER * side : TOGETHER * (side + 1)]
+        found = []
+        for number in range(-(-samples // TOGETHER)):
+            with step.record():
+                losses = layer(shown)[:, 0]
+            losses.sum().backward()
+            factors = clip_factors(step.squared_norms(len(shown)), mechanism.clip_norm)
+            step.gradients(factors, "probe", side, number)
+            found.append(layer.weight.grad[0, :TOGETHER].double().numpy().copy())  # type: ignore[index]
+            layer.weight.grad = None
+        return {"projection": np.concatenate(found)[:samples]}
+
+    return Probe("with a record and without it", draw)
+
+
+def sampler_probe(
+    steps: Callable[[int, int], tuple[np.ndarray, np.ndarray]], noise_multiplier: float, seed: int
+) -> Probe:
+    """Return the probe of how records are drawn: one record is there, or it is an empty one.
+
+    steps(side, trial) returns for every step of one training how many others were drawn, and
+    whether the record was [step]. Each other adds -1 to its batch's sum, the record adds 1, or
+    nothing; the sums are noised.
+    """
+
+    def draw(side: int, samples: int) -> Statistics:
+        rng = numpy_rng(seed, "probe", "sampler", side)
+        highest, odds = np.empty(samples), np.empty(samples)
+        for trial in range(samples):
+            others, drawn = steps(side, trial)
+            sums = drawn * float(1 - side) - others
+            sums = sums + noise_multiplier * rng.standard_normal(len(sums))
+            highest[trial] = sums.max()
+            scaled = sums / noise_multiplier**2
+            odds[trial] = scaled.max() + math.log(np.exp(scaled - scaled.max()).sum())
+        return {"highest sum": highest, "log-likelihood ratio": odds}
+
+    return Probe("there and empty", draw)

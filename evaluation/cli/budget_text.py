@@ -1,0 +1,209 @@
+"""Privacy budgets without training: how much noise, what epsilon, and what a grid will claim."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedbert.config import InputError
+from privacy.accountants import (
+    ACCOUNTANTS,
+    Accountant,
+    gaussian_epsilon,
+    poisson_gaussian_bound,
+)
+from privacy.calibration import noise_multiplier_for, poisson_noise_multiplier
+from privacy.checks import positive
+from privacy.composition import EXACT
+
+REPLACE, REMOVE = "replace-one", "add-or-remove-one"
+
+
+def noise_lines(
+    epsilon: float,
+    delta: float,
+    clip_norm: float,
+    releases: int | None,
+    sampling: tuple[float, int] | None,
+    accountant: Accountant,
+    relation: str | None,
+    records: int | None,
+) -> list[str]:
+    """Return the least noise that meets a budget, and what it holds for.
+
+    Raises:
+        InputError: for a number out of range, or for options that do not go together.
+    """
+    with _refusing():
+        positive("clip_norm", clip_norm)
+        if sampling is None:
+            count = 1 if releases is None else releases
+            relation = relation or REPLACE
+            multiplier = noise_multiplier_for(epsilon, delta, count)
+            spent, source = gaussian_epsilon(multiplier, count, delta), EXACT
+            holds = _plain_sentence(count, relation)
+        else:
+            if relation == REPLACE:
+                raise InputError(
+                    f"expected relation {REMOVE} with a sample rate (the accountants of sampling "
+                    f"hold for no other), got relation={relation!r}"
+                )
+            rate, count = sampling
+            relation = REMOVE
+            multiplier = poisson_noise_multiplier(epsilon, delta, rate, count, accountant)
+            bound = poisson_gaussian_bound(multiplier, rate, count, delta, accountant)
+            spent, source = bound.epsilon, _vouched(accountant, bound.accountant)
+            holds = _sampled_sentence(rate, count)
+        sensitivity = (2.0 if relation == REPLACE else 1.0) * clip_norm
+        return [
+            f"noise multiplier    {_number(multiplier, 6)}  (standard deviation over L2 "
+            "sensitivity)",
+            f"standard deviation  {_number(multiplier * sensitivity, 6)}  (on every value; L2 clip "
+            f"{clip_norm:g}, {relation}: sensitivity {sensitivity:g})",
+            f"epsilon             {_number(spent)}  (at delta {delta:g}; {source})",
+            holds,
+            *_breach(delta, records),
+        ]
+
+
+def epsilon_lines(
+    noise_multiplier: float,
+    delta: float,
+    releases: int | None,
+    sampling: tuple[float, int] | None,
+    accountant: Accountant | None,
+    records: int | None,
+) -> list[str]:
+    """Return the epsilon of a noise multiplier by each accountant, and what it holds for.
+
+    Raises:
+        InputError: for a number out of range, or for options that do not go together.
+    """
+    with _refusing():
+        rate, count = sampling or (1.0, 1 if releases is None else releases)
+        lines = [f"epsilon at delta {delta:g}"]
+        if sampling is None:
+            exact = gaussian_epsilon(noise_multiplier, count, delta)
+            lines.append(f"exact  {_number(exact)}  ({EXACT})")
+        for name in ACCOUNTANTS if accountant is None else (accountant,):
+            bound = poisson_gaussian_bound(noise_multiplier, rate, count, delta, name)
+            note = "" if bound.accountant == name else f"  ({_vouched(name, bound.accountant)})"
+            lines.append(f"{name:5}  {_number(bound.epsilon)}{note}")
+        last = _plain_sentence(count, None) if sampling is None else _sampled_sentence(rate, count)
+        return [*lines, last, *_breach(delta, records)]
+
+
+def view_lines(path: Path) -> Iterator[str]:
+    """Yield what the ledger will say of every defence and level of a grid, without training.
+
+    Data and models are loaded, as the releases of a record depend on them. Of cells that differ in
+    their seed alone the first stands for all.
+
+    Raises:
+        InputError: as `read_grid` and `make_defence`.
+    """
+    from evaluation.grid.defence import facts_of, make_defence, use_of
+    from evaluation.grid.spec import read_grid
+    from fedbert.prepare import Prepared, circumstances, prepare
+    from privacy.accounting import label_claims, ledger
+    from privacy.defence import refuse
+
+    loaded: dict[object, Prepared] = {}
+    told: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
+    seen = set()
+    for cell in read_grid(path).cells:
+        config, labels = cell.config, cell.labels
+        setting = tuple(labels[name] for name in ("task", "strategy", "defence", "level"))
+        if setting in seen:
+            continue
+        seen.add(setting)
+        inputs = (config.model, config.data, config.seed)
+        if inputs not in loaded:
+            loaded = {inputs: prepare(config, coin=True)}
+        prepared = loaded[inputs]
+        with _refusing():
+            facts = facts_of(config, prepared, cell.defence, cell.delta)
+            defence = make_defence(cell.defence, facts)
+            reason = refuse(defence, config.training.strategy, circumstances(config))
+            if reason is not None:
+                said = [f"refused: {reason}"]
+            else:
+                use = use_of(config, facts)
+                claims = [*ledger(defence, use).values(), *label_claims(defence, use)]
+                said = [f"{claim.view}: {claim.sentence()}" for claim in claims]
+        tasks = told.setdefault((*setting[1:], *said), ([], said))[0]
+        tasks.append(setting[0])
+    for (strategy, name, level, *_), (tasks, said) in told.items():
+        named = name if level == "-" else f"{name}, {level}"
+        yield f"{named} ({strategy}; {', '.join(tasks)})"
+        yield from (f"  {line}" for line in said)
+
+
+def _number(value: float, places: int = 5) -> str:
+    """The value to so many decimals, or figures where decimals would show next to nothing."""
+    return f"{value:.{places}f}" if value >= 0.01 else f"{value:.{places}g}"
+
+
+def _plain_sentence(count: int, relation: str | None) -> str:
+    """What composition without sampling holds for."""
+    times = "one release" if count == 1 else f"{count} releases"
+    under = f"{relation} relation" if relation else "relation under which the sensitivity holds"
+    return (
+        f"Holds for {times} of one unit (token, sequence or client: what is clipped as one row), "
+        f"under the {under}, against a view that sees every release (forward, backward, or "
+        "peer and release for client updates); no sampling is counted."
+    )
+
+
+def _sampled_sentence(rate: float, steps: int) -> str:
+    """What amplification by sampling holds for."""
+    return (
+        f"Holds for one record, under the {REMOVE} relation, against the release view alone, over "
+        f"{steps} steps of DP-SGD that draw each record by itself with probability {rate:g}."
+    )
+
+
+def _vouched(asked: str, accountant: str) -> str:
+    if asked == accountant:
+        return f"accountant {asked}"
+    return f"{asked} does not serve here: from {accountant}"
+
+
+def _breach(delta: float, records: int | None) -> list[str]:
+    """A warning where delta allows for publishing a record outright."""
+    if records is None:
+        return []
+    if records < 1:
+        raise InputError(f"expected records >= 1, got records={records}")
+    if delta < 1 / records:
+        return []
+    return [
+        f"Warning: delta {delta:g} is not below 1/n at n={records} records: it allows for the "
+        "publication of one record outright."
+    ]
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn complaints about numbers into the user's; keep the accountants' own chatter quiet.
+
+    What the log would say of a fall-back stands in the lines.
+    """
+    loggers = [logging.getLogger(name) for name in ("absl", "privacy")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    except ArithmeticError as error:
+        raise InputError(f"expected numbers that the accountants can take, got {error}") from None
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)

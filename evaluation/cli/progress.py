@@ -1,0 +1,94 @@
+"""Progress of a grid: a line per finished cell and, on a terminal, a bar; with the time left."""
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from evaluation.grid.durations import Remaining
+from evaluation.grid.spec import Cell
+from reports.records import RunRecord
+
+
+class GridProgress:
+    """Tells how far a grid is. The time left is that of cells alike, by what they have to do."""
+
+    def __init__(self, workers: int) -> None:
+        """Start with nothing known."""
+        self.workers = workers
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("cells"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self.done, self.todo = 0, 0
+        self.remaining = Remaining({})
+
+    def __enter__(self) -> "GridProgress":
+        """Show the bar."""
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bar away."""
+        self.bar.stop()
+
+    def start(self, todo: Sequence[Cell], total: int) -> None:
+        """Hear which cells remain, of how many."""
+        self.todo, self.remaining = len(todo), Remaining({cell.id: cell for cell in todo})
+        if self.todo < total:
+            self.console.print(f"{total - self.todo} of {total} cells have a record already")
+        self.task = self.bar.add_task("time left: known after the first cell", total=self.todo)
+
+    def record(self, record: RunRecord) -> None:
+        """Hear that a cell ended."""
+        self.done += 1
+        self.remaining.ended(record.cell, record.seconds, record.status == "skipped")
+        left = self.remaining.seconds(self.workers)
+        words = "time left not known yet" if left is None else f"about {duration(left)} left"
+        line = f"[{self.done}/{self.todo}] {_name(record)}: {_fate(record)}"
+        if self.done < self.todo:
+            line += f"; {words}"
+        self.console.print(escape(line), highlight=False, soft_wrap=True)
+        self.bar.update(self.task, advance=1, description=words)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words.
+
+    >>> duration(42.4), duration(200), duration(7300)
+    ('42 s', '3 min 20 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _name(record: RunRecord) -> str:
+    keys = ("task", "strategy", "defence", "level")
+    parts = [record.labels[key] for key in keys if record.labels.get(key, "-") != "-"]
+    return " ".join([*parts, f"seed {record.labels['seed']}"])
+
+
+def _fate(record: RunRecord) -> str:
+    if record.status == "done":
+        return f"done in {duration(sum(record.seconds.values()))}"
+    if record.status == "skipped":
+        return f"skipped: {record.reason}"
+    return "failed: " + record.traceback.strip().splitlines()[-1]

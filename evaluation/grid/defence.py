@@ -1,0 +1,158 @@
+"""From a defence as a grid names it to the mechanisms that act, and the facts that they need."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from evaluation.grid.catalogue import MECHANISMS, build, resolve
+from evaluation.grid.spec import PLACES, DefenceSpec
+from fedbert.config import Config, InputError
+from fedbert.prepare import Prepared, poisson_sampled
+from fedbert.trainer import planned_releases, planned_steps
+from privacy.accounting import Use
+from privacy.defence import Defence
+from privacy.distance_correlation import DistanceCorrelation
+from privacy.dp_sgd.mechanism import DPSGD
+from privacy.mechanism import Mechanism
+from privacy.randomised_response import RandomisedResponse
+
+MEMBERS = ("unit", "clip_norm", "noise_std", "clip", "add_noise", "cost")
+KINDS = {"labels": RandomisedResponse, "training": DPSGD, "penalty": DistanceCorrelation}
+SPEAKS_FOR = {
+    "smashed": ("forward",),
+    "hidden_gradient": ("backward",),
+    "update": ("peer", "release"),
+    "training": ("release",),
+    "labels": ("backward", "aggregator", "peer", "release"),
+}
+"""The views for which a mechanism at a place can make a claim."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a training's mechanisms are calibrated for, and its guarantees follow from.
+
+    releases: the most times that one example's A is sent; rounds: aggregations; steps and
+    sample_rate: the most local steps of a client and the largest chance of an example to be in a
+    batch (DP-SGD); width: values in a row of A; length: the most tokens of an example; labels: how
+    many classes; records: examples of the smallest client.
+    """
+
+    delta: float
+    releases: int
+    rounds: int
+    steps: int
+    sample_rate: float
+    width: int
+    length: int
+    labels: int
+    records: int
+
+
+def facts_of(
+    config: Config, prepared: Prepared, spec: DefenceSpec, delta: float, rounds: int | None = None
+) -> Facts:
+    """Return the facts of a training under a defence after so many rounds (None: all)."""
+    if spec.training is not None:
+        prepared = poisson_sampled(prepared)
+    return Facts(
+        delta=delta,
+        releases=planned_releases(config, prepared, rounds),
+        rounds=config.training.rounds if rounds is None else rounds,
+        steps=max(planned_steps(config, rounds).values(), default=0),
+        sample_rate=max(data.sample_rate for data in prepared.clients),
+        width=prepared.split.whole.config.hidden_size,
+        length=config.data.max_length,
+        labels=len(prepared.task.label_names),
+        records=min(len(data.examples) for data in prepared.clients),
+    )
+
+
+def use_of(config: Config, facts: Facts) -> Use:
+    """Return what the ledger reads the guarantees from."""
+    return Use(
+        strategy=config.training.strategy,
+        forward_releases=facts.releases,
+        rounds=facts.rounds,
+        embeddings_frozen=config.model.freeze_embeddings,
+        optimizer_state_shared=config.training.optimizer_state == "hand_on",
+        delta=facts.delta,
+        cut_layer=config.model.cut_layer,
+        steps=facts.steps,
+        sample_rate=facts.sample_rate,
+        records=facts.records,
+    )
+
+
+def make_defence(spec: DefenceSpec, facts: Facts) -> Defence:
+    """Return a defence, calibrated for the training that the facts describe.
+
+    Raises:
+        InputError: for a mechanism or parameter that does not exist or is out of range, or a view
+            that a mechanism at this place cannot speak for.
+    """
+    made: dict[str, Any] = {}
+    for place in PLACES:
+        named = getattr(spec, place)
+        if named is None:
+            continue
+        where = f"defence {spec.name!r}: {place}"
+        params: dict[str, Any] = dict(named.params)
+        if place == "smashed" and "one_shot" in params:
+            made["one_shot"] = _flag(params.pop("one_shot"), where)
+        _check_view(params.pop("view", None), place, where)
+        known = asdict(facts)
+        for count in ("releases", "rounds", "steps"):
+            known[count] = max(known[count], 1)
+        if place == "update":
+            known |= {"unit": "client", "releases": known["rounds"]}
+        if made.get("one_shot") and place == "smashed":
+            known["releases"] = 1
+        kind = resolve(named.name, MECHANISMS, where)
+        made[place] = build(kind, params, known, where)
+        _check_kind(made[place], place, named.name, where)
+    try:
+        return Defence(spec.name, **made)
+    except ValueError as error:
+        raise InputError(f"defence {spec.name!r}: {error}") from None
+
+
+def costs(defence: Defence, facts: Facts) -> list[dict[str, Any]]:
+    """Return what a training spent: each mechanism's cost, its place and its releases."""
+    releases = 1 if defence.one_shot else facts.releases
+    counts = {"update": facts.rounds, "training": facts.steps, "labels": 1, "smashed": releases}
+    found = []
+    for place in PLACES:
+        mechanism = getattr(defence, place)
+        cost = None if mechanism is None or place == "penalty" else mechanism.cost()
+        if cost is not None:
+            count = counts.get(place, facts.releases)
+            found.append({"place": place, "releases": count, **cost.to_json()})
+    return found
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{where}: expected true or false, got one_shot={value!r}")
+    return value
+
+
+def _check_view(view: Any, place: str, where: str) -> None:
+    """Refuse a view that a mechanism at this place makes no claim about."""
+    allowed = SPEAKS_FOR.get(place, ())
+    if view is not None and view not in allowed:
+        named = " or ".join(allowed) or "none: a mechanism here makes no claim"
+        raise InputError(f"{where}: expected view {named}, got view={view!r}")
+
+
+def _check_kind(made: Mechanism | Any, place: str, name: str, where: str) -> None:
+    """Refuse a mechanism that cannot act at this place."""
+    if place in KINDS:
+        if not isinstance(made, KINDS[place]):
+            raise InputError(f"{where}: expected a {KINDS[place].__name__}, got {name!r}")
+        return
+    lacking = [member for member in MEMBERS if not hasattr(made, member)]
+    if lacking:
+        raise InputError(
+            f"{where}: expected a mechanism with {', '.join(MEMBERS)}, "
+            f"got {name!r} without {lacking[0]}"
+        )

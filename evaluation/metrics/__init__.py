@@ -1,0 +1,1 @@
+"""Arrays in, Estimates out; the only place that compares a guess with the truth."""

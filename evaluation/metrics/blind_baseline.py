@@ -1,0 +1,59 @@
+"""Can members be told without the model? Then the pool is shifted, and no attack means anything."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from scipy import sparse
+
+from evaluation.metrics import tokens as leakage
+from fedbert.config import expect
+from reports.records import Estimate
+
+LEAST = 10  # candidates on a side
+ALARM = 1e-4  # how often a pool dealt by a fair coin is called shifted
+
+
+def blind_baseline(
+    texts: Sequence[np.ndarray], labels: np.ndarray, members: np.ndarray, rng: np.random.Generator
+) -> tuple[Estimate, bool]:
+    """Return the AUC of a classifier that sees texts and labels alone, and whether it is no chance.
+
+    texts: token ids [seq] of each candidate; labels [candidate]; members [candidate] bool.
+    Words and pairs of words, weighted by TF-IDF, and the label, in a logistic regression. It is
+    fitted to one random half and judged on the other: were each half judged by the other, every
+    pair of like texts would count twice, and the interval would be too narrow.
+
+    Raises:
+        InputError: for fewer than LEAST candidates on a side.
+    """
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.linear_model import LogisticRegression
+
+    least = int(min(members.sum(), (~members).sum()))
+    expect(least >= LEAST, f"{LEAST} candidates a side", "candidates", least)
+    counts = _counts(texts, labels)
+    test = np.zeros(len(members), dtype=bool)
+    for side in (np.flatnonzero(members), np.flatnonzero(~members)):
+        test[rng.permutation(side)[: len(side) // 2]] = True
+    weights = TfidfTransformer(sublinear_tf=True).fit(counts[~test])
+    model = LogisticRegression(max_iter=1000, class_weight="balanced")
+    model.fit(weights.transform(counts[~test]), members[~test])
+    scores = model.decision_function(weights.transform(counts[test]))
+    sides = scores[members[test]], scores[~members[test]]
+    shifted = leakage.auc(*sides, confidence=1 - 2 * ALARM).low > 0.5
+    return leakage.auc(*sides), shifted
+
+
+def _counts(texts: Sequence[np.ndarray], labels: np.ndarray) -> sparse.csr_matrix:
+    """Return how often each word, pair of words and label occurs [candidate, feature]."""
+    column: dict[tuple[object, ...], int] = {}
+    rows, columns = [], []
+    for row, (tokens, label) in enumerate(zip(texts, labels.tolist(), strict=True)):
+        words = tokens.tolist()
+        found = [(word,) for word in words] + list(pairwise(words))
+        for each in (*found, ("label", label)):
+            rows.append(row)
+            columns.append(column.setdefault(each, len(column)))
+    shape = (len(texts), len(column))
+    return sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=shape)

@@ -1,0 +1,264 @@
+"""Lower bounds on epsilon from what an adversary achieved: valid at a stated significance.
+
+A bound says: were the true epsilon below it, so good a result would come up with a probability of
+at most `significance`. That holds for counts taken with a rule fixed beforehand; a threshold picked
+on the same scores breaks it, unless `split_epsilon` or `best_epsilon` does the picking.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from scipy import special, stats
+
+from evaluation.metrics.intervals import clopper_pearson
+from fedbert.config import InputError, expect
+
+HIGHEST = 64.0  # no audit of fewer than e^64 trials reaches it
+STEPS = 50  # of a bisection: to 1e-13
+
+
+def clopper_pearson_epsilon(
+    true_positives: int,
+    positives: int,
+    false_positives: int,
+    negatives: int,
+    delta: float,
+    significance: float,
+) -> float:
+    """Return a lower bound on epsilon from hits and false alarms of a rule fixed beforehand.
+
+    Both rates are bounded at half the significance; (epsilon, delta) then has to allow the one with
+    the other, in either direction. 0 where nothing is shown.
+
+    >>> round(clopper_pearson_epsilon(500, 500, 0, 500, 0.0, 0.01), 8)
+    4.54191581
+
+    Raises:
+        InputError: for counts that cannot be, or delta or significance out of range.
+
+    Reference: Jagielski, Ullman, Oprea (2020), "Auditing differentially private machine learning".
+    """
+    least, most = _rates(true_positives, positives, false_positives, negatives, delta, significance)
+    found = 0.0
+    for numerator, denominator in ((least - delta, most), (1 - most - delta, 1 - least)):
+        if numerator > 0:  # the upper bounds are above zero: there are trials on both sides
+            found = max(found, math.log(numerator / denominator))
+    return found
+
+
+def gaussian_epsilon_bound(
+    true_positives: int,
+    positives: int,
+    false_positives: int,
+    negatives: int,
+    delta: float,
+    significance: float,
+) -> float:
+    """Return a lower bound on epsilon if the mechanism is Gaussian: rates give mu, mu epsilon.
+
+    Tighter than `clopper_pearson_epsilon`, and valid only where the trade-off curve is that of a
+    Gaussian mechanism (mu-GDP), as for noise added once or summed over many releases.
+
+    Raises:
+        InputError: for counts that cannot be, delta 0, or delta or significance out of range.
+
+    Reference: Nasr et al. (2023), "Tight auditing of differentially private machine learning".
+    """
+    expect(delta > 0, "delta > 0 for a Gaussian mechanism", "delta", delta)
+    _levels(delta, significance)
+    mu = gaussian_mu_bound(true_positives, positives, false_positives, negatives, significance)
+    if mu <= 0:
+        return 0.0
+    from privacy.accountants import gaussian_epsilon
+
+    return max(0.0, gaussian_epsilon(1 / mu, 1, delta))
+
+
+def gaussian_mu_bound(
+    true_positives: int, positives: int, false_positives: int, negatives: int, significance: float
+) -> float:
+    """Return a lower bound on mu of a mu-GDP mechanism from hits and false alarms; 0 for none.
+
+    Raises:
+        InputError: for counts that cannot be, or a significance out of range.
+    """
+    least, most = _rates(true_positives, positives, false_positives, negatives, 0.0, significance)
+    if not 0 < most < 1 or not 0 < least < 1:
+        return 0.0
+    return max(0.0, float(stats.norm.ppf(least) - stats.norm.ppf(most)))
+
+
+def one_run_epsilon(
+    canaries: int, guesses: int, correct: int, delta: float, significance: float
+) -> float:
+    """Return a lower bound on epsilon from one training with canaries put in by fair coins.
+
+    Of so many canaries an adversary guessed `guesses` (in or out) and was right on `correct`, the
+    choice of what to guess made without a look at the truth. 0 where nothing is shown.
+
+    >>> round(one_run_epsilon(1000, 1000, 700, 0.0, 0.05), 5)
+    0.73201
+
+    Raises:
+        InputError: for counts that cannot be, or delta or significance out of range.
+
+    Reference: Steinke, Nasr, Jagielski (2023), "Privacy auditing with one (1) training run",
+    theorem 5.2.
+    """
+    check_one_run(canaries, guesses, correct, delta, significance)
+    return _one_run(int(canaries), int(guesses), int(correct), delta, significance)
+
+
+@lru_cache(maxsize=65536)
+def _one_run(canaries: int, guesses: int, correct: int, delta: float, significance: float) -> float:
+    """Return `one_run_epsilon` of checked counts."""
+    if guesses == 0 or one_run_p(canaries, guesses, correct, delta, 0.0) > significance:
+        return 0.0
+    low, high = 0.0, HIGHEST
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        rejected = one_run_p(canaries, guesses, correct, delta, middle) <= significance
+        low, high = (middle, high) if rejected else (low, middle)
+    return low
+
+
+def check_one_run(
+    canaries: int, guesses: int, correct: int, delta: float, significance: float
+) -> None:
+    """Raise InputError for counts of one run that cannot be, or levels out of range."""
+    _whole(canaries=canaries, guesses=guesses, correct=correct)
+    expect(guesses <= canaries, f"guesses <= canaries ({canaries})", "guesses", guesses)
+    expect(correct <= guesses, f"correct <= guesses ({guesses})", "correct", correct)
+    _levels(delta, significance)
+
+
+def one_run_p(canaries: int, guesses: int, correct: int, delta: float, epsilon: float) -> float:
+    """Return a bound on the probability of so many right guesses under (epsilon, delta).
+
+    Right guesses are at most binomial with the chance e^epsilon / (1 + e^epsilon), up to delta:
+    2 canaries delta times the largest mean, over i, of the i probabilities below `correct`.
+    """
+    chance = 1 / (1 + math.exp(-epsilon))
+    if correct == 0:
+        return 1.0
+    tail = float(special.betainc(correct, guesses - correct + 1, chance))
+    if delta == 0:
+        return tail
+    counts = np.arange(correct - 1, -1, -1)
+    ways = special.gammaln(guesses + 1) - special.gammaln(counts + 1)
+    ways -= special.gammaln(guesses - counts + 1)
+    log_odd = math.log(chance), -epsilon + math.log(chance)  # of right and of wrong
+    below = np.exp(ways + counts * log_odd[0] + (guesses - counts) * log_odd[1])
+    means = np.cumsum(below) / np.arange(1, correct + 1)
+    return min(1.0, tail + 2 * canaries * delta * float(means.max()))
+
+
+def best_epsilon(
+    member_scores: Sequence[float] | np.ndarray,
+    non_member_scores: Sequence[float] | np.ndarray,
+    delta: float,
+    significance: float,
+    thresholds: int = 20,
+) -> float:
+    """Return the best bound over thresholds, each at its share of the significance (Bonferroni).
+
+    The thresholds are quantiles of all scores together, which says nothing of who is a member.
+
+    Raises:
+        InputError: without scores on both sides, or for levels out of range.
+    """
+    ins, outs = _sides(member_scores, non_member_scores)
+    expect(thresholds >= 1, "thresholds >= 1", "thresholds", thresholds)
+    both = np.concatenate([ins, outs])
+    places = np.unique(np.quantile(both, (np.arange(thresholds) + 0.5) / thresholds))
+    _levels(delta, significance)
+    return float(bounds_at(ins, outs, places, delta, significance / thresholds).max())
+
+
+def split_epsilon(
+    member_scores: Sequence[float] | np.ndarray,
+    non_member_scores: Sequence[float] | np.ndarray,
+    delta: float,
+    significance: float,
+    rng: np.random.Generator,
+) -> float:
+    """Return a bound with the threshold chosen on one random half and judged on the other.
+
+    Raises:
+        InputError: with fewer than two scores on a side, or for levels out of range.
+    """
+    ins, outs = _sides(member_scores, non_member_scores)
+    expect(min(len(ins), len(outs)) >= 2, "two scores a side", "scores", min(len(ins), len(outs)))
+    halves = [np.array_split(rng.permutation(side), 2) for side in (ins, outs)]
+    (choose_in, judge_in), (choose_out, judge_out) = halves
+    _levels(delta, significance)
+    places = np.unique(np.concatenate([choose_in, choose_out]))
+    best = int(np.argmax(bounds_at(choose_in, choose_out, places, delta, significance)))
+    return float(bounds_at(judge_in, judge_out, places[[best]], delta, significance)[0])
+
+
+def bounds_at(
+    ins: np.ndarray, outs: np.ndarray, places: np.ndarray, delta: float, level: float
+) -> np.ndarray:
+    """Return `clopper_pearson_epsilon` at every threshold [place], whichever side is called in.
+
+    Each is valid by itself at its level; whoever picks among them has to pay for it.
+    """
+    hits, alarms = counts_at(ins, places), counts_at(outs, places)
+    return share_bounds(hits, len(ins), alarms, len(outs), delta, level)
+
+
+def counts_at(scores: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return how many scores are at or above each threshold [place] int64."""
+    return len(scores) - np.searchsorted(np.sort(scores), places, side="left")
+
+
+def share_bounds(
+    hits: np.ndarray, positives: int, alarms: np.ndarray, negatives: int, delta: float, level: float
+) -> np.ndarray:
+    """Return `clopper_pearson_epsilon` of many counts at once [count], unchecked."""
+    tail = level / 2
+    some, all_ = np.maximum(hits, 1), np.minimum(alarms, negatives - 1)
+    least = special.betaincinv(some, positives - some + 1, tail)
+    most = special.betainccinv(all_ + 1, negatives - all_, tail)
+    least, most = np.where(hits > 0, least, 0.0), np.where(alarms < negatives, most, 1.0)
+    with np.errstate(divide="ignore"):
+        found = np.maximum((least - delta) / most, (1 - most - delta) / (1 - least))
+        return np.asarray(np.log(np.maximum(found, 1.0)))
+
+
+def _rates(
+    hits: int, positives: int, alarms: int, negatives: int, delta: float, significance: float
+) -> tuple[float, float]:
+    """Return the least true-positive and the most false-positive rate, at half the level each."""
+    _whole(true_positives=hits, positives=positives, false_positives=alarms, negatives=negatives)
+    expect(positives >= 1, "positives >= 1", "positives", positives)
+    expect(negatives >= 1, "negatives >= 1", "negatives", negatives)
+    expect(hits <= positives, f"at most {positives} positives", "true_positives", hits)
+    expect(alarms <= negatives, f"at most {negatives} negatives", "false_positives", alarms)
+    _levels(delta, significance)
+    two_sided = 1 - significance  # each end of a two-sided interval has half of it
+    least, _ = clopper_pearson(hits, positives, two_sided)
+    _, most = clopper_pearson(alarms, negatives, two_sided)
+    return least, most
+
+
+def _whole(**counts: int) -> None:
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+            raise InputError(f"expected an integer >= 0, got {name}={value!r}")
+
+
+def _levels(delta: float, significance: float) -> None:
+    expect(0 <= delta < 1, "0 <= delta < 1", "delta", delta)
+    expect(0 < significance < 1, "0 < significance < 1", "significance", significance)
+
+
+def _sides(*sides: Sequence[float] | np.ndarray) -> list[np.ndarray]:
+    arrays = [np.asarray(side, dtype=np.float64) for side in sides]
+    for name, values in zip(("member_scores", "non_member_scores"), arrays, strict=True):
+        fine = values.ndim == 1 and len(values) > 0 and bool(np.isfinite(values).all())
+        expect(fine, "finite scores [candidate], at least one", name, values.shape)
+    return arrays

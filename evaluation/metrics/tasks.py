@@ -1,0 +1,202 @@
+"""How well a model does its task: the official metrics, with intervals, beside a baseline."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics
+
+from evaluation.metrics import intervals
+from evaluation.metrics.intervals import CONFIDENCE, percentiles
+from fedbert.config import InputError, expect
+from fedbert.tasks import Task
+from reports.records import Estimate
+
+RESAMPLES = 1000
+_IGNORED = -100
+_LOG_MAX = 700.0  # exp of more overflows
+
+
+def judge(
+    task: Task, predictions: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> dict[str, Estimate]:
+    """Return the task's metrics by name, the headline first.
+
+    predictions: class ids or scores [example], as labels; for masked-LM `labels` is not read, and
+    each row of predictions [sequence, 3] holds how many tokens were masked, how many of them were
+    predicted, and their summed loss in nats (see `evaluation.adversary.inference`).
+
+    Raises:
+        InputError: for no examples, shapes that do not fit, or a value that is not finite.
+    """
+    predictions = np.asarray(predictions)
+    expect(len(predictions) > 0, "at least one example", "predictions", len(predictions))
+    if not np.isfinite(predictions).all():
+        bad = int((~np.isfinite(predictions)).sum())
+        raise InputError(f"expected finite predictions, got non_finite={bad}")
+    if task.kind == "mlm":
+        return _masked_lm(task, predictions, rng)
+    labels = np.asarray(labels)
+    if predictions.shape != labels.shape or labels.ndim != 1:
+        shapes = (predictions.shape, labels.shape)
+        raise InputError(f"expected predictions and labels [example], got shapes={shapes}")
+    if task.kind == "regression":
+        return {name: _correlation(name, predictions, labels, rng) for name in task.metrics}
+    return {name: _classes(name, predictions, labels, rng) for name in task.metrics}
+
+
+def baseline(
+    task: Task,
+    train_labels: Sequence[np.ndarray] | np.ndarray,
+    labels: Sequence[np.ndarray] | np.ndarray,
+) -> dict[str, float | None]:
+    """Return the task's metrics of always answering the commonest training label.
+
+    labels: [example]; for masked-LM of any shape, -100 where nothing is masked. A score's
+    baseline is a constant, whose correlation is undefined: None, as is perplexity.
+    """
+    if task.kind == "regression":
+        return dict.fromkeys(task.metrics)
+    train, truth = _flat(train_labels), _flat(labels)
+    if len(train) == 0 or len(truth) == 0:
+        return dict.fromkeys(task.metrics)
+    values, counts = np.unique(train, return_counts=True)
+    answer = np.full_like(truth, values[counts.argmax()])
+    found: dict[str, float | None] = dict.fromkeys(task.metrics)
+    for name in task.metrics:
+        known = "accuracy" if name == "masked_accuracy" else name
+        if known == "accuracy":
+            found[name] = float((truth == answer).mean())
+        elif known in _OF_TABLES:
+            found[name] = float(_OF_TABLES[known](_confusion(truth, answer)))
+    return found
+
+
+def _flat(labels: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """Return all labels [label] but the ignored ones."""
+    flat = np.concatenate([np.ravel(each) for each in labels] or [np.zeros(0, np.int64)])
+    return flat[flat != _IGNORED]
+
+
+def _confusion(labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Return the counts [true, answered] of all classes that occur, and of 0 and 1."""
+    classes = np.unique(np.concatenate([[0, 1], labels, answers]))
+    counts: np.ndarray = metrics.confusion_matrix(labels, answers, labels=classes)
+    return counts.astype(float)
+
+
+def f1_of(tables: np.ndarray) -> np.ndarray:
+    """Return F1 of class 1 [...] of confusion tables [..., true, answered]; 0 where undefined."""
+    right = tables[..., 1, 1]
+    total = tables[..., 1, :].sum(-1) + tables[..., :, 1].sum(-1)
+    return np.divide(2 * right, total, out=np.zeros_like(total), where=total > 0)
+
+
+def matthews_of(tables: np.ndarray) -> np.ndarray:
+    """Return Matthews' correlation [...] of confusion tables; 0 where undefined.
+
+    Reference: Gorodkin (2004), for more than two classes.
+    """
+    true, answered, total = tables.sum(-1), tables.sum(-2), tables.sum((-1, -2))
+    right = np.trace(tables, axis1=-2, axis2=-1)
+    covariance = right * total - (true * answered).sum(-1)
+    spread = (total**2 - (true**2).sum(-1)) * (total**2 - (answered**2).sum(-1))
+    root = np.sqrt(np.clip(spread, 0, None))
+    return np.divide(covariance, root, out=np.zeros_like(root), where=root > 0)
+
+
+def accuracy_of(tables: np.ndarray) -> np.ndarray:
+    """Return the share [...] of right answers of confusion tables [..., true, answered]."""
+    return np.asarray(np.trace(tables, axis1=-2, axis2=-1) / tables.sum((-1, -2)))
+
+
+_OF_TABLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "accuracy": accuracy_of,
+    "f1": f1_of,
+    "matthews": matthews_of,
+}
+
+
+def _classes(
+    name: str, answers: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> Estimate:
+    """Return accuracy with Wilson's interval; F1 and Matthews from the confusion table.
+
+    The latter two have the credible interval of the confusion table's shares under Jeffreys'
+    prior (1/2 a cell for two classes). It is close to a bootstrap over examples, and unlike it
+    never of zero width, as after a perfect or a constant answer.
+
+    Reference: Goutte and Gaussier (2005).
+    """
+    if name == "accuracy":
+        return intervals.share(int((answers == labels).sum()), len(labels))
+    if name not in _OF_TABLES:
+        raise InputError(f"expected one of {', '.join(_OF_TABLES)}, got metric={name!r}")
+    counts = _confusion(labels, answers)
+    value = float(_OF_TABLES[name](counts))
+    drawn = rng.dirichlet(counts.ravel() + 2 / counts.size, size=RESAMPLES)
+    low, high = percentiles(value, _OF_TABLES[name](drawn.reshape(-1, *counts.shape)))
+    return Estimate(value, low, high, len(labels), CONFIDENCE, "credible interval (Jeffreys)")
+
+
+def _correlation(
+    name: str, answers: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+) -> Estimate:
+    """Return a correlation with a percentile bootstrap over examples; 0 where undefined.
+
+    Fewer than four examples, or resamples that all agree, say nothing: then the interval is the
+    whole range.
+    """
+    if name not in ("pearson", "spearman"):
+        raise InputError(f"expected pearson or spearman, got metric={name!r}")
+    x, y = answers.astype(float), labels.astype(float)
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Estimate(0.0, 0.0, 0.0, len(x), CONFIDENCE, "constant: 0 by convention")
+    value = float(_correlations(name, x[None], y[None])[0])
+    chosen = rng.integers(len(x), size=(RESAMPLES, len(x)))
+    step = max(1, 1_000_000 // len(x))
+    parts = [chosen[i : i + step] for i in range(0, RESAMPLES, step)]
+    resampled = np.concatenate([_correlations(name, x[part], y[part]) for part in parts])
+    low, high = percentiles(value, resampled)
+    if len(x) < 4 or low == high:
+        return Estimate(value, -1.0, 1.0, len(x), CONFIDENCE, "too few examples to say")
+    return Estimate(value, low, high, len(x), CONFIDENCE, "bootstrap over examples")
+
+
+def _correlations(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the correlations [row] of x and y [row, example]; 0 where one is constant."""
+    if name == "spearman":
+        x, y = stats.rankdata(x, axis=1), stats.rankdata(y, axis=1)
+    varied = (np.ptp(x, axis=1) > 0) & (np.ptp(y, axis=1) > 0)
+    x, y = (each - each.mean(1, keepdims=True) for each in (x, y))
+    root = np.sqrt((x**2).sum(1)) * np.sqrt((y**2).sum(1))
+    defined = varied & (root > 0)
+    found = np.divide((x * y).sum(1), root, out=np.zeros(len(x)), where=defined)
+    return np.clip(found, -1.0, 1.0)
+
+
+def _masked_lm(task: Task, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Estimate]:
+    """Return the masked-LM metrics of rows [sequence, 3], intervals over sequences."""
+    if rows.ndim != 2 or rows.shape[1] != 3:
+        raise InputError(f"expected predictions [sequence, 3], got shape={rows.shape}")
+    rows = rows[rows[:, 0] > 0].astype(float)
+    expect(len(rows) > 0, "at least one masked token", "masked", 0)
+    masked, right, nats = rows.T
+    found = {}
+    for name in task.metrics:
+        if name == "masked_accuracy":
+            found[name] = intervals.clustered_share(right, masked, rng)
+        elif name == "perplexity":
+            found[name] = _perplexity(masked, nats, rng)
+        else:
+            raise InputError(f"expected masked_accuracy or perplexity, got metric={name!r}")
+    return found
+
+
+def _perplexity(masked: np.ndarray, nats: np.ndarray, rng: np.random.Generator) -> Estimate:
+    """Return exp of the mean loss; one that would overflow is cut off at exp(700)."""
+    losses = intervals.ratio_resamples(nats, masked, rng, RESAMPLES)
+    low, high = percentiles(float(nats.sum() / masked.sum()), losses)
+    mean, low, high = np.exp(np.minimum([nats.sum() / masked.sum(), low, high], _LOG_MAX)).tolist()
+    method = "bootstrap over sequences" if len(masked) > 1 else "one sequence: no interval"
+    return Estimate(mean, low, high, int(masked.sum()), CONFIDENCE, method)

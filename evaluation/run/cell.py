@@ -1,0 +1,120 @@
+"""One cell, from specification to record: train, judge, attack, account. A pure function."""
+
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluation.adversary.candidates import sides
+from evaluation.adversary.wiretap import Wiretap, spread
+from evaluation.attacking.inversion import Heard, inversion
+from evaluation.attacking.membership import ask, membership
+from evaluation.attacking.pooled import pooled
+from evaluation.grid.defence import costs, facts_of, make_defence, use_of
+from evaluation.grid.spec import PLACES, Cell
+from evaluation.run.outcome import Outcome
+from evaluation.run.utility import measure
+from fedbert.prepare import circumstances, poisson_sampled, prepare
+from fedbert.protect import Protection
+from fedbert.provenance import provenance
+from fedbert.trainer import Trained, give_back_memory, train
+from privacy.accounting import label_claims, ledger
+from privacy.defence import Defence, refuse
+from privacy.mechanism import Identity
+from reports.records import RunRecord
+
+
+def run_cell(cell: Cell, shadows: Path | None = None) -> Outcome:
+    """Return what became of a cell: done, skipped with a reason, or failed with the traceback.
+
+    shadows: a folder in which the answers of shadow models are kept and looked for.
+    """
+    torch.set_num_threads(1)
+    base: dict[str, Any] = {"cell": cell.id, "spec": cell.spec(), "labels": cell.labels}
+    try:
+        return _run(cell, base, shadows)
+    except Exception:
+        return Outcome(RunRecord(**base, status="failed", traceback=traceback.format_exc()), {})
+    finally:
+        give_back_memory()  # a worker that waits for the others holds no more than it needs
+
+
+def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
+    """Return the record of a cell that can run."""
+    config, clock = cell.config, _Clock()
+    prepared = prepare(config, coin=True)
+    facts = facts_of(config, prepared, cell.defence, cell.delta)
+    defence = make_defence(cell.defence, facts)
+    reason = refuse(defence, config.training.strategy, circumstances(config))
+    if reason is not None:
+        return Outcome(RunRecord(**base, status="skipped", reason=reason), {})
+    if defence.training is not None:
+        prepared = poisson_sampled(prepared)
+    senders = config.training.clients_per_round or config.data.clients
+    heard = spread(config.training.rounds, senders, cell.attacks.messages)
+    tap = Wiretap(heard, max(1, cell.attacks.messages // len(heard)))
+    asked = ask(cell, prepared)
+    listeners, on_round = ([], None) if asked is None else (asked.listeners, asked.on_round)
+    clock.lap("prepare")
+    trained = train(config, prepared, defence, listeners=[tap, *listeners], on_round=on_round)
+    clock.lap("train")
+    utility, floor = measure(prepared, trained.split, config.seed)
+    give_back_memory()  # attacks take as much again
+    clock.lap("evaluate")
+    heard_all = Heard(cell, prepared, defence, trained, tap)
+    found = membership(asked, heard_all, shadows)
+    recovered, samples = inversion(heard_all)
+    inside_outside = sides(config, prepared)
+    leaks = [*recovered, *pooled(cell, prepared, trained.split, inside_outside), *found.leaks]
+    clock.lap("attack")
+    use = use_of(config, facts)
+    claims = [*ledger(defence, use).values(), *label_claims(defence, use)]
+    record = RunRecord(
+        **base,
+        status="done",
+        utility=utility,
+        baseline=floor,
+        guarantees=[entry.to_json() for entry in claims],
+        leakage=leaks,
+        mechanisms=_mechanisms(defence, trained, costs(defence, facts)),
+        bytes=trained.bytes,
+        seconds=clock.seconds,
+        provenance=provenance()
+        | {"data_sha256": prepared.data_sha256, "model": config.model.source},
+    )
+    return Outcome(record, prepared.counts, samples, found.scored, found.signals)
+
+
+class _Clock:
+    """Seconds per phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        now = time.perf_counter()
+        self.seconds[phase] = round(now - self._last, 3)
+        self._last = now
+
+
+def _mechanisms(
+    defence: Defence, trained: Trained, spent: Sequence[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return the log of every mechanism that acted, with what it cost."""
+    found: dict[str, dict[str, Any]] = {}
+    for place in PLACES:
+        mechanism = getattr(defence, place)
+        if mechanism is None or isinstance(mechanism, Identity):
+            continue
+        found[place] = {
+            "name": type(mechanism).__name__,
+            "clip_norm": getattr(mechanism, "clip_norm", None),
+            "noise_std": getattr(mechanism, "noise_std", None),
+            **trained.protection.get(place, Protection()).summary(),
+            "cost": next((cost for cost in spent if cost["place"] == place), None),
+        }
+    return found

@@ -1,0 +1,144 @@
+"""`pretrain` and `finetune`: one training from a TOML file, saved round by round, resumable."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evaluation.grid.defence import Facts, costs, facts_of, make_defence, use_of
+from evaluation.grid.spec import DefenceSpec, defence_from, read_toml
+from evaluation.run.runner import locked
+from evaluation.run.utility import measure
+from fedbert.checkpoint import check_same, read, recover, save
+from fedbert.config import Config, InputError, config_from
+from fedbert.prepare import Prepared, prepare
+from fedbert.trainer import State, check, train
+from privacy.accounting import Entry, label_claims, ledger
+from privacy.defence import Defence
+
+KEYS = ("model", "data", "training", "seed", "delta", "defence")
+Say = Callable[[int, float, float], None]
+
+
+@dataclass(frozen=True)
+class TrainingFile:
+    """What a training's TOML file says."""
+
+    config: Config
+    defence: DefenceSpec
+    delta: float
+
+    def asked(self) -> dict[str, Any]:
+        """Return the defence that is asked for, as plain JSON."""
+        return {**self.defence.to_json(), "delta": self.delta}
+
+
+def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
+    """Return the settings of a TOML file, or the embedded default without one.
+
+    Raises:
+        InputError: one line naming file and key; also for a task that the command does not train.
+    """
+    values: dict[str, Any] = {"data": {"task": "mlm"}} if pretraining else {}
+    where = "default" if path is None else str(path)
+    if path is not None:
+        values = read_toml(path, "configuration")
+    for key in values:
+        if key not in KEYS:
+            raise InputError(f"{where}: unknown key {key!r}; allowed: {', '.join(KEYS)}")
+    delta, entry = values.pop("delta", 1e-5), values.pop("defence", {"name": "none"})
+    if not (isinstance(delta, float) and 0 < delta < 1):
+        raise InputError(f"{where}: expected 0 < delta < 1, got delta={delta!r}")
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise InputError(f"{where}: expected a table with a name, got defence={entry!r}")
+    if "level" in entry:
+        raise InputError(f"{where}: defence: expected one setting, got level={entry['level']!r}")
+    config = config_from(values, where)
+    if (config.data.task == "mlm") is not pretraining:
+        wanted = "task mlm for pretrain" if pretraining else "a GLUE task for finetune"
+        raise InputError(f"{where}: data: expected {wanted}, got task={config.data.task!r}")
+    return TrainingFile(config, defence_from(entry, {}, f"{where}: defence"), delta)
+
+
+def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> list[str]:
+    """Train, save a checkpoint to `out`/checkpoint every so many rounds, return what to print.
+
+    A checkpoint that is there already is continued; it has to be of the same configuration, data
+    and defence.
+
+    Raises:
+        InputError: for a checkpoint of something else, or a training that diverges.
+    """
+    config = settings.config
+    with locked(out):
+        prepared = prepare(config, coin=False)
+        facts = facts_of(config, prepared, settings.defence, settings.delta)
+        defence = make_defence(settings.defence, facts)
+        check(config, defence)
+        place = out / "checkpoint"
+        recover(place)
+        start = None
+        if place.exists():
+            checkpoint = read(place)
+            check_same(checkpoint, config, prepared.data_sha256, settings.asked())
+            start = checkpoint.state
+        rounds = config.training.rounds
+        saver = _Saver(settings, prepared, defence, place, every, say)
+        saver.first = start.round if start is not None else 0
+        try:
+            trained = train(config, prepared, defence, start=start, on_round=saver.round)
+        except ValueError as error:
+            raise InputError(f"training stopped: {error}") from error
+        utility, floor = measure(prepared, trained.split, config.seed)
+    lines = []
+    for name, e in utility.items():
+        least = floor.get(name)
+        beside = "" if least is None else f"; without the text {least:.4f}"
+        lines.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] (n={e.n}){beside}")
+    lines += [entry.sentence() for entry in saver.entries(rounds)]
+    return [*lines, f"checkpoint: {place}", f"transformers model: {place / 'model'}"]
+
+
+@dataclass
+class _Saver:
+    """Saves and reports as rounds end."""
+
+    settings: TrainingFile
+    prepared: Prepared
+    defence: Defence
+    place: Path
+    every: int
+    say: Say
+    first: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def round(self, state: State) -> None:
+        """Hear that a round ended."""
+        rounds = self.settings.config.training.rounds
+        if state.round % self.every == 0 or state.round == rounds:
+            save(
+                self.place,
+                self.settings.config,
+                self.prepared,
+                state,
+                self.settings.asked(),
+                self.costs(state.round),
+                [entry.to_json() for entry in self.entries(state.round)],
+            )
+        spent = time.monotonic() - self.began
+        left = spent / (state.round - self.first) * (rounds - state.round)
+        self.say(state.round, state.losses[-1], left)
+
+    def costs(self, round_: int) -> list[dict[str, Any]]:
+        """Return what has been spent by a round: each mechanism's cost and its releases."""
+        return costs(self.defence, self._facts(round_))
+
+    def entries(self, round_: int) -> list[Entry]:
+        """Return what follows for each of the five views."""
+        use = use_of(self.settings.config, self._facts(round_))
+        return [*ledger(self.defence, use).values(), *label_claims(self.defence, use)]
+
+    def _facts(self, round_: int) -> Facts:
+        settings = self.settings
+        return facts_of(settings.config, self.prepared, settings.defence, settings.delta, round_)

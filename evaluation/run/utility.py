@@ -1,0 +1,56 @@
+"""Utility of a trained model: the official metrics on every evaluation split."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from evaluation.adversary.inference import predict
+from evaluation.metrics.tasks import baseline, judge
+from fedbert.data.batches import Batch, Encoded, collate, mask_tokens
+from fedbert.prepare import Prepared
+from fedbert.seeding import generator, numpy_rng
+from fedbert.split import SplitBert
+from reports.records import Estimate
+
+BATCH = 64
+Floor = dict[str, float | None]
+
+
+def measure(prepared: Prepared, split: SplitBert, seed: int) -> tuple[dict[str, Estimate], Floor]:
+    """Return every metric on every evaluation split, the headline first, and the floor of each.
+
+    The floor is what the majority class of the training labels (or their mean) would reach.
+    """
+    found: dict[str, Estimate] = {}
+    floor: Floor = {}
+    mlm = prepared.task.kind == "mlm"
+    train = [d.examples.tokens if mlm else d.examples.labels for d in prepared.clients]
+    for number, (name, encoded) in enumerate(prepared.evaluation.items()):
+        order = by_length(encoded, np.arange(len(encoded)))
+        shown = list(batches(prepared, encoded, order, seed, name))
+        predictions = predict(split, shown)[np.argsort(order)]
+        rng = numpy_rng(seed, "utility", name)
+        metrics = judge(prepared.task, predictions, encoded.labels, rng)
+        suffix = "" if number == 0 else f" ({name.removeprefix('validation_')})"
+        found |= {metric + suffix: estimate for metric, estimate in metrics.items()}
+        least = baseline(prepared.task, train, [batch.labels.numpy() for batch in shown])
+        floor |= {metric + suffix: value for metric, value in least.items()}
+    return found, floor
+
+
+def by_length(encoded: Encoded, chosen: np.ndarray) -> np.ndarray:
+    """Return the chosen examples, shortest first: batches of one length waste no padding."""
+    return chosen[np.argsort(encoded.lengths[chosen], kind="stable")]
+
+
+def batches(
+    prepared: Prepared, encoded: Encoded, chosen: np.ndarray, seed: int, label: str
+) -> Iterator[Batch]:
+    """Yield chosen examples in order; masked-LM is masked the same way for every defence."""
+    v = prepared.vocabulary
+    for start in range(0, len(chosen), BATCH):
+        batch = collate(encoded, chosen[start : start + BATCH], v.pad)
+        if prepared.task.kind == "mlm":
+            draws = generator(seed, "mask", label, start)
+            batch = mask_tokens(batch, v.mask, v.size, v.special, draws)
+        yield batch

@@ -1,8 +1,0 @@
-"""What every cell needs, imported once in the process that workers are forked from."""
-
-import gc
-
-import evaluation.cell
-import evaluation.preflight  # noqa: F401
-
-gc.freeze()  # else the collector writes into all of it, and every worker gets a copy

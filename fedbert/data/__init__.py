@@ -1,0 +1,1 @@
+"""Data: sources, readers, batches, partitions."""

@@ -1,0 +1,1 @@
+"""Audit cards: their content, and their files."""

@@ -1,0 +1,88 @@
+"""An audit card as terminal tables, JSON, JUnit XML and one HTML page."""
+
+import json
+import os
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from xml.etree import ElementTree
+
+from jinja2 import Environment, StrictUndefined
+from rich.table import Table
+
+from reports.card.content import FAILED, WEAK, WHO, Card
+
+
+def write(card: Card, directory: Path) -> list[Path]:
+    """Write audit.json, audit.xml and audit.html into a directory and return where they are."""
+    directory.mkdir(parents=True, exist_ok=True)
+    made: dict[str, Callable[[Card], str]] = {
+        "audit.json": as_json,
+        "audit.xml": as_junit,
+        "audit.html": as_html,
+    }
+    found = []
+    for name, make in made.items():
+        path, temporary = directory / name, directory / f".{name}.tmp"
+        temporary.write_text(make(card), encoding="utf-8")
+        os.replace(temporary, path)
+        found.append(path)
+    return found
+
+
+def as_json(card: Card) -> str:
+    """The card as JSON."""
+    return json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n"
+
+
+def as_junit(card: Card) -> str:
+    """The card as JUnit XML: a test case per check; too weak or not measured counts as skipped."""
+    failed = sum(check.verdict in FAILED for check in card.checks)
+    skipped = sum(check.verdict in WEAK for check in card.checks)
+    counts = {"tests": len(card.checks), "failures": failed, "errors": 0, "skipped": skipped}
+    suite = ElementTree.Element(
+        "testsuite", {"name": "fedbert-eval audit"} | {k: str(v) for k, v in counts.items()}
+    )
+    for check in card.checks:
+        case = ElementTree.SubElement(suite, "testcase", {"classname": "audit", "name": check.what})
+        if check.verdict in FAILED:
+            inner = ElementTree.SubElement(case, "failure", {"message": check.verdict})
+            inner.text = check.detail
+        elif check.verdict in WEAK:
+            message = f"{check.verdict}: {check.detail}"
+            ElementTree.SubElement(case, "skipped", {"message": message})
+        else:
+            ElementTree.SubElement(case, "system-out").text = check.detail
+    ElementTree.indent(suite)
+    text = ElementTree.tostring(suite, encoding="unicode")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+
+
+def as_html(card: Card) -> str:
+    """The card as one page: everything escaped, no script, nothing fetched."""
+    text = resources.files("reports").joinpath("templates/card.html.j2").read_text("utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(text).render(card=card, who=WHO, failed=FAILED, weak=WEAK)
+
+
+def tables(card: Card) -> list[Table]:
+    """The card as tables for the terminal: the verdicts, and what was recovered."""
+    checks = Table(title="Verdicts", title_justify="left", header_style="bold")
+    for name in ("what", "verdict", "behind it"):
+        checks.add_column(name, overflow="fold")
+    for check in card.checks:
+        checks.add_row(check.what, check.verdict, check.detail)
+    measured = Table(title="Who recovers what", title_justify="left", header_style="bold")
+    for name in ("view", "attack", "metric", "value [interval]", "note"):
+        measured.add_column(name, overflow="fold")
+    for each in card.told:
+        view = f"{each.view}: {WHO.get(each.view, '')}"
+        measured.add_row(view, each.attack, each.metric, each.figure, each.note)
+    untold = Table(title="Not measured", title_justify="left", header_style="bold")
+    for name in ("view", "attacks", "why"):
+        untold.add_column(name, overflow="fold")
+    for view, why, names in card.untold:
+        untold.add_row(view, names, why)
+    return [table for table in (checks, measured, untold) if table.row_count]

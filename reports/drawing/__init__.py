@@ -1,0 +1,1 @@
+"""Figures as PNG bytes: the same data, the same bytes."""

@@ -1,0 +1,81 @@
+"""ROC curves as PNG bytes, both axes logarithmic: the same data, the same bytes."""
+
+from typing import Literal
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from reports.drawing.utility import PALETTE, WIDTH, bare, key_text, plain_text, png_bytes
+from reports.figures.roc import WHERE, RocFigure, RocPanel
+
+COLUMNS, HEIGHT = 2, 2.9  # panels in a row; inches of each
+DASHES: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
+LOWEST = 1e-3
+
+
+def draw_roc(data: RocFigure) -> bytes:
+    """A PNG: a panel per setting, a curve per attack, intervals at 1 % false alarms."""
+    columns = min(COLUMNS, len(data.panels))
+    rows = -(-len(data.panels) // columns)
+    legend = 0.2 * (-(-(len(data.attacks) + 1) // 3))
+    top, bottom, gap = 0.62 + legend, 0.5, 0.75  # inches
+    total = top + rows * HEIGHT + (rows - 1) * gap + bottom
+    wide = (WIDTH - 0.75 * columns) / columns if columns > 1 else WIDTH - 1.9
+    with matplotlib.style.context("default"):
+        figure = Figure(figsize=(WIDTH, total))
+        for place, panel in enumerate(data.panels):
+            row, column = divmod(place, columns)
+            left = 0.65 + column * (wide + 0.75)
+            low = total - top - HEIGHT - row * (HEIGHT + gap)
+            axes = figure.add_axes((left / WIDTH, low / total, wide / WIDTH, HEIGHT / total))
+            _panel(axes, panel, data)
+        title = f"{data.task}: members found against false alarms"
+        figure.text(0.02, 1 - 0.1 / total, plain_text(title), fontsize=12, weight="bold", va="top")
+        figure.legend(
+            handles=_legend(data), loc="upper left", bbox_to_anchor=(0.01, 1 - 0.32 / total),
+            ncols=3, fontsize=8.5, frameon=False,
+        )  # fmt: skip
+        return png_bytes(figure)
+
+
+def _panel(axes: Axes, panel: RocPanel, data: RocFigure) -> None:
+    """None; one setting's curves are on the axes."""
+    axes.plot([LOWEST, 1], [LOWEST, 1], color="#666666", linestyle=(0, (1, 2)), linewidth=1)
+    axes.axvline(WHERE, color="#CCCCCC", linewidth=0.8, zorder=0)
+    count = len(panel.curves)
+    for place, curve in enumerate(panel.curves):
+        colour, dash = _look(curve.attack, data)
+        shown = [max(y, LOWEST) for y in curve.tpr]
+        ends = ([*curve.fpr, 1.0], [*shown, 1.0])
+        axes.plot(*ends, color=colour, linestyle=dash, linewidth=1.3, drawstyle="steps-post")
+        if curve.at is not None:
+            x = WHERE * 10 ** (0.25 * ((place + 0.5) / count - 0.5))  # side by side
+            y = max(curve.at.value, LOWEST)
+            errors = [[y - max(min(curve.at.low, y), LOWEST)], [max(curve.at.high - y, 0.0)]]
+            axes.errorbar(x, y, yerr=errors, color=colour, elinewidth=0.9, capsize=1.5, zorder=3)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(LOWEST, 1)
+    axes.set_ylim(LOWEST, 1.1)
+    axes.set_title(plain_text(panel.title, 46), loc="left", fontsize=10)
+    axes.set_xlabel("share of non-members accused", fontsize=9)
+    axes.set_ylabel("share of members found", fontsize=9)
+    bare(axes)
+
+
+def _legend(data: RocFigure) -> list[Line2D]:
+    """What colours and dashes stand for."""
+    handles = []
+    for name in data.attacks:
+        colour, dash = _look(name, data)
+        handles.append(Line2D([], [], color=colour, linestyle=dash, label=key_text(name, 34)))
+    dots = Line2D([], [], color="#666666", linestyle=(0, (1, 2)), label="guessing")
+    return [*handles, dots]
+
+
+def _look(name: str, data: RocFigure) -> tuple[str, Literal["-", "--", ":"]]:
+    """An attack's colour and dash."""
+    place = data.attacks.index(name)
+    return PALETTE[place % len(PALETTE)], DASHES[place // len(PALETTE) % len(DASHES)]

@@ -1,0 +1,100 @@
+"""ROC curves of the membership attacks, as plain data; `reports.drawing.roc` draws them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.records import Estimate, RunRecord
+from reports.scores import Scored
+
+AT = "tpr_at_1pct_fpr"
+WHERE = 0.01
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One attack: the share of members found while at most so many of the others are accused.
+
+    fpr, tpr: the corners of the step curve from the first false alarm on. `at`: what the record
+    says of the share found at 1 % false alarms, with its interval; `area`: the AUC.
+    """
+
+    attack: str
+    fpr: tuple[float, ...]
+    tpr: tuple[float, ...]
+    at: Estimate | None
+    area: Estimate | None
+
+
+@dataclass(frozen=True)
+class RocPanel:
+    """One setting, its curves from the strongest at 1 % false alarms to the weakest."""
+
+    title: str
+    curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class RocFigure:
+    """The settings of one task and strategy; `attacks` are those of all panels, a colour each."""
+
+    task: str
+    panels: tuple[RocPanel, ...]
+    attacks: tuple[str, ...]
+
+
+def roc_data(records: Sequence[RunRecord], scores: Mapping[str, Mapping[str, Scored]]) -> RocFigure:
+    """The curves of records of one task, one panel each; `scores` by cell and attack."""
+    panels = tuple(_panel(record, scores[record.cell]) for record in records)
+    names = dict.fromkeys(curve.attack for panel in panels for curve in panel.curves)
+    return RocFigure(records[0].labels["task"], panels, tuple(names))
+
+
+def corners(scored: Scored) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rates at k / n false alarms, k = 1 to n, of n non-members.
+
+    As `tpr_at_fpr` has it: at most k are accused, so only scores above the k + 1st are.
+    """
+    outside = np.sort(scored.outside)[::-1]
+    inside = np.sort(scored.inside)
+    above = len(inside) - np.searchsorted(inside, outside[1:], side="right")
+    tpr = np.append(above, len(inside)) / len(inside)
+    return np.arange(1, len(outside) + 1) / len(outside), tpr
+
+
+def describe_roc(data: RocFigure) -> str:
+    """The figure in words, for those who cannot see it."""
+    parts = [f"Logarithmic ROC curves of membership attacks on {data.task}."]
+    for panel in data.panels:
+        each = "; ".join(
+            f"{c.attack}: AUC {_told(c.area)}, at 1 % false alarms {_told(c.at)}"
+            for c in panel.curves
+        )
+        parts.append(f"Panel {panel.title}: {each}.")
+    return " ".join(parts)
+
+
+def _panel(record: RunRecord, attacks: Mapping[str, Scored]) -> RocPanel:
+    """The panel of one record."""
+    curves = []
+    for name, scored in attacks.items():
+        fpr, tpr = corners(scored)
+        kept = np.flatnonzero(np.diff(tpr, prepend=-1.0) != 0)  # where the curve rises
+        stated = {
+            e["metric"]: e["estimate"]
+            for e in record.leakage
+            if e["attack"] == name and "estimate" in e
+        }
+        points = tuple(fpr[kept].tolist()), tuple(tpr[kept].tolist())
+        curves.append(Curve(name, *points, stated.get(AT), stated.get("auc")))
+    curves.sort(key=lambda curve: -(curve.at.value if curve.at else 0.0))
+    labels = record.labels
+    level = "" if labels["level"] in ("-", "") else f", {labels['level']}"
+    return RocPanel(f"{labels['defence']}{level} ({labels['strategy']})", tuple(curves))
+
+
+def _told(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "not measured"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

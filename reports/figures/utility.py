@@ -1,0 +1,211 @@
+"""What the figures show, as plain data; `reports.drawing.utility` turns it into pictures."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reports import checks, metrics
+from reports.leaks import Leak
+from reports.records import Estimate
+from reports.rows import Row
+
+NO_UNIT = "none"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One setting: what leaks, what it is worth, and the group (colour) that it belongs to.
+
+    `reference` marks a setting without any guarantee, shown for comparison.
+    """
+
+    label: str
+    group: str
+    leakage: Estimate
+    utility: Estimate
+    reference: bool
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The points that share a unit of privacy, beside the references; `unit` "none": no unit."""
+
+    unit: str
+    points: tuple[Point, ...]
+
+    @property
+    def title(self) -> str:
+        """What the panel holds, in words."""
+        if self.unit == NO_UNIT:
+            return "settings without a guarantee"
+        return f"unit of privacy: {self.unit}" if self.unit else "all settings"
+
+
+@dataclass(frozen=True)
+class LeakageFigure:
+    """Utility against leakage for one task: a panel per unit, and the lines of reference."""
+
+    task: str
+    family: str
+    utility_metric: str
+    panels: tuple[Panel, ...]
+    majority: float | None
+    chance: float | None
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of all points, in order of appearance: one colour each."""
+        points = (point for panel in self.panels for point in panel.points)
+        return tuple(dict.fromkeys(point.group for point in points))
+
+    @property
+    def horizontal(self) -> str:
+        """The title of the leakage axis, with the direction that is good."""
+        return f"worst {self.family}: {axis_title(metrics.WORST[self.family])}"
+
+    @property
+    def vertical(self) -> str:
+        """The title of the utility axis, with the direction that is good."""
+        return axis_title(self.utility_metric)
+
+
+@dataclass(frozen=True)
+class PartitionFigure:
+    """How many examples of each label each client holds, `counts` [client][label]."""
+
+    clients: tuple[str, ...]
+    labels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+def leakage_data(rows: Sequence[Row], task: str, family: str) -> LeakageFigure | None:
+    """Utility against leakage for one task, a panel per unit of privacy; None without points.
+
+    Settings without any guarantee are drawn in every panel; where there is nothing else, alone.
+    """
+    usable = [row for row in rows if row.task == task and _leak(row, family) and row.utility]
+    several = len({row.model for row in usable}) > 1
+    label: Callable[[Row], str] = _model_label if several else _setting_label
+
+    def points(chosen: Iterable[Row]) -> tuple[Point, ...]:
+        return tuple(_point(row, family, row.strategy, label(row)) for row in chosen)
+
+    references = points(row for row in usable if not row.units)
+    panels = [
+        Panel(unit, references + points(guarded))
+        for unit in checks.UNITS
+        if (guarded := [row for row in usable if unit in row.units])
+    ]
+    if not panels and references:
+        panels = [Panel(NO_UNIT, references)]
+    return _figure(usable, task, family, panels) if panels else None
+
+
+def comparison_data(
+    runs: Mapping[str, Sequence[Row]], task: str, family: str
+) -> LeakageFigure | None:
+    """Utility against leakage of several runs in one panel, a colour per run; None without points.
+
+    A single run is coloured by strategy instead.
+    """
+    usable = [
+        (name, row)
+        for name, rows in runs.items()
+        for row in rows
+        if row.task == task and _leak(row, family) and row.utility
+    ]
+    if not usable:
+        return None
+    several = len(runs) > 1
+    label = _strategy_label if several else _setting_label
+    points = tuple(
+        _point(row, family, name if several else row.strategy, label(row)) for name, row in usable
+    )
+    return _figure([row for _, row in usable], task, family, [Panel("", points)])
+
+
+def partition_data(counts: Mapping[str, Mapping[str, int]]) -> PartitionFigure:
+    """The label counts of every client, labels in order of appearance.
+
+    Raises: ValueError for a count that is no integer >= 0, or where there is nothing to count.
+    """
+    clients = tuple(counts)
+    labels = tuple(dict.fromkeys(label for client in counts.values() for label in client))
+    if not clients or not labels:
+        raise ValueError(f"expected counts of at least one client and label, got counts={counts}")
+    for client, held in counts.items():
+        checks.amounts(held, f"partition.{client}", whole=True)
+    table = tuple(tuple(counts[client].get(label, 0) for label in labels) for client in clients)
+    return PartitionFigure(clients, labels, table)
+
+
+def describe(data: LeakageFigure) -> str:
+    """The figure in words, for those who cannot see it."""
+    parts = [f"Scatter plot for {data.task}: {data.vertical} against {data.horizontal}."]
+    for panel in data.panels:
+        points = "; ".join(
+            f"{point.label} ({point.group}): utility {point.utility.value:.3g}, "
+            f"leakage {point.leakage.value:.3g}"
+            for point in panel.points
+        )
+        parts.append(f"Panel {panel.title}: {points}.")
+    if data.majority is not None:
+        parts.append(f"Majority class at {data.majority:.3g}.")
+    return " ".join(parts)
+
+
+def describe_partition(data: PartitionFigure) -> str:
+    """The partition in words."""
+    parts = [
+        f"{client}: " + ", ".join(f"{n} {label}" for label, n in zip(data.labels, row, strict=True))
+        for client, row in zip(data.clients, data.counts, strict=True)
+    ]
+    return f"Examples per client and label. {'; '.join(parts)}."
+
+
+def axis_title(metric: str) -> str:
+    """The metric's title with the direction that is good for the data's owner.
+
+    >>> axis_title("auc"), axis_title("accuracy")
+    ('AUC (lower is better)', 'accuracy (higher is better)')
+    """
+    if metric not in metrics.METRICS:
+        return metric
+    return f"{metrics.title(metric)} ({metrics.metric(metric).better} is better)"
+
+
+def _figure(rows: Sequence[Row], task: str, family: str, panels: Iterable[Panel]) -> LeakageFigure:
+    metric = rows[0].metric
+    majorities = [row.baseline for row in rows if row.baseline is not None]
+    leaks = [leak for row in rows if (leak := _leak(row, family))]
+    chances = [leak.chance for leak in leaks if leak.chance is not None]
+    return LeakageFigure(
+        task=task,
+        family=family,
+        utility_metric=metric,
+        panels=tuple(panels),
+        majority=sum(majorities) / len(majorities) if majorities else None,
+        chance=sum(chances) / len(chances) if chances else None,
+    )
+
+
+def _leak(row: Row, family: str) -> Leak | None:
+    return row.inversion if family == "inversion" else row.membership
+
+
+def _setting_label(row: Row) -> str:
+    return row.setting
+
+
+def _strategy_label(row: Row) -> str:
+    return f"{row.setting} ({row.strategy})"
+
+
+def _model_label(row: Row) -> str:
+    return f"{row.setting} ({row.model})"
+
+
+def _point(row: Row, family: str, group: str, label: str) -> Point:
+    leak = _leak(row, family)
+    if leak is None or row.utility is None:
+        raise ValueError(f"expected utility and {family} of {row.setting}, got none")
+    return Point(label, group, leak.estimate, row.utility, reference=not row.units)
