@@ -27,7 +27,7 @@ class WordReader(Protocol):
 
 
 if TYPE_CHECKING:
-    from attacks.membership.signals import Signals
+    from attacks.signals import Signals
 
 T = TypeVar("T")
 

@@ -12,7 +12,8 @@ from attacks.inversion.nearest_token import NearestToken
 from benchmarks.inputs import SEED, SHAPES, VOCABULARY
 from benchmarks.measure import Row, interleave, row_of
 from evaluation.attacking import inversion, pooled, updates
-from evaluation.grid.catalogue import INVERSION, POOLED, UPDATES, make_attack
+from evaluation.grid.build import make_attack
+from evaluation.grid.catalogue import INVERSION, POOLED, UPDATES
 from evaluation.grid.spec import grid_from
 from evaluation.run import cell as cells
 from fedbert.messages import ClientUpdate, SmashedData

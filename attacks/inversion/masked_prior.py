@@ -16,9 +16,10 @@ from attacks.inversion.language_prior import (
     needed_by,
     readings,
 )
-from attacks.inversion.nearest_token import NearestToken, spread
+from attacks.inversion.nearest_token import NearestToken
 from attacks.inversion.parts.cloze import GAPS, Cloze, Page, trained
 from attacks.inversion.parts.first_scores import unit_rows
+from attacks.inversion.parts.look_up import spread
 from fedbert.config import expect
 from fedbert.messages import SmashedData
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attacks.attack import needed
-from attacks.membership.signals import Signals
+from attacks.signals import Signals
 
 LACKING = "needs `logs`: probabilities of classes"
 

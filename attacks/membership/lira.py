@@ -6,7 +6,7 @@ import numpy as np
 
 from attacks.attack import needed
 from attacks.membership.reference_ratio import lacking_inside, lacking_outside
-from attacks.membership.signals import Answers, Signals
+from attacks.signals import Answers, Signals
 
 FEW = 32  # shadows a side from which every candidate has a variance of its own
 LEAST = 1e-6  # of a standard deviation

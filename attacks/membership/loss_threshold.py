@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.membership.signals import Signals
+from attacks.signals import Signals
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attacks.attack import Knowledge, needed
 from attacks.inversion.parts.possible_rows import Candidates
-from attacks.membership.signals import Signals
+from attacks.signals import Signals
 from fedbert.config import InputError
 from fedbert.data.batches import Batch
 from fedbert.messages import SmashedData

@@ -6,7 +6,7 @@ import numpy as np
 
 from attacks.attack import needed
 from attacks.membership.reference_ratio import lacking_inside, lacking_outside, outside
-from attacks.membership.signals import Answers, Signals, logit_scaled
+from attacks.signals import Answers, Signals, logit_scaled
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from attacks.attack import needed
-from attacks.membership.signals import Signals
+from attacks.signals import Signals
 from fedbert.data.batches import Batch
 from fedbert.split import SplitBert, answering
 

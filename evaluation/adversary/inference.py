@@ -1,14 +1,17 @@
 """A model's answers on batches, for `evaluation.metrics.tasks` to judge."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks.signals import Answers, answers_of
 from fedbert.config import InputError
-from fedbert.data.batches import IGNORED, Batch
+from fedbert.data.batches import IGNORED, Batch, Encoded, collate, mask_tokens
+from fedbert.prepare import Prepared
+from fedbert.seeding import generator
 from fedbert.split import SplitBert, answering
 
 
@@ -56,3 +59,48 @@ def _finite(logits: Tensor) -> Tensor:
         bad = int((~torch.isfinite(logits)).sum())
         raise InputError(f"expected finite logits, got non_finite={bad} of {logits.numel()}")
     return logits
+
+
+BATCH = 64
+
+
+def by_length(encoded: Encoded, chosen: np.ndarray) -> np.ndarray:
+    """Return the chosen examples, shortest first: batches of one length waste no padding."""
+    return chosen[np.argsort(encoded.lengths[chosen], kind="stable")]
+
+
+def batches(
+    prepared: Prepared, encoded: Encoded, chosen: np.ndarray, seed: int, label: str
+) -> Iterator[Batch]:
+    """Yield chosen examples in order; masked-LM is masked the same way for every defence."""
+    v = prepared.vocabulary
+    for start in range(0, len(chosen), BATCH):
+        batch = collate(encoded, chosen[start : start + BATCH], v.pad)
+        if prepared.task.kind == "mlm":
+            draws = generator(seed, "mask", label, start)
+            batch = mask_tokens(batch, v.mask, v.size, v.special, draws)
+        yield batch
+
+
+MASKINGS = 8  # of a masked-LM example: its loss is their mean
+
+
+def answers_on(model: SplitBert, prepared: Prepared, examples: np.ndarray, seed: int) -> Answers:
+    """Return a model's answers on examples of the pool, in their order.
+
+    Masked-LM: the mean over MASKINGS maskings, the same ones for every model.
+    """
+    order = np.argsort(prepared.pool.lengths[examples], kind="stable")
+    back = np.argsort(order)
+    maskings = MASKINGS if prepared.task.kind == "mlm" else 1
+    found = []
+    for number in range(maskings):
+        label = "candidates" if number == 0 else f"candidates {number}"
+        shown = batches(prepared, prepared.pool, examples[order], seed, label)
+        found.append(answers_of(model, shown))
+    first = found[0]
+    return Answers(
+        np.mean([each.losses for each in found], axis=0)[back],
+        None if first.logs is None else first.logs[back],
+        None if first.labels is None else first.labels[back],
+    )

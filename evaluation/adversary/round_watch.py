@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from attacks.membership.signals import Answers
 from attacks.membership.updates import Gradients, last_gradients, last_layer
-from evaluation.adversary.shadow_models import answers_on
-from evaluation.run.utility import batches
+from attacks.signals import Answers
+from evaluation.adversary.inference import answers_on, batches
 from fedbert.messages import ClientUpdate, Message, dense
 from fedbert.prepare import Prepared
 from fedbert.split import SplitBert, duplicate

@@ -19,19 +19,16 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from attacks.membership.signals import Answers, answers_of
-from evaluation.run.utility import batches
+from evaluation.adversary.inference import answers_on
 from fedbert.config import Config
 from fedbert.model import load_model
 from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
 from fedbert.seeding import derive, numpy_rng
-from fedbert.split import SplitBert
 from fedbert.trainer import give_back_memory, planned_steps, train
 from privacy.defence import Defence
 
 VERSION = 1  # raised when other code makes other shadows of the same settings
 PACKAGES = ("torch", "transformers", "numpy")
-MASKINGS = 8  # of a masked-LM example: its loss is their mean
 
 
 @dataclass(frozen=True)
@@ -117,27 +114,6 @@ def seen_by(config: Config, prepared: Prepared) -> np.ndarray:
         own = np.arange(len(data.examples)) if data.pool is None else data.pool
         found[own[data.seen(steps[data.client])]] = True
     return found
-
-
-def answers_on(model: SplitBert, prepared: Prepared, examples: np.ndarray, seed: int) -> Answers:
-    """Return a model's answers on examples of the pool, in their order.
-
-    Masked-LM: the mean over MASKINGS maskings, the same ones for every model.
-    """
-    order = np.argsort(prepared.pool.lengths[examples], kind="stable")
-    back = np.argsort(order)
-    maskings = MASKINGS if prepared.task.kind == "mlm" else 1
-    found = []
-    for number in range(maskings):
-        label = "candidates" if number == 0 else f"candidates {number}"
-        shown = batches(prepared, prepared.pool, examples[order], seed, label)
-        found.append(answers_of(model, shown))
-    first = found[0]
-    return Answers(
-        np.mean([each.losses for each in found], axis=0)[back],
-        None if first.logs is None else first.logs[back],
-        None if first.labels is None else first.labels[back],
-    )
 
 
 def _read(path: Path, made: str) -> dict[str, np.ndarray] | None:

@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from attacks.membership.signals import Answers, Signals
+from attacks.signals import Answers, Signals
 from evaluation.adversary.candidates import Chosen
-from evaluation.adversary.features import features_of
-from evaluation.adversary.shadow_models import Trainings, answers_on, shadow_answers
-from evaluation.attacking.inversion import Heard
+from evaluation.adversary.inference import answers_on, batches
+from evaluation.adversary.observed import Heard
+from evaluation.adversary.shadow_models import Trainings, shadow_answers
+from fedbert.prepare import Prepared
+from fedbert.split import answering
 
 ROUNDS = ("round_losses", "alignments", "projections")
 
@@ -72,3 +75,27 @@ def signals_from(arrays: dict[str, np.ndarray]) -> Signals:
 
     rest = (arrays.get(name) for name in ROUNDS)
     return Signals(group("candidates"), group("population"), *rest)
+
+
+DIRECTIONS = 16
+
+
+def features_of(prepared: Prepared, examples: np.ndarray, seed: int) -> np.ndarray:
+    """Return features [example, 1 + DIRECTIONS] of examples of the pool, each of unit spread.
+
+    The length, and the principal directions of what the model that training started from makes of
+    the text: the mean of its hidden states.
+    """
+    model, means = prepared.split, []
+    with answering(model):
+        for batch in batches(prepared, prepared.pool, examples, seed, "features"):
+            mask = batch.attention_mask[..., None].double()
+            hidden = model.hidden(batch).double()
+            means.append(((hidden * mask).sum(1) / mask.sum(1)).numpy())
+    rows = np.concatenate(means)
+    centred = rows - rows.mean(0)
+    _, _, directions = torch.linalg.svd(torch.from_numpy(centred), full_matrices=False)
+    projected = centred @ directions[:DIRECTIONS].numpy().T
+    both = np.column_stack((prepared.pool.lengths[examples].astype(np.float64), projected))
+    scaled: np.ndarray = (both - both.mean(0)) / np.maximum(both.std(0), 1e-9)
+    return scaled

@@ -7,18 +7,21 @@ from pathlib import Path
 import numpy as np
 
 from attacks.attack import MembershipAttack
-from attacks.membership.clients import by_client
-from evaluation.adversary.candidates import Chosen, choose
+from attacks.membership.message_matching import lacking, nearness
+from attacks.signals import Answers, Signals
+from evaluation.adversary.candidates import Chosen, choose, sides
+from evaluation.adversary.inference import batches
+from evaluation.adversary.knowledge import knowledge_of
+from evaluation.adversary.observed import Heard, same_parts
 from evaluation.adversary.round_watch import RoundWatch
 from evaluation.adversary.signals import arrays_of, signals_of
-from evaluation.attacking.inversion import Heard
-from evaluation.attacking.matching import matching_signals
-from evaluation.grid.catalogue import MEMBERSHIP, make_attack
+from evaluation.adversary.wiretap import tables_from
+from evaluation.attacking.clients import client_level
+from evaluation.grid.build import make_attack
+from evaluation.grid.catalogue import MEMBERSHIP
 from evaluation.grid.spec import Cell
-from evaluation.metrics import tokens as leakage
 from evaluation.metrics.blind_baseline import LEAST, blind_baseline
 from evaluation.metrics.membership import Leak, leaks_of
-from fedbert.data.partition import partition
 from fedbert.prepare import Prepared
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import State
@@ -101,7 +104,9 @@ def membership(asked: Asked | None, heard: Heard, cache: Path | None) -> Found:
         found.scored[attack.name] = scored
         found.leaks += leaks_of(head, scored)
         if asked.cell.attacks.client_level and attack.view != "forward":
-            found.leaks.append({**head, **_by_client(asked, heard.prepared, scored)})
+            found.leaks.append(
+                {**head, **client_level(asked.cell.config, asked.chosen, heard.prepared, scored)}
+            )
     return found
 
 
@@ -131,29 +136,38 @@ def _blind(asked: Asked, prepared: Prepared, found: Found) -> str | None:
     return f"the pool is shifted: text and label alone tell members with AUC {ends}"
 
 
-def _by_client(asked: Asked, prepared: Prepared, scored: Scored) -> Leak:
-    """Return how well clients that took part are told from as many that did not.
+def matching_signals(heard: Heard, name: str) -> tuple[Signals | str, np.ndarray]:
+    """Return what the server makes of candidates, and which were in the messages it heard; or why
+    it cannot tell.
 
-    Those that did not are dealt from the examples left out, as the others from their own.
+    Candidates are the examples behind the messages heard, and examples left out of the training.
     """
-    chosen, config = asked.chosen, asked.cell.config
-    owner = np.full(len(prepared.pool), -1)
-    for data in prepared.clients:
-        owner[np.arange(len(data.examples)) if data.pool is None else data.pool] = data.client
-    others = chosen.candidates[~chosen.members]
-    rng = numpy_rng(config.seed, "clients outside")
-    few = min(len(others), len(scored.inside)) < 2 * config.data.clients
-    if few or config.data.clients < 2 or config.training.strategy == "centralised":
-        return {"not_measured": "client level: needs two clients or more, two candidates in each"}
-    labels, documents = prepared.pool.labels[others], prepared.pool.documents[others]
-    own = documents if prepared.task.kind == "mlm" else None
-    by = config.data
-    dealt = partition(labels, by.clients, by.partition, by.alpha, rng, own)
-    for client, places in enumerate(dealt):
-        owner[others[places]] = client
-    owners = owner[chosen.candidates]
-    inside, outside = (
-        by_client(scored.scores[side], owners[side]) for side in (chosen.members, ~chosen.members)
-    )
-    leak = {"metric": "client_auc", "estimate": leakage.auc(inside, outside), "unit": "client"}
-    return {**leak, "chance": 0.5}
+    overheard, prepared, config = heard.tap.kept, heard.prepared, heard.cell.config
+    nobody = np.zeros(0, dtype=bool)
+    if not overheard:
+        return "nothing is sent in the forward view", nobody
+    if prepared.task.kind == "mlm":
+        return "which words of a candidate would be masked is unknown", nobody
+    if heard.defence.nearest_word:
+        return "E is fed other words than the candidate's", nobody
+    inside: set[int] = set()
+    for each in overheard:
+        data = prepared.clients[each.message.client]
+        own = np.arange(len(data.examples)) if data.pool is None else data.pool
+        inside |= set(own[data.chosen(each.message.step)].tolist())
+    _, outs = sides(config, prepared)
+    rng = numpy_rng(config.seed, "candidates", name)
+    others = rng.permutation(outs)[: heard.cell.attacks.candidates]
+    candidates = np.sort(np.concatenate((np.array(sorted(inside), dtype=np.int64), others)))
+    members = np.isin(candidates, sorted(inside))
+    rate = heard.trained.split.whole.config.hidden_dropout_prob
+    best = np.full(len(candidates), -np.inf)
+    for group in same_parts(overheard):
+        tables = tables_from(group[0].parts, heard.trained.split)
+        knowledge = knowledge_of(heard.defence, tables, rate)
+        reason = lacking(knowledge)
+        if reason is not None:
+            return reason, nobody
+        shown = batches(prepared, prepared.pool, candidates, config.seed, name)
+        best = np.maximum(best, nearness([o.message for o in group], knowledge, shown))
+    return Signals(Answers(np.zeros(len(candidates))), nearness=best), members

@@ -2,29 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from attacks.updates.whole_update import NotApplicable
-from evaluation.adversary.knowledge import table_knowledge
-from evaluation.adversary.update_knowledge import received_noise, update_knowledge
-from evaluation.grid.catalogue import UPDATES, make_attack
-from evaluation.metrics import tokens as leakage
+from evaluation.adversary.knowledge import received_noise, table_knowledge, update_knowledge
+from evaluation.adversary.observed import Heard, Leak
+from evaluation.grid.build import make_attack
+from evaluation.grid.catalogue import UPDATES
 from evaluation.metrics.text import exact_match, rouge, token_sets
+from evaluation.metrics.tokens import matched, token_accuracy, token_chance
 from fedbert.data.batches import IGNORED, Batch
 from fedbert.messages import ClientParts
 from fedbert.seeding import generator, numpy_rng
 from reports.records import Estimate
 
-if TYPE_CHECKING:
-    from evaluation.attacking.inversion import Heard
 
-Leak = dict[str, Any]
-
-
-def updates(heard: "Heard", auxiliary: tuple[np.ndarray, ...] | None) -> Iterator[Leak]:
+def updates(heard: Heard, auxiliary: tuple[np.ndarray, ...] | None) -> Iterator[Leak]:
     """Yield what every attack on updates recovered, as aggregator or as peer."""
     for name in heard.cell.attacks.updates:
         attack = make_attack(name, UPDATES, "missing")
@@ -39,7 +34,7 @@ def updates(heard: "Heard", auxiliary: tuple[np.ndarray, ...] | None) -> Iterato
             yield from _words(heard, attack, head)
 
 
-def _words(heard: "Heard", attack: Any, head: Leak) -> Iterator[Leak]:
+def _words(heard: Heard, attack: Any, head: Leak) -> Iterator[Leak]:
     """Yield which of a client's words its update of the word table gave away."""
     pairs, steps = heard.tap.updates, heard.cell.config.training.local_steps
     knowledge = table_knowledge(heard.defence, heard.prepared, heard.trained.split)
@@ -54,7 +49,7 @@ def _words(heard: "Heard", attack: Any, head: Leak) -> Iterator[Leak]:
     yield from _sets(heard, head, true, guessed)
 
 
-def _received(heard: "Heard", attack: Any, head: Leak) -> Iterator[Leak]:
+def _received(heard: Heard, attack: Any, head: Leak) -> Iterator[Leak]:
     """Yield which words of others a client reads from what it receives, its own taken off."""
     knowledge = table_knowledge(heard.defence, heard.prepared, heard.trained.split)
     true, guessed = [], []
@@ -84,7 +79,7 @@ def _received(heard: "Heard", attack: Any, head: Leak) -> Iterator[Leak]:
 
 
 def _orders(
-    heard: "Heard", attack: Any, head: Leak, auxiliary: tuple[np.ndarray, ...] | None
+    heard: Heard, attack: Any, head: Leak, auxiliary: tuple[np.ndarray, ...] | None
 ) -> Iterator[Leak]:
     """Yield how much of whole sequences an update gave away; what is refused counts as missed."""
     guessed: list[np.ndarray] = []
@@ -109,8 +104,8 @@ def _orders(
     aligned = [matched(*each) for each in zip(true, counted, guessed, strict=True)]
     special = [*heard.special, 0]
     rng = numpy_rng(heard.cell.config.seed, "judge", attack.name)
-    chance = leakage.token_chance(true, counted, heard.words())
-    tokens = leakage.token_accuracy(true, aligned, counted, rng)
+    chance = token_chance(true, counted, heard.words())
+    tokens = token_accuracy(true, aligned, counted, rng)
     yield _leak(head, "token_accuracy", tokens, "token", chance)
     for n in (1, 2, "L"):
         if max(int(mask.sum(1).max()) for mask in counted) >= (n if isinstance(n, int) else 1):
@@ -120,26 +115,8 @@ def _orders(
     yield _leak(head, "exact_match", estimate, "sequence", None)
 
 
-def matched(true: np.ndarray, counted: np.ndarray, guessed: np.ndarray) -> np.ndarray:
-    """Return the guess in the shape of the truth, its sequences in the order that scores best.
-
-    true, counted [batch, seq]; guessed [guess, seq], both of any size: 0 where there is no guess.
-    A batch has no order of its own, so the best assignment of sequences is taken.
-
-    >>> matched(np.array([[5, 6]]), np.ones((1, 2)), np.array([[7, 6, 1], [5, 6, 2]])).tolist()
-    [[5, 6]]
-    """
-    rows, width = true.shape
-    padded = np.zeros((max(rows, len(guessed)), width), dtype=np.int64)
-    cut = guessed[:, :width]
-    padded[: len(cut), : cut.shape[1]] = cut
-    hits = ((true[:, None] == padded[None]) & (counted[:, None] != 0)).sum(2)
-    _, chosen = linear_sum_assignment(-hits)
-    return padded[chosen]
-
-
 def _sets(
-    heard: "Heard", head: Leak, true: Sequence[np.ndarray], guessed: Sequence[np.ndarray]
+    heard: Heard, head: Leak, true: Sequence[np.ndarray], guessed: Sequence[np.ndarray]
 ) -> Iterator[Leak]:
     """Yield precision and recall of sets of words."""
     rng = numpy_rng(heard.cell.config.seed, "judge", head["attack"])
@@ -160,7 +137,7 @@ def _leak(
     return {**leak, "chance": chance}
 
 
-def _between(heard: "Heard", one: ClientParts, other: ClientParts) -> list[tuple[int, int]]:
+def _between(heard: Heard, one: ClientParts, other: ClientParts) -> list[tuple[int, int]]:
     """Return who trained, in which round, between what a client received at two times."""
     order = list(heard.tap.turns)
     training = heard.cell.config.training
@@ -170,11 +147,11 @@ def _between(heard: "Heard", one: ClientParts, other: ClientParts) -> list[tuple
     return [turn for turn in order if one.round <= turn[1] < other.round]
 
 
-def _batches(heard: "Heard", parts: ClientParts) -> list[Batch]:
+def _batches(heard: Heard, parts: ClientParts) -> list[Batch]:
     return _steps(heard, parts.client, parts.round)
 
 
-def _steps(heard: "Heard", client: int, round_: int) -> list[Batch]:
+def _steps(heard: Heard, client: int, round_: int) -> list[Batch]:
     """Return a client's batches of one round."""
     data, steps = heard.prepared.clients[client], heard.cell.config.training.local_steps
     first = heard.tap.turns[client, round_] * steps
@@ -187,7 +164,7 @@ def _tokens(batches: Sequence[Batch]) -> np.ndarray:
     return np.unique(np.concatenate([np.zeros(0, np.int64), *seen]))
 
 
-def _rows(heard: "Heard", batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarray]:
+def _rows(heard: Heard, batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarray]:
     """Return the token ids of batches, and which of them count [sequence, seq].
 
     Neither specials nor padding do, nor where masked-LM may have put a random word.

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from attacks.membership.signals import Signals
-from evaluation.adversary.features import features_of
-from evaluation.adversary.shadow_models import Trainings, answers_on, shadow_answers
-from evaluation.adversary.signals import part
+from attacks.signals import Signals
+from evaluation.adversary.inference import answers_on
+from evaluation.adversary.shadow_models import Trainings, shadow_answers
+from evaluation.adversary.signals import features_of, part
 from evaluation.auditing.subject import Subject, check_head, refuse_code, settings_of
 from fedbert.config import Config, InputError, ModelConfig
 from fedbert.data.batches import Encoded

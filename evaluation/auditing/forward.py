@@ -7,8 +7,9 @@ import numpy as np
 from attacks.inversion.learned_decoder import trained
 from evaluation.adversary.knowledge import knowledge_of, with_bottom
 from evaluation.auditing.subject import Subject
-from evaluation.grid.catalogue import INVERSION, make_attack
-from evaluation.metrics import tokens as leakage
+from evaluation.grid.build import make_attack
+from evaluation.grid.catalogue import INVERSION
+from evaluation.metrics.tokens import token_accuracy
 from fedbert.data.batches import Encoded, collate
 from fedbert.data.client_data import ClientData
 from fedbert.messages import ClientParts, SmashedData, to_array
@@ -65,7 +66,7 @@ def inversion(
         draws = generator(seed, "attack", attack.name)
         guessed = attack.reconstruct(messages, knowledge, draws)
         rng = numpy_rng(seed, "judge", attack.name)
-        estimate = leakage.token_accuracy(ids, guessed, counted, rng)
+        estimate = token_accuracy(ids, guessed, counted, rng)
         found.append(Measured(attack.view, attack.name, "token_accuracy", estimate))
     return found
 

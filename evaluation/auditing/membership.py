@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from attacks.membership.signals import Signals
+from attacks.signals import Signals
 from evaluation.adversary.candidates import sides
 from evaluation.auditing.adversary import Means, lacking, signals_on, trained_rounds
 from evaluation.auditing.canaries.texts import joined
 from evaluation.auditing.subject import Subject
 from evaluation.auditing.verdict import Claim, Finding
-from evaluation.grid.catalogue import MEMBERSHIP, make_attack
-from evaluation.metrics import tokens as leakage
+from evaluation.grid.build import make_attack
+from evaluation.grid.catalogue import MEMBERSHIP
 from evaluation.metrics.blind_baseline import LEAST, blind_baseline
 from evaluation.metrics.epsilon_bounds import one_run_p
+from evaluation.metrics.membership import auc, tpr_at_fpr
 from evaluation.metrics.one_run_gaussian import FRACTIONS, one_run_from_scores
 from fedbert.config import Config, InputError
 from fedbert.data.batches import Encoded
@@ -159,8 +160,8 @@ def _signals(subject: Subject, who: Candidates, means: Means) -> Signals:
 
 
 def _figures(inside: np.ndarray, outside: np.ndarray) -> Iterator[tuple[str, Estimate]]:
-    yield "auc", leakage.auc(inside, outside)
-    yield "tpr_at_1pct_fpr", leakage.tpr_at_fpr(inside, outside, 0.01)
+    yield "auc", auc(inside, outside)
+    yield "tpr_at_1pct_fpr", tpr_at_fpr(inside, outside, 0.01)
 
 
 def _text_alone(subject: Subject, who: Candidates) -> Measured:

@@ -12,13 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from evaluation.metrics.epsilon_bounds import (
-    clopper_pearson_epsilon,
-    gaussian_epsilon_bound,
-    one_run_epsilon,
-    share_bounds,
-)
-from evaluation.metrics.one_run_gaussian import one_run_gaussian_epsilon
+from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound, one_run_gaussian_epsilon
+from evaluation.metrics.epsilon_bounds import clopper_pearson_epsilon, one_run_epsilon, share_bounds
 from fedbert.config import expect
 
 SIGNIFICANCE = 0.05

@@ -11,18 +11,14 @@ from functools import lru_cache
 
 import numpy as np
 
+from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound, one_run_gaussian_epsilon
 from evaluation.metrics.epsilon_bounds import (
     best_epsilon,
     clopper_pearson_epsilon,
-    gaussian_epsilon_bound,
     one_run_epsilon,
     split_epsilon,
 )
-from evaluation.metrics.one_run_gaussian import (
-    one_run_from_scores,
-    one_run_gaussian_epsilon,
-    right_guesses,
-)
+from evaluation.metrics.one_run_gaussian import one_run_from_scores, right_guesses
 from fedbert.config import expect
 from fedbert.seeding import numpy_rng
 

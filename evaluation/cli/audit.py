@@ -64,9 +64,9 @@ def audit(
         return _self_test(repeats)
     if planning:
         return _plan(epsilon, delta, canaries)
-    from evaluation.cli.main import _quiet
+    from evaluation.cli.shared import quiet
 
-    _quiet()
+    quiet()
     from evaluation.auditing.adversary import Means
     from evaluation.auditing.card import Request
     from evaluation.auditing.card import audit as run

@@ -1,7 +1,5 @@
 """The command line: options in, one function called, text out. Heavy imports wait until needed."""
 
-import logging
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import click
 
 from evaluation.cli.audit import audit
+from evaluation.cli.shared import or_refuse, quiet
 from fedbert.config import InputError
 
 RUNS = Path("runs")
@@ -42,10 +41,11 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
 
     chosen = read_grid(grid or default_grid())
     directory = out or RUNS / chosen.name
-    _quiet()
+    quiet()
     click.echo(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
     from evaluation.cli.progress import GridProgress
-    from evaluation.run.runner import Loop, Pool, checked, run_grid
+    from evaluation.run.runner import checked, run_grid
+    from evaluation.run.workers import Loop, Pool
 
     runner = Loop() if workers == 1 else Pool(workers)
     runner.call(checked, chosen)
@@ -65,9 +65,9 @@ def report(run: Path) -> None:
 
     Where the scores of attacks are kept, their numbers are made again and must be the same.
     """
-    from evaluation.metrics.membership import verify_run
+    from evaluation.run.verify import verify_run
 
-    checked = _or_refuse(lambda: verify_run(run))
+    checked = or_refuse(lambda: verify_run(run))
     _show(run)
     if checked:
         click.echo(f"scores: {checked} membership numbers made again, all the same")
@@ -86,7 +86,7 @@ def plot(runs: tuple[Path, ...], out: Path) -> None:
     """Draw RUNS beside each other."""
     from reports.render import plot as draw
 
-    for path in _or_refuse(lambda: draw(list(runs), out)):
+    for path in or_refuse(lambda: draw(list(runs), out)):
         click.echo(path)
 
 
@@ -201,7 +201,7 @@ def budget_views(grid: Path) -> None:
 
     Loads data and models, as the number of releases depends on them.
     """
-    _quiet()
+    quiet()
     from evaluation.cli.budget_text import view_lines
 
     for line in view_lines(grid):
@@ -266,7 +266,7 @@ def finetune(config: Path | None, out: Path, every: int) -> None:
 
 
 def _train(config: Path | None, out: Path, every: int, pretraining: bool) -> None:
-    _quiet()
+    quiet()
     from evaluation.run.training import read_training, run_training
 
     settings = read_training(config, pretraining)
@@ -288,27 +288,11 @@ def _show(directory: Path) -> None:
 
     from reports.render import render
 
-    made = _or_refuse(lambda: render(directory))
+    made = or_refuse(lambda: render(directory))
     console = Console(width=None if sys.stdout.isatty() else 100)
     for table in made.tables:
         console.print(table)
     click.echo(f"report: {directory / 'report.html'}")
-
-
-def _or_refuse(call: Callable[[], Any]) -> Any:
-    """Return what a function of `reports` returns; its complaints are the user's input."""
-    try:
-        return call()
-    except (ValueError, FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(str(error)) from None
-
-
-def _quiet() -> None:
-    """Keep libraries from talking over the progress."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from evaluation.grid.catalogue import MECHANISMS, build, resolve
+from evaluation.grid.build import build, resolve
+from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.config import Config, InputError
 from fedbert.prepare import Prepared, poisson_sampled

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from evaluation.grid.catalogue import BACKWARD, INVERSION, MEMBERSHIP, POOLED, UPDATES, make_attack
+from evaluation.grid.build import make_attack
+from evaluation.grid.catalogue import BACKWARD, INVERSION, MEMBERSHIP, POOLED, UPDATES
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.spec import Grid
 from fedbert.prepare import Prepared, circumstances, prepare

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import sparse
 
-from evaluation.metrics import tokens as leakage
+from evaluation.metrics.membership import auc
 from fedbert.config import expect
 from reports.records import Estimate
 
@@ -41,8 +41,8 @@ def blind_baseline(
     model.fit(weights.transform(counts[~test]), members[~test])
     scores = model.decision_function(weights.transform(counts[test]))
     sides = scores[members[test]], scores[~members[test]]
-    shifted = leakage.auc(*sides, confidence=1 - 2 * ALARM).low > 0.5
-    return leakage.auc(*sides), shifted
+    shifted = auc(*sides, confidence=1 - 2 * ALARM).low > 0.5
+    return auc(*sides), shifted
 
 
 def _counts(texts: Sequence[np.ndarray], labels: np.ndarray) -> sparse.csr_matrix:

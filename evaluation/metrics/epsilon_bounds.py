@@ -48,34 +48,6 @@ def clopper_pearson_epsilon(
     return found
 
 
-def gaussian_epsilon_bound(
-    true_positives: int,
-    positives: int,
-    false_positives: int,
-    negatives: int,
-    delta: float,
-    significance: float,
-) -> float:
-    """Return a lower bound on epsilon if the mechanism is Gaussian: rates give mu, mu epsilon.
-
-    Tighter than `clopper_pearson_epsilon`, and valid only where the trade-off curve is that of a
-    Gaussian mechanism (mu-GDP), as for noise added once or summed over many releases.
-
-    Raises:
-        InputError: for counts that cannot be, delta 0, or delta or significance out of range.
-
-    Reference: Nasr et al. (2023), "Tight auditing of differentially private machine learning".
-    """
-    expect(delta > 0, "delta > 0 for a Gaussian mechanism", "delta", delta)
-    _levels(delta, significance)
-    mu = gaussian_mu_bound(true_positives, positives, false_positives, negatives, significance)
-    if mu <= 0:
-        return 0.0
-    from privacy.accountants import gaussian_epsilon
-
-    return max(0.0, gaussian_epsilon(1 / mu, 1, delta))
-
-
 def gaussian_mu_bound(
     true_positives: int, positives: int, false_positives: int, negatives: int, significance: float
 ) -> float:
@@ -131,7 +103,7 @@ def check_one_run(
     _whole(canaries=canaries, guesses=guesses, correct=correct)
     expect(guesses <= canaries, f"guesses <= canaries ({canaries})", "guesses", guesses)
     expect(correct <= guesses, f"correct <= guesses ({guesses})", "correct", correct)
-    _levels(delta, significance)
+    check_levels(delta, significance)
 
 
 def one_run_p(canaries: int, guesses: int, correct: int, delta: float, epsilon: float) -> float:
@@ -173,7 +145,7 @@ def best_epsilon(
     expect(thresholds >= 1, "thresholds >= 1", "thresholds", thresholds)
     both = np.concatenate([ins, outs])
     places = np.unique(np.quantile(both, (np.arange(thresholds) + 0.5) / thresholds))
-    _levels(delta, significance)
+    check_levels(delta, significance)
     return float(bounds_at(ins, outs, places, delta, significance / thresholds).max())
 
 
@@ -193,7 +165,7 @@ def split_epsilon(
     expect(min(len(ins), len(outs)) >= 2, "two scores a side", "scores", min(len(ins), len(outs)))
     halves = [np.array_split(rng.permutation(side), 2) for side in (ins, outs)]
     (choose_in, judge_in), (choose_out, judge_out) = halves
-    _levels(delta, significance)
+    check_levels(delta, significance)
     places = np.unique(np.concatenate([choose_in, choose_out]))
     best = int(np.argmax(bounds_at(choose_in, choose_out, places, delta, significance)))
     return float(bounds_at(judge_in, judge_out, places[[best]], delta, significance)[0])
@@ -238,7 +210,7 @@ def _rates(
     expect(negatives >= 1, "negatives >= 1", "negatives", negatives)
     expect(hits <= positives, f"at most {positives} positives", "true_positives", hits)
     expect(alarms <= negatives, f"at most {negatives} negatives", "false_positives", alarms)
-    _levels(delta, significance)
+    check_levels(delta, significance)
     two_sided = 1 - significance  # each end of a two-sided interval has half of it
     least, _ = clopper_pearson(hits, positives, two_sided)
     _, most = clopper_pearson(alarms, negatives, two_sided)
@@ -251,7 +223,8 @@ def _whole(**counts: int) -> None:
             raise InputError(f"expected an integer >= 0, got {name}={value!r}")
 
 
-def _levels(delta: float, significance: float) -> None:
+def check_levels(delta: float, significance: float) -> None:
+    """Raise InputError for a delta or a significance out of range."""
     expect(0 <= delta < 1, "0 <= delta < 1", "delta", delta)
     expect(0 < significance < 1, "0 < significance < 1", "significance", significance)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.metrics import tokens as leakage
 from evaluation.metrics.text import exact_match, rouge, token_sets
 from evaluation.metrics.token_classes import JUDGED, TokenClasses
+from evaluation.metrics.tokens import content_masks, token_accuracy, token_chance
 from reports.records import Estimate
 
 Arrays = Sequence[np.ndarray]
@@ -73,7 +73,7 @@ def judge_text(
     masks = {"content": text.classes.content, **{c: text.classes.mask(c) for c in JUDGED}}
     for name, within in masks.items():
         metric = CLASS_METRICS.get(name, "content_token_accuracy")
-        chosen = leakage.content_masks(true, counted, within)
+        chosen = content_masks(true, counted, within)
         if not any(mask.any() for mask in chosen):
             yield Score(metric, "token", None, None, WHY_NONE[name])
             continue
@@ -114,8 +114,8 @@ def _accuracy(
     metric: str, true: Arrays, guessed: Arrays, counted: Arrays, often: np.ndarray, rng: Rng
 ) -> Score:
     """Return the share of counted tokens that were guessed, each at its place."""
-    estimate = leakage.token_accuracy(true, guessed, counted, rng(metric))
-    return Score(metric, "token", estimate, leakage.token_chance(true, counted, often))
+    estimate = token_accuracy(true, guessed, counted, rng(metric))
+    return Score(metric, "token", estimate, token_chance(true, counted, often))
 
 
 def _as_texts(true: Arrays, guessed: Arrays, counted: Arrays) -> tuple[list[np.ndarray], ...]:

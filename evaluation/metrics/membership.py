@@ -1,18 +1,16 @@
 """From an attack's scores to its numbers: the same function when they are made and checked."""
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import optimize, stats
 
-from evaluation.metrics import tokens as leakage
-from fedbert.config import InputError
-from reports.records import Estimate, RunRecord, read_records
-from reports.scores import FOLDER, Scored, read_scores, scores_path
+from evaluation.metrics.intervals import CONFIDENCE, clopper_pearson
+from fedbert.config import InputError, expect
+from reports.records import Estimate
+from reports.scores import Scored
 
 Leak = dict[str, Any]
-TOLERANCE = 1e-9
 CHANCES = {"auc": 0.5, "tpr_at_1pct_fpr": 0.01, "tpr_at_01pct_fpr": 0.001, "balanced_accuracy": 0.5}
 
 
@@ -24,12 +22,10 @@ def judged(scored: Scored) -> dict[str, Estimate]:
     """
     inside, outside = scored.inside, scored.outside
     return {
-        "auc": leakage.auc(inside, outside),
-        "tpr_at_1pct_fpr": leakage.tpr_at_fpr(inside, outside, 0.01),
-        "tpr_at_01pct_fpr": leakage.tpr_at_fpr(inside, outside, 0.001),
-        "balanced_accuracy": leakage.balanced_accuracy(
-            inside, outside, np.random.default_rng(scored.seed)
-        ),
+        "auc": auc(inside, outside),
+        "tpr_at_1pct_fpr": tpr_at_fpr(inside, outside, 0.01),
+        "tpr_at_01pct_fpr": tpr_at_fpr(inside, outside, 0.001),
+        "balanced_accuracy": balanced_accuracy(inside, outside, np.random.default_rng(scored.seed)),
     }
 
 
@@ -47,47 +43,134 @@ def leaks_of(head: Leak, scored: Scored) -> list[Leak]:
     ]
 
 
-def verify_run(run: Path) -> int:
-    """Return `verify` of a run directory; 0 where it holds no scores."""
-    records = run / "records.jsonl"
-    if not (run / FOLDER).is_dir() or not records.is_file():
-        return 0
-    return verify(run, read_records(records))
+def auc(
+    member_scores: np.ndarray, non_member_scores: np.ndarray, confidence: float = CONFIDENCE
+) -> Estimate:
+    """Return the probability that a member outscores a non-member, ties counted half.
 
+    That is the area under the step curve. The interval is the hull of two: Newcombe's, a score
+    interval with the variance of Hanley and McNeil, which is exact without a difference and sound
+    near 0 and 1; and DeLong's, which also holds where the two spreads differ.
 
-def verify(run: Path, records: Iterable[RunRecord]) -> int:
-    """Return how many numbers of records were made again from the scores on disk, all equal.
+    References: Newcombe (2006), part 2, method 5; DeLong, DeLong, Clarke-Pearson (1988).
 
     Raises:
-        InputError: naming cell, attack and metric where a record says something else.
+        InputError: if a side is empty or a score is not finite.
+
+    >>> auc(np.array([0, 4, 6, 7]), np.array([1, 2, 3, 5])).value == 11 / 16
+    True
     """
-    count = 0
-    for record in records:
-        path = scores_path(run, record.cell)
-        if not path.is_file():
-            continue
-        try:
-            attacks = read_scores(path)
-        except ValueError as error:
-            raise InputError(str(error)) from None
-        stated = {
-            (entry["attack"], entry["metric"]): entry["estimate"]
-            for entry in record.leakage
-            if "estimate" in entry
-        }
-        for name, scored in attacks.items():
-            for metric, found in judged(scored).items():
-                there = stated.get((name, metric))
-                if there is None or not _same(there, found):
-                    value = None if there is None else there.value
-                    raise InputError(
-                        f"expected {metric}={found.value:.6g} of {name} as its scores give it, "
-                        f"got {value} in the record of cell {record.cell}"
-                    )
-                count += 1
-    return count
+    ins, outs = _scores(member_scores, non_member_scores)
+    m, n = len(ins), len(outs)
+    ranks = stats.rankdata(np.concatenate([ins, outs]))
+    below = (ranks[:m] - stats.rankdata(ins)) / n  # [member], share of non-members below it
+    above = 1 - (ranks[m:] - stats.rankdata(outs)) / m  # [non-member], share of members above it
+    value = min(1.0, max(0.0, float(below.mean())))
+    z = float(stats.norm.isf((1 - confidence) / 2))
+    low, high = _newcombe(value, m, n, z)
+    if min(m, n) > 1:
+        half = z * float(np.sqrt(below.var(ddof=1) / m + above.var(ddof=1) / n))
+        low, high = max(0.0, min(low, value - half)), min(1.0, max(high, value + half))
+    return Estimate(value, low, high, m + n, confidence, "hull of Newcombe and DeLong")
 
 
-def _same(one: Estimate, other: Estimate) -> bool:
-    pairs = ((one.value, other.value), (one.low, other.low), (one.high, other.high))
-    return one.n == other.n and all(abs(a - b) <= TOLERANCE for a, b in pairs)
+def _newcombe(value: float, m: int, n: int, z: float) -> tuple[float, float]:
+    """Return the areas at which `value` lies just z standard errors away."""
+
+    def error(area: float) -> float:
+        extra = (m + n) / 2 - 1
+        spread = 1 + extra * ((1 - area) / (2 - area) + area / (1 + area))
+        return z * float(np.sqrt(area * (1 - area) * spread / (m * n)))
+
+    def solve(side: int) -> float:
+        end = 0.0 if side < 0 else 1.0
+        if value == end:
+            return end
+        inner, outer = value, end
+        gap = [side * (x - value) - error(x) for x in (inner, outer)]
+        if gap[0] >= 0:  # at an end the error is zero: step inside
+            inner = value + side * 1e-12
+        return float(optimize.brentq(lambda x: side * (x - value) - error(x), inner, outer))
+
+    return min(value, solve(-1)), max(value, solve(1))
+
+
+def tpr_at_fpr(
+    member_scores: np.ndarray,
+    non_member_scores: np.ndarray,
+    fpr: float,
+    confidence: float = CONFIDENCE,
+) -> Estimate:
+    """Return the largest share of members found while at most `fpr` of non-members are accused.
+
+    Taken on the step curve: who scores at least a threshold is accused. The interval is Clopper
+    and Pearson's over the members, at the threshold found. `method` says so where the
+    non-members are too few for `fpr`: then none may be accused.
+
+    Raises:
+        InputError: if a side is empty, a score is not finite, or `fpr` is not within [0, 1].
+    """
+    expect(0 <= fpr <= 1, "0 <= fpr <= 1", "fpr", fpr)
+    ins, outs = _scores(member_scores, non_member_scores)
+    allowed = int(fpr * len(outs) + 1e-9)
+    found = len(ins)
+    if allowed < len(outs):
+        found = int((ins > np.sort(outs)[::-1][allowed]).sum())
+    low, high = clopper_pearson(found, len(ins), confidence)
+    method = "Clopper-Pearson at the threshold found"
+    if fpr * len(outs) < 1:
+        method += f"; {len(outs)} non-members are too few for FPR {fpr:g}, so none is accused"
+    return Estimate(found / len(ins), low, high, len(ins), confidence, method)
+
+
+def balanced_accuracy(
+    member_scores: np.ndarray,
+    non_member_scores: np.ndarray,
+    rng: np.random.Generator,
+    confidence: float = CONFIDENCE,
+) -> Estimate:
+    """Return the mean of the shares of members and of non-members told rightly.
+
+    The threshold is the best one on a random half of each side; the other half is judged, so that
+    the search does not flatter the attack. The interval joins both sides' Clopper-Pearson ones.
+
+    Reference: Zou and Donner (2008), for the way they are joined.
+
+    Raises:
+        InputError: if a side has fewer than two candidates or a score is not finite.
+    """
+    ins, outs = _scores(member_scores, non_member_scores)
+    expect(min(len(ins), len(outs)) > 1, "two candidates a side", "n", min(len(ins), len(outs)))
+    ins, outs = rng.permutation(ins), rng.permutation(outs)
+    m, n = len(ins) // 2, len(outs) // 2
+    threshold = _best_threshold(ins[:m], outs[:n])
+    hits, spared = ins[m:] >= threshold, outs[n:] < threshold
+    tpr, tnr = float(hits.mean()), float(spared.mean())
+    tpr_low, tpr_high = clopper_pearson(int(hits.sum()), len(hits), confidence)
+    tnr_low, tnr_high = clopper_pearson(int(spared.sum()), len(spared), confidence)
+    value = (tpr + tnr) / 2
+    low = value - float(np.hypot(tpr - tpr_low, tnr - tnr_low)) / 2
+    high = value + float(np.hypot(tpr_high - tpr, tnr_high - tnr)) / 2
+    judged = len(ins) - m + len(outs) - n
+    method = "threshold from one half, judged on the other"
+    return Estimate(value, max(0.0, low), min(1.0, high), judged, confidence, method)
+
+
+def _best_threshold(ins: np.ndarray, outs: np.ndarray) -> float:
+    """Return the score from which to call "member" for the best balanced accuracy."""
+    values = np.unique(np.concatenate([ins, outs]))
+    found = 1 - np.searchsorted(np.sort(ins), values, side="left") / len(ins)
+    spared = np.searchsorted(np.sort(outs), values, side="left") / len(outs)
+    return float(values[np.argmax(found + spared)])
+
+
+def _scores(*sides: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the sides' scores as float64, checked."""
+    arrays = tuple(np.asarray(side, dtype=np.float64) for side in sides)
+    for side in arrays:
+        if side.ndim != 1 or len(side) == 0:
+            raise InputError(f"expected scores [candidate] on both sides, got shape={side.shape}")
+        if not np.isfinite(side).all():
+            bad = int((~np.isfinite(side)).sum())
+            raise InputError(f"expected finite scores, got non_finite={bad} of {len(side)}")
+    return arrays

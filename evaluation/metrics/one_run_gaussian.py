@@ -78,39 +78,6 @@ def one_run_mu(canaries: int, guesses: int, correct: int, significance: float) -
     return low
 
 
-def one_run_gaussian_epsilon(
-    canaries: int, guesses: int, correct: int, delta: float, significance: float
-) -> float:
-    """Return a lower bound on epsilon from one run if the mechanism is Gaussian (mu-GDP).
-
-    As `one_run_epsilon`, and tighter: it knows the whole trade-off curve, where (epsilon, delta)
-    is one line of it and pays for every canary with its delta. Valid for Gaussian mechanisms
-    alone, composed or not, without sampling.
-
-    >>> counts = 1000, 200, 172  # as guessed at mu 1, of which epsilon is 4.38
-    >>> round(one_run_gaussian_epsilon(*counts, 1e-5, 0.05), 2)
-    2.36
-    >>> round(one_run_epsilon(*counts, 1e-5, 0.05), 2)
-    1.47
-
-    Raises:
-        InputError: as `one_run_epsilon`, or for delta 0.
-    """
-    expect(delta > 0, "delta > 0 for a Gaussian mechanism", "delta", delta)
-    check_one_run(canaries, guesses, correct, delta, significance)
-    return _epsilon_of_mu(one_run_mu(canaries, guesses, correct, significance), delta)
-
-
-@lru_cache(maxsize=4096)
-def _epsilon_of_mu(mu: float, delta: float) -> float:
-    """Return the epsilon of a mu-GDP mechanism."""
-    if mu <= 0:
-        return 0.0
-    from privacy.accountants import gaussian_epsilon
-
-    return max(0.0, gaussian_epsilon(1 / mu, 1, delta))
-
-
 def right_guesses(scores: np.ndarray, coins: np.ndarray, guesses: int) -> int:
     """Return how many of the `guesses` most extreme scores are on the side of their coin.
 

@@ -10,6 +10,7 @@ from fedbert.config import InputError, expect
 from reports.records import Estimate
 
 Arrays = Sequence[np.ndarray]
+Texts = Sequence[np.ndarray]
 Words = list[int]
 
 
@@ -129,3 +130,48 @@ def _common(one: Words, other: Words) -> int:
         hit = row & places.get(word, 0)
         row = (row + hit | row - hit) & full
     return len(one) - row.bit_count()
+
+
+MOST_WORDS = 60  # of a guess that knows no vector
+
+
+def scores(
+    true: Texts,
+    guessed: Texts,
+    special: Sequence[int],
+    rng: np.random.Generator,
+    confidence: float = CONFIDENCE,
+) -> dict[str, Estimate]:
+    """Return what guessed texts (token ids [word] each) are worth, by metric, as means over texts.
+
+    A guess that knows no order is judged on its order all the same. ROUGE-2 needs a text of two
+    words or more, and is absent without any.
+    """
+    ours, theirs = [text[None] for text in true], [guess[None] for guess in guessed]
+    found = token_sets(ours, theirs, special, rng, confidence)
+    longest = max(int((~np.isin(text, special)).sum()) for text in true)
+    for n in (1, 2, "L"):
+        if n != 2 or longest >= 2:
+            found[f"rouge{n}"] = rouge(ours, theirs, special, n, rng, confidence)
+    found["exact_match"] = exact_match(ours, theirs, special, rng, confidence)
+    return found
+
+
+def guessing(true: Texts, auxiliary: Texts, special: Sequence[int]) -> float:
+    """Return the mean token-set F1 of guessing the same frequent words of every text.
+
+    How many is what serves the auxiliary texts best.
+    """
+    sets = [np.setdiff1d(text, special) for text in auxiliary]
+    words, counts = np.unique(np.concatenate(sets), return_counts=True)
+    frequent = words[np.argsort(-counts, kind="stable")][:MOST_WORDS]
+    best = int(_frequent_f1(sets, frequent).argmax())
+    return float(_frequent_f1([np.setdiff1d(text, special) for text in true], frequent)[best])
+
+
+def _frequent_f1(sets: Texts, frequent: np.ndarray) -> np.ndarray:
+    """Return the mean F1 of guessing the first 1, 2, ... frequent words [number]."""
+    held = np.array([np.isin(frequent, each) for each in sets]).cumsum(1)  # [text, number]
+    sizes = np.array([len(each) for each in sets])[:, None] + np.arange(1, len(frequent) + 1)
+    mean: np.ndarray = (2 * held / sizes).mean(0)
+    return mean

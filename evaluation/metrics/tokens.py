@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import optimize, stats
+from scipy.optimize import linear_sum_assignment
 
-from evaluation.metrics.intervals import CONFIDENCE, clopper_pearson, clustered_share
+from evaluation.metrics.intervals import CONFIDENCE, clustered_share
 from fedbert.config import InputError, expect
 from reports.records import Estimate
 
 Arrays = Sequence[np.ndarray]
-Words = list[int]
-ROOT_ERROR = 1e-11  # added to a ceiling, so that it stays one
 
 
 def token_accuracy(
@@ -78,134 +76,19 @@ def _aligned(true: Arrays, guessed: Arrays, counted: Arrays) -> list[tuple[np.nd
     return together
 
 
-def auc(
-    member_scores: np.ndarray, non_member_scores: np.ndarray, confidence: float = CONFIDENCE
-) -> Estimate:
-    """Return the probability that a member outscores a non-member, ties counted half.
+def matched(true: np.ndarray, counted: np.ndarray, guessed: np.ndarray) -> np.ndarray:
+    """Return the guess in the shape of the truth, its sequences in the order that scores best.
 
-    That is the area under the step curve. The interval is the hull of two: Newcombe's, a score
-    interval with the variance of Hanley and McNeil, which is exact without a difference and sound
-    near 0 and 1; and DeLong's, which also holds where the two spreads differ.
+    true, counted [batch, seq]; guessed [guess, seq], both of any size: 0 where there is no guess.
+    A batch has no order of its own, so the best assignment of sequences is taken.
 
-    References: Newcombe (2006), part 2, method 5; DeLong, DeLong, Clarke-Pearson (1988).
-
-    Raises:
-        InputError: if a side is empty or a score is not finite.
-
-    >>> auc(np.array([0, 4, 6, 7]), np.array([1, 2, 3, 5])).value == 11 / 16
-    True
+    >>> matched(np.array([[5, 6]]), np.ones((1, 2)), np.array([[7, 6, 1], [5, 6, 2]])).tolist()
+    [[5, 6]]
     """
-    ins, outs = _scores(member_scores, non_member_scores)
-    m, n = len(ins), len(outs)
-    ranks = stats.rankdata(np.concatenate([ins, outs]))
-    below = (ranks[:m] - stats.rankdata(ins)) / n  # [member], share of non-members below it
-    above = 1 - (ranks[m:] - stats.rankdata(outs)) / m  # [non-member], share of members above it
-    value = min(1.0, max(0.0, float(below.mean())))
-    z = float(stats.norm.isf((1 - confidence) / 2))
-    low, high = _newcombe(value, m, n, z)
-    if min(m, n) > 1:
-        half = z * float(np.sqrt(below.var(ddof=1) / m + above.var(ddof=1) / n))
-        low, high = max(0.0, min(low, value - half)), min(1.0, max(high, value + half))
-    return Estimate(value, low, high, m + n, confidence, "hull of Newcombe and DeLong")
-
-
-def _newcombe(value: float, m: int, n: int, z: float) -> tuple[float, float]:
-    """Return the areas at which `value` lies just z standard errors away."""
-
-    def error(area: float) -> float:
-        extra = (m + n) / 2 - 1
-        spread = 1 + extra * ((1 - area) / (2 - area) + area / (1 + area))
-        return z * float(np.sqrt(area * (1 - area) * spread / (m * n)))
-
-    def solve(side: int) -> float:
-        end = 0.0 if side < 0 else 1.0
-        if value == end:
-            return end
-        inner, outer = value, end
-        gap = [side * (x - value) - error(x) for x in (inner, outer)]
-        if gap[0] >= 0:  # at an end the error is zero: step inside
-            inner = value + side * 1e-12
-        return float(optimize.brentq(lambda x: side * (x - value) - error(x), inner, outer))
-
-    return min(value, solve(-1)), max(value, solve(1))
-
-
-def tpr_at_fpr(
-    member_scores: np.ndarray,
-    non_member_scores: np.ndarray,
-    fpr: float,
-    confidence: float = CONFIDENCE,
-) -> Estimate:
-    """Return the largest share of members found while at most `fpr` of non-members are accused.
-
-    Taken on the step curve: who scores at least a threshold is accused. The interval is Clopper
-    and Pearson's over the members, at the threshold found. `method` says so where the
-    non-members are too few for `fpr`: then none may be accused.
-
-    Raises:
-        InputError: if a side is empty, a score is not finite, or `fpr` is not within [0, 1].
-    """
-    expect(0 <= fpr <= 1, "0 <= fpr <= 1", "fpr", fpr)
-    ins, outs = _scores(member_scores, non_member_scores)
-    allowed = int(fpr * len(outs) + 1e-9)
-    found = len(ins)
-    if allowed < len(outs):
-        found = int((ins > np.sort(outs)[::-1][allowed]).sum())
-    low, high = clopper_pearson(found, len(ins), confidence)
-    method = "Clopper-Pearson at the threshold found"
-    if fpr * len(outs) < 1:
-        method += f"; {len(outs)} non-members are too few for FPR {fpr:g}, so none is accused"
-    return Estimate(found / len(ins), low, high, len(ins), confidence, method)
-
-
-def balanced_accuracy(
-    member_scores: np.ndarray,
-    non_member_scores: np.ndarray,
-    rng: np.random.Generator,
-    confidence: float = CONFIDENCE,
-) -> Estimate:
-    """Return the mean of the shares of members and of non-members told rightly.
-
-    The threshold is the best one on a random half of each side; the other half is judged, so that
-    the search does not flatter the attack. The interval joins both sides' Clopper-Pearson ones.
-
-    Reference: Zou and Donner (2008), for the way they are joined.
-
-    Raises:
-        InputError: if a side has fewer than two candidates or a score is not finite.
-    """
-    ins, outs = _scores(member_scores, non_member_scores)
-    expect(min(len(ins), len(outs)) > 1, "two candidates a side", "n", min(len(ins), len(outs)))
-    ins, outs = rng.permutation(ins), rng.permutation(outs)
-    m, n = len(ins) // 2, len(outs) // 2
-    threshold = _best_threshold(ins[:m], outs[:n])
-    hits, spared = ins[m:] >= threshold, outs[n:] < threshold
-    tpr, tnr = float(hits.mean()), float(spared.mean())
-    tpr_low, tpr_high = clopper_pearson(int(hits.sum()), len(hits), confidence)
-    tnr_low, tnr_high = clopper_pearson(int(spared.sum()), len(spared), confidence)
-    value = (tpr + tnr) / 2
-    low = value - float(np.hypot(tpr - tpr_low, tnr - tnr_low)) / 2
-    high = value + float(np.hypot(tpr_high - tpr, tnr_high - tnr)) / 2
-    judged = len(ins) - m + len(outs) - n
-    method = "threshold from one half, judged on the other"
-    return Estimate(value, max(0.0, low), min(1.0, high), judged, confidence, method)
-
-
-def _best_threshold(ins: np.ndarray, outs: np.ndarray) -> float:
-    """Return the score from which to call "member" for the best balanced accuracy."""
-    values = np.unique(np.concatenate([ins, outs]))
-    found = 1 - np.searchsorted(np.sort(ins), values, side="left") / len(ins)
-    spared = np.searchsorted(np.sort(outs), values, side="left") / len(outs)
-    return float(values[np.argmax(found + spared)])
-
-
-def _scores(*sides: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the sides' scores as float64, checked."""
-    arrays = tuple(np.asarray(side, dtype=np.float64) for side in sides)
-    for side in arrays:
-        if side.ndim != 1 or len(side) == 0:
-            raise InputError(f"expected scores [candidate] on both sides, got shape={side.shape}")
-        if not np.isfinite(side).all():
-            bad = int((~np.isfinite(side)).sum())
-            raise InputError(f"expected finite scores, got non_finite={bad} of {len(side)}")
-    return arrays
+    rows, width = true.shape
+    padded = np.zeros((max(rows, len(guessed)), width), dtype=np.int64)
+    cut = guessed[:, :width]
+    padded[: len(cut), : cut.shape[1]] = cut
+    hits = ((true[:, None] == padded[None]) & (counted[:, None] != 0)).sum(2)
+    _, chosen = linear_sum_assignment(-hits)
+    return padded[chosen]

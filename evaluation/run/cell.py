@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from evaluation.adversary.candidates import sides
+from evaluation.adversary.observed import Heard
 from evaluation.adversary.wiretap import Wiretap, spread
-from evaluation.attacking.inversion import Heard, inversion
+from evaluation.attacking.inversion import inversion
 from evaluation.attacking.membership import ask, membership
 from evaluation.attacking.pooled import pooled
 from evaluation.grid.defence import costs, facts_of, make_defence, use_of

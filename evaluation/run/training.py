@@ -8,7 +8,7 @@ from typing import Any
 
 from evaluation.grid.defence import Facts, costs, facts_of, make_defence, use_of
 from evaluation.grid.spec import DefenceSpec, defence_from, read_toml
-from evaluation.run.runner import locked
+from evaluation.run.files import locked
 from evaluation.run.utility import measure
 from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.config import Config, InputError, config_from

@@ -1,18 +1,14 @@
 """Utility of a trained model: the official metrics on every evaluation split."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from evaluation.adversary.inference import predict
+from evaluation.adversary.inference import batches, by_length, predict
 from evaluation.metrics.tasks import baseline, judge
-from fedbert.data.batches import Batch, Encoded, collate, mask_tokens
 from fedbert.prepare import Prepared
-from fedbert.seeding import generator, numpy_rng
+from fedbert.seeding import numpy_rng
 from fedbert.split import SplitBert
 from reports.records import Estimate
 
-BATCH = 64
 Floor = dict[str, float | None]
 
 
@@ -36,21 +32,3 @@ def measure(prepared: Prepared, split: SplitBert, seed: int) -> tuple[dict[str, 
         least = baseline(prepared.task, train, [batch.labels.numpy() for batch in shown])
         floor |= {metric + suffix: value for metric, value in least.items()}
     return found, floor
-
-
-def by_length(encoded: Encoded, chosen: np.ndarray) -> np.ndarray:
-    """Return the chosen examples, shortest first: batches of one length waste no padding."""
-    return chosen[np.argsort(encoded.lengths[chosen], kind="stable")]
-
-
-def batches(
-    prepared: Prepared, encoded: Encoded, chosen: np.ndarray, seed: int, label: str
-) -> Iterator[Batch]:
-    """Yield chosen examples in order; masked-LM is masked the same way for every defence."""
-    v = prepared.vocabulary
-    for start in range(0, len(chosen), BATCH):
-        batch = collate(encoded, chosen[start : start + BATCH], v.pad)
-        if prepared.task.kind == "mlm":
-            draws = generator(seed, "mask", label, start)
-            batch = mask_tokens(batch, v.mask, v.size, v.special, draws)
-        yield batch

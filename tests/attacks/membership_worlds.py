@@ -8,8 +8,8 @@ import torch
 
 from attacks.attack import Knowledge
 from attacks.membership.message_matching import nearness
-from attacks.membership.signals import Answers, Signals, answers_of
 from attacks.membership.updates import last_gradients, last_layer
+from attacks.signals import Answers, Signals, answers_of
 from tests.attacks import worlds
 
 

@@ -13,9 +13,11 @@ import torch
 
 import attacks
 from attacks.attack import Knowledge
-from attacks.membership.signals import Answers, Signals
-from evaluation.grid.catalogue import INVERSION, MEMBERSHIP, resolve
-from evaluation.metrics.tokens import auc, token_accuracy
+from attacks.signals import Answers, Signals
+from evaluation.grid.build import resolve
+from evaluation.grid.catalogue import INVERSION, MEMBERSHIP
+from evaluation.metrics.membership import auc
+from evaluation.metrics.tokens import token_accuracy
 from fedbert.config import InputError
 from fedbert.data.batches import Batch
 from fedbert.messages import SmashedData

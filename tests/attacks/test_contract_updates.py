@@ -11,9 +11,9 @@ import torch
 from attacks.backward.label_from_gradient import HeadKnowledge
 from attacks.updates.embedding_rows import TableKnowledge
 from attacks.updates.whole_update import NotApplicable, UpdateKnowledge
-from evaluation.attacking.updates import matched
-from evaluation.grid.catalogue import BACKWARD, UPDATES, resolve
-from evaluation.metrics.tokens import token_accuracy
+from evaluation.grid.build import resolve
+from evaluation.grid.catalogue import BACKWARD, UPDATES
+from evaluation.metrics.tokens import matched, token_accuracy
 from fedbert.config import InputError
 from fedbert.messages import HiddenGradient, Message
 from tests.attacks import update_worlds

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from attacks.membership.loss_threshold import LossThreshold
-from attacks.membership.signals import Answers, Signals, answers_of, logit_scaled
+from attacks.signals import Answers, Signals, answers_of, logit_scaled
 from fedbert.config import InputError
 from tests.attacks import worlds
 

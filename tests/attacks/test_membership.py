@@ -18,9 +18,9 @@ from attacks.membership.loss_threshold import LossThreshold
 from attacks.membership.quantile_regression import pinball_fit
 from attacks.membership.reference_ratio import ReferenceRatio
 from attacks.membership.rmia import Rmia
-from attacks.membership.signals import Answers, Signals
 from attacks.membership.updates import last_gradients, last_layer
-from evaluation.metrics.tokens import auc, tpr_at_fpr
+from attacks.signals import Answers, Signals
+from evaluation.metrics.membership import auc, tpr_at_fpr
 from tests.attacks import worlds
 from tests.attacks.membership_worlds import drawn, matched
 

@@ -18,8 +18,9 @@ from attacks.pooled.lesson import Lesson, splice
 from attacks.pooled.set_decoder import SetDecoder, _in_any_order
 from attacks.pooled.speaker import Speaker, said_before
 from attacks.pooled.writer import Writer, _drafts
-from evaluation.attacking.pooled import guessing, scores
-from evaluation.grid.catalogue import POOLED, resolve
+from evaluation.grid.build import resolve
+from evaluation.grid.catalogue import POOLED
+from evaluation.metrics.text import guessing, scores
 from fedbert.config import InputError
 from reports.records import Estimate
 

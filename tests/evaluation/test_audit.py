@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound
 from evaluation.metrics.epsilon_bounds import (
     best_epsilon,
     clopper_pearson_epsilon,
-    gaussian_epsilon_bound,
     one_run_epsilon,
     split_epsilon,
 )

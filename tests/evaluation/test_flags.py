@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from evaluation.grid.spec import grid_from, read_toml
-from evaluation.run.runner import Loop, run_grid
+from evaluation.run.runner import run_grid
+from evaluation.run.workers import Loop
 from reports.metrics import ABOVE_CEILING, BELOW_FLOOR
 from reports.records import read_records
 from reports.render import render

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from evaluation.grid.catalogue import INVERSION, make_attack
+from evaluation.grid.build import make_attack
+from evaluation.grid.catalogue import INVERSION
 from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
 from evaluation.run.cell import run_cell
 from reports.records import Estimate

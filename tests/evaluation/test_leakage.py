@@ -12,16 +12,10 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from evaluation.metrics.intervals import clopper_pearson, clustered_share, share
+from evaluation.metrics.membership import auc, balanced_accuracy, tpr_at_fpr
 from evaluation.metrics.reconstruction_bound import ceiling_gaussian, ceiling_pure
 from evaluation.metrics.text import exact_match, rouge, token_sets
-from evaluation.metrics.tokens import (
-    auc,
-    balanced_accuracy,
-    content_masks,
-    token_accuracy,
-    token_chance,
-    tpr_at_fpr,
-)
+from evaluation.metrics.tokens import content_masks, token_accuracy, token_chance
 from fedbert.config import InputError
 
 SCORES = st.lists(st.integers(-6, 6), min_size=1, max_size=12).map(

@@ -9,12 +9,14 @@ import pytest
 
 from evaluation.adversary.candidates import choose, sides
 from evaluation.adversary.signals import signals_from
-from evaluation.grid.catalogue import MEMBERSHIP, make_attack
+from evaluation.grid.build import make_attack
+from evaluation.grid.catalogue import MEMBERSHIP
 from evaluation.grid.spec import AttackSettings, Cell, read_grid
 from evaluation.metrics.blind_baseline import blind_baseline
-from evaluation.metrics.membership import verify_run
 from evaluation.run.cell import run_cell
-from evaluation.run.runner import Loop, run_grid
+from evaluation.run.runner import run_grid
+from evaluation.run.verify import verify_run
+from evaluation.run.workers import Loop
 from fedbert.config import InputError
 from fedbert.prepare import prepare
 from reports.records import read_records

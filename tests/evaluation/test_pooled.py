@@ -9,9 +9,10 @@ import torch
 
 from attacks.pooled.knowledge import Texts
 from attacks.pooled.lesson import splice
-from evaluation.attacking.pooled import Service, guessing, scores
+from evaluation.adversary.embedding_service import Service
 from evaluation.grid.catalogue import POOLED
 from evaluation.grid.spec import Cell, read_grid
+from evaluation.metrics.text import guessing, scores
 from evaluation.run.cell import run_cell
 from fedbert.prepare import prepare
 from reports.records import Estimate, RunRecord

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from evaluation.grid.spec import read_grid
-from evaluation.run.runner import Loop, Pool, locked, remaining, run_grid
+from evaluation.run.files import locked
+from evaluation.run.runner import remaining, run_grid
+from evaluation.run.workers import Loop, Pool
 from fedbert.config import InputError
 from reports.records import read_records, without_times
 

@@ -9,13 +9,8 @@ import pytest
 
 from evaluation.adversary import shadow_models as shadows
 from evaluation.adversary.candidates import choose
-from evaluation.adversary.shadow_models import (
-    Trainings,
-    answers_on,
-    key_of,
-    shadow_answers,
-    shadow_inputs,
-)
+from evaluation.adversary.inference import answers_on
+from evaluation.adversary.shadow_models import Trainings, key_of, shadow_answers, shadow_inputs
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.spec import Cell, read_grid
 from fedbert.prepare import prepare

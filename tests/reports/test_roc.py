@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.metrics.tokens import tpr_at_fpr
+from evaluation.metrics.membership import tpr_at_fpr
 from reports.drawing.roc import draw_roc
 from reports.figures.roc import corners, describe_roc, roc_data
 from reports.records import append_record

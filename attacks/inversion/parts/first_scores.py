@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.attack import Knowledge
-from attacks.inversion.language_prior import Likelihood
-from attacks.inversion.nearest_token import Tokens, fitted_scales, rescaled, scored
+from attacks.inversion.parts.likelihood import Likelihood
+from attacks.inversion.parts.look_up import Tokens, fitted_scales, rescaled, scored
 from attacks.inversion.parts.possible_rows import Candidates
 from attacks.inversion.parts.simulation import Pushed
 from fedbert.split import Bottom, EmbeddingTables, position_ids

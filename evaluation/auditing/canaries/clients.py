@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound, one_run_gaussian_epsilon
 from evaluation.auditing.verdict import Claim, Finding
-from evaluation.metrics.epsilon_bounds import gaussian_epsilon_bound
-from evaluation.metrics.one_run_gaussian import one_run_gaussian_epsilon, right_guesses
+from evaluation.metrics.one_run_gaussian import right_guesses
 from fedbert.config import Config, InputError, expect
 from fedbert.fleet import InProcess
 from fedbert.messages import Array, ClientParts, ClientUpdate

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from attacks.attack import MembershipAttack
-from attacks.membership.signals import Signals, answers_of
+from attacks.signals import Signals, answers_of
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.metrics.one_run_gaussian import one_run_from_scores
 from fedbert.config import Config, expect

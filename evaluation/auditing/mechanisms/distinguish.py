@@ -6,12 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound
 from evaluation.auditing.verdict import Claim, Finding
-from evaluation.metrics.epsilon_bounds import (
-    clopper_pearson_epsilon,
-    gaussian_epsilon_bound,
-    share_bounds,
-)
+from evaluation.metrics.epsilon_bounds import clopper_pearson_epsilon, share_bounds
 from fedbert.config import InputError, expect
 
 SIGNIFICANCE = 1e-3  # samples cost little, and an audit asks this of several mechanisms

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
+from evaluation.auditing.gaussian_bounds import one_run_gaussian_epsilon
 from evaluation.metrics.epsilon_bounds import one_run_epsilon
 from evaluation.metrics.one_run_gaussian import (
     gaussian_least,
     one_run_from_scores,
-    one_run_gaussian_epsilon,
     one_run_mu,
     refuted,
     right_guesses,
