@@ -23,7 +23,7 @@ class Answers:
     logs [example, class]: log-probabilities; None where there are no classes.
     labels [example]: the classes that the adversary holds the examples with; None without classes.
     shadow_losses [shadow, example]: the shadows' losses, no shadow being the target.
-    held [shadow, example]: whether a shadow was trained on an example: the adversary's own coins.
+    shadow_members [shadow, example]: which examples a shadow was trained on: the adversary's coins.
     features [example, feature]: what can be said of an example without the target.
 
     Raises:
@@ -34,19 +34,21 @@ class Answers:
     logs: np.ndarray | None = None
     labels: np.ndarray | None = None
     shadow_losses: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
-    held: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=bool))
+    shadow_members: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), dtype=bool))
     features: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check shapes and numbers."""
         n = len(self.losses)
-        for name in ("shadow_losses", "held"):
+        for name in ("shadow_losses", "shadow_members"):
             if getattr(self, name).size == 0:
                 kind = getattr(self, name).dtype
                 object.__setattr__(self, name, np.zeros((0, n), dtype=kind))
         shadows = self.shadow_losses.shape
         expect(self.losses.ndim == 1, "losses [example]", "shape", self.losses.shape)
-        expect(shadows == self.held.shape, "a bit for every shadow's loss", "shape", shadows)
+        expect(
+            shadows == self.shadow_members.shape, "a bit for every shadow's loss", "shape", shadows
+        )
         for name in ("logs", "labels", "features"):
             value = getattr(self, name)
             expect(value is None or len(value) == n, f"{n} rows", name, getattr(value, "shape", 0))

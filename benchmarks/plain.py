@@ -86,10 +86,10 @@ class PlainLoop:
 
     def average(self) -> dict[str, Tensor]:
         """Return the average of the clients' state dictionaries, weighted by examples."""
-        total = sum(len(client.data.examples) for client in self.clients)
+        total = sum(len(client.data.encoded) for client in self.clients)
         average = {n: torch.zeros_like(v) for n, v in self.values.items()}
         for client in self.clients:
-            share = len(client.data.examples) / total
+            share = len(client.data.encoded) / total
             for name, value in client.whole.state_dict().items():
                 average[name] += share * value
         return average

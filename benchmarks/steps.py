@@ -77,7 +77,7 @@ def our_step(inputs: Prepared, setting: Setting) -> Callable[[], None]:
     fleet = InProcess()
     fleet.spawn(SERVER, lambda: Server(own.split, config, Defence("none")))
     fleet.spawn(client_name(0), lambda: Client(data, own.split, config, Defence("none"), False))
-    round_ = Round(0, (0,), (len(data.examples),), 1, config, fleet, Channel())
+    round_ = Round(0, (0,), (len(data.encoded),), 1, config, fleet, Channel())
     round_.begin(0, with_body=False)
     if setting.strategy == "sequential":
         fleet.call(SERVER, "open_turn", 0)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from fedbert.messages import Array, RowValues, dense
-from fedbert.protect import Protection
+from fedbert.protect import MechanismLog
 from privacy.mechanism import Mechanism
 
 Values = Mapping[str, Array | RowValues]
@@ -114,7 +114,7 @@ class Noised:
         self.generator = generator
         size = sum(v.size for v in self.base.values())
         self._sum = torch.zeros(1, size, dtype=torch.float64)
-        self.log = Protection()
+        self.log = MechanismLog()
 
     def add(self, weight: int, values: Values) -> None:
         """Take in one client's values; its weight plays no part."""
@@ -129,7 +129,7 @@ class Noised:
         self._sum += clipped
         limit = self.mechanism.clip_norm
         over = limit is not None and float(update.norm()) > limit * (1 + 1e-5)
-        self.log += Protection(1, int(over))
+        self.log += MechanismLog(1, int(over))
 
     def result(self) -> dict[str, Array]:
         """Return the new values, as read-only arrays of the old ones' type."""
@@ -138,7 +138,7 @@ class Noised:
             total = self._sum[:, start : start + old.size]
             noised = self.mechanism.add_noise(total, self.generator)
             noise = self.mechanism.noise_std**2 * old.size
-            self.log += Protection(signal=float(total.square().sum()), noise=noise)
+            self.log += MechanismLog(signal=float(total.square().sum()), noise=noise)
             change = (noised[0] / self.divisor).numpy().reshape(old.shape)
             found[name] = (old + change).astype(old.dtype)
             found[name].flags.writeable = False

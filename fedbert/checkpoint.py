@@ -199,7 +199,7 @@ def _content_sha256(manifest: Mapping[str, Any]) -> str:
 
 def _members(prepared: Prepared) -> list[int]:
     """Return the pool positions of the examples that the clients hold."""
-    held = [np.arange(len(d.examples)) if d.pool is None else d.pool for d in prepared.clients]
+    held = [d.in_pool for d in prepared.clients]
     return sorted(int(position) for position in np.concatenate(held))
 
 

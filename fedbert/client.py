@@ -36,7 +36,7 @@ from fedbert.optim import (
     set_learning_rate,
 )
 from fedbert.private_step import PrivateStep
-from fedbert.protect import Protection, stream
+from fedbert.protect import MechanismLog, stream
 from fedbert.seeding import generator, scoped
 from fedbert.smashing import Smashing
 from fedbert.split import SplitBert
@@ -59,7 +59,7 @@ class Client:
         self.data, self.config, self.defence = data, config, defence
         self.step = 0
         self.smashing = Smashing(defence, data, config)
-        self.logs = {place: Protection() for place in ("training", "update")}
+        self.logs = {place: MechanismLog() for place in ("training", "update")}
         self.loss_sum, self.loss_count = 0.0, 0
         self.rows = compact_rows(data, split, config, defence)
         self.parts, self.names = own_parts(split, self.rows, with_body)
@@ -77,9 +77,9 @@ class Client:
         self.optimizer = optimizer_for(self.trained, config.training)
         self.private: PrivateStep | None = None
         if defence.training is not None:
-            expected = data.sample_rate * len(data.examples)
+            expected = data.sample_rate * len(data.encoded)
             parts_, seed = dict(self.parts.items()), config.seed
-            ragged = ("head",) if data.examples.task.kind == "mlm" else ()
+            ragged = ("head",) if data.encoded.task.kind == "mlm" else ()
             self.private = PrivateStep(
                 parts_, self.trained, defence.training, expected, seed, ragged
             )
@@ -172,7 +172,7 @@ class Client:
         if carried == "reset":
             self.optimizer.state.clear()
         if self.defence.local_update:
-            return ClientUpdate(self.data.client, round_, len(self.data.examples), self._noisy())
+            return ClientUpdate(self.data.client, round_, len(self.data.encoded), self._noisy())
         tensors: dict[str, Array | RowValues] = {}
         for name, parameter in self.trained.items():
             value = to_array(parameter)
@@ -181,7 +181,7 @@ class Client:
             else:
                 tensors[name] = value
         state = moments(self.optimizer, self.trained) if carried == "hand_on" else {}
-        return ClientUpdate(self.data.client, round_, len(self.data.examples), tensors, state)
+        return ClientUpdate(self.data.client, round_, len(self.data.encoded), tensors, state)
 
     def _noisy(self) -> dict[str, Array | RowValues]:
         """Return the values of a whole update that is clipped and noised here."""
@@ -204,7 +204,7 @@ class Client:
         self.loss_sum, self.loss_count = 0.0, 0
         return mean
 
-    def report(self) -> dict[str, Protection]:
+    def report(self) -> dict[str, MechanismLog]:
         """Return the logs of the mechanisms at work here, by place."""
         return {"smashed": self.smashing.log} | self.logs
 
@@ -218,7 +218,7 @@ class Client:
     def restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
         """Set what `snapshot` returned."""
         self.step = values["step"]
-        logs = {place: Protection.from_json(log) for place, log in values["logs"].items()}
+        logs = {place: MechanismLog.from_json(log) for place, log in values["logs"].items()}
         self.smashing.log = logs.pop("smashed")
         self.logs = logs
         load_moments(self.optimizer, self.trained, arrays)
@@ -270,7 +270,7 @@ class Client:
         squared = self.private.squared_norms(len(others)) + others
         factors = clip_factors(squared, self.private.mechanism.clip_norm)
         signal = float((factors.double().square() * squared).sum())
-        self.logs["training"] += Protection(len(others), int((factors < 1).sum()), signal)
+        self.logs["training"] += MechanismLog(len(others), int((factors < 1).sum()), signal)
         return factors
 
     def _noised(self, factors: Tensor) -> None:
@@ -278,7 +278,7 @@ class Client:
         if self.private is None:
             raise RuntimeError("expected a defence with DP-SGD")
         noise = self.private.gradients(factors, "client", self.data.client, self.step)
-        self.logs["training"] += Protection(noise=noise)
+        self.logs["training"] += MechanismLog(noise=noise)
 
     def _update(self, rate: float) -> None:
         if self.private is None:

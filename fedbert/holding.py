@@ -32,9 +32,9 @@ def compact_rows(
     """
     handed = config.training.optimizer_state == "hand_on"
     noised = defence.training is not None or defence.local_update or defence.nearest_word
-    if data.examples.task.kind == "mlm" or split.tied or handed or noised:
+    if data.encoded.task.kind == "mlm" or split.tied or handed or noised:
         return None
-    rows = np.union1d(data.examples.tokens, [data.vocabulary.pad])
+    rows = np.union1d(data.encoded.tokens, [data.vocabulary.pad])
     rows.flags.writeable = False
     return rows
 

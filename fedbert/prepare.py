@@ -155,7 +155,7 @@ def poisson_sampled(prepared: Prepared) -> Prepared:
 
 def expected_batches(prepared: Prepared) -> dict[int, float]:
     """Return every client's expected batch size."""
-    return {d.client: d.sample_rate * len(d.examples) for d in prepared.clients}
+    return {d.client: d.sample_rate * len(d.encoded) for d in prepared.clients}
 
 
 def under(prepared: Prepared, defence: Defence, seed: int) -> Prepared:
@@ -171,6 +171,6 @@ def under(prepared: Prepared, defence: Defence, seed: int) -> Prepared:
     clients = []
     for data in prepared.clients:
         rng = numpy_rng(seed, "labels", repr(defence.labels), data.client)
-        labels = defence.labels.randomise(data.examples.labels, rng)
-        clients.append(replace(data, examples=replace(data.examples, labels=labels)))
+        labels = defence.labels.randomise(data.encoded.labels, rng)
+        clients.append(replace(data, encoded=replace(data.encoded, labels=labels)))
     return replace(prepared, clients=tuple(clients))

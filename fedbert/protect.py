@@ -16,7 +16,7 @@ from privacy.mechanism import Identity, Mechanism
 
 
 @dataclass(frozen=True)
-class Protection:
+class MechanismLog:
     """What a mechanism did to the records that passed it; adds up with `+`.
 
     records, clipped: counts of records and of those whose norm was above the clip; a padded
@@ -35,14 +35,14 @@ class Protection:
         return [self.records, self.clipped, self.signal, self.noise]
 
     @classmethod
-    def from_json(cls, values: Sequence[float]) -> "Protection":
+    def from_json(cls, values: Sequence[float]) -> "MechanismLog":
         """Return the log that `to_json` wrote."""
         records, clipped, signal, noise = values
         return cls(int(records), int(clipped), signal, noise)
 
-    def __add__(self, other: "Protection") -> "Protection":
+    def __add__(self, other: "MechanismLog") -> "MechanismLog":
         """Return both logs as one."""
-        return Protection(
+        return MechanismLog(
             self.records + other.records,
             self.clipped + other.clipped,
             self.signal + other.signal,
@@ -70,13 +70,13 @@ def stream(mechanism: Mechanism | DPSGD) -> str:
 
 def protect(
     mechanism: Mechanism, message: Tensor, attention_mask: Tensor, noise: torch.Generator
-) -> tuple[Tensor, Protection]:
+) -> tuple[Tensor, MechanismLog]:
     """Return a message [batch, seq, hidden] clipped and noised per unit, and the log.
 
     Padded positions are noised like all others. Gradients flow back through the clip.
     """
     if isinstance(mechanism, Identity):
-        return message, Protection()
+        return message, MechanismLog()
     token = mechanism.unit == "token"
     records = message.flatten(0, 1) if token else message.flatten(1)
     clipped = mechanism.clip(records)
@@ -85,7 +85,7 @@ def protect(
         real = attention_mask.flatten().bool() if token else slice(None)
         signal = clipped[real]
         over = (signal != records[real]).any(1)
-        log = Protection(
+        log = MechanismLog(
             records=len(over),
             clipped=int(over.sum()),
             signal=float(signal.double().square().sum()),
@@ -104,7 +104,7 @@ class MechanismGuard:
     def __init__(self, mechanism: Mechanism, kind: str, seed: int) -> None:
         """Stand at one kind of message."""
         self.mechanism, self.kind, self.seed = mechanism, kind, seed
-        self.log = Protection()
+        self.log = MechanismLog()
 
     def __call__(self, message: Message) -> Message:
         """Return the message with its values clipped and noised; padded positions too."""

@@ -20,7 +20,7 @@ from fedbert.messages import (
     to_array,
 )
 from fedbert.private_step import PrivateStep
-from fedbert.protect import Protection, stream
+from fedbert.protect import MechanismLog, stream
 from fedbert.seeding import generator
 from fedbert.split import SplitBert
 from privacy.defence import Defence, adaptive_clip
@@ -65,7 +65,7 @@ class Server:
         self.states: dict[int, dict[str, Array]] = {}  # T's moments per client; -1: the one body's
         self.handed: dict[str, Array] = {}  # E's and H's moments on their way to the next client
         self.average: Average | None = None
-        self.logs = {place: Protection() for place in ("training", "update")}
+        self.logs = {place: MechanismLog() for place in ("training", "update")}
 
     def values(self) -> dict[str, Array]:
         """Return the global values of every parameter, by transformers' name."""
@@ -143,7 +143,7 @@ class Server:
     def apply(self, message: ClipFactors, rate: float) -> None:
         """Update T by the clipped and noised gradient (DP-SGD)."""
         noise = self._private_copy().apply(message, rate)
-        self.logs["training"] += Protection(noise=noise)
+        self.logs["training"] += MechanismLog(noise=noise)
 
     def take(self, update: ClientUpdate) -> None:
         """Add one client's update, and its copy of T, to the round's average."""
@@ -194,7 +194,7 @@ class Server:
         self.body = {n: new.get(n, v) for n, v in self.body.items()}
         self.average = None
 
-    def report(self) -> dict[str, Protection]:
+    def report(self) -> dict[str, MechanismLog]:
         """Return the logs of the mechanisms at work here, by place."""
         return self.logs
 
@@ -219,7 +219,7 @@ class Server:
                 self.handed[name] = value
             else:
                 self.states.setdefault(int(owner), {})[name] = value
-        self.logs = {place: Protection.from_json(log) for place, log in plain["logs"].items()}
+        self.logs = {place: MechanismLog.from_json(log) for place, log in plain["logs"].items()}
         adaptive = adaptive_clip(self.mechanism)
         if adaptive is not None:
             self.mechanism = adaptive.at(plain["clip_norm"])

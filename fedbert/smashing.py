@@ -10,7 +10,7 @@ from fedbert.config import Config
 from fedbert.copies import autocast
 from fedbert.data.batches import Batch, collate
 from fedbert.data.client_data import ClientData
-from fedbert.protect import Protection, protect, stream
+from fedbert.protect import MechanismLog, protect, stream
 from fedbert.seeding import generator, scoped
 from fedbert.split import Bottom, position_ids
 from privacy.defence import Defence
@@ -25,7 +25,7 @@ class Smashing:
     def __init__(self, defence: Defence, data: ClientData, config: Config) -> None:
         """Hold a defence and the client's data."""
         self.defence, self.data, self.config = defence, data, config
-        self.log = Protection()
+        self.log = MechanismLog()
         self._sent: dict[int, Tensor] = {}  # one-shot: example -> A [max_length, hidden]
 
     def rewritten(self, bottom: Any, batch: Batch, step: int) -> Batch:
@@ -85,7 +85,7 @@ class Smashing:
     def _first(self, bottom: Any, example: int) -> Tensor:
         """Return an example's protected A [max_length, hidden], from seed and text alone."""
         pad, length = self.data.vocabulary.pad, self.config.data.max_length
-        alone = collate(self.data.examples, [example], pad, length).to(self.config.training.device)
+        alone = collate(self.data.encoded, [example], pad, length).to(self.config.training.device)
         training = bottom.training
         bottom.eval()
         with torch.no_grad(), autocast(self.config):

@@ -15,7 +15,7 @@ from fedbert.config import Config, InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.messages import Array, Channel, Listener, to_tensor
 from fedbert.prepare import Prepared, circumstances, expected_batches, under, with_model
-from fedbert.protect import Protection, guards
+from fedbert.protect import MechanismLog, guards
 from fedbert.seeding import generator
 from fedbert.server import Server
 from fedbert.split import SplitBert, duplicate
@@ -52,7 +52,7 @@ class Trained:
     losses: tuple[float, ...]
     bytes: dict[str, int]
     releases: int
-    protection: dict[str, Protection]
+    protection: dict[str, MechanismLog]
     state: State
 
 
@@ -120,14 +120,14 @@ def train(
         first = start.round
         _restore(fleet, prepared, start)
         for kind, guard in posted.items():
-            guard.log = Protection.from_json(start.plain["channel"][kind])
+            guard.log = MechanismLog.from_json(start.plain["channel"][kind])
         channel.bytes.update(start.bytes)
         losses.extend(start.losses)
     strategy = STRATEGIES[config.training.strategy]
     state = start
     for number in range(first, config.training.rounds):
         who = participants(config, number)
-        examples = tuple(len(prepared.clients[c].examples) for c in who)
+        examples = tuple(len(prepared.clients[c].encoded) for c in who)
         private = defence.training is not None
         strategy(Round(number, who, examples, _steps(config), config, fleet, channel, private))
         each = [fleet.call(client_name(c), "mean_loss") for c in who]
@@ -146,7 +146,7 @@ def train(
     protection = {kind: guard.log for kind, guard in posted.items()}
     for party in [SERVER, *(client_name(d.client) for d in prepared.clients)]:
         for place, log in fleet.call(party, "report").items():
-            protection[place] = protection.get(place, Protection()) + log
+            protection[place] = protection.get(place, MechanismLog()) + log
     fleet.close()
     releases = planned_releases(config, prepared)
     del prepared, split

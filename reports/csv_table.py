@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from reports import checks, metrics
 from reports.leaks import worst
-from reports.records import Estimate, RunRecord
+from reports.records import CellResult, Estimate
 from reports.rows import cell_rows
 
 
-def csv_table(records: Sequence[RunRecord]) -> str:
+def csv_table(records: Sequence[CellResult]) -> str:
     """One line per cell, numbers at full precision, as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -52,7 +52,7 @@ MECHANISM = ("clip_norm", "noise_std", "clipped_share", "signal_to_noise")
 """What the CSV table says of each mechanism, as the records name it."""
 
 
-def _of_mechanisms(record: RunRecord) -> list[str]:
+def _of_mechanisms(record: CellResult) -> list[str]:
     """Places, names and logs of a cell's mechanisms; several are joined by "; "."""
     entries = record.mechanisms.values()
     columns = [[str(place) for place in record.mechanisms], [str(e["name"]) for e in entries]]

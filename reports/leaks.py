@@ -7,7 +7,7 @@ from typing import Any
 from reports import metrics
 from reports.averages import mean, mean_estimate
 from reports.checks import VIEWS
-from reports.records import Estimate, RunRecord
+from reports.records import CellResult, Estimate
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Leak:
         return tuple(f"{self.attack} ({self.view}): {metrics.FLAGS[each]}" for each in self.flags)
 
 
-def leaks(records: Sequence[RunRecord]) -> tuple[Leak, ...]:
+def leaks(records: Sequence[CellResult]) -> tuple[Leak, ...]:
     """Every attack and metric that was measured, with its mean over seeds."""
     found: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
     for record in records:
@@ -101,7 +101,7 @@ def view_lines(found: Sequence[Leak]) -> list[tuple[str, Leak]]:
     return [(view, leak) for view, each in table for leak in each if (view, leak.metric) in own]
 
 
-def unmeasured(records: Sequence[RunRecord]) -> tuple[str, ...]:
+def unmeasured(records: Sequence[CellResult]) -> tuple[str, ...]:
     """Which attacks were not run or what could not be judged, and why, each once."""
     entries = (entry for record in records for entry in record.leakage)
     texts = []

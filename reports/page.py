@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from reports import checks, metrics, story
-from reports.records import RunRecord
+from reports.records import CellResult
 from reports.rows import Row, reason, setting_rows
 from reports.samples import LEVELS, Sampled
 from reports.tables import by_guarantee, by_short, confidence
@@ -32,7 +32,7 @@ class Picture:
 
 
 def page(
-    records: Sequence[RunRecord],
+    records: Sequence[CellResult],
     title: str,
     pictures: Sequence[Picture] = (),
     grid: Any = None,
@@ -91,7 +91,7 @@ def _task(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _mechanisms(records: Iterable[RunRecord]) -> list[tuple[dict[str, str], str, dict[str, Any]]]:
+def _mechanisms(records: Iterable[CellResult]) -> list[tuple[dict[str, str], str, dict[str, Any]]]:
     """The log of every mechanism: labels, place, and what it did."""
     return [
         (record.labels, place, entry)
@@ -118,7 +118,7 @@ def _unmeasured(rows: Iterable[Row]) -> list[tuple[str, list[str]]]:
     return list(found.items())
 
 
-def _provenance(records: Iterable[RunRecord]) -> list[tuple[int, list[tuple[str, str]]]]:
+def _provenance(records: Iterable[CellResult]) -> list[tuple[int, list[tuple[str, str]]]]:
     """Each distinct provenance as name and text, with the number of cells that have it."""
     counts: dict[str, int] = {}
     for record in records:

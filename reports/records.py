@@ -65,7 +65,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class CellResult:
     """What is known of one cell: its specification, its fate, and everything measured in it.
 
     `spec` is any nested JSON; `labels` are the strings that tables show (task, model, strategy,
@@ -114,7 +114,7 @@ class RunRecord:
         return values
 
     @classmethod
-    def from_json(cls, values: Any) -> "RunRecord":
+    def from_json(cls, values: Any) -> "CellResult":
         """The record that `to_json` wrote; ValueError for anything else."""
         if not isinstance(values, Mapping):
             raise ValueError(f"expected a record, got {type(values).__name__}")
@@ -163,7 +163,7 @@ def _leak(entry: Any, place: int) -> dict[str, Any]:
     return copied
 
 
-def _check(record: RunRecord) -> None:
+def _check(record: CellResult) -> None:
     """None, once the fields of `record` are known to fit each other."""
     if not record.cell or not set(record.cell) <= set("0123456789abcdef"):
         raise ValueError(f"expected a lower-case hex id, got cell={record.cell!r}")
@@ -200,7 +200,7 @@ def without_times(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in _TIMES}
 
 
-def encode(record: RunRecord) -> bytes:
+def encode(record: CellResult) -> bytes:
     """The one line that stands for `record` in the file, its newline included.
 
     Keys are sorted at the top level; below it their order is kept (it says which metric leads).
@@ -210,7 +210,7 @@ def encode(record: RunRecord) -> bytes:
     return json.dumps(ordered, allow_nan=False).encode("ascii") + b"\n"
 
 
-def append_record(path: Path, record: RunRecord) -> None:
+def append_record(path: Path, record: CellResult) -> None:
     """None; afterwards the record's whole line is on disk. The caller holds the file's lock.
 
     What a killed writer left after the last newline is cut off first, unless it is a whole record.
@@ -228,7 +228,7 @@ def append_record(path: Path, record: RunRecord) -> None:
         os.fsync(file.fileno())
 
 
-def read_records(path: Path) -> list[RunRecord]:
+def read_records(path: Path) -> list[CellResult]:
     """The records of a file, one per cell: the last one written, at the place of the first.
 
     A last line that was torn off mid-write is passed over; anything else that is no record is
@@ -238,10 +238,10 @@ def read_records(path: Path) -> list[RunRecord]:
     """
     whole, torn = _split(path.read_bytes())
     lines = whole.split(b"\n")[:-1] + ([torn] if _is_json(torn) else [])
-    found: dict[str, RunRecord] = {}
+    found: dict[str, CellResult] = {}
     for place, line in enumerate(lines, start=1):
         try:
-            record = RunRecord.from_json(json.loads(line, parse_constant=_refuse))
+            record = CellResult.from_json(json.loads(line, parse_constant=_refuse))
         except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{path}:{place}: {error}") from error
         found[record.cell] = record

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reports.csv_table import csv_table
 from reports.page import Picture, page
-from reports.records import RunRecord, read_records
+from reports.records import CellResult, read_records
 from reports.rows import Row, setting_rows
 from reports.samples import samples
 from reports.scores import read_scores, scores_path
@@ -104,7 +104,7 @@ def _leakage(rows: Sequence[Row]) -> dict[str, Picture]:
     return pictures
 
 
-def _rocs(directory: Path, records: Sequence[RunRecord]) -> dict[str, Picture]:
+def _rocs(directory: Path, records: Sequence[CellResult]) -> dict[str, Picture]:
     """File name to picture: ROC curves of every task's settings, those of the first seed each."""
     paths = {record.cell: scores_path(directory, record.cell) for record in records}
     found = [record for record in records if paths[record.cell].is_file()]
@@ -125,7 +125,7 @@ def _rocs(directory: Path, records: Sequence[RunRecord]) -> dict[str, Picture]:
     return pictures
 
 
-def _depths(records: Sequence[RunRecord]) -> dict[str, Picture]:
+def _depths(records: Sequence[CellResult]) -> dict[str, Picture]:
     """File name to picture: recovery against cut depth, for every task with several cuts."""
     from reports.drawing.depth import draw_depth
     from reports.figures.depth import depth_data, describe_depth
@@ -163,7 +163,7 @@ def _partitions(directory: Path) -> dict[str, Picture]:
     return pictures
 
 
-def _records(directory: Path) -> list[RunRecord]:
+def _records(directory: Path) -> list[CellResult]:
     """The records of a run; ValueError where there are none."""
     path = directory / RECORDS
     if not path.is_file():
@@ -174,7 +174,7 @@ def _records(directory: Path) -> list[RunRecord]:
     return records
 
 
-def in_order(records: Sequence[RunRecord], grid: Any) -> list[RunRecord]:
+def in_order(records: Sequence[CellResult], grid: Any) -> list[CellResult]:
     """The records in the order of the grid's cells, where there is one; others come last."""
     cells = grid.get("cells") if isinstance(grid, dict) else None
     if not isinstance(cells, list):

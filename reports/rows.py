@@ -9,11 +9,11 @@ from typing import Any
 from reports.averages import mean, mean_estimate
 from reports.leaks import Leak, unmeasured, view_lines, worst
 from reports.leaks import leaks as measured_leaks
-from reports.records import Estimate, RunRecord
+from reports.records import CellResult, Estimate
 
 
 @dataclass(frozen=True)
-class Protection:
+class GuaranteeCell:
     """What is guaranteed for one view: in short, and as the full sentence.
 
     `unit` is "" and `epsilon`, `delta` None unless `kind` is "guarantee". Of further claims about
@@ -59,7 +59,7 @@ class Row:
     baseline: float | None
     inversion: Leak | None
     membership: Leak | None
-    protections: tuple[Protection, ...]
+    protections: tuple[GuaranteeCell, ...]
     bytes: float | None
     seconds: float | None
     note: str
@@ -93,14 +93,14 @@ class Row:
         return not self.units and any(each.claimed for each in self.protections)
 
 
-def cell_rows(records: Iterable[RunRecord]) -> list[Row]:
+def cell_rows(records: Iterable[CellResult]) -> list[Row]:
     """One row per record, in their order."""
     return [_row([record]) for record in records]
 
 
-def setting_rows(records: Iterable[RunRecord]) -> list[Row]:
+def setting_rows(records: Iterable[CellResult]) -> list[Row]:
     """One row per setting (records that differ in their seed alone), in order of appearance."""
-    groups: dict[str, list[RunRecord]] = {}
+    groups: dict[str, list[CellResult]] = {}
     for record in records:
         labels = {name: text for name, text in record.labels.items() if name != "seed"}
         key = json.dumps([labels, _without_seed(record.spec)], sort_keys=True)
@@ -108,7 +108,7 @@ def setting_rows(records: Iterable[RunRecord]) -> list[Row]:
     return [_row(group) for group in groups.values()]
 
 
-def protection(entry: dict[str, Any]) -> Protection:
+def protection(entry: dict[str, Any]) -> GuaranteeCell:
     """A record's guarantee entry, with its short form.
 
     >>> protection({"view": "peer", "kind": "nothing sent", "sentence": "."}).short
@@ -118,12 +118,12 @@ def protection(entry: dict[str, Any]) -> Protection:
     if kind == "metric guarantee":
         eta, times = round_up(float(entry["eta"])), entry["releases"]
         short = f"metric, eta {eta} over {times} releases ({entry['unit']}, {entry['scope']})"
-        return Protection(view, kind, short, sentence)
+        return GuaranteeCell(view, kind, short, sentence)
     if kind != "guarantee":
-        return Protection(view, kind, "none" if kind == "no guarantee" else kind, sentence)
+        return GuaranteeCell(view, kind, "none" if kind == "no guarantee" else kind, sentence)
     unit, epsilon = entry["unit"], float(entry["epsilon"])
     short = f"eps {round_up(epsilon)} ({unit}, {entry['relation']}, {entry['scope']})"
-    return Protection(view, kind, short, sentence, unit, epsilon, float(entry["delta"]))
+    return GuaranteeCell(view, kind, short, sentence, unit, epsilon, float(entry["delta"]))
 
 
 def round_up(epsilon: float) -> str:
@@ -141,7 +141,7 @@ def round_up(epsilon: float) -> str:
     return text if set(text) & set(".e") else f"{text}.0"
 
 
-def _row(group: Sequence[RunRecord]) -> Row:
+def _row(group: Sequence[CellResult]) -> Row:
     """The row of records that differ in their seed alone."""
     labels = group[0].labels
     done = [record for record in group if record.status == "done"]
@@ -172,7 +172,7 @@ def _row(group: Sequence[RunRecord]) -> Row:
     )
 
 
-def _utilities(records: Sequence[RunRecord]) -> tuple[tuple[str, Estimate], ...]:
+def _utilities(records: Sequence[CellResult]) -> tuple[tuple[str, Estimate], ...]:
     """Every utility metric with its mean over seeds."""
     found: dict[str, list[Estimate]] = {}
     for record in records:
@@ -181,9 +181,9 @@ def _utilities(records: Sequence[RunRecord]) -> tuple[tuple[str, Estimate], ...]
     return tuple((metric, mean_estimate(each, metric)) for metric, each in found.items())
 
 
-def _protections(records: Sequence[RunRecord]) -> tuple[Protection, ...]:
+def _protections(records: Sequence[CellResult]) -> tuple[GuaranteeCell, ...]:
     """One protection per view; where seeds differ, the shorts and sentences of all."""
-    by_view: dict[str, list[Protection]] = {}
+    by_view: dict[str, list[GuaranteeCell]] = {}
     for record in records:
         for found in _by_view(record):
             known = by_view.setdefault(found.view, [])
@@ -192,9 +192,9 @@ def _protections(records: Sequence[RunRecord]) -> tuple[Protection, ...]:
     return tuple(_weakest(each) for each in by_view.values())
 
 
-def _by_view(record: RunRecord) -> list[Protection]:
+def _by_view(record: CellResult) -> list[GuaranteeCell]:
     """One record's protections, the further claims joined to their view's first."""
-    found: dict[str, Protection] = {}
+    found: dict[str, GuaranteeCell] = {}
     for each in map(protection, record.guarantees):
         main = found.get(each.view)
         if main is not None:
@@ -204,13 +204,13 @@ def _by_view(record: RunRecord) -> list[Protection]:
     return list(found.values())
 
 
-def _weakest(found: Sequence[Protection]) -> Protection:
+def _weakest(found: Sequence[GuaranteeCell]) -> GuaranteeCell:
     """The one protection, or the weakest of several with the texts of all of them."""
     if len(found) == 1:
         return found[0]
     unsure = any(each.kind != "guarantee" for each in found)
     last = max(found, key=lambda each: math.inf if each.epsilon is None else each.epsilon)
-    return Protection(
+    return GuaranteeCell(
         view=last.view,
         kind="no guarantee" if unsure else last.kind,
         short=" or ".join(dict.fromkeys(each.short for each in found)),
@@ -222,13 +222,13 @@ def _weakest(found: Sequence[Protection]) -> Protection:
     )
 
 
-def _note(group: Sequence[RunRecord]) -> str:
+def _note(group: Sequence[CellResult]) -> str:
     """Why cells of the group have no numbers, each reason once."""
     reasons = [reason(record) for record in group if record.status != "done"]
     return "; ".join(dict.fromkeys(reasons))
 
 
-def reason(record: RunRecord) -> str:
+def reason(record: CellResult) -> str:
     """One line on why a cell was skipped or failed: its status and what was said last."""
     text = record.reason or (record.traceback.strip().splitlines() or [""])[-1]
     return f"{record.status}: {text}"

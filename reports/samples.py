@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reports.records import RunRecord
+from reports.records import CellResult
 
 LEVELS = ("never", "up to a third", "up to two thirds", "more than two thirds", "always")
 INSIDE = "##"  # before a piece that continues a word
@@ -41,7 +41,7 @@ class Sampled:
     sentences: tuple[Sample, ...]
 
 
-def samples(records: Iterable[RunRecord], stored: Any, where: str) -> list[Sampled]:
+def samples(records: Iterable[CellResult], stored: Any, where: str) -> list[Sampled]:
     """The sentences of each setting, of the first seed that has any, in the records' order.
 
     `stored` is what `samples.json` holds: by cell a list of sentences, each with `words` (word, how

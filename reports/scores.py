@@ -38,13 +38,13 @@ class Scored:
             raise ValueError("expected finite scores and bits, got other values")
 
     @property
-    def inside(self) -> np.ndarray:
+    def member_scores(self) -> np.ndarray:
         """The members' scores."""
         found: np.ndarray = self.scores[self.members]
         return found
 
     @property
-    def outside(self) -> np.ndarray:
+    def non_member_scores(self) -> np.ndarray:
         """The others' scores."""
         found: np.ndarray = self.scores[~self.members]
         return found

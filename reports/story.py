@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from reports import metrics
-from reports.records import RunRecord
+from reports.records import CellResult
 from reports.rows import Row
 
 DEFINITIONS: tuple[tuple[str, str], ...] = (
@@ -112,7 +112,7 @@ def leak_value(row: Row, family: str) -> float | None:
     return leak.estimate.value if leak else None
 
 
-def tally(records: Sequence[RunRecord]) -> str:
+def tally(records: Sequence[CellResult]) -> str:
     """How many cells there are, and what became of them."""
     counts = {status: 0 for status in ("done", "skipped", "failed")}
     for record in records:

@@ -8,12 +8,12 @@ from rich.table import Table
 
 from reports import checks, metrics
 from reports.leaks import Leak
-from reports.records import RunRecord
+from reports.records import CellResult
 from reports.rows import Row, setting_rows
 from reports.wording import ABSENT, beside, decimal, duration, interval, size, source
 
 
-def terminal_tables(records: Sequence[RunRecord]) -> tuple[Table, ...]:
+def terminal_tables(records: Sequence[CellResult]) -> tuple[Table, ...]:
     """Two tables per task (utility beside leakage; worst inversion per view), one of guarantees.
 
     100 columns at most. A task without any inversion has one table.
@@ -28,7 +28,7 @@ def terminal_tables(records: Sequence[RunRecord]) -> tuple[Table, ...]:
     return (*tables, _guarantee_table(rows))
 
 
-def markdown(records: Sequence[RunRecord]) -> str:
+def markdown(records: Sequence[CellResult]) -> str:
     """The same tables as Markdown, with the full sentence of every guarantee below them."""
     rows = setting_rows(records)
     first = ["task", "model", "strategy", "defence", "level", "seeds", "utility", "majority"]

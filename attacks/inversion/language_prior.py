@@ -20,7 +20,7 @@ from attacks.inversion.parts.look_up import (
     spread,
 )
 from attacks.inversion.parts.ngram import Ngram
-from attacks.inversion.parts.possible_rows import Candidates
+from attacks.inversion.parts.possible_rows import PossibleRows
 from fedbert.config import InputError, expect
 from fedbert.messages import SmashedData
 from fedbert.split import EmbeddingTables
@@ -128,7 +128,7 @@ def readings(
     The words are the `few` of highest likelihood times frequency, best first. Frequencies are those
     of the auxiliary text at a sequence's first place, its last, and all others.
     """
-    tokens, candidates = received(messages, tables), Candidates.of(tables)
+    tokens, candidates = received(messages, tables), PossibleRows.of(tables)
     prior = frequencies(knowledge.auxiliary or (), len(tables.word))
     scale = torch.ones(tokens.sequences, dtype=torch.float64)
     with torch.no_grad():

@@ -23,7 +23,7 @@ from attacks.inversion.parts.look_up import (
     rescaled,
     spread,
 )
-from attacks.inversion.parts.possible_rows import Candidates
+from attacks.inversion.parts.possible_rows import PossibleRows
 from attacks.inversion.parts.search import search
 from fedbert.config import InputError
 from fedbert.messages import SmashedData
@@ -73,7 +73,7 @@ class NearestToken:
         if knowledge.embedding is None:
             raise InputError(f"expected knowledge.embedding, got None: {self.name} needs it")
         tokens = received(messages, knowledge.embedding)
-        candidates = Candidates.of(knowledge.embedding)
+        candidates = PossibleRows.of(knowledge.embedding)
         with torch.no_grad():
             if knowledge.clip_norm is not None and knowledge.clip_unit == "sequence":
                 tokens = rescaled(tokens, fitted_scales(tokens, candidates, knowledge))
@@ -86,7 +86,9 @@ class NearestToken:
         return spread(found.word, messages)
 
 
-def _corrected(found: Found, tokens: Tokens, candidates: Candidates, knowledge: Knowledge) -> Found:
+def _corrected(
+    found: Found, tokens: Tokens, candidates: PossibleRows, knowledge: Knowledge
+) -> Found:
     """Return the candidates that explain the kept coordinates best; there is no noise.
 
     Most rows equal the nearest mean on the coordinates that were kept: nothing is nearer. Only
@@ -104,7 +106,7 @@ def _corrected(found: Found, tokens: Tokens, candidates: Candidates, knowledge: 
 
 
 def _masked(
-    rows: Tensor, place: Tensor, candidates: Candidates, knowledge: Knowledge
+    rows: Tensor, place: Tensor, candidates: PossibleRows, knowledge: Knowledge
 ) -> tuple[Tensor, Tensor]:
     """Return word and type [token] of the candidates nearest on the coordinates that were kept.
 

@@ -42,7 +42,9 @@ class OnlineLira:
         """Return the log-likelihood ratio [candidate]."""
         needed(None if self.missing(signals) else True, "shadow_losses", self.name)
         answers = signals.candidates
-        return self._log_density(answers, answers.held) - self._log_density(answers, ~answers.held)
+        return self._log_density(answers, answers.shadow_members) - self._log_density(
+            answers, ~answers.shadow_members
+        )
 
     def _log_density(self, answers: Answers, used: np.ndarray) -> np.ndarray:
         """Return the log-density [candidate] of the target's confidence, less a constant."""
@@ -74,7 +76,9 @@ class OfflineLira:
         """Return standard deviations above the mean [candidate]."""
         needed(None if self.missing(signals) else True, "shadow_losses", self.name)
         answers = signals.candidates
-        mean, spread = gaussian_fit(answers.shadow_confidences, ~answers.held, self.own_variance)
+        mean, spread = gaussian_fit(
+            answers.shadow_confidences, ~answers.shadow_members, self.own_variance
+        )
         above: np.ndarray = (answers.confidences - mean) / spread
         return above
 
@@ -98,5 +102,9 @@ def gaussian_fit(
 
 def _lacking_spread(answers: Answers) -> str | None:
     """Return what is lacking where no candidate has two shadows on a side: no spread is known."""
-    enough = len(answers.held) >= 4
-    return None if enough else f"needs `shadow_losses`: 4 models or more, got {len(answers.held)}"
+    enough = len(answers.shadow_members) >= 4
+    return (
+        None
+        if enough
+        else f"needs `shadow_losses`: 4 models or more, got {len(answers.shadow_members)}"
+    )

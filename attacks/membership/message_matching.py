@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Knowledge, needed
-from attacks.inversion.parts.possible_rows import Candidates
+from attacks.inversion.parts.possible_rows import PossibleRows
 from attacks.signals import Signals
 from fedbert.config import InputError
 from fedbert.data.batches import Batch
@@ -87,7 +87,7 @@ def nearness(
 def _rows(knowledge: Knowledge, batch: Batch) -> list[Tensor]:
     """Return the rows [seq, hidden] that E makes of each example, clipped as in the messages."""
     tables = needed(knowledge.embedding, "embedding", "message matching")
-    table, found = Candidates.of(tables), []
+    table, found = PossibleRows.of(tables), []
     for ids, kinds, mask in zip(
         batch.input_ids, batch.token_type_ids, batch.attention_mask, strict=True
     ):

@@ -45,13 +45,13 @@ def outside(answers: Answers, count: int | None = None) -> np.ndarray:
     """Return which shadows to use for each example [shadow, example]: the first `count` that were
     not trained on it (None: all).
     """
-    free = ~answers.held
+    free = ~answers.shadow_members
     return free if count is None else free & (np.cumsum(free, 0) <= count)
 
 
 def lacking_outside(answers: Answers, count: int) -> str | None:
     """Return what is lacking for so many models per example that were not trained on it."""
-    least = int((~answers.held).sum(0).min(initial=len(answers.held)))
+    least = int((~answers.shadow_members).sum(0).min(initial=len(answers.shadow_members)))
     if least >= count:
         return None
     return f"needs `shadow_losses`: {count} models that were not trained on it, got {least}"
@@ -59,7 +59,7 @@ def lacking_outside(answers: Answers, count: int) -> str | None:
 
 def lacking_inside(answers: Answers, count: int) -> str | None:
     """Return what is lacking for so many models per example that were trained on it."""
-    least = int(answers.held.sum(0).min(initial=len(answers.held)))
+    least = int(answers.shadow_members.sum(0).min(initial=len(answers.shadow_members)))
     if least >= count:
         return None
     return f"needs `shadow_losses`: {count} models that were trained on it, got {least}"

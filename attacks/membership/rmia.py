@@ -69,7 +69,7 @@ class Rmia:
             losses, shadows = (_softened(each, self.temperature) for each in (losses, shadows))
         average = _log_mean(shadows, outside(answers, self.references))
         if self.online:
-            inside = _log_mean(shadows, answers.held)
+            inside = _log_mean(shadows, answers.shadow_members)
             average = np.logaddexp(average, inside) - np.log(2)
         elif answers.logs is not None:
             average = np.log(((1 + self.offset) * np.exp(average) + 1 - self.offset) / 2)

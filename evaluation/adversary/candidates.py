@@ -12,7 +12,7 @@ from fedbert.seeding import numpy_rng
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Candidates:
     """Examples of the pool, by position: candidates, and which of them were trained on; and others
     that the adversary knows were not.
     """
@@ -27,7 +27,7 @@ class Chosen:
         return np.concatenate((self.candidates, self.population))
 
 
-def choose(cell: Cell, prepared: Prepared) -> Chosen:
+def choose(cell: Cell, prepared: Prepared) -> Candidates:
     """Return a cell's candidates, in the pool's order: their place says nothing of membership."""
     ins, outs = sides(cell.config, prepared)
     rng, limit = numpy_rng(cell.config.seed, "candidates"), cell.attacks.candidates
@@ -35,7 +35,7 @@ def choose(cell: Cell, prepared: Prepared) -> Chosen:
     known = outs[len(outs) - min(cell.attacks.population, len(outs) // 2) :]
     outs = outs[: len(outs) - len(known)][:limit]
     candidates = np.sort(np.concatenate((ins, outs)))
-    return Chosen(candidates, np.isin(candidates, ins), np.sort(known))
+    return Candidates(candidates, np.isin(candidates, ins), np.sort(known))
 
 
 def sides(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class Service:
+class EmbeddingService:
     """A released model as an embedding service. What it was asked once it remembers."""
 
     split: SplitBert

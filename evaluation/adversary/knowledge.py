@@ -11,7 +11,7 @@ from attacks.attack import Knowledge, Protect
 from attacks.backward.label_from_gradient import HeadKnowledge
 from attacks.updates.embedding_rows import TableKnowledge
 from attacks.updates.whole_update import UpdateKnowledge
-from evaluation.adversary.observed import Heard
+from evaluation.adversary.observation import Observation
 from fedbert.data.batches import Batch
 from fedbert.messages import ClientParts
 from fedbert.optim import decays, learning_rate
@@ -130,23 +130,23 @@ def _basis(mechanism: MatrixGaussian) -> Tensor | None:
 
 
 def update_knowledge(
-    heard: Heard, parts: ClientParts, auxiliary: tuple[np.ndarray, ...] | None
+    observation: Observation, parts: ClientParts, auxiliary: tuple[np.ndarray, ...] | None
 ) -> UpdateKnowledge | str:
     """Return what is known of the local training that started from `parts`, or why it is nothing.
 
     Several steps of SGD are known as one of all their sequences.
     """
-    if heard.defence.training is not None:
+    if observation.defence.training is not None:
         return "DP-SGD noises every value in every step: no likelihood is at hand"
-    split, training = heard.trained.split, heard.cell.config.training
+    split, training = observation.trained.split, observation.cell.config.training
     name_of = {id(p): n for n, p in split.whole.named_parameters()}
     tables = split.bottom.embeddings
     moving = tables.word_embeddings.weight.requires_grad
-    steps, tokenizer = training.local_steps, heard.prepared.tokenizer
+    steps, tokenizer = training.local_steps, observation.prepared.tokenizer
     total = training.rounds * steps
     rates = tuple(learning_rate(training, parts.round * steps + i, total) for i in range(steps))
     left = math.prod(1 - rate * training.weight_decay for rate in rates)
-    turn = heard.tap.turns[parts.client, parts.round]
+    turn = observation.transcript.turns[parts.client, parts.round]
     return UpdateKnowledge(
         model=split,
         whole=training.strategy == "fedavg",
@@ -158,24 +158,24 @@ def update_knowledge(
         learning_rate=rates,
         kept={name: left for name in name_of.values() if decays(name)},
         batch_size=training.batch_size * steps,
-        noise_std=heard.defence.update.noise_std if heard.defence.local_update else 0.0,
+        noise_std=observation.defence.update.noise_std if observation.defence.local_update else 0.0,
         dropout=max(
             split.whole.config.hidden_dropout_prob, split.whole.config.attention_probs_dropout_prob
         ),
         start=tokenizer.cls_token_id,
         stop=tokenizer.sep_token_id,
-        pad=heard.prepared.vocabulary.pad,
-        mask=heard.prepared.vocabulary.mask,
+        pad=observation.prepared.vocabulary.pad,
+        mask=observation.prepared.vocabulary.mask,
         auxiliary=auxiliary,
     )
 
 
-def received_noise(heard: Heard, rounds: range) -> float | str:
+def received_noise(observation: Observation, rounds: range) -> float | str:
     """Return the standard deviation of the noise on each value that these rounds' averages added.
 
     Central noise falls on a sum of equal clients; noise of the clients' own on a weighted mean.
     """
-    mechanism, config = heard.defence.update, heard.cell.config
+    mechanism, config = observation.defence.update, observation.cell.config
     if mechanism.noise_std == 0:
         return 0.0
     if adaptive_clip(mechanism) is not None:
@@ -183,9 +183,11 @@ def received_noise(heard: Heard, rounds: range) -> float | str:
     variance = 0.0
     for number in rounds:
         sizes = np.array(
-            [len(heard.prepared.clients[c].examples) for c in participants(config, number)]
+            [len(observation.prepared.clients[c].encoded) for c in participants(config, number)]
         )
         shares = sizes / sizes.sum()
-        part = float(np.square(shares).sum()) if heard.defence.local_update else len(sizes) ** -2
+        part = (
+            float(np.square(shares).sum()) if observation.defence.local_update else len(sizes) ** -2
+        )
         variance += mechanism.noise_std**2 * part
     return math.sqrt(variance)

@@ -4,7 +4,7 @@ A shadow goes through the same trainer with the target's settings, from a seed o
 random half of the pool; two in a row share no example, so that every example is in one and not in
 the other. Only what it answers on the examples in question is kept:
 
-CACHE/KEY.safetensors   losses [example], held [example]; KEY: the hash of what made them
+CACHE/KEY.safetensors   losses [example], shadow_members [example]; KEY: the hash of what made them
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import give_back_memory, planned_steps, train
 from privacy.defence import Defence
 
-VERSION = 1  # raised when other code makes other shadows of the same settings
+VERSION = 2  # raised when other code makes other shadows of the same settings
 PACKAGES = ("torch", "transformers", "numpy")
 
 
@@ -47,7 +47,7 @@ class Trainings:
 def shadow_answers(
     trainings: Trainings, examples: np.ndarray, count: int, cache: Path | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return losses and held [shadow, example] of so many shadows on some examples of the pool.
+    """Return losses and shadow_members [shadow, example] of shadows on examples of the pool.
 
     What the cache holds is read, what it lacks is trained and kept: each shadow as it is done.
     """
@@ -63,8 +63,10 @@ def shadow_answers(
                 _write(path, known, made)
         found.append(known)
     losses = np.array([each["losses"] for each in found]).reshape(count, len(examples))
-    held = np.array([each["held"] for each in found], dtype=bool).reshape(count, len(examples))
-    return losses, held
+    shadow_members = np.array([each["shadow_members"] for each in found], dtype=bool).reshape(
+        count, len(examples)
+    )
+    return losses, shadow_members
 
 
 def key_of(trainings: Trainings, examples: np.ndarray, number: int) -> str:
@@ -103,7 +105,7 @@ def _train(trainings: Trainings, examples: np.ndarray, number: int) -> dict[str,
     trained = train(config, inputs, trainings.defence)
     answers = answers_on(trained.split, inputs, examples, trainings.config.seed)
     give_back_memory()
-    return {"losses": answers.losses, "held": seen_by(config, inputs)[examples]}
+    return {"losses": answers.losses, "shadow_members": seen_by(config, inputs)[examples]}
 
 
 def seen_by(config: Config, prepared: Prepared) -> np.ndarray:
@@ -111,7 +113,7 @@ def seen_by(config: Config, prepared: Prepared) -> np.ndarray:
     steps = planned_steps(config)
     found = np.zeros(len(prepared.pool), dtype=bool)
     for data in prepared.clients:
-        own = np.arange(len(data.examples)) if data.pool is None else data.pool
+        own = data.in_pool
         found[own[data.seen(steps[data.client])]] = True
     return found
 
@@ -122,7 +124,7 @@ def _read(path: Path, made: str) -> dict[str, np.ndarray] | None:
         with safe_open(path, framework="numpy") as file:
             if (file.metadata() or {}).get("made") != made:
                 return None
-            return {name: file.get_tensor(name) for name in ("losses", "held")}
+            return {name: file.get_tensor(name) for name in ("losses", "shadow_members")}
     except (OSError, SafetensorError):
         return None
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from attacks.signals import Answers, Signals
-from evaluation.adversary.candidates import Chosen
+from evaluation.adversary.candidates import Candidates
 from evaluation.adversary.inference import answers_on, batches
-from evaluation.adversary.observed import Heard
+from evaluation.adversary.observation import Observation
 from evaluation.adversary.shadow_models import Trainings, shadow_answers
 from fedbert.prepare import Prepared
 from fedbert.split import answering
@@ -19,20 +19,23 @@ ROUNDS = ("round_losses", "alignments", "projections")
 
 
 def signals_of(
-    heard: Heard, chosen: Chosen, cache: Path | None, seen: tuple[np.ndarray | None, ...]
+    observation: Observation,
+    chosen: Candidates,
+    cache: Path | None,
+    seen: tuple[np.ndarray | None, ...],
 ) -> Signals:
     """Return what the adversaries compute once: the target's and the shadows' answers, and more.
 
     seen: what a `RoundWatch` made of the rounds.
     """
-    cell, prepared = heard.cell, heard.prepared
+    cell, prepared = observation.cell, observation.prepared
     named = cell.defence.to_json() | {"delta": cell.delta}
-    trainings = Trainings(cell.config, prepared, heard.defence, named)
-    losses, held = shadow_answers(trainings, chosen.all, cell.attacks.shadows, cache)
-    target = answers_on(heard.trained.split, prepared, chosen.all, cell.config.seed)
+    trainings = Trainings(cell.config, prepared, observation.defence, named)
+    losses, shadow_members = shadow_answers(trainings, chosen.all, cell.attacks.shadows, cache)
+    target = answers_on(observation.trained.split, prepared, chosen.all, cell.config.seed)
     known = len(chosen.population)
     features = features_of(prepared, chosen.all, cell.config.seed) if known else None
-    everyone = Answers(target.losses, target.logs, target.labels, losses, held, features)
+    everyone = Answers(target.losses, target.logs, target.labels, losses, shadow_members, features)
     own = slice(0, len(chosen.candidates)), slice(len(chosen.candidates), None)
     population = part(everyone, own[1]) if known else None
     return Signals(part(everyone, own[0]), population, *seen)
@@ -49,12 +52,12 @@ def part(answers: Answers, chosen: slice) -> Answers:
         cut(answers.logs),
         cut(answers.labels),
         answers.shadow_losses[:, chosen],
-        answers.held[:, chosen],
+        answers.shadow_members[:, chosen],
         cut(answers.features),
     )
 
 
-def arrays_of(signals: Signals, chosen: Chosen) -> dict[str, np.ndarray]:
+def arrays_of(signals: Signals, chosen: Candidates) -> dict[str, np.ndarray]:
     """Return the signals as named arrays, to be stored."""
     found: dict[str, Any] = {"candidates/positions": chosen.candidates}
     for name in ("candidates", "population"):

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from evaluation.adversary.knowledge import head_knowledge
-from evaluation.adversary.observed import Heard, Leak, same_parts
-from evaluation.adversary.wiretap import Overheard
+from evaluation.adversary.observation import Leak, Observation, same_parts
+from evaluation.adversary.transcript import TranscriptEntry
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import BACKWARD
 from evaluation.metrics.tokens import token_accuracy, token_chance
@@ -16,57 +16,66 @@ from fedbert.messages import Message
 from fedbert.seeding import generator, numpy_rng
 
 
-def backward(heard: Heard) -> Iterator[Leak]:
+def backward(observation: Observation) -> Iterator[Leak]:
     """Yield what attacks on G_Z recovered: masked words, or labels."""
-    answered = [o for o in heard.tap.kept if heard.tap.answers_to(o)]
-    kind = heard.prepared.task.kind
-    for name in heard.cell.attacks.backward:
+    answered = [o for o in observation.transcript.kept if observation.transcript.answers_to(o)]
+    kind = observation.prepared.task.kind
+    for name in observation.cell.attacks.backward:
         attack = make_attack(name, BACKWARD, "missing")
         if not answered or hasattr(attack, "reconstruct") is not (kind == "mlm"):
             continue
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
         guessed: list[np.ndarray] = []
         for group in same_parts(answered):
-            knowledge = head_knowledge(heard.defence, group[0].parts, heard.trained.split)
+            knowledge = head_knowledge(
+                observation.defence, group[0].parts, observation.trained.split
+            )
             lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
             if lacking is not None:
                 yield {**head, "not_measured": lacking}
                 break
-            guessed += _asked(heard, attack, group, knowledge, len(guessed))
+            guessed += _asked(observation, attack, group, knowledge, len(guessed))
         else:
             if kind == "regression":
                 yield {**head, "not_measured": "scores have no accuracy, and are not judged yet"}
             else:
-                yield from _judged(heard, head, answered, guessed)
+                yield from _judged(observation, head, answered, guessed)
 
 
 def _asked(
-    heard: Heard, attack: Any, group: Sequence[Overheard], knowledge: Any, number: int
+    observation: Observation,
+    attack: Any,
+    group: Sequence[TranscriptEntry],
+    knowledge: Any,
+    number: int,
 ) -> list[np.ndarray]:
     """Return an attack's answers for some steps."""
     messages: list[Message] = []
     for each in group:
-        messages += [each.message, *heard.tap.answers_to(each)]
-    draws = generator(heard.cell.config.seed, "attack", attack.name, number)
+        messages += [each.message, *observation.transcript.answers_to(each)]
+    draws = generator(observation.cell.config.seed, "attack", attack.name, number)
     verb = getattr(attack, "labels", None) or attack.reconstruct
     found: list[np.ndarray] = verb(messages, knowledge, draws)
     return found
 
 
 def _judged(
-    heard: Heard, head: Leak, answered: Sequence[Overheard], guessed: Sequence[np.ndarray]
+    observation: Observation,
+    head: Leak,
+    answered: Sequence[TranscriptEntry],
+    guessed: Sequence[np.ndarray],
 ) -> Iterator[Leak]:
     """Yield how many masked words or labels were right."""
-    rng = numpy_rng(heard.cell.config.seed, "judge", head["attack"])
-    labels = [heard.batch(o).labels.numpy() for o in answered]
-    if heard.prepared.task.kind == "mlm":
+    rng = numpy_rng(observation.cell.config.seed, "judge", head["attack"])
+    labels = [observation.batch(o).labels.numpy() for o in answered]
+    if observation.prepared.task.kind == "mlm":
         masked = [each != IGNORED for each in labels]
-        chance = token_chance(labels, masked, heard.words())
+        chance = token_chance(labels, masked, observation.words())
         metric, unit, counted = "masked_token_accuracy", "token", masked
     else:
         labels, guessed = [each[:, None] for each in labels], [g[:, None] for g in guessed]
         counted = [np.ones_like(each, dtype=bool) for each in labels]
-        everyone = np.bincount(heard.prepared.pool.labels.astype(np.int64))
+        everyone = np.bincount(observation.prepared.pool.labels.astype(np.int64))
         chance = token_chance(labels, counted, everyone)
         metric, unit = "label_accuracy", "label"
     estimate = token_accuracy(labels, list(guessed), counted, rng)

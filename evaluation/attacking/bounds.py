@@ -31,7 +31,7 @@ import torch
 
 from attacks.attack import Knowledge
 from attacks.inversion.nearest_token import NearestToken
-from attacks.inversion.parts.possible_rows import Candidates
+from attacks.inversion.parts.possible_rows import PossibleRows
 from evaluation.metrics.intervals import clustered_share
 from evaluation.metrics.reconstruction_bound import ceiling_gaussian, ceiling_pure
 from fedbert.data.batches import Encoded
@@ -220,7 +220,7 @@ def _simulated(
     words = torch.from_numpy(ids)
     places = torch.arange(ids.shape[1]).expand(words.shape) + tables.position_offset
     kinds = torch.zeros(words.numel(), dtype=torch.int64)
-    rows = Candidates.of(tables).rows(words.flatten(), places.flatten(), kinds).float()
+    rows = PossibleRows.of(tables).rows(words.flatten(), places.flatten(), kinds).float()
     if dropout > 0:
         rows = rows * (torch.rand(rows.shape, generator=noise) >= dropout) / (1 - dropout)
     sent, _ = protect(defence.smashed, rows.view(*words.shape, -1), torch.from_numpy(mask), noise)

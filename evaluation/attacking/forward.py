@@ -10,8 +10,8 @@ import numpy as np
 from attacks.attack import Knowledge, WordReader
 from attacks.inversion.learned_decoder import trained
 from evaluation.adversary.knowledge import knowledge_of, with_bottom
-from evaluation.adversary.observed import Heard, Leak, auxiliary_texts, same_parts
-from evaluation.adversary.wiretap import tables_from
+from evaluation.adversary.observation import Leak, Observation, auxiliary_texts, same_parts
+from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.judge import ForwardJudge, Group
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import INVERSION
@@ -19,19 +19,22 @@ from fedbert.messages import ClientParts
 from fedbert.seeding import generator
 
 
-def forward(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
+def forward(observation: Observation) -> tuple[list[Leak], list[dict[str, Any]]]:
     """Return the tokens that attacks on the smashed data recovered, and a few sentences."""
     found: list[Leak] = []
     guesses: dict[str, Sequence[np.ndarray]] = {}
-    rate, seed = heard.trained.split.whole.config.hidden_dropout_prob, heard.cell.config.seed
-    texts, types = auxiliary_texts(heard.prepared, seed)
+    rate, seed = (
+        observation.trained.split.whole.config.hidden_dropout_prob,
+        observation.cell.config.seed,
+    )
+    texts, types = auxiliary_texts(observation.prepared, seed)
     groups: list[Group] = []
-    for group in same_parts(heard.tap.kept):
-        known = partial(_known, heard, group[0].parts, texts, types)
-        groups.append(([o.message for o in group], [heard.batch(o) for o in group], known))
-    judge = ForwardJudge.of(seed, heard.prepared, heard.defence, groups, rate, texts)
+    for group in same_parts(observation.transcript.kept):
+        known = partial(_known, observation, group[0].parts, texts, types)
+        groups.append(([o.message for o in group], [observation.batch(o) for o in group], known))
+    judge = ForwardJudge.of(seed, observation.prepared, observation.defence, groups, rate, texts)
     decoders: dict[int, WordReader] = {}
-    for name in heard.cell.attacks.inversion:
+    for name in observation.cell.attacks.inversion:
         attack = make_attack(name, INVERSION, "reconstruct")
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
         guessed: list[np.ndarray] = []
@@ -59,7 +62,7 @@ def forward(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
 
 
 def _known(
-    heard: Heard,
+    observation: Observation,
     parts: ClientParts,
     texts: tuple[np.ndarray, ...] | None,
     types: tuple[np.ndarray, ...] | None,
@@ -69,9 +72,11 @@ def _known(
 
     whole: E itself besides its tables, a copy as large as the model.
     """
-    split = heard.trained.split
+    split = observation.trained.split
     rate = split.whole.config.hidden_dropout_prob
-    knowledge = knowledge_of(heard.defence, tables_from(parts, split), rate, texts, types)
+    knowledge = knowledge_of(observation.defence, tables_from(parts, split), rate, texts, types)
     if not whole:
         return knowledge
-    return with_bottom(knowledge, heard.defence, parts, split, heard.cell.config.data.max_length)
+    return with_bottom(
+        knowledge, observation.defence, parts, split, observation.cell.config.data.max_length
+    )

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from evaluation.adversary.observed import Heard, Leak, auxiliary_texts
+from evaluation.adversary.observation import Leak, Observation, auxiliary_texts
 from evaluation.attacking.backward import backward
 from evaluation.attacking.forward import forward
 from evaluation.attacking.updates import updates
 
 
-def inversion(heard: Heard) -> tuple[list[Leak], list[dict[str, Any]]]:
+def inversion(observation: Observation) -> tuple[list[Leak], list[dict[str, Any]]]:
     """Return what every attack of the grid recovered, view by view, and a few sentences with it."""
     found: list[Leak] = []
     samples: list[dict[str, Any]] = []
-    if heard.tap.kept:
-        found, samples = forward(heard)
-        found += backward(heard)
-    texts, _ = auxiliary_texts(heard.prepared, heard.cell.config.seed)
-    return [*found, *updates(heard, texts)], samples
+    if observation.transcript.kept:
+        found, samples = forward(observation)
+        found += backward(observation)
+    texts, _ = auxiliary_texts(observation.prepared, observation.cell.config.seed)
+    return [*found, *updates(observation, texts)], samples

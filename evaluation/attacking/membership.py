@@ -9,13 +9,13 @@ import numpy as np
 from attacks.attack import MembershipAttack
 from attacks.membership.message_matching import lacking, nearness
 from attacks.signals import Answers, Signals
-from evaluation.adversary.candidates import Chosen, choose, sides
+from evaluation.adversary.candidates import Candidates, choose, sides
 from evaluation.adversary.inference import batches
 from evaluation.adversary.knowledge import knowledge_of
-from evaluation.adversary.observed import Heard, same_parts
+from evaluation.adversary.observation import Observation, same_parts
 from evaluation.adversary.round_watch import RoundWatch
 from evaluation.adversary.signals import arrays_of, signals_of
-from evaluation.adversary.wiretap import tables_from
+from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.clients import client_level
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import MEMBERSHIP
@@ -45,7 +45,7 @@ class Asked:
 
     cell: Cell
     attacks: tuple[MembershipAttack, ...]
-    chosen: Chosen
+    chosen: Candidates
     watch: RoundWatch | None
 
     @property
@@ -77,7 +77,7 @@ def ask(cell: Cell, prepared: Prepared) -> Asked | None:
     return Asked(cell, attacks, chosen, watch)
 
 
-def membership(asked: Asked | None, heard: Heard, cache: Path | None) -> Found:
+def membership(asked: Asked | None, observation: Observation, cache: Path | None) -> Found:
     """Return how well every membership attack tells members from other examples of the pool.
 
     cache: where shadow models are kept; None = nowhere. Where text and label alone tell members,
@@ -86,14 +86,14 @@ def membership(asked: Asked | None, heard: Heard, cache: Path | None) -> Found:
     if asked is None:
         return Found()
     found = Found()
-    shifted = _blind(asked, heard.prepared, found)
+    shifted = _blind(asked, observation.prepared, found)
     seen = (None, None, None) if asked.watch is None else asked.watch.arrays()
-    signals = signals_of(heard, asked.chosen, cache, seen)
+    signals = signals_of(observation, asked.chosen, cache, seen)
     found.signals.update(arrays_of(signals, asked.chosen))
     for attack in asked.attacks:
         head = {"view": attack.view, "attack": attack.name, "family": "membership"}
         if attack.view == "forward":
-            given, members = matching_signals(heard, attack.name)
+            given, members = matching_signals(observation, attack.name)
         else:
             given, members = signals, asked.chosen.members
         lacking = shifted or (given if isinstance(given, str) else attack.missing(given))
@@ -105,7 +105,10 @@ def membership(asked: Asked | None, heard: Heard, cache: Path | None) -> Found:
         found.leaks += leaks_of(head, scored)
         if asked.cell.attacks.client_level and attack.view != "forward":
             found.leaks.append(
-                {**head, **client_level(asked.cell.config, asked.chosen, heard.prepared, scored)}
+                {
+                    **head,
+                    **client_level(asked.cell.config, asked.chosen, observation.prepared, scored),
+                }
             )
     return found
 
@@ -136,35 +139,39 @@ def _blind(asked: Asked, prepared: Prepared, found: Found) -> str | None:
     return f"the pool is shifted: text and label alone tell members with AUC {ends}"
 
 
-def matching_signals(heard: Heard, name: str) -> tuple[Signals | str, np.ndarray]:
+def matching_signals(observation: Observation, name: str) -> tuple[Signals | str, np.ndarray]:
     """Return what the server makes of candidates, and which were in the messages it heard; or why
     it cannot tell.
 
-    Candidates are the examples behind the messages heard, and examples left out of the training.
+    Candidates are the examples behind the messages, and examples left out of the training.
     """
-    overheard, prepared, config = heard.tap.kept, heard.prepared, heard.cell.config
+    overheard, prepared, config = (
+        observation.transcript.kept,
+        observation.prepared,
+        observation.cell.config,
+    )
     nobody = np.zeros(0, dtype=bool)
     if not overheard:
         return "nothing is sent in the forward view", nobody
     if prepared.task.kind == "mlm":
         return "which words of a candidate would be masked is unknown", nobody
-    if heard.defence.nearest_word:
+    if observation.defence.nearest_word:
         return "E is fed other words than the candidate's", nobody
     inside: set[int] = set()
     for each in overheard:
         data = prepared.clients[each.message.client]
-        own = np.arange(len(data.examples)) if data.pool is None else data.pool
+        own = data.in_pool
         inside |= set(own[data.chosen(each.message.step)].tolist())
     _, outs = sides(config, prepared)
     rng = numpy_rng(config.seed, "candidates", name)
-    others = rng.permutation(outs)[: heard.cell.attacks.candidates]
+    others = rng.permutation(outs)[: observation.cell.attacks.candidates]
     candidates = np.sort(np.concatenate((np.array(sorted(inside), dtype=np.int64), others)))
     members = np.isin(candidates, sorted(inside))
-    rate = heard.trained.split.whole.config.hidden_dropout_prob
+    rate = observation.trained.split.whole.config.hidden_dropout_prob
     best = np.full(len(candidates), -np.inf)
     for group in same_parts(overheard):
-        tables = tables_from(group[0].parts, heard.trained.split)
-        knowledge = knowledge_of(heard.defence, tables, rate)
+        tables = tables_from(group[0].parts, observation.trained.split)
+        knowledge = knowledge_of(observation.defence, tables, rate)
         reason = lacking(knowledge)
         if reason is not None:
             return reason, nobody

@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from attacks.pooled.knowledge import PooledKnowledge, Texts
-from evaluation.adversary.embedding_service import POOLINGS, Service
-from evaluation.adversary.observed import Leak
+from evaluation.adversary.embedding_service import POOLINGS, EmbeddingService
+from evaluation.adversary.observation import Leak
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import POOLED
 from evaluation.grid.spec import Cell
@@ -36,7 +36,7 @@ def pooled(
     private = [worded[i] for i in np.sort(rng.permutation(len(worded))[:JUDGED])]
     judged = {text.tobytes() for text in private}
     auxiliary = tuple(text for text in texts[1] if text.tobytes() not in judged)
-    service = Service(split, prepared.vocabulary.pad, prepared.tokenizer.sep_token_id)
+    service = EmbeddingService(split, prepared.vocabulary.pad, prepared.tokenizer.sep_token_id)
     return [
         leak
         for pooling in POOLINGS
@@ -49,7 +49,7 @@ def _pooled(
     private: Texts,
     auxiliary: tuple[np.ndarray, ...],
     special: Sequence[int],
-    service: Service,
+    service: EmbeddingService,
     pooling: str,
 ) -> Iterator[Leak]:
     """Yield what every attack recovers from vectors of one kind."""

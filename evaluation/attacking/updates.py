@@ -8,7 +8,7 @@ import numpy as np
 
 from attacks.updates.whole_update import NotApplicable
 from evaluation.adversary.knowledge import received_noise, table_knowledge, update_knowledge
-from evaluation.adversary.observed import Heard, Leak
+from evaluation.adversary.observation import Leak, Observation
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import UPDATES
 from evaluation.metrics.text import exact_match, rouge, token_sets
@@ -19,25 +19,27 @@ from fedbert.seeding import generator, numpy_rng
 from reports.records import Estimate
 
 
-def updates(heard: Heard, auxiliary: tuple[np.ndarray, ...] | None) -> Iterator[Leak]:
+def updates(observation: Observation, auxiliary: tuple[np.ndarray, ...] | None) -> Iterator[Leak]:
     """Yield what every attack on updates recovered, as aggregator or as peer."""
-    for name in heard.cell.attacks.updates:
+    for name in observation.cell.attacks.updates:
         attack = make_attack(name, UPDATES, "missing")
         head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
-        if not heard.tap.updates:
+        if not observation.transcript.updates:
             continue  # nothing is sent
         if hasattr(attack, "reconstruct"):
-            yield from _orders(heard, attack, head, auxiliary)
+            yield from _orders(observation, attack, head, auxiliary)
         elif attack.view == "peer":
-            yield from _received(heard, attack, head)
+            yield from _received(observation, attack, head)
         else:
-            yield from _words(heard, attack, head)
+            yield from _words(observation, attack, head)
 
 
-def _words(heard: Heard, attack: Any, head: Leak) -> Iterator[Leak]:
+def _words(observation: Observation, attack: Any, head: Leak) -> Iterator[Leak]:
     """Yield which of a client's words its update of the word table gave away."""
-    pairs, steps = heard.tap.updates, heard.cell.config.training.local_steps
-    knowledge = table_knowledge(heard.defence, heard.prepared, heard.trained.split)
+    pairs, steps = observation.transcript.updates, observation.cell.config.training.local_steps
+    knowledge = table_knowledge(
+        observation.defence, observation.prepared, observation.trained.split
+    )
     if not isinstance(knowledge, str):
         knowledge = replace(knowledge, steps=steps)
     lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
@@ -45,26 +47,28 @@ def _words(heard: Heard, attack: Any, head: Leak) -> Iterator[Leak]:
         yield {**head, "not_measured": lacking}
         return
     guessed = attack.tokens([m for pair in pairs for m in pair], knowledge)
-    true = [_tokens(_batches(heard, parts)) for parts, _ in pairs]
-    yield from _sets(heard, head, true, guessed)
+    true = [_tokens(_batches(observation, parts)) for parts, _ in pairs]
+    yield from _sets(observation, head, true, guessed)
 
 
-def _received(heard: Heard, attack: Any, head: Leak) -> Iterator[Leak]:
+def _received(observation: Observation, attack: Any, head: Leak) -> Iterator[Leak]:
     """Yield which words of others a client reads from what it receives, its own taken off."""
-    knowledge = table_knowledge(heard.defence, heard.prepared, heard.trained.split)
+    knowledge = table_knowledge(
+        observation.defence, observation.prepared, observation.trained.split
+    )
     true, guessed = [], []
-    for pair in heard.tap.receipts:
-        between = _between(heard, *pair)
+    for pair in observation.transcript.receipts:
+        between = _between(observation, *pair)
         if isinstance(knowledge, str):
             break
-        noise = received_noise(heard, range(pair[0].round, pair[1].round))
+        noise = received_noise(observation, range(pair[0].round, pair[1].round))
         if isinstance(noise, str):
             knowledge = noise
             break
         mine = pair[0].client
-        own = _tokens([b for c, r in between if c == mine for b in _steps(heard, c, r)])
-        theirs = _tokens([b for c, r in between if c != mine for b in _steps(heard, c, r)])
-        own = np.union1d(own, heard.special)
+        own = _tokens([b for c, r in between if c == mine for b in _steps(observation, c, r)])
+        theirs = _tokens([b for c, r in between if c != mine for b in _steps(observation, c, r)])
+        own = np.union1d(own, observation.special)
         [named] = attack.tokens(list(pair), replace(knowledge, noise_std=noise))[-1:]
         if len(np.setdiff1d(theirs, own)):
             true.append(np.setdiff1d(theirs, own))
@@ -75,22 +79,22 @@ def _received(heard: Heard, attack: Any, head: Leak) -> Iterator[Leak]:
         lacking = "needs a client that receives twice, with others training in between"
         yield {**head, "not_measured": lacking}
     else:
-        yield from _sets(heard, head, true, guessed)
+        yield from _sets(observation, head, true, guessed)
 
 
 def _orders(
-    heard: Heard, attack: Any, head: Leak, auxiliary: tuple[np.ndarray, ...] | None
+    observation: Observation, attack: Any, head: Leak, auxiliary: tuple[np.ndarray, ...] | None
 ) -> Iterator[Leak]:
     """Yield how much of whole sequences an update gave away; what is refused counts as missed."""
     guessed: list[np.ndarray] = []
     refused: list[str] = []
-    for number, (parts, update) in enumerate(heard.tap.updates):
-        knowledge = update_knowledge(heard, parts, auxiliary)
+    for number, (parts, update) in enumerate(observation.transcript.updates):
+        knowledge = update_knowledge(observation, parts, auxiliary)
         lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
         if lacking is not None:
             yield {**head, "not_measured": lacking}
             return
-        draws = generator(heard.cell.config.seed, "attack", attack.name, number)
+        draws = generator(observation.cell.config.seed, "attack", attack.name, number)
         [answer] = attack.reconstruct([parts, update], knowledge, draws)
         if isinstance(answer, NotApplicable):
             refused.append(f"not applicable: {answer.reason}")
@@ -99,12 +103,15 @@ def _orders(
     if len(refused) == len(guessed):
         yield {**head, "not_measured": refused[0] if refused else "no update was heard"}
         return
-    truth = [_rows(heard, _batches(heard, parts)) for parts, _ in heard.tap.updates]
+    truth = [
+        _rows(observation, _batches(observation, parts))
+        for parts, _ in observation.transcript.updates
+    ]
     true, counted = [ids for ids, _ in truth], [mask for _, mask in truth]
     aligned = [matched(*each) for each in zip(true, counted, guessed, strict=True)]
-    special = [*heard.special, 0]
-    rng = numpy_rng(heard.cell.config.seed, "judge", attack.name)
-    chance = token_chance(true, counted, heard.words())
+    special = [*observation.special, 0]
+    rng = numpy_rng(observation.cell.config.seed, "judge", attack.name)
+    chance = token_chance(true, counted, observation.words())
     tokens = token_accuracy(true, aligned, counted, rng)
     yield _leak(head, "token_accuracy", tokens, "token", chance)
     for n in (1, 2, "L"):
@@ -116,12 +123,12 @@ def _orders(
 
 
 def _sets(
-    heard: Heard, head: Leak, true: Sequence[np.ndarray], guessed: Sequence[np.ndarray]
+    observation: Observation, head: Leak, true: Sequence[np.ndarray], guessed: Sequence[np.ndarray]
 ) -> Iterator[Leak]:
     """Yield precision and recall of sets of words."""
-    rng = numpy_rng(heard.cell.config.seed, "judge", head["attack"])
+    rng = numpy_rng(observation.cell.config.seed, "judge", head["attack"])
     rows = [each[None] for each in true], [each[None] for each in guessed]
-    for metric, estimate in token_sets(*rows, heard.special, rng).items():
+    for metric, estimate in token_sets(*rows, observation.special, rng).items():
         if metric != "token_f1":
             yield _leak(head, metric, estimate, "token", None)
 
@@ -137,24 +144,26 @@ def _leak(
     return {**leak, "chance": chance}
 
 
-def _between(heard: Heard, one: ClientParts, other: ClientParts) -> list[tuple[int, int]]:
+def _between(
+    observation: Observation, one: ClientParts, other: ClientParts
+) -> list[tuple[int, int]]:
     """Return who trained, in which round, between what a client received at two times."""
-    order = list(heard.tap.turns)
-    training = heard.cell.config.training
+    order = list(observation.transcript.turns)
+    training = observation.cell.config.training
     if training.strategy == "sequential" and training.client_parts == "hand_on":
         first, last = (order.index((m.client, m.round)) for m in (one, other))
         return order[first:last]
     return [turn for turn in order if one.round <= turn[1] < other.round]
 
 
-def _batches(heard: Heard, parts: ClientParts) -> list[Batch]:
-    return _steps(heard, parts.client, parts.round)
+def _batches(observation: Observation, parts: ClientParts) -> list[Batch]:
+    return _steps(observation, parts.client, parts.round)
 
 
-def _steps(heard: Heard, client: int, round_: int) -> list[Batch]:
+def _steps(observation: Observation, client: int, round_: int) -> list[Batch]:
     """Return a client's batches of one round."""
-    data, steps = heard.prepared.clients[client], heard.cell.config.training.local_steps
-    first = heard.tap.turns[client, round_] * steps
+    data, steps = observation.prepared.clients[client], observation.cell.config.training.local_steps
+    first = observation.transcript.turns[client, round_] * steps
     return [data.batch(step) for step in range(first, first + steps)]
 
 
@@ -164,7 +173,7 @@ def _tokens(batches: Sequence[Batch]) -> np.ndarray:
     return np.unique(np.concatenate([np.zeros(0, np.int64), *seen]))
 
 
-def _rows(heard: Heard, batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarray]:
+def _rows(observation: Observation, batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarray]:
     """Return the token ids of batches, and which of them count [sequence, seq].
 
     Neither specials nor padding do, nor where masked-LM may have put a random word.
@@ -178,5 +187,5 @@ def _rows(heard: Heard, batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarra
         extra = ((0, 0), (0, width - batch.input_ids.shape[1]))
         own = np.pad((batch.input_ids * batch.attention_mask).numpy(), extra)
         ids.append(own)
-        counted.append(np.pad(mask.numpy(), extra) & ~np.isin(own, heard.special))
+        counted.append(np.pad(mask.numpy(), extra) & ~np.isin(own, observation.special))
     return np.concatenate(ids), np.concatenate(counted)

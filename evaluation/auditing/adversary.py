@@ -62,11 +62,13 @@ def signals_on(
         trainings, asked_of = _trainings(subject, positions)
         losses, held = shadow_answers(trainings, asked_of, means.shadows, means.cache)
         features = features_of(replace(asked, split=trainings.prepared.split), places, seed)
-        answers = replace(answers, shadow_losses=losses, held=held, features=features)
+        answers = replace(answers, shadow_losses=losses, shadow_members=held, features=features)
     elif means.references:
         each = [_reference(subject, path, asked) for path in means.references]
         losses = np.array(each)
-        answers = replace(answers, shadow_losses=losses, held=np.zeros(losses.shape, dtype=bool))
+        answers = replace(
+            answers, shadow_losses=losses, shadow_members=np.zeros(losses.shape, dtype=bool)
+        )
     cut = len(encoded) - known
     population = part(answers, slice(cut, None)) if known else None
     return Signals(part(answers, slice(cut)), population)

@@ -85,7 +85,7 @@ def _sent(
     bottom.train()
     messages, ids, masks = [], [], []
     for step in range(data.steps_per_epoch):
-        batch = collate(data.examples, data.chosen(step), data.vocabulary.pad)
+        batch = collate(data.encoded, data.chosen(step), data.vocabulary.pad)
         a = smashing(bottom, smashing.rewritten(bottom, batch, step), step)
         mask = to_array(batch.attention_mask)
         messages.append(SmashedData(0, 0, step, to_array(a.detach()), mask))

@@ -28,11 +28,7 @@ def gaussian_epsilon_bound(
     expect(delta > 0, "delta > 0 for a Gaussian mechanism", "delta", delta)
     check_levels(delta, significance)
     mu = gaussian_mu_bound(true_positives, positives, false_positives, negatives, significance)
-    if mu <= 0:
-        return 0.0
-    from privacy.accountants import gaussian_epsilon
-
-    return max(0.0, gaussian_epsilon(1 / mu, 1, delta))
+    return _epsilon_of_mu(mu, delta)
 
 
 def one_run_gaussian_epsilon(
@@ -44,6 +40,7 @@ def one_run_gaussian_epsilon(
     is one line of it and pays for every canary with its delta. Valid for Gaussian mechanisms
     alone, composed or not, without sampling.
 
+    >>> from evaluation.metrics.epsilon_bounds import one_run_epsilon
     >>> counts = 1000, 200, 172  # as guessed at mu 1, of which epsilon is 4.38
     >>> round(one_run_gaussian_epsilon(*counts, 1e-5, 0.05), 2)
     2.36

@@ -45,9 +45,9 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
     click.echo(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
     from evaluation.cli.progress import GridProgress
     from evaluation.run.runner import checked, run_grid
-    from evaluation.run.workers import Loop, Pool
+    from evaluation.run.workers import Loop, Workers
 
-    runner = Loop() if workers == 1 else Pool(workers)
+    runner = Loop() if workers == 1 else Workers(workers)
     runner.call(checked, chosen)
     with GridProgress(workers) as progress:
         good = run_grid(chosen, directory, runner, progress.start, progress.record)

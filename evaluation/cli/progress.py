@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from evaluation.grid.durations import Remaining
 from evaluation.grid.spec import Cell
-from reports.records import RunRecord
+from reports.records import CellResult
 
 
 class GridProgress:
@@ -53,7 +53,7 @@ class GridProgress:
             self.console.print(f"{total - self.todo} of {total} cells have a record already")
         self.task = self.bar.add_task("time left: known after the first cell", total=self.todo)
 
-    def record(self, record: RunRecord) -> None:
+    def record(self, record: CellResult) -> None:
         """Hear that a cell ended."""
         self.done += 1
         self.remaining.ended(record.cell, record.seconds, record.status == "skipped")
@@ -80,13 +80,13 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _name(record: RunRecord) -> str:
+def _name(record: CellResult) -> str:
     keys = ("task", "strategy", "defence", "level")
     parts = [record.labels[key] for key in keys if record.labels.get(key, "-") != "-"]
     return " ".join([*parts, f"seed {record.labels['seed']}"])
 
 
-def _fate(record: RunRecord) -> str:
+def _fate(record: CellResult) -> str:
     if record.status == "done":
         return f"done in {duration(sum(record.seconds.values()))}"
     if record.status == "skipped":

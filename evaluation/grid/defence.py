@@ -64,7 +64,7 @@ def facts_of(
         width=prepared.split.whole.config.hidden_size,
         length=config.data.max_length,
         labels=len(prepared.task.label_names),
-        records=min(len(data.examples) for data in prepared.clients),
+        records=min(len(data.encoded) for data in prepared.clients),
     )
 
 

@@ -20,7 +20,7 @@ def judged(scored: Scored) -> dict[str, Estimate]:
     Raises:
         InputError: if a side has fewer than two candidates.
     """
-    inside, outside = scored.inside, scored.outside
+    inside, outside = scored.member_scores, scored.non_member_scores
     return {
         "auc": auc(inside, outside),
         "tpr_at_1pct_fpr": tpr_at_fpr(inside, outside, 0.01),

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from evaluation.adversary.candidates import sides
-from evaluation.adversary.observed import Heard
-from evaluation.adversary.wiretap import Wiretap, spread
+from evaluation.adversary.observation import Observation
+from evaluation.adversary.transcript import Transcript, spread
 from evaluation.attacking.inversion import inversion
 from evaluation.attacking.membership import ask, membership
 from evaluation.attacking.pooled import pooled
@@ -19,13 +19,13 @@ from evaluation.grid.spec import PLACES, Cell
 from evaluation.run.outcome import Outcome
 from evaluation.run.utility import measure
 from fedbert.prepare import circumstances, poisson_sampled, prepare
-from fedbert.protect import Protection
+from fedbert.protect import MechanismLog
 from fedbert.provenance import provenance
 from fedbert.trainer import Trained, give_back_memory, train
 from privacy.accounting import label_claims, ledger
 from privacy.defence import Defence, refuse
 from privacy.mechanism import Identity
-from reports.records import RunRecord
+from reports.records import CellResult
 
 
 def run_cell(cell: Cell, shadows: Path | None = None) -> Outcome:
@@ -38,7 +38,7 @@ def run_cell(cell: Cell, shadows: Path | None = None) -> Outcome:
     try:
         return _run(cell, base, shadows)
     except Exception:
-        return Outcome(RunRecord(**base, status="failed", traceback=traceback.format_exc()), {})
+        return Outcome(CellResult(**base, status="failed", traceback=traceback.format_exc()), {})
     finally:
         give_back_memory()  # a worker that waits for the others holds no more than it needs
 
@@ -51,12 +51,12 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     defence = make_defence(cell.defence, facts)
     reason = refuse(defence, config.training.strategy, circumstances(config))
     if reason is not None:
-        return Outcome(RunRecord(**base, status="skipped", reason=reason), {})
+        return Outcome(CellResult(**base, status="skipped", reason=reason), {})
     if defence.training is not None:
         prepared = poisson_sampled(prepared)
     senders = config.training.clients_per_round or config.data.clients
     heard = spread(config.training.rounds, senders, cell.attacks.messages)
-    tap = Wiretap(heard, max(1, cell.attacks.messages // len(heard)))
+    tap = Transcript(heard, max(1, cell.attacks.messages // len(heard)))
     asked = ask(cell, prepared)
     listeners, on_round = ([], None) if asked is None else (asked.listeners, asked.on_round)
     clock.lap("prepare")
@@ -65,7 +65,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     utility, floor = measure(prepared, trained.split, config.seed)
     give_back_memory()  # attacks take as much again
     clock.lap("evaluate")
-    heard_all = Heard(cell, prepared, defence, trained, tap)
+    heard_all = Observation(cell, prepared, defence, trained, tap)
     found = membership(asked, heard_all, shadows)
     recovered, samples = inversion(heard_all)
     inside_outside = sides(config, prepared)
@@ -73,7 +73,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     clock.lap("attack")
     use = use_of(config, facts)
     claims = [*ledger(defence, use).values(), *label_claims(defence, use)]
-    record = RunRecord(
+    record = CellResult(
         **base,
         status="done",
         utility=utility,
@@ -115,7 +115,7 @@ def _mechanisms(
             "name": type(mechanism).__name__,
             "clip_norm": getattr(mechanism, "clip_norm", None),
             "noise_std": getattr(mechanism, "noise_std", None),
-            **trained.protection.get(place, Protection()).summary(),
+            **trained.protection.get(place, MechanismLog()).summary(),
             "cost": next((cost for cost in spent if cost["place"] == place), None),
         }
     return found

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.records import RunRecord
+from reports.records import CellResult
 from reports.scores import Scored
 
 
@@ -18,7 +18,7 @@ class Outcome:
     are private and never in the record. scored, signals: what the membership numbers come from.
     """
 
-    record: RunRecord
+    record: CellResult
     counts: dict[str, dict[str, int]]
     samples: Sequence[dict[str, Any]] = ()
     scored: dict[str, Scored] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from evaluation.run.files import locked, note, write_json
 from evaluation.run.outcome import Outcome
 from evaluation.run.workers import CellRunner
 from fedbert.config import InputError
-from reports.records import RunRecord, append_record, read_records
+from reports.records import CellResult, append_record, read_records
 from reports.scores import scores_path, write_scores
 
 RECORDS, SAMPLES, SHADOWS = "records.jsonl", "samples.json", "shadows"
@@ -62,7 +62,7 @@ def run_grid(
     directory: Path,
     runner: CellRunner,
     on_start: Callable[[Sequence[Cell], int], None],
-    on_record: Callable[[RunRecord], None],
+    on_record: Callable[[CellResult], None],
 ) -> bool:
     """Run what remains of a grid and return whether every cell of this run ended well.
 

@@ -20,7 +20,7 @@ def measure(prepared: Prepared, split: SplitBert, seed: int) -> tuple[dict[str, 
     found: dict[str, Estimate] = {}
     floor: Floor = {}
     mlm = prepared.task.kind == "mlm"
-    train = [d.examples.tokens if mlm else d.examples.labels for d in prepared.clients]
+    train = [d.encoded.tokens if mlm else d.encoded.labels for d in prepared.clients]
     for number, (name, encoded) in enumerate(prepared.evaluation.items()):
         order = by_length(encoded, np.arange(len(encoded)))
         shown = list(batches(prepared, encoded, order, seed, name))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evaluation.metrics.membership import judged
 from fedbert.config import InputError
-from reports.records import Estimate, RunRecord, read_records
+from reports.records import CellResult, Estimate, read_records
 from reports.scores import FOLDER, read_scores, scores_path
 
 TOLERANCE = 1e-9
@@ -19,7 +19,7 @@ def verify_run(run: Path) -> int:
     return verify(run, read_records(records))
 
 
-def verify(run: Path, records: Iterable[RunRecord]) -> int:
+def verify(run: Path, records: Iterable[CellResult]) -> int:
     """Return how many numbers of records were made again from the scores on disk, all equal.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from evaluation.grid.spec import Cell, Grid
 from evaluation.run.outcome import Outcome
-from reports.records import RunRecord
+from reports.records import CellResult
 
 
 class CellRunner(Protocol):
@@ -43,7 +43,7 @@ class Loop:
             yield cell, function(cell)
 
 
-class Pool:
+class Workers:
     """Cells side by side, in processes of one thread each.
 
     They are forked from one that has imported what cells need: its memory is there once.
@@ -139,5 +139,5 @@ def _end_with(sentinel: int) -> None:
 
 def _died(cell: Cell) -> Outcome:
     text = "the worker process died (killed, or out of memory) before the cell ended\n"
-    record = RunRecord(cell.id, "failed", cell.spec(), cell.labels, traceback=text)
+    record = CellResult(cell.id, "failed", cell.spec(), cell.labels, traceback=text)
     return Outcome(record, {})

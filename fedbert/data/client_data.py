@@ -22,28 +22,35 @@ class Vocabulary:
 class ClientData:
     """One client's examples, and the batch that each of its steps sees: a pure function.
 
-    pool [example]: the position of each example in the pool that the clients were dealt from.
+    pool_positions [example]: each example's position in the pool that the clients were dealt from;
+    None: the pool is this client's own.
     poisson: each step draws every example by itself with `sample_rate`, as DP-SGD's accounting
     presumes; a batch may then be empty.
     """
 
     client: int
-    examples: Encoded
+    encoded: Encoded
     vocabulary: Vocabulary
     batch_size: int
     seed: int
-    pool: np.ndarray | None = None
+    pool_positions: np.ndarray | None = None
     poisson: bool = False
+
+    @property
+    def in_pool(self) -> np.ndarray:
+        """Return each example's position in the pool [example]."""
+        own = self.pool_positions
+        return np.arange(len(self.encoded)) if own is None else own
 
     @property
     def sample_rate(self) -> float:
         """Return the chance of each example to be in a step's batch (of batch_size, expected)."""
-        return min(1.0, self.batch_size / len(self.examples))
+        return min(1.0, self.batch_size / len(self.encoded))
 
     @property
     def steps_per_epoch(self) -> int:
         """Return how many steps see every example once."""
-        return -(-len(self.examples) // self.batch_size)
+        return -(-len(self.encoded) // self.batch_size)
 
     def releases(self, steps: int) -> int:
         """Return the most times that one example is sent in so many steps."""
@@ -51,7 +58,7 @@ class ClientData:
 
     def seen(self, steps: int) -> np.ndarray:
         """Return which examples any of so many steps saw [example]."""
-        found = np.zeros(len(self.examples), dtype=bool)
+        found = np.zeros(len(self.encoded), dtype=bool)
         for step in range(steps if self.poisson else min(steps, self.steps_per_epoch)):
             found[self.chosen(step)] = True
         return found
@@ -59,16 +66,16 @@ class ClientData:
     def chosen(self, step: int) -> np.ndarray:
         """Return which examples the client's running step sees [batch]."""
         if self.poisson:
-            draws = numpy_rng(self.seed, "poisson", self.client, step).random(len(self.examples))
+            draws = numpy_rng(self.seed, "poisson", self.client, step).random(len(self.encoded))
             return np.flatnonzero(draws < self.sample_rate)
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = epoch_order(len(self.examples), generator(self.seed, "data", self.client, epoch))
+        order = epoch_order(len(self.encoded), generator(self.seed, "data", self.client, epoch))
         return order[place * self.batch_size : (place + 1) * self.batch_size]
 
     def batch(self, step: int) -> Batch:
         """Return the batch of the client's running step; masked-LM: freshly masked each time."""
-        batch = collate(self.examples, self.chosen(step), self.vocabulary.pad)
-        if self.examples.task.kind != "mlm" or len(batch) == 0:
+        batch = collate(self.encoded, self.chosen(step), self.vocabulary.pad)
+        if self.encoded.task.kind != "mlm" or len(batch) == 0:
             return batch
         v = self.vocabulary
         draws = generator(self.seed, "mask", self.client, step)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.records import Estimate, RunRecord
+from reports.records import CellResult, Estimate
 
 WORST = "worst over attacks"
 METRIC = "token_accuracy"
@@ -42,7 +42,7 @@ class DepthFigure:
         return tuple(dict.fromkeys(names))
 
 
-def depth_data(records: Sequence[RunRecord], task: str) -> DepthFigure | None:
+def depth_data(records: Sequence[CellResult], task: str) -> DepthFigure | None:
     """The share of tokens recovered from the forward view by cut layer; None with a single cut.
 
     The worst at a cut is the highest of the attacks' estimates, with that attack's own interval.
@@ -113,13 +113,13 @@ def _joined(seeds: Sequence[Estimate]) -> Estimate:
     )
 
 
-def _cut(record: RunRecord) -> int | None:
+def _cut(record: CellResult) -> int | None:
     model = record.spec.get("model")
     cut = model.get("cut_layer") if isinstance(model, dict) else None
     return cut if isinstance(cut, int) else None
 
 
-def _setting(record: RunRecord) -> str:
+def _setting(record: CellResult) -> str:
     labels = record.labels
     level = labels.get("level", "-")
     name = labels.get("defence", "-") + ("" if level == "-" else f", {level}")

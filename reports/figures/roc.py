@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.records import Estimate, RunRecord
+from reports.records import CellResult, Estimate
 from reports.scores import Scored
 
 AT = "tpr_at_1pct_fpr"
@@ -44,7 +44,9 @@ class RocFigure:
     attacks: tuple[str, ...]
 
 
-def roc_data(records: Sequence[RunRecord], scores: Mapping[str, Mapping[str, Scored]]) -> RocFigure:
+def roc_data(
+    records: Sequence[CellResult], scores: Mapping[str, Mapping[str, Scored]]
+) -> RocFigure:
     """The curves of records of one task, one panel each; `scores` by cell and attack."""
     panels = tuple(_panel(record, scores[record.cell]) for record in records)
     names = dict.fromkeys(curve.attack for panel in panels for curve in panel.curves)
@@ -56,8 +58,8 @@ def corners(scored: Scored) -> tuple[np.ndarray, np.ndarray]:
 
     As `tpr_at_fpr` has it: at most k are accused, so only scores above the k + 1st are.
     """
-    outside = np.sort(scored.outside)[::-1]
-    inside = np.sort(scored.inside)
+    outside = np.sort(scored.non_member_scores)[::-1]
+    inside = np.sort(scored.member_scores)
     above = len(inside) - np.searchsorted(inside, outside[1:], side="right")
     tpr = np.append(above, len(inside)) / len(inside)
     return np.arange(1, len(outside) + 1) / len(outside), tpr
@@ -75,7 +77,7 @@ def describe_roc(data: RocFigure) -> str:
     return " ".join(parts)
 
 
-def _panel(record: RunRecord, attacks: Mapping[str, Scored]) -> RocPanel:
+def _panel(record: CellResult, attacks: Mapping[str, Scored]) -> RocPanel:
     """The panel of one record."""
     curves = []
     for name, scored in attacks.items():

@@ -64,7 +64,7 @@ def in_order(signals: Signals, order: np.ndarray) -> Signals:
         None if own.logs is None else own.logs[order],
         None if own.labels is None else own.labels[order],
         own.shadow_losses[:, order],
-        own.held[:, order],
+        own.shadow_members[:, order],
         None if own.features is None else own.features[order],
     )
     rest = {

@@ -87,6 +87,10 @@ def test_answers_that_do_not_fit_each_other_are_refused() -> None:
     with pytest.raises(InputError, match="2 rows"):
         Answers(np.ones(2), logs=np.zeros((3, 2)))
     with pytest.raises(InputError, match="a bit for every shadow"):
-        Answers(np.ones(2), shadow_losses=np.ones((4, 2)), held=np.zeros((3, 2), dtype=bool))
+        Answers(
+            np.ones(2), shadow_losses=np.ones((4, 2)), shadow_members=np.zeros((3, 2), dtype=bool)
+        )
     with pytest.raises(InputError, match="shadow losses of 2"):
-        Answers(np.ones(2), shadow_losses=np.ones((4, 3)), held=np.zeros((4, 3), dtype=bool))
+        Answers(
+            np.ones(2), shadow_losses=np.ones((4, 3)), shadow_members=np.zeros((4, 3), dtype=bool)
+        )

@@ -35,7 +35,7 @@ def test_lira_is_the_ratio_of_two_fitted_densities(own: bool) -> None:
     p, shadows = np.exp(-answers.losses), np.exp(-answers.shadow_losses)
     target, others = np.log(p / (1 - p)), np.log(shadows / (1 - shadows))
     sides = [
-        [others[answers.held[:, i] == bit, i] for i in range(30)] for bit in (True, False)
+        [others[answers.shadow_members[:, i] == bit, i] for i in range(30)] for bit in (True, False)
     ]  # [side][candidate]
     spreads = []
     for side in sides:
@@ -69,10 +69,10 @@ def test_rmia_is_the_share_that_the_candidate_dominates(attack: Rmia) -> None:
         if answers.logs is not None:
             cold = 1 / attack.temperature
             p, own = (x**cold / (x**cold + (1 - x) ** cold) for x in (p, own))
-        free = p[~answers.held[:, i]][: attack.references]
+        free = p[~answers.shadow_members[:, i]][: attack.references]
         outside = free.mean()
         if attack.online:
-            average = (outside + p[answers.held[:, i]].mean()) / 2
+            average = (outside + p[answers.shadow_members[:, i]].mean()) / 2
         else:
             average = ((1 + attack.offset) * outside + 1 - attack.offset) / 2
         return float(own / average)
@@ -114,7 +114,7 @@ def test_reference_ratio_averages_models_that_did_not_see_the_candidate() -> Non
     for count in (None, 1, 2):
         found = ReferenceRatio(count).score(Signals(answers))
         for i in range(20):
-            free = answers.shadow_losses[~answers.held[:, i], i][:count]
+            free = answers.shadow_losses[~answers.shadow_members[:, i], i][:count]
             assert found[i] == pytest.approx(free.mean() - answers.losses[i])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from evaluation.adversary.candidates import sides
-from evaluation.adversary.wiretap import Wiretap, spread
+from evaluation.adversary.transcript import Transcript, spread
 from evaluation.grid.defence import Facts, costs, make_defence
 from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
 from evaluation.run.cell import run_cell
@@ -34,9 +34,9 @@ def test_members_are_those_that_were_trained_on(cell: Cell) -> None:
     assert prepared.members is not None
     ins, outs = sides(config, prepared)
     seen = {
-        int(data.pool[i])
+        int(data.pool_positions[i])
         for data in prepared.clients
-        if data.pool is not None
+        if data.pool_positions is not None
         for step in range(2)  # two rounds of one step
         for i in data.chosen(step)
     }
@@ -90,7 +90,7 @@ def test_target_epsilon_counts_releases_on_messages_and_rounds_on_updates() -> N
 def test_wiretap_hears_first_steps_of_rounds_spread_over_the_training() -> None:
     assert spread(10, 32, 16) == {0, 9}
     assert spread(3, 2, 100) == {0, 1, 2}
-    tap = Wiretap(spread(10, 32, 16), 8)
+    tap = Transcript(spread(10, 32, 16), 8)
     empty = np.zeros((1, 1, 1), np.float32)
     for round_ in range(10):
         for client in range(32):

@@ -73,7 +73,7 @@ def test_every_number_follows_from_what_is_on_disk(
     assert ("message matching" in scored) == (strategy == "parallel")
     if strategy == "parallel":
         heard = scored["message matching"]
-        assert heard.inside.min() > heard.outside.max()
+        assert heard.member_scores.min() > heard.non_member_scores.max()
         clients = [leak for leak in record.leakage if leak.get("metric") == "client_auc"]
         assert clients and all(leak["unit"] == "client" for leak in clients)
 

@@ -9,13 +9,13 @@ import torch
 
 from attacks.pooled.knowledge import Texts
 from attacks.pooled.lesson import splice
-from evaluation.adversary.embedding_service import Service
+from evaluation.adversary.embedding_service import EmbeddingService
 from evaluation.grid.catalogue import POOLED
 from evaluation.grid.spec import Cell, read_grid
 from evaluation.metrics.text import guessing, scores
 from evaluation.run.cell import run_cell
 from fedbert.prepare import prepare
-from reports.records import Estimate, RunRecord
+from reports.records import CellResult, Estimate
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def cell(small_grid: Path) -> Cell:
     return replace(chosen, attacks=replace(chosen.attacks, inversion=(), membership=()))
 
 
-def judged(cell: Cell, task: str, pool: int, *names: str) -> RunRecord:
+def judged(cell: Cell, task: str, pool: int, *names: str) -> CellResult:
     config = replace(cell.config, data=replace(cell.config.data, task=task, pool=pool))
     attacks = replace(cell.attacks, pooled=names)
     record = run_cell(replace(cell, config=config, attacks=attacks)).record
@@ -44,7 +44,9 @@ def test_the_service_gives_the_vectors_of_the_whole_model(cell: Cell, task: str)
     pool, whole = prepared.pool, prepared.split.whole.eval()
     texts = np.split(pool.tokens, pool.offsets[1:-1])[:7]
     types = np.split(pool.token_types, pool.offsets[1:-1])[:7]
-    service = Service(prepared.split, prepared.vocabulary.pad, prepared.tokenizer.sep_token_id)
+    service = EmbeddingService(
+        prepared.split, prepared.vocabulary.pad, prepared.tokenizer.sep_token_id
+    )
     for pooling in ("mean", "cls"):
         found = service.vectors([*texts, texts[0]], pooling)
         np.testing.assert_array_equal(found[7], found[0])

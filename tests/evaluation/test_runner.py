@@ -13,7 +13,7 @@ import pytest
 from evaluation.grid.spec import read_grid
 from evaluation.run.files import locked
 from evaluation.run.runner import remaining, run_grid
-from evaluation.run.workers import Loop, Pool
+from evaluation.run.workers import Loop, Workers
 from fedbert.config import InputError
 from reports.records import read_records, without_times
 
@@ -43,7 +43,7 @@ def undisturbed(
 
 def test_records_do_not_depend_on_workers(tmp_path: Path, small_grid: Path, undisturbed) -> None:
     grid = read_grid(small_grid)
-    assert run_grid(grid, tmp_path / "run", Pool(2), lambda *_: None, lambda _: None)
+    assert run_grid(grid, tmp_path / "run", Workers(2), lambda *_: None, lambda _: None)
     assert comparable(tmp_path / "run" / "records.jsonl") == undisturbed
 
 
@@ -169,7 +169,7 @@ def test_a_dying_worker_costs_its_cells_alone(
 ) -> None:
     grid = read_grid(_with_outsider(tmp_path, small_grid, "Deadly", monkeypatch))
     order = type(grid)(grid.name, tuple(reversed(grid.cells)))
-    good = run_grid(order, tmp_path / "run", Pool(1), lambda *_: None, lambda _: None)
+    good = run_grid(order, tmp_path / "run", Workers(1), lambda *_: None, lambda _: None)
     records = read_records(tmp_path / "run" / "records.jsonl")
     assert not good and [r.status for r in records] == ["failed", "done"]
     assert "worker process died" in records[0].traceback

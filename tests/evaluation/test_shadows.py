@@ -36,7 +36,9 @@ def test_two_in_a_row_share_no_example_and_leave_none_out(trainings: Trainings) 
         np.testing.assert_array_equal(even, ~odd)
     assert len({half.tobytes() for half in halves if half is not None}) == 8
     config, inputs = shadow_inputs(trainings, 0)
-    held = np.concatenate([data.pool for data in inputs.clients if data.pool is not None])
+    held = np.concatenate(
+        [data.pool_positions for data in inputs.clients if data.pool_positions is not None]
+    )
     assert inputs.members is not None and set(held) == set(np.flatnonzero(inputs.members))
     assert config.seed != trainings.config.seed and len(inputs.clients) == 2
 
@@ -70,7 +72,7 @@ def test_a_shadow_is_what_the_trainer_makes_of_its_half(trainings: Trainings) ->
         trained = train(config, inputs, trainings.defence)
         own = answers_on(trained.split, inputs, examples, trainings.config.seed)
         np.testing.assert_array_equal(losses[number], own.losses)
-        batches = [d.pool[d.chosen(s)] for d in inputs.clients for s in range(2)]  # type: ignore[index]
+        batches = [d.pool_positions[d.chosen(s)] for d in inputs.clients for s in range(2)]  # type: ignore[index]
         np.testing.assert_array_equal(held[number], np.isin(examples, np.concatenate(batches)))
 
 

@@ -61,7 +61,7 @@ def oracle(
             for n, g in grads.items():
                 summed[n] += g * min(1.0, CLIP * (1 - MARGIN) / max(float(norm), 1e-300))
         for n, p in held.items():
-            p.grad = summed[n] / (data.sample_rate * len(data.examples))
+            p.grad = summed[n] / (data.sample_rate * len(data.encoded))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config.training, step, total)
         optimizer.step()
@@ -99,12 +99,12 @@ def test_poisson_batches_hold_every_example_with_the_sample_rate() -> None:
     """Two-sided binomial tests of the rate, and of pairs; false-alarm rate 1e-4 in all."""
     config = tiny.config_of("two")
     data = poisson_sampled(tiny.prepared_for(config)).clients[0]
-    draws = np.zeros((800, len(data.examples)))
+    draws = np.zeros((800, len(data.encoded)))
     for step in range(len(draws)):
         draws[step, data.chosen(step)] = 1
     rate = data.sample_rate
     assert rate == 0.25
-    level = 1e-4 / (len(data.examples) + 2)
+    level = 1e-4 / (len(data.encoded) + 2)
     for own in draws.sum(0):
         assert stats.binomtest(int(own), len(draws), rate).pvalue > level
     together = int((draws[:, 0] * draws[:, 1]).sum())
@@ -214,7 +214,7 @@ def test_one_shot_release_sends_each_example_the_same_noisy_rows(unit: str) -> N
     assert len(seen) == 24 and len(messages) * 6 > 24  # several epochs
     rows = [row[:4] for row in seen.values()]
     assert all((a != b).all() for a, b in pairwise(rows))
-    records = 24 if unit == "sequence" else int(prepared.clients[0].examples.lengths.sum())
+    records = 24 if unit == "sequence" else int(prepared.clients[0].encoded.lengths.sum())
     assert done.protection["smashed"].records == records
 
 
@@ -240,8 +240,8 @@ def test_randomised_labels_are_drawn_once_and_kept() -> None:
     from fedbert.prepare import under
 
     first, again = (under(prepared, defence, config.seed) for _ in range(2))
-    truth = np.concatenate([d.examples.labels for d in prepared.clients])
-    changed = [np.concatenate([d.examples.labels for d in p.clients]) for p in (first, again)]
+    truth = np.concatenate([d.encoded.labels for d in prepared.clients])
+    changed = [np.concatenate([d.encoded.labels for d in p.clients]) for p in (first, again)]
     np.testing.assert_array_equal(*changed)
     keep = np.e / (np.e + 2)
     kept = int((truth == changed[0]).sum())

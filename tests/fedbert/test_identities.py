@@ -127,7 +127,7 @@ def test_a_padding_row_that_no_example_has_silences_no_other() -> None:
     """The model's padding token (no gradient) need not be the tokenizer's, nor among the rows."""
     config = tiny.config_of("two", max_grad_norm=1e9, precision="float64", batch_size=24)
     prepared = tiny.prepared_for(config, dropout=0.0)
-    tokens = prepared.clients[0].examples.tokens
+    tokens = prepared.clients[0].encoded.tokens
     following = tokens[tokens > tiny.MASK].min()
     split = cut(tiny.whole_model(dtype=torch.float64, pad=tiny.MASK), 0)
     prepared = with_model(prepared, split)
@@ -356,7 +356,7 @@ class Loop:
         taken = dict.fromkeys(range(self.config.data.clients), 0)
         for round_ in range(t.rounds):
             who = participants(self.config, round_)
-            sizes = [len(self.prepared.clients[c].examples) for c in who]
+            sizes = [len(self.prepared.clients[c].encoded) for c in who]
             results = []
             begin = now
             for client in who:
@@ -439,7 +439,7 @@ def test_training_equals_a_plain_loop(run: dict[str, Any], kind: str, freeze: bo
 def test_centralised_takes_the_steps_of_all_clients_on_pooled_data() -> None:
     config = tiny.config_of("two", clients=3, strategy="centralised", precision="float64")
     prepared = tiny.prepared_for(config, "two", dropout=0.0)
-    assert [len(c.examples) for c in prepared.clients] == [24]
+    assert [len(c.encoded) for c in prepared.clients] == [24]
     alone = tiny.config_of("two", clients=1, strategy="fedavg", local_steps=6, precision="float64")
     expected = Loop(alone, prepared).run()
     found = train(config, prepared, tiny.NO_DEFENCE).state.values

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fedbert.messages import SmashedData, Transcript
-from fedbert.protect import Protection, protect
+from fedbert.protect import MechanismLog, protect
 from fedbert.trainer import train
 from privacy.defence import Defence
 from privacy.gaussian import Gaussian
@@ -122,15 +122,15 @@ def test_identity_returns_the_very_tensor_and_draws_nothing() -> None:
     before = draw.get_state()
     x = message()
     out, log = protect(Identity(), x, MASK, draw)
-    assert out is x and log == Protection()
+    assert out is x and log == MechanismLog()
     assert torch.equal(before, draw.get_state())
 
 
 def test_logs_add_up_and_summarise() -> None:
-    total = Protection(4, 1, 2.0, 8.0) + Protection(6, 4, 3.0, 2.0)
-    assert total == Protection(10, 5, 5.0, 10.0)
+    total = MechanismLog(4, 1, 2.0, 8.0) + MechanismLog(6, 4, 3.0, 2.0)
+    assert total == MechanismLog(10, 5, 5.0, 10.0)
     assert total.summary() == {"clipped_share": 0.5, "signal_to_noise": 0.5**0.5}
-    assert Protection().summary() == {"clipped_share": None, "signal_to_noise": None}
+    assert MechanismLog().summary() == {"clipped_share": None, "signal_to_noise": None}
 
 
 @pytest.mark.parametrize("unit", ["token", "sequence"])

@@ -5,7 +5,7 @@ import json
 import random
 from typing import Any
 
-from reports.records import Estimate, RunRecord
+from reports.records import CellResult, Estimate
 
 METRICS = {"sst2": "accuracy", "cola": "matthews", "stsb": "spearman", "mlm": "perplexity"}
 BASELINES = {"sst2": 0.509, "cola": 0.0, "stsb": None, "mlm": None}
@@ -69,7 +69,7 @@ def leak(view: str, attack: str, family: str, metric: str, found: Estimate) -> d
 
 def done(
     task: str = "sst2", strategy: str = "parallel", defence: int = 0, seed: int = 0
-) -> RunRecord:
+) -> CellResult:
     """One finished cell; `defence` is a row of DEFENCES."""
     name, level, kept, inversion, membership, given = DEFENCES[defence]
     draw = random.Random(f"{task} {strategy} {defence} {seed}")
@@ -93,7 +93,7 @@ def done(
                         "not_measured": "nothing is sent in the forward view"})  # fmt: skip
     spec = {"task": task, "strategy": strategy, "defence": {"name": name, "level": level},
             "seed": seed}  # fmt: skip
-    return RunRecord(
+    return CellResult(
         cell=cell(spec), status="done", spec=spec, labels=labels(spec),
         utility={metric: estimate(value, half, -1.0, high)},
         baseline={metric: BASELINES[task]}, guarantees=ledger(strategy, given), leakage=leakage,
@@ -120,22 +120,22 @@ def labels(spec: dict[str, Any]) -> dict[str, str]:
             "seed": str(spec["seed"])}  # fmt: skip
 
 
-def failed(seed: int = 0, text: str = "ValueError: expected loss to be finite") -> RunRecord:
+def failed(seed: int = 0, text: str = "ValueError: expected loss to be finite") -> CellResult:
     spec = {"task": "cola", "strategy": "sequential",
             "defence": {"name": "gaussian token", "level": "eps 1"}, "seed": seed}  # fmt: skip
     trace = f'Traceback (most recent call last):\n  File "x.py", line 3, in f\n{text}'
-    return RunRecord(cell=cell(spec), status="failed", spec=spec, labels=labels(spec),
+    return CellResult(cell=cell(spec), status="failed", spec=spec, labels=labels(spec),
                      traceback=trace, provenance=PROVENANCE)  # fmt: skip
 
 
-def skipped(seed: int = 0) -> RunRecord:
+def skipped(seed: int = 0) -> CellResult:
     spec = {"task": "sst2", "strategy": "sequential",
             "defence": {"name": "dp-fedavg", "level": "eps 8"}, "seed": seed}  # fmt: skip
     why = "dp-fedavg needs an update per client; one body updated in turn has none"
-    return RunRecord(cell=cell(spec), status="skipped", spec=spec, labels=labels(spec), reason=why)
+    return CellResult(cell=cell(spec), status="skipped", spec=spec, labels=labels(spec), reason=why)
 
 
-def grid(tasks: tuple[str, ...] = tuple(METRICS), seeds: int = 2) -> list[RunRecord]:
+def grid(tasks: tuple[str, ...] = tuple(METRICS), seeds: int = 2) -> list[CellResult]:
     """A whole run: every task under every defence, fedavg for comparison, the rest gone wrong."""
     records = [
         done(task, "parallel", defence, seed)

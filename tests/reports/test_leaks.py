@@ -16,7 +16,7 @@ from reports.checks import VIEWS
 from reports.csv_table import csv_table
 from reports.leaks import by_view
 from reports.page import page
-from reports.records import Estimate, RunRecord, read_records
+from reports.records import CellResult, Estimate, read_records
 from reports.render import render
 from reports.rows import cell_rows, setting_rows
 from reports.tables import markdown, terminal_tables
@@ -129,7 +129,7 @@ def test_limits_and_flags_over_seeds(examples):
     (row,) = setting_rows([records[0], replace(records[1], leakage=[bare])])
     assert row.inversion is not None and row.inversion.ceiling is None
     assert beside(row.inversion).endswith("no ceiling")
-    again = RunRecord.from_json(json.loads(json.dumps(records[0].to_json())))
+    again = CellResult.from_json(json.loads(json.dumps(records[0].to_json())))
     assert again == records[0] and again.leakage[0]["floor"] == floor
 
 
@@ -137,7 +137,7 @@ def test_records_of_schema_1_are_read_and_lose_their_flag(examples):
     values = examples.done().to_json()
     values["schema"] = 1
     values["leakage"] = [{**each, "headline": True} for each in values["leakage"]]
-    record = RunRecord.from_json(json.loads(json.dumps(values)))
+    record = CellResult.from_json(json.loads(json.dumps(values)))
     assert record == examples.done() and record.schema == 2
     assert "headline" not in json.dumps(record.to_json())
 

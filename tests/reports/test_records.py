@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.records import (
+    CellResult,
     Estimate,
-    RunRecord,
     append_record,
     encode,
     read_records,
@@ -38,7 +38,7 @@ def test_round_trip_through_one_line(examples, spec, task, numbers):
         utility={"f1": Estimate(value, low, high, n=3), "accuracy": Estimate(0.5, 0.4, 0.6, n=3)},
     )
     line = encode(record)
-    again = RunRecord.from_json(json.loads(line))
+    again = CellResult.from_json(json.loads(line))
     assert line.endswith(b"\n") and line.count(b"\n") == 1
     assert again == record
     assert list(again.utility) == ["f1", "accuracy"]
@@ -167,9 +167,9 @@ def test_what_is_no_record_is_refused(examples, change, words):
 def test_unknown_fields_and_schemas_are_refused_on_reading(examples):
     values = json.loads(encode(examples.done()))
     with pytest.raises(ValueError, match="colour"):
-        RunRecord.from_json({**values, "colour": "red"})
+        CellResult.from_json({**values, "colour": "red"})
     with pytest.raises(ValueError, match="schema=9"):
-        RunRecord.from_json({**values, "schema": 9})
+        CellResult.from_json({**values, "schema": 9})
 
 
 def test_runs_that_differ_in_time_alone_are_equal_without_times(examples):

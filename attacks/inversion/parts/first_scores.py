@@ -14,7 +14,7 @@ from torch import Tensor
 from attacks.attack import Knowledge
 from attacks.inversion.parts.likelihood import Likelihood
 from attacks.inversion.parts.look_up import Tokens, fitted_scales, rescaled, scored
-from attacks.inversion.parts.possible_rows import Candidates
+from attacks.inversion.parts.possible_rows import PossibleRows
 from attacks.inversion.parts.simulation import Pushed
 from fedbert.split import Bottom, EmbeddingTables, position_ids
 
@@ -37,13 +37,13 @@ class Exact:
     kinds: the token types that occur. With a clip per sequence, the scale of each is fitted.
     """
 
-    candidates: Candidates
+    candidates: PossibleRows
     knowledge: Knowledge
 
     @staticmethod
     def of(tables: EmbeddingTables, knowledge: Knowledge, kinds: Tensor) -> "Exact":
         """Return the likelihood under tables and a mechanism, for tokens of these types."""
-        c = Candidates.of(tables)
+        c = PossibleRows.of(tables)
         c = replace(
             c,
             kinds=c.kinds[kinds],
@@ -184,7 +184,7 @@ def _inputs(each: Pushed, words: Tensor, places: Tensor, bottom: Bottom) -> Tens
     return F.pad(y, (0, 1), value=1.0)
 
 
-def _among(c: Candidates, words: Tensor | None) -> Candidates:
+def _among(c: PossibleRows, words: Tensor | None) -> PossibleRows:
     """Return the candidates of these words alone."""
     if words is None:
         return c

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from attacks.attack import Knowledge
-from attacks.inversion.parts.possible_rows import Candidates
+from attacks.inversion.parts.possible_rows import PossibleRows
 
 SMALLEST = 1e-30  # variance; keeps scores finite in float32
 
@@ -23,7 +23,7 @@ class Likelihood:
     beta: Tensor | None
 
     @staticmethod
-    def of(noise: Tensor, candidates: Candidates, knowledge: Knowledge) -> "Likelihood":
+    def of(noise: Tensor, candidates: PossibleRows, knowledge: Knowledge) -> "Likelihood":
         """Return the likelihood under noise of standard deviations noise [token]."""
         width = candidates.words.shape[1]
         if knowledge.noise == "metric":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Knowledge
-from attacks.inversion.parts.possible_rows import Candidates
+from attacks.inversion.parts.possible_rows import PossibleRows
 from fedbert.config import InputError
 from fedbert.messages import SmashedData
 from fedbert.split import EmbeddingTables
@@ -84,7 +84,7 @@ def spread(words: Tensor, messages: Sequence[SmashedData]) -> list[np.ndarray]:
     return guesses
 
 
-def nearest(tokens: Tokens, candidates: Candidates, knowledge: Knowledge) -> Found:
+def nearest(tokens: Tokens, candidates: PossibleRows, knowledge: Knowledge) -> Found:
     """Return the candidates nearest to the received rows.
 
     Where E dropped coordinates at rate p and noise hides which, the likelihood is a mixture per
@@ -101,7 +101,7 @@ def nearest(tokens: Tokens, candidates: Candidates, knowledge: Knowledge) -> Fou
 
 
 def scored(
-    tokens: Tokens, candidates: Candidates, knowledge: Knowledge
+    tokens: Tokens, candidates: PossibleRows, knowledge: Knowledge
 ) -> Iterator[tuple[Tensor, Iterator[Tensor]]]:
     """Yield every token once: some tokens [n] of one position, and their scores for each type.
 
@@ -166,7 +166,7 @@ def as_sent(rows: Tensor, seen: Tensor, knowledge: Knowledge) -> Tensor:
     return dropped * (knowledge.clip_norm / norms.clamp(min=1e-30)).clamp(max=1.0)
 
 
-def fitted_scales(tokens: Tokens, candidates: Candidates, knowledge: Knowledge) -> Tensor:
+def fitted_scales(tokens: Tokens, candidates: PossibleRows, knowledge: Knowledge) -> Tensor:
     """Return the factor [sequence] of each sequence's clip, as far as it can be fitted.
 
     A sequence was scaled by one unknown factor of at most 1. A first guess comes from its energy;

@@ -15,7 +15,7 @@ from fedbert.split import EmbeddingTables
 
 
 @dataclass(frozen=True)
-class Candidates:
+class PossibleRows:
     """The tables of E, centred over hidden, and what is needed of each word.
 
     words [vocab, hidden], places [positions, hidden], kinds [types, hidden]; gamma and beta
@@ -36,7 +36,7 @@ class Candidates:
     kind_scaled: Tensor
 
     @staticmethod
-    def of(tables: EmbeddingTables) -> "Candidates":
+    def of(tables: EmbeddingTables) -> "PossibleRows":
         """Return the candidates of these tables, in float32 on the CPU."""
         words, kinds = _centred(tables.word), _centred(tables.token_type)
         gamma, beta = tables.norm_weight.float().cpu(), tables.norm_bias.float().cpu()
@@ -44,7 +44,7 @@ class Candidates:
         scaled_squares = torch.linalg.vector_norm(words * gamma, dim=1).square()
         right = torch.cat((2 * kinds, 2 * kinds * gamma.square(), (gamma * beta)[None]))
         products = (words @ right.T).T.contiguous()
-        return Candidates(
+        return PossibleRows(
             words=words,
             places=_centred(tables.position),
             kinds=kinds,

@@ -4,14 +4,14 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Knowledge
-from attacks.inversion.parts.possible_rows import Candidates
+from attacks.inversion.parts.possible_rows import PossibleRows
 
 SHORTLIST = 2048
 ROWS_AT_ONCE = 16
 
 
 def search(
-    rows: Tensor, place: Tensor, candidates: Candidates, knowledge: Knowledge
+    rows: Tensor, place: Tensor, candidates: PossibleRows, knowledge: Knowledge
 ) -> tuple[Tensor, Tensor]:
     """Return word and type [token] of the most likely candidate of each row [token, hidden].
 
@@ -34,7 +34,7 @@ def search(
     return word, kind
 
 
-def _sent(c: Candidates, place: int, kind_row: Tensor, knowledge: Knowledge) -> Tensor:
+def _sent(c: PossibleRows, place: int, kind_row: Tensor, knowledge: Knowledge) -> Tensor:
     """Return the rows of all words at one place and of one type, clipped [vocab, hidden]."""
     q = c.places[place] + kind_row
     rows = (c.words + q) * c.inverse_std(q[None])[0, :, None] * c.gamma + c.beta

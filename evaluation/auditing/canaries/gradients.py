@@ -197,7 +197,7 @@ def with_canaries(prepared: Prepared, defence: Defence, count: int, seed: int) -
     if defence.training is None:
         raise InputError("expected a defence with DP-SGD, got none")
     data = poisson_sampled(prepared).clients[0]
-    size = len(data.examples)
+    size = len(data.encoded)
     expect(2 <= count <= size, f"2 to {size} canaries (records of the client)", "count", count)
     coins = numpy_rng(seed, "canary coins").random(count) < 0.5
     return Canaries(

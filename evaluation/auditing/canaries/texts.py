@@ -71,7 +71,7 @@ def with_texts(prepared: Prepared, canaries: Encoded, coins: np.ndarray) -> Prep
     clients = []
     for number, data in enumerate(prepared.clients):
         own = canaries.take(inside[number :: len(prepared.clients)])
-        clients.append(replace(data, examples=joined(data.examples, own), pool=None))
+        clients.append(replace(data, encoded=joined(data.encoded, own), pool_positions=None))
     return replace(prepared, clients=tuple(clients))
 
 

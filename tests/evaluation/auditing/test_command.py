@@ -272,7 +272,7 @@ def test_whose_coins_are_told_is_asked_about_no_more(good: Path) -> None:
     everyone = np.concatenate([who.positions, who.population])
     encoded = subject.own.pool.take(everyone)
     signals = signals_on(subject, encoded, everyone, len(who.population), Means(shadows=2))
-    held = np.hstack([signals.candidates.held, signals.population.held])  # type: ignore[union-attr]
+    held = np.hstack([signals.candidates.shadow_members, signals.population.shadow_members])  # type: ignore[union-attr]
     coin = flips(subject.own.pool.documents, numpy_rng(subject.config.seed, "shadow pair", 0))
     assert held[0].any() and not (held[0] & ~coin[everyone]).any()
     assert held[1].any() and not (held[1] & coin[everyone]).any()

@@ -19,7 +19,7 @@ RECEIPTS_KEPT = 2
 
 
 @dataclass(frozen=True)
-class Overheard:
+class TranscriptEntry:
     """A message, and the client parts that its sender started the round from."""
 
     message: SmashedData
@@ -27,7 +27,7 @@ class Overheard:
 
 
 @dataclass
-class Wiretap:
+class Transcript:
     """Keeps the first step's messages of up to `each` senders in each of some rounds.
 
     The aggregator sends E and H out, so it knows them exactly as they are at a client's first local
@@ -38,7 +38,7 @@ class Wiretap:
 
     rounds: frozenset[int]
     each: int
-    kept: list[Overheard] = field(default_factory=list)
+    kept: list[TranscriptEntry] = field(default_factory=list)
     updates: list[tuple[ClientParts, ClientUpdate]] = field(default_factory=list)
     receipts: list[tuple[ClientParts, ClientParts]] = field(default_factory=list)
     turns: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Wiretap:
         else:
             self._step(message)
 
-    def answers_to(self, each: Overheard) -> list[Message]:
+    def answers_to(self, each: TranscriptEntry) -> list[Message]:
         """Return Z and G_Z of a kept message's step."""
         return self._answers[_step_of(each.message)]
 
@@ -88,7 +88,7 @@ class Wiretap:
             parts = self._started.pop(message.client)
             if self._count[message.round] < self.each:
                 self._count[message.round] += 1
-                self.kept.append(Overheard(message, parts))
+                self.kept.append(TranscriptEntry(message, parts))
                 self._answers[_step_of(message)] = []
         elif isinstance(message, HiddenStates | HiddenGradient):
             answers = self._answers.get(_step_of(message))

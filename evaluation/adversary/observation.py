@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from evaluation.adversary.wiretap import Overheard, Wiretap, same_values
+from evaluation.adversary.transcript import Transcript, TranscriptEntry, same_values
 from evaluation.grid.spec import Cell
 from fedbert.data.batches import Batch, mask_tokens
 from fedbert.prepare import Prepared
@@ -19,21 +19,21 @@ Leak = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Heard:
+class Observation:
     """A finished cell as the judges see it: what was overheard, and the truth behind it."""
 
     cell: Cell
     prepared: Prepared
     defence: Defence
     trained: Trained
-    tap: Wiretap
+    transcript: Transcript
 
     @property
     def special(self) -> list[int]:
         """The special tokens' ids."""
         return list(self.prepared.vocabulary.special)
 
-    def batch(self, each: Overheard) -> Batch:
+    def batch(self, each: TranscriptEntry) -> Batch:
         """Return the batch behind a message."""
         return self.prepared.clients[each.message.client].batch(each.message.step)
 
@@ -67,9 +67,9 @@ def auxiliary_texts(
     return tuple(np.split(tokens, ends)), tuple(np.split(pool.token_types, ends))
 
 
-def same_parts(overheard: Sequence[Overheard]) -> Iterator[list[Overheard]]:
+def same_parts(overheard: Sequence[TranscriptEntry]) -> Iterator[list[TranscriptEntry]]:
     """Yield neighbouring messages whose senders started from the very same values."""
-    group: list[Overheard] = []
+    group: list[TranscriptEntry] = []
     for each in overheard:
         if group and not same_values(group[0].parts, each.parts):
             yield group
