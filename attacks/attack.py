@@ -1,4 +1,4 @@
-"""What an attack is: given messages and knowledge it proposes an answer; others judge it."""
+"""Protocols of attacks, and `Knowledge`: the threat model as a value; others judge the answer."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What membership attacks read: numbers of examples under the target and other models, no truth."""
+"""Signals that membership attacks read: numbers of examples under the target and other models."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""Measured speed and memory of the training core: `python -m benchmarks`."""
+"""Benchmarks: speed and memory of the training core, `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""Measure the training core against the plain loop: `python -m benchmarks [--only NAME]`."""
+"""Benchmarks of the training core against the plain loop: `python -m benchmarks [--only NAME]`."""
 
 import argparse
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A DP-SGD step against the plain step, the noise it cannot do without, and Opacus.
+"""DP-SGD step against the plain step, the noise it cannot do without, and Opacus.
 
 Ours is measured whole: forward, backward, norms, noise, clipped sum, AdamW. The floor is the plain
 step and filling a gradient's worth of Gaussian noise. Opacus' ghost mode is used as it must be:

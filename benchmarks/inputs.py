@@ -1,4 +1,4 @@
-"""What the benchmarks train on: an untrained BERT and token ids that fall off as in a language."""
+"""Inputs of the benchmarks: an untrained BERT and token ids that fall off as in a language."""
 
 import copy
 from dataclasses import dataclass, replace

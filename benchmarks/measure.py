@@ -1,4 +1,4 @@
-"""How the benchmarks measure: A and B interleaved, per-pair ratios, memory in fresh processes."""
+"""Measurement: A and B interleaved, per-pair ratios, memory in fresh processes."""
 
 import multiprocessing
 import resource

@@ -1,4 +1,4 @@
-"""The baseline: split federated training as one writes it without a thought for speed.
+"""Plain-loop baseline: split federated training as one writes it without a thought for speed.
 
 Every client has deep copies of E, T and H with the whole vocabulary and torch's AdamW as it comes;
 one client trains after the other; whole state dictionaries are averaged, weighted by examples.

@@ -1,4 +1,4 @@
-"""A whole `parallel` round against the plain loop: time, equal weights, peak memory."""
+"""Whole `parallel` round against the plain loop: time, equal weights, peak memory."""
 
 import time
 from dataclasses import dataclass, field, replace

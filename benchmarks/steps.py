@@ -1,4 +1,4 @@
-"""One client's split step against the whole model's, and the masked-LM head."""
+"""Split step of one client against the whole model's, and the masked-LM head."""
 
 from collections.abc import Callable
 from dataclasses import replace

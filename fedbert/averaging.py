@@ -1,4 +1,4 @@
-"""From client values to global values: weighted averages, and the noised average of updates.
+"""Averaging of client values: weighted averages, and the noised average of updates.
 
 Parameters are named as in transformers' `named_parameters`, which lists a tied one once; so no
 second key can overwrite an averaged embedding on load.

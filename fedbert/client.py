@@ -1,4 +1,4 @@
-"""A client: holds its data, E and H (and T in plain federated averaging); sends messages only."""
+"""Client: holds its data, E and H (and T in plain federated averaging); sends messages only."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext

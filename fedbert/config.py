@@ -1,4 +1,4 @@
-"""The settings of one training, as frozen values that check themselves."""
+"""Configuration of one training, as frozen values that check themselves."""
 
 import math
 from collections.abc import Mapping

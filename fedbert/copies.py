@@ -1,4 +1,4 @@
-"""T as the server runs it: one plain module, or several clients' copies stacked in one."""
+"""Server body T as it runs: one plain module, or several clients' copies stacked in one."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -1,4 +1,4 @@
-"""How the trainer reaches the parties: by name, through calls with messages in and out."""
+"""Fleet: the trainer reaches the parties by name, through calls with messages in and out."""
 
 from collections.abc import Callable
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""What a client holds of the model: its own copies of E and H, of the word table a part."""
+"""Client parts: a client's own copies of E and H, of the word table a part."""
 
 import copy
 from typing import Any

@@ -1,4 +1,4 @@
-"""What crosses between the parties: frozen records, one channel, and who may listen."""
+"""Messages that cross between the parties: frozen records, one channel, and its listeners."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

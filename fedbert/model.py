@@ -1,4 +1,4 @@
-"""Where a BERT comes from: fresh, embedded, a local directory or a hub name; and its tokenizer."""
+"""Model sources: fresh, embedded, a local directory or a hub name; and their tokenizers."""
 
 import hashlib
 import importlib.util

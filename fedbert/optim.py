@@ -1,4 +1,4 @@
-"""One optimiser for every party, its schedule, its gradient clip, its moments as arrays."""
+"""Optimiser of every party, its schedule, its gradient clip, its moments as arrays."""
 
 from collections.abc import Iterable, Mapping
 

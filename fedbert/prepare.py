@@ -1,4 +1,4 @@
-"""From a configuration to what a training starts from: texts, tokens, clients, model."""
+"""Preparation of a training from its configuration: texts, tokens, clients, model."""
 
 import hashlib
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""DP-SGD at one party: per-example norms of what it holds, then the clipped and noised gradient."""
+"""DP-SGD step at one party: per-example norms, then the clipped and noised gradient."""
 
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext

@@ -1,4 +1,4 @@
-"""A mechanism at work on a message, and the log of what it did."""
+"""Mechanism at work on a message, and the log of what it did."""
 
 import math
 from collections.abc import Sequence

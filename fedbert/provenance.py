@@ -1,4 +1,4 @@
-"""What produced a result: commit, versions, threads."""
+"""Provenance of a result: commit, versions, threads."""
 
 import importlib.metadata
 import platform

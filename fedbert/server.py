@@ -1,4 +1,4 @@
-"""The server: runs T for the clients (split strategies), and averages as the aggregator."""
+"""Server: runs T for the clients (split strategies), and averages as the aggregator."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

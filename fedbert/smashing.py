@@ -1,4 +1,4 @@
-"""How a client makes the A that it sends: afresh in each step, from nearest words, or once."""
+"""Smashed data as a client makes them: afresh in each step, from nearest words, or once."""
 
 from dataclasses import replace
 from typing import Any

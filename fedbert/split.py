@@ -1,4 +1,4 @@
-"""Cut a BERT into client bottom E, server body T and client head H; the whole stays whole.
+"""Split BERT: client bottom E, server body T and client head H of one model that stays whole.
 
 The three parts are views of one transformers model: they share its parameters, and every
 parameter keeps the name that transformers gives it. So there is nothing to do to join them.

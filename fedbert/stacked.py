@@ -1,4 +1,4 @@
-"""Several copies of T in one computation: parameters stacked along a leading client axis.
+"""Stacked copies of T in one computation: parameters along a leading client axis.
 
 Equal to running each copy by itself, up to float rounding; dropout masks included, because every
 copy draws its own from its own generator, in the order in which the plain layers would.

@@ -1,4 +1,4 @@
-"""What happens in one round, strategy by strategy. All parties are reached through the fleet."""
+"""Strategies: what happens in one round. All parties are reached through the fleet."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

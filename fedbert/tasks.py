@@ -1,4 +1,4 @@
-"""The tasks: which columns hold the text, what the labels mean, how success is measured.
+"""Tasks: which columns hold the text, what the labels mean, how success is measured.
 
 Nothing here imports torch or transformers, so that the command line can list the tasks at once.
 """

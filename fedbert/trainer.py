@@ -1,4 +1,4 @@
-"""The training loop: rounds of a strategy over a fleet of parties."""
+"""Training loop: rounds of a strategy over a fleet of parties."""
 
 import ctypes
 from collections import Counter

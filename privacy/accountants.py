@@ -1,4 +1,4 @@
-"""Epsilon from noise: the accountants, and which of them can be believed where.
+"""Accountants: epsilon from noise, and which of them can be believed where.
 
 The only importer of the accountants of Opacus and dp-accounting, and only when they are asked.
 """

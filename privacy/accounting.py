@@ -1,4 +1,4 @@
-"""The ledger: what each of the five views may learn from one training, as values with a sentence.
+"""Ledger: what each of the five views may learn from one training, as values with a sentence.
 
 Costs are stored, guarantees are derived from them here. The numbers come from
 `privacy.composition` and `privacy.accountants`, whose names are at hand here too.

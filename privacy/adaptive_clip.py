@@ -1,4 +1,4 @@
-"""Central DP-FedAvg whose clip follows a quantile of the clients' update norms."""
+"""Adaptive clipping: central DP-FedAvg whose clip follows a quantile of the clients' norms."""
 
 import math
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The least Gaussian noise that meets a target epsilon and delta."""
+"""Calibration: the least Gaussian noise that meets a target epsilon and delta."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""From what was done, and how often, to the epsilon that it cost."""
+"""Composition: the epsilon of what was done, and how often."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A defence: which mechanism acts where, and which combinations make no sense."""
+"""Defence: which mechanism acts where, and which combinations make no sense."""
 
 from dataclasses import dataclass, field
 

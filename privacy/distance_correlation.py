@@ -1,4 +1,4 @@
-"""A penalty on how much the messages' geometry tells of the inputs' (NoPeek). No guarantee."""
+"""Distance correlation as a penalty on what the messages' geometry tells (NoPeek). No guarantee."""
 
 from dataclasses import dataclass
 

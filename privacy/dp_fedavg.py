@@ -1,4 +1,4 @@
-"""Central DP-FedAvg: whole client updates are clipped and their sum is noised once."""
+"""DP-FedAvg, central: whole client updates are clipped and their sum is noised once."""
 
 from dataclasses import dataclass
 

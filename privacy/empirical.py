@@ -1,4 +1,4 @@
-"""Coarser messages that give no guarantee: rounding to few levels and dropping values at random."""
+"""Quantisation and feature dropout: coarser messages that give no guarantee."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What one release did, as values that any later accountant can read again.
+"""Privacy events: what one release did, as values that any later accountant can read again.
 
 An event says nothing of view, unit or relation: `privacy.mechanism.Cost` holds it with the last
 two, and the ledger knows the first.

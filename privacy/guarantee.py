@@ -1,4 +1,4 @@
-"""What is claimed of one view, as a value that can say itself in a sentence.
+"""Guarantee of one view, as a value that can say itself in a sentence.
 
 A guarantee, a metric guarantee, no guarantee, and nothing sent are four different values: none of
 them is an infinite epsilon, a zero or a blank.

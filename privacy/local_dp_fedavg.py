@@ -1,4 +1,4 @@
-"""Local DP-FedAvg: every client clips and noises its own update before it leaves."""
+"""DP-FedAvg, local: every client clips and noises its own update before it leaves."""
 
 from dataclasses import dataclass
 

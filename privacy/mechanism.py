@@ -1,4 +1,4 @@
-"""What a privacy mechanism is: it clips, it adds noise, and it states what one release cost.
+"""Mechanism protocol: it clips, it adds noise, and it states what one release cost.
 
 | input of `clip` | outcome |
 |---|---|

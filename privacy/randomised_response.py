@@ -1,4 +1,4 @@
-"""Labels randomised before anything is trained on them: label differential privacy."""
+"""Randomised response on labels before anything is trained on them: label differential privacy."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The check that every mechanism makes of the rows that it is given."""
+"""Row check that every mechanism makes of what it is given."""
 
 import torch
 from torch import Tensor

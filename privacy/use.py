@@ -1,4 +1,4 @@
-"""How a defence was used in one training: facts alone, from which guarantees follow."""
+"""Facts of a training: how a defence was used, from which guarantees follow."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""One number from several seeds, with an interval that owns up to both errors."""
+"""Averages over seeds: one number with an interval that owns up to both errors."""
 
 import math
 from collections.abc import Sequence

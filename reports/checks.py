@@ -1,4 +1,4 @@
-"""What a record may hold: plain JSON, finite numbers, and the keys that the readers rely on."""
+"""Checks of a record: plain JSON, finite numbers, and the keys that the readers rely on."""
 
 import math
 from collections.abc import Iterable, Mapping

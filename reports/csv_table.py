@@ -1,4 +1,4 @@
-"""Every cell of a run as a line of CSV, numbers at full precision."""
+"""CSV table: every cell of a run as a line, numbers at full precision."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What attacks recovered: every measured number, and the worst that each adversary can do."""
+"""Leaks: every number that attacks recovered, and the worst that each adversary can do."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

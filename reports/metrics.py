@@ -1,4 +1,4 @@
-"""Every metric that a report may show: its title, its unit, and which direction is better."""
+"""Metrics that a report may show: title, unit, and which direction is better."""
 
 from dataclasses import dataclass
 from typing import Literal

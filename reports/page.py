@@ -1,4 +1,4 @@
-"""One HTML page that holds a whole run: no script, nothing fetched, everything escaped."""
+"""HTML page that holds a whole run: no script, nothing fetched, everything escaped."""
 
 import base64
 import json

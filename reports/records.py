@@ -1,4 +1,4 @@
-"""The format of results: one JSON line per cell of a grid, whatever became of it."""
+"""Records, the format of results: one JSON line per cell of a grid, whatever became of it."""
 
 import dataclasses
 import json

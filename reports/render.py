@@ -1,4 +1,4 @@
-"""From a run's records to its report: the page, the tables and the figures on disk."""
+"""Report of a run from its records: the page, the tables and the figures on disk."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The scores behind the membership numbers: one file of plain arrays per cell, beside the records.
+"""Scores behind the membership numbers: one file of plain arrays per cell, beside the records.
 
 RUN/scores/CELL.npz   per attack: ATTACK/scores, ATTACK/members, ATTACK/seed; and signals/...
 """

@@ -1,4 +1,4 @@
-"""The sentences of a report that are made from its data."""
+"""Sentences of a report that are made from its data."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The rows as tables for a terminal and as Markdown."""
+"""Tables of the rows for a terminal and as Markdown."""
 
 from collections.abc import Callable, Iterable, Sequence
 

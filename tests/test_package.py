@@ -47,14 +47,6 @@ def test_constraints_pin_every_dependency() -> None:
         assert name in pinned, name
 
 
-def test_readme_has_one_line_for_every_file() -> None:
-    readme = Path("README.md").read_text()
-    for package in sorted(PACKAGES | {"benchmarks"}):
-        for path in Path(package).rglob("*.py"):
-            if path.name != "__init__.py":
-                assert readme.count(f"| `{path}` |") == 1, path
-
-
 def test_the_benchmarks_fit_the_code_that_they_measure() -> None:
     for path in sorted(Path("benchmarks").glob("[!_]*.py")):
         importlib.import_module(f"benchmarks.{path.stem}")

@@ -1,4 +1,4 @@
-"""From the gradient that a client returns for Z to the label it was taken at.
+"""Labels from the gradient that a client returns for Z.
 
 Also what the attacks on the backward view share: what is known of H, and one step's messages.
 """

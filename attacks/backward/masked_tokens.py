@@ -1,4 +1,4 @@
-"""From the gradient that a client returns for Z to the words it had masked.
+"""Masked words from the gradient that a client returns for Z.
 
 Masked-LM's loss reads Z at the masked positions alone. There, with t what H does before its
 decoder W, J the Jacobian of t at z, p = softmax(W t(z) + b) and c the number of positions that the

@@ -1,4 +1,4 @@
-"""A token decoder trained on auxiliary text: what a cut at any layer gives away."""
+"""Learned decoder of tokens, trained on auxiliary text: what a cut at any layer gives away."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

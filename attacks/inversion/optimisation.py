@@ -1,4 +1,4 @@
-"""Search for the words whose A, pushed through the known E, lies nearest to the one received."""
+"""Optimisation attack: words whose A, by the known E, lies nearest to the one received."""
 
 import copy
 from collections.abc import Sequence

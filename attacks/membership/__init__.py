@@ -1,1 +1,1 @@
-"""Membership: was this example in the training data?"""
+"""Membership inference: was this example in the training data?"""

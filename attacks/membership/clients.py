@@ -1,4 +1,4 @@
-"""Was this client in the federation? Record scores, gathered by client."""
+"""Client membership: scores of records, gathered by client."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How sure the model is of its answer, and of the right one: members are answered more firmly."""
+"""Entropy and modified entropy of the answer: members are answered more firmly."""
 
 from dataclasses import dataclass
 

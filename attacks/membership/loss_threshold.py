@@ -1,4 +1,4 @@
-"""The simplest membership attack: what the model was trained on, it predicts with less loss."""
+"""Loss threshold, the simplest membership attack: members are predicted with less loss."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The forward view: was this candidate's A among the messages that were heard?"""
+"""Message matching in the forward view: was this candidate's A among the messages?"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A threshold for every example: how sure may the target be of it without having seen it?"""
+"""Quantile regression: how sure may the target be of an example without having seen it?"""
 
 from dataclasses import dataclass
 

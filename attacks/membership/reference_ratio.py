@@ -1,4 +1,4 @@
-"""The target's loss beside that of a model that never saw the candidate."""
+"""Reference model: the target's loss beside that of a model that never saw the candidate."""
 
 from dataclasses import dataclass
 

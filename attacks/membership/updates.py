@@ -1,4 +1,4 @@
-"""The aggregator's view: losses of the global model round by round, and each client's update."""
+"""Membership from rounds and updates: the global model's losses, and each client's update."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

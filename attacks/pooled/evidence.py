@@ -1,4 +1,4 @@
-"""How strongly a pooled vector speaks for each word: logistic regression from a Gaussian start."""
+"""Evidence of a pooled vector for each word: logistic regression from a Gaussian start."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is known to whoever sees pooled vectors of private text, and what attacks on them answer."""
+"""Knowledge of whoever sees pooled vectors of private text, and the protocol of attacks on them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

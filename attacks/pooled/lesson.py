@@ -1,4 +1,4 @@
-"""What attacks on pooled vectors learn from: texts, and their vectors after the mechanism."""
+"""Training texts for attacks on pooled vectors, and their vectors after the mechanism."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

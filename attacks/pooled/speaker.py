@@ -1,4 +1,4 @@
-"""A small recurrent network that says words, one after the other, about a pooled vector."""
+"""Recurrent network that says words, one after the other, about a pooled vector."""
 
 import math
 from collections.abc import Callable

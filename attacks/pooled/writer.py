@@ -1,4 +1,4 @@
-"""A generative decoder: writes the text of a pooled vector, and checks drafts with the model."""
+"""Text generator: writes the text of a pooled vector, and checks drafts with the model."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""From the words that each position may hold to whole sequences: language, then descent."""
+"""Sequence assembly from the words that each position may hold: language, then descent."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which words occurred at a client, by the rows of the word table that its steps moved."""
+"""Words of a client, by the rows of the word table that its steps moved."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

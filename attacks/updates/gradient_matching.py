@@ -1,4 +1,4 @@
-"""Which word belongs to which sequence: those whose own gradient is what the tables' rows show."""
+"""Gradient matching: sequences whose own gradient is what the tables' rows show."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

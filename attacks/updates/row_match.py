@@ -1,4 +1,4 @@
-"""How far the gradients of guessed sequences, added up by word and place, are from the step's."""
+"""Distance of guessed sequences' gradients, added up by word and place, from the step's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which word stood where, by rows of the word and of the position table that moved alike."""
+"""Word order, by rows of the word and of the position table that moved alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

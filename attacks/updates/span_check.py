@@ -1,4 +1,4 @@
-"""Which tokens, and which whole sequences, lie in the span of a gradient: exact, or silent."""
+"""Span check: which tokens and whole sequences lie in the span of a gradient; exact, or silent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the attacks on updates share: what is known of a client's step, and the step itself."""
+"""Client steps as attacks on updates see them, and what is known of each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

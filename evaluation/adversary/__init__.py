@@ -1,1 +1,1 @@
-"""What each adversary hears, knows and computes; never the truth's score."""
+"""Adversaries: what each hears, knows and computes; never the truth's score."""

@@ -1,4 +1,4 @@
-"""Whom a membership adversary is asked about, and whom it knows to have been left out."""
+"""Candidates of a membership adversary, and those that it knows to have been left out."""
 
 from dataclasses import dataclass
 

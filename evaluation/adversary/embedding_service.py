@@ -1,4 +1,4 @@
-"""A released model as an embedding service: vectors of texts, by pooling."""
+"""Embedding service: a released model as vectors of texts, by pooling."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""A model's answers on batches, for `evaluation.metrics.tasks` to judge."""
+"""Inference: a model's answers on batches, for `evaluation.metrics.tasks` to judge."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""What an adversary knows of the mechanism in force (Kerckhoffs), view by view."""
+"""Knowledge of the mechanism in force that an adversary has (Kerckhoffs), view by view."""
 
 import math
 from dataclasses import replace

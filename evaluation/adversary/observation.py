@@ -1,4 +1,4 @@
-"""A finished cell as the judges see it: what was overheard, the truth behind it, public text."""
+"""Observation: a finished cell as the judges see it; messages, their truth, public text."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

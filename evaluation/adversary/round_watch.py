@@ -1,4 +1,4 @@
-"""What an aggregator computes of the candidates as the rounds pass: losses, updates' directions."""
+"""Round-by-round record of an aggregator: losses of candidates, directions of updates."""
 
 from dataclasses import dataclass, field
 

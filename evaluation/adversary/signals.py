@@ -1,4 +1,4 @@
-"""From a finished cell to what its membership adversaries compute of it, once for all attacks."""
+"""Membership signals of a finished cell, computed once for all attacks."""
 
 from dataclasses import fields
 from pathlib import Path

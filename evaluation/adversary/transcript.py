@@ -1,4 +1,4 @@
-"""What adversaries get to see: some messages of each view, and E and H as they were sent out."""
+"""Transcript: some messages of each view, and E and H as they were sent out."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""Ask every attack of a finished cell, and hand its answer to the metrics."""
+"""Attacks at work: each is asked of a finished cell, its answer handed to the metrics."""

@@ -1,4 +1,4 @@
-"""The backward view: masked words or labels that attacks recover from the gradient G_Z."""
+"""Backward view: masked words or labels that attacks recover from the gradient G_Z."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What token recovery should lie between: a floor by simulation, a ceiling by the guarantee.
+"""Bounds on token recovery: a reference attack by simulation, and what the guarantee allows.
 
 **The ceiling.** Let a word stand at a known place of a sequence of known length, and let p be the
 largest share that any word has there in text of this kind. All else the guesser learns from the

@@ -1,4 +1,4 @@
-"""Whole clients: were they in the federation? Record scores, gathered by client."""
+"""Client membership: record scores, gathered by client and judged."""
 
 import numpy as np
 

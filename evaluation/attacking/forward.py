@@ -1,4 +1,4 @@
-"""The forward view: tokens that attacks recover from the smashed data."""
+"""Forward view: tokens that attacks recover from the smashed data."""
 
 from collections.abc import Sequence
 from dataclasses import replace

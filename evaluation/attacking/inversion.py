@@ -1,4 +1,4 @@
-"""What the inversion attacks of every view recover of the text, judged against it."""
+"""Inversion in every view: what the attacks recover of the text, judged against it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The judge of attacks on the smashed data: scores beside chance, floor and ceiling, and flags."""
+"""Judge of attacks on the smashed data: scores beside chance and bounds, and flags."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

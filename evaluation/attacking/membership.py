@@ -1,4 +1,4 @@
-"""Who was trained on? Candidates chosen, signals computed once, attacks asked, answers judged."""
+"""Membership of a cell: candidates chosen, signals computed once, attacks asked and judged."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the vectors of a released model give away of the text that it was trained on."""
+"""Pooled vectors of a released model: what they give away of the text it was trained on."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""A few attacked sentences and what became of them, as plain strings for the report.
+"""Sample sentences that were attacked and what became of them, as plain strings for the report.
 
 They are private data of the run: they stand in a file of their own, never in the records.
 """

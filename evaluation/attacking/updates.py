@@ -1,4 +1,4 @@
-"""What attacks on updates recover: words of a client's batches, and their order, judged."""
+"""Update attacks: words of a client's batches, and their order, recovered and judged."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What membership adversaries compute of an audited model, once for all attacks.
+"""Membership signals of an audited model, computed once for all attacks.
 
 With shadows the adversary trains models of its own as the manifest says the target was trained,
 under the same defence, and knows some examples of the pool to be left out. With reference models,

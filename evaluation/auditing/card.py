@@ -1,4 +1,4 @@
-"""The audit of one model: its manifest, its mechanisms, and what adversaries recover; as a card."""
+"""Audit of one model: its manifest, its mechanisms, and what adversaries recover; as a card."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

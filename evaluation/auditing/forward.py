@@ -1,4 +1,4 @@
-"""The forward view of an audited model: how much of a text is read off what a client would send."""
+"""Forward view of an audited model: how much text is read off what a client would send."""
 
 from dataclasses import replace
 

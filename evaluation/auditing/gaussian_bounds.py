@@ -1,4 +1,4 @@
-"""Lower bounds on epsilon for Gaussian mechanisms: rates or guesses give mu, and mu epsilon."""
+"""Epsilon lower bounds for Gaussian mechanisms: rates or guesses give mu, and mu epsilon."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""Whether a manifest's costs and epsilons follow from what it says was done."""
+"""Manifest check: do the costs and epsilons follow from what it says was done?"""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The release view of an audited model: who was in the training data, and what that shows."""
+"""Release view of an audited model: who was in the training data, and what that shows."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How many canaries each method needs before it could contradict a claim.
+"""Audit plan: how many canaries each method needs before it could contradict a claim.
 
 Two answers for each. The least: every canary told rightly, so that with fewer the method cannot
 speak at all. And what it takes against a Gaussian mechanism of twice the claimed epsilon, with the

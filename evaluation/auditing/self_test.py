@@ -1,4 +1,4 @@
-"""Every estimator on scores whose epsilon is known: how often it claims too much, and how tight.
+"""Self-test of every estimator on scores whose epsilon is known: false alarms and tightness.
 
 A lower bound at significance 5 % may exceed the truth in at most 5 % of repeats. Two standard
 errors of the repeats are allowed on top.

@@ -1,4 +1,4 @@
-"""What is audited: a checkpoint of ours or a transformers directory, loaded without running it."""
+"""Audit subject: a checkpoint of ours or a transformers directory, loaded without running it."""
 
 import json
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What an audit can say of a claim: it is violated, it stands so far, or the audit is too weak."""
+"""Verdicts of an audit: a claim is violated, it stands so far, or the audit is too weak."""
 
 from dataclasses import dataclass
 

@@ -1,1 +1,1 @@
-"""The command line: options in, one function called, exit code out."""
+"""Command line: options in, one function called, exit code out."""

@@ -1,4 +1,4 @@
-"""The command line: options in, one function called, text out. Heavy imports wait until needed."""
+"""Command line `fedbert-eval`: options in, one function called, text out. Heavy imports wait."""
 
 import sys
 from collections.abc import Callable

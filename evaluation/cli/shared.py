@@ -1,4 +1,4 @@
-"""What several commands share: quiet libraries, complaints as one line."""
+"""Parts that several commands share: quiet libraries, complaints as one line."""
 
 import logging
 import os

@@ -1,1 +1,1 @@
-"""What is asked: a grid's values, the names it may use, the mechanisms that it means."""
+"""Grid: its values, the names it may use, the mechanisms that it means."""

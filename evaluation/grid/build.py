@@ -1,4 +1,4 @@
-"""From a catalogue name and its parameters to an attack or a mechanism."""
+"""Construction of an attack or a mechanism from its catalogue name and parameters."""
 
 import importlib
 import inspect

@@ -1,4 +1,4 @@
-"""What can be named in a grid: a name, the class behind it, one line about it.
+"""Catalogue of what can be named in a grid: a name, the class behind it, one line about it.
 
 Nothing is imported until it is used, so that listing costs nothing. A class of somebody else's is
 named "module:Class" wherever a name of the catalogue is expected.

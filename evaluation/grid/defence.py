@@ -1,4 +1,4 @@
-"""From a defence as a grid names it to the mechanisms that act, and the facts that they need."""
+"""Defences of a grid: the mechanisms that act, and the facts of the training that they need."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""What attacks and cells take, about: for the list of attacks and for the time left of a grid.
+"""Durations of attacks and cells, about: for the list of attacks and the time left of a grid.
 
 An attack's `seconds` in the catalogue are for 1,000 tokens of text at hidden size 384 and 30,522
 words, on one core (on updates: for one update of a table of that size; on pooled vectors: for one

@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong is known before the first cell is trained."""
+"""Preflight check: whatever can be known to be wrong is known before the first cell is trained."""
 
 from dataclasses import replace
 

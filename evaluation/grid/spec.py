@@ -1,4 +1,4 @@
-"""A grid: which cells to run. Read from TOML, checked before anything is trained."""
+"""Grid specification: which cells to run. Read from TOML, checked before anything is trained."""
 
 import hashlib
 import json

@@ -1,1 +1,1 @@
-"""Arrays in, Estimates out; the only place that compares a guess with the truth."""
+"""Metrics: arrays in, Estimates out; the only place that compares a guess with the truth."""

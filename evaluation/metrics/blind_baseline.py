@@ -1,4 +1,4 @@
-"""Can members be told without the model? Then the pool is shifted, and no attack means anything."""
+"""Blind baseline: if members can be told without the model, the pool is shifted."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Lower bounds on epsilon from what an adversary achieved: valid at a stated significance.
+"""Epsilon lower bounds from what an adversary achieved: valid at a stated significance.
 
 A bound says: were the true epsilon below it, so good a result would come up with a probability of
 at most `significance`. That holds for counts taken with a rule fixed beforehand; a threshold picked

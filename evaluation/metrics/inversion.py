@@ -1,4 +1,4 @@
-"""How much of a text an attack recovered: every score that a report shows, beside chance.
+"""Inversion scores: how much of a text an attack recovered, beside chance.
 
 All of it is pure: true and guessed token ids in, estimates out. Attacks on any view that propose a
 text are judged by `judge_text`, those that propose a set of words by `judge_words`.

@@ -1,4 +1,4 @@
-"""From an attack's scores to its numbers: the same function when they are made and checked."""
+"""Membership metrics (AUC, TPR at FPR, balanced accuracy) from an attack's scores."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One training with many canaries, sharpened by the mechanism's own trade-off function.
+"""One-run epsilon bound with many canaries, sharpened by the mechanism's trade-off function.
 
 The bound. m canaries are in or out by fair coins S. An adversary guesses `guesses` = r of them, W
 of these rightly; let N(i) = P(W >= i). Fix a canary j and all other coins; let E be the outputs for

@@ -1,4 +1,4 @@
-"""The most that any guesser can be right under a guarantee."""
+"""Reconstruction bound: the most that any guesser can be right under a guarantee."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How well a model does its task: the official metrics, with intervals, beside a baseline."""
+"""Task metrics (GLUE's official ones, perplexity), with intervals, beside a majority baseline."""
 
 from collections.abc import Callable, Sequence
 

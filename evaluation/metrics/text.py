@@ -1,4 +1,4 @@
-"""What a guessed text is worth against the true one: sets of tokens, ROUGE, exact match."""
+"""Text metrics of a guess against the truth: sets of tokens, ROUGE, exact match."""
 
 from collections import Counter
 from collections.abc import Sequence

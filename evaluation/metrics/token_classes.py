@@ -1,4 +1,4 @@
-"""Which kind of word each token of a vocabulary is: the classes that recovery is split by.
+"""Token classes of a vocabulary: the kinds of word that recovery is split by.
 
 | class | which tokens |
 |---|---|

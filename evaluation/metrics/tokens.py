@@ -1,4 +1,4 @@
-"""What an attack's answer is worth against the truth: the only place that compares the two."""
+"""Token accuracy against the truth, its chance, and the masks of what counts."""
 
 from collections.abc import Sequence
 

@@ -1,1 +1,1 @@
-"""A grid or one training at work: processes, locks, resume, one cell."""
+"""Runs: a grid or one training at work; processes, locks, resume, one cell."""

@@ -1,4 +1,4 @@
-"""One cell, from specification to record: train, judge, attack, account. A pure function."""
+"""Cell run, from specification to record: train, judge, attack, account. A pure function."""
 
 import time
 import traceback

@@ -1,4 +1,4 @@
-"""What becomes of one cell, as it travels from a worker to the run: plain data, without torch."""
+"""Outcome of one cell, as it travels from a worker to the run: plain data, without torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

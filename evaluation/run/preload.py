@@ -1,4 +1,4 @@
-"""What every cell needs, imported once in the process that workers are forked from."""
+"""Imports that every cell needs, made once in the process that workers are forked from."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""Running a grid: cells side by side, one record each, resumable, one run per directory.
+"""Grid runner: cells side by side, one record each, resumable, one run per directory.
 
 What is heavy to import is imported where cells run: a run with workers needs no torch itself.
 """

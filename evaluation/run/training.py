@@ -1,4 +1,4 @@
-"""`pretrain` and `finetune`: one training from a TOML file, saved round by round, resumable."""
+"""Training commands `pretrain` and `finetune`: one TOML file, saved round by round, resumable."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The membership numbers of a run, made again from the scores on disk."""
+"""Verification of a run's membership numbers, made again from the scores on disk."""
 
 from collections.abc import Iterable
 from pathlib import Path

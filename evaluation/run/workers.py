@@ -1,4 +1,4 @@
-"""Cells side by side: a loop, or processes of one thread each that end with their parent."""
+"""Workers for cells: a loop, or processes of one thread each that end with their parent."""
 
 import multiprocessing
 import os

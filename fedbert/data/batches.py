@@ -1,4 +1,4 @@
-"""From texts to token ids to padded batches, and the masking of masked-LM training."""
+"""Batches: from texts to token ids to padded arrays, and the masking of masked-LM training."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What a client trains on: its examples, and the batch of every step as a pure function."""
+"""Client data: the examples a client trains on, and the batch of every step as a pure function."""
 
 from dataclasses import dataclass
 

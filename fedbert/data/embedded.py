@@ -1,4 +1,4 @@
-"""Movie review sentences that come with a package: real text without a network."""
+"""Embedded data: movie review sentences that come with a package, without a network."""
 
 import hashlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Checked examples: texts and labels that are known to fit their task."""
+"""Examples, checked: texts and labels that are known to fit their task."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Finding the splits of a task in a directory of data files."""
+"""Folders of data files: finding the splits of a task."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The folders of the official GLUE archive: tab-separated, quotes literal, one oddity per task."""
+"""GLUE archive folders: tab-separated, quotes literal, one oddity per task."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, by name, or a local data set that `datasets` understands."""
+"""Hub data sets (Hugging Face) by name, or a local data set that `datasets` understands."""
 
 from typing import Any
 

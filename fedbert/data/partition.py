@@ -1,4 +1,4 @@
-"""Dealing the training examples to the clients: evenly, skewed by label, or skewed by size."""
+"""Partition of the training examples over clients: even, skewed by label, or skewed by size."""
 
 from collections.abc import Sequence
 

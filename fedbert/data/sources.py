@@ -1,4 +1,4 @@
-"""Loading a task's examples: from the package, a generator, a directory or the hub."""
+"""Data sources of a task's examples: the package, a generator, a directory or the hub."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tasks of the project's own making: small, closed vocabulary, learnable, with nothing to license.
+"""Synthetic tasks: small, closed vocabulary, learnable, with nothing to license.
 
 Each GLUE task has a generator of its shape. All describe little scenes (who does what to which
 thing, where, when) and can be told from the words, and better from how the words of a pair relate.

@@ -1,4 +1,4 @@
-"""Reading one file of rows into columns: parquet, CSV, JSON Lines, plain text, TSV.
+"""Table files read into columns: parquet, CSV, JSON Lines, plain text, TSV.
 
 Every reader returns a `Table`; what is wrong with a file is told in one line, with the file, the
 column and the data row (the first row below the header is row 1) as far as they are known.

@@ -1,4 +1,4 @@
-"""From norms to clip factors, and the check that a clipped sum is one."""
+"""Clip factors from norms, and the check that a clipped sum is one."""
 
 from collections.abc import Mapping
 

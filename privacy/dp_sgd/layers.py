@@ -1,4 +1,4 @@
-"""Which modules the engine knows, and who owns which parameter.
+"""Layers that the engine knows, and who owns which parameter.
 
 | parameter | outcome |
 |---|---|

@@ -1,4 +1,4 @@
-"""See the gradient of a tensor as it passes, and make sure that one passes."""
+"""Gradient tap: see the gradient of a tensor as it passes, and make sure that one passes."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""One forward of one layer: which record to make of it, and what the records say together."""
+"""Uses of a layer: which record one forward makes, and what the records say together."""
 
 from collections.abc import Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""What an audit says of one model: checks with verdicts, and what every adversary recovered."""
+"""Card content: checks with verdicts, and what every adversary recovered of one model."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

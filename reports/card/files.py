@@ -1,4 +1,4 @@
-"""An audit card as terminal tables, JSON, JUnit XML and one HTML page."""
+"""Card files: an audit as terminal tables, JSON, JUnit XML and one HTML page."""
 
 import json
 import os

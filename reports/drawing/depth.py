@@ -1,4 +1,4 @@
-"""The figure of recovery against cut depth, as PNG bytes: the same data, the same bytes."""
+"""Figure of recovery against cut depth, as PNG bytes: the same data, the same bytes."""
 
 import math
 import textwrap

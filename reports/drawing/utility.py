@@ -1,4 +1,4 @@
-"""The figures as PNG bytes: the same data, the same bytes."""
+"""Figures of utility against leakage, as PNG bytes: the same data, the same bytes."""
 
 import io
 import textwrap

@@ -1,1 +1,1 @@
-"""What the figures show, as plain data."""
+"""Figure data: what the figures show, as plain values."""

@@ -1,4 +1,4 @@
-"""What the figures show, as plain data; `reports.drawing.utility` turns it into pictures."""
+"""Utility against leakage as plain data; `reports.drawing.utility` draws it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

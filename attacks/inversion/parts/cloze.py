@@ -1,4 +1,4 @@
-"""A masked language model trained on auxiliary text alone: which word stands in a gap?"""
+"""Masked language model trained on auxiliary text alone: which word stands in a gap?"""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A network that reads a message's rows with their neighbours, and how it is trained.
+"""Decoder network that reads a message's rows with their neighbours, and its training.
 
 It starts from a score of every word by itself and learns, with fresh noise in every step, what the
 neighbours add. Before the first step it is that score with the words' frequencies.

@@ -1,4 +1,4 @@
-"""A score for every word from a token's row alone, before any look at its neighbours.
+"""Scores of every word from a token's row alone, before any look at its neighbours.
 
 Both kinds are log-likelihoods, up to what a token's words share: at cut layer 0 in closed form,
 at any cut from a linear model with Gaussian errors, fitted to text pushed through E.

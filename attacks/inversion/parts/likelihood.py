@@ -1,4 +1,4 @@
-"""From scores of words to log-likelihoods under noise, dropout and clip."""
+"""Log-likelihoods of words under noise, dropout and clip, from their scores."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A smoothed bigram model of token sequences, small enough to look up a shortlist at every step."""
+"""Bigram model of token sequences, smoothed, small enough to look up a shortlist at every step."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Training until held-out text gains nothing more, and what was kept at its best."""
+"""Early stopping: training until held-out text gains nothing more; the best state is kept."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Every row that E can make at cut layer 0, in closed form: LayerNorm(word + position + type).
+"""Possible rows of E at cut layer 0, in closed form: LayerNorm(word + position + type).
 
 With w the word row and q the sum of the position and the type row, both centred over hidden, and
 R = 1 / std(w + q), a candidate is c = gamma * (w + q) * R + beta. So a . c, the standard

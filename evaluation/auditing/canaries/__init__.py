@@ -1,1 +1,1 @@
-"""Planted records, clients and texts: what a training shows of them."""
+"""Canaries: planted records, clients and texts, and what a training shows of them."""

@@ -1,4 +1,4 @@
-"""Canaries in a DP-SGD training: records whose clipped gradient is a chosen direction.
+"""Canary gradients in DP-SGD: records whose clipped gradient is a chosen direction.
 
 A canary rides on a record of a client: the record is drawn by the client's own sampler, and where
 the record's gradient would stand, the canary's does. Its gradient is far too long and lies along

@@ -1,4 +1,4 @@
-"""Canary texts: made-up examples put into a training by fair coins: are they learnt by heart?"""
+"""Canary texts: made-up examples, put into a training by fair coins; are they learnt by heart?"""
 
 from dataclasses import replace
 

@@ -1,1 +1,1 @@
-"""One mechanism alone, on worst-case neighbours."""
+"""Mechanisms alone, on worst-case neighbours."""

@@ -1,4 +1,4 @@
-"""From samples of two neighbours to a bound: a rule chosen on some of them, judged on the rest."""
+"""Epsilon bound from samples of two neighbours: a rule chosen on some, judged on the rest."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A mechanism by itself: worst-case neighbours through the very object that a run uses.
+"""Isolation audit of a mechanism: worst-case neighbours through the very object that a run uses.
 
 What is audited is one release, with a claim that follows from the mechanism's own cost. That many
 releases compose to what a ledger says is the accountants' part.
