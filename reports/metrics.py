@@ -76,39 +76,6 @@ _ALL = (
 
 METRICS: dict[str, Metric] = {each.name: each for each in _ALL}
 
-MEANINGS: dict[str, str] = {
-    "accuracy": "share of right labels",
-    "f1": "harmonic mean of the positive class's precision and recall",
-    "matthews": "correlation of predicted and true classes; 0 for a constant answer",
-    "pearson": "linear correlation of predicted and true scores",
-    "spearman": "correlation of the ranks of predicted and true scores",
-    "perplexity": "exponential of the mean loss (nats) at masked tokens",
-    "masked_accuracy": "share of masked tokens that the model fills in rightly",
-    "token_accuracy": "share of the private tokens that the attack recovers, each at its place",
-    "content_token_accuracy": "token accuracy less special tokens, punctuation and function words",
-    "number_accuracy": "token accuracy over numbers: digits, no letters but those of 3rd or 90s",
-    "rare_word_accuracy": "token accuracy over capitalised words, where the vocabulary has any, "
-    "and the least frequent words, which make up at most a tenth of the text's words",
-    "function_word_accuracy": "token accuracy over articles, pronouns, prepositions, auxiliaries "
-    "and the like",
-    "token_precision": "share of a sequence's guessed set of tokens that are in it",
-    "token_recall": "share of a sequence's set of tokens that the attack names",
-    "token_f1": "harmonic mean of token-set precision and recall",
-    "rouge1": "F1 of the tokens that guess and text share, repetitions counted, in any order",
-    "rouge2": "F1 of the pairs of neighbouring tokens that guess and text share",
-    "rougeL": "F1 of the longest common subsequence of guess and text",
-    "exact_match": "share of sequences recovered to the last token",
-    "masked_token_accuracy": "share of the masked words that are read off the gradient",
-    "label_accuracy": "share of the labels that are read off the gradient",
-    "auc": "probability that a member scores above a non-member",
-    "tpr_at_1pct_fpr": "share of members found while 1 % of non-members are accused",
-    "tpr_at_01pct_fpr": "share of members found while 0.1 % of non-members are accused",
-    "balanced_accuracy": "mean of the shares of members and of non-members told rightly",
-    "client_auc": "probability that a client that took part scores above one that did not",
-    "blind_auc": "what text and label alone tell of membership: off 0.5, the pool is shifted",
-}
-"""What each metric says, in one clause."""
-
 ABOVE_CEILING = "above the ceiling"
 BELOW_FLOOR = "below the floor"
 FLAGS = {

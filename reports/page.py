@@ -9,12 +9,21 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from reports import checks, metrics, story
+from reports import checks, glossary, metrics, story
 from reports.records import CellResult
 from reports.rows import Row, reason, setting_rows
 from reports.samples import LEVELS, Sampled
 from reports.tables import by_guarantee, by_short, confidence
 from reports.wording import beside, decimal, duration, interval, size, source
+
+TERMS = (
+    "view", "forward view", "backward view", "aggregator view", "peer view", "release view",
+    "smashed data", "guarantee", "unit of privacy", "neighbouring relation", "epsilon", "delta",
+    "metric guarantee", "utility", "inversion", "membership", "chance", "baseline attack",
+    "reference attack", "reconstruction bound", "worst attack", "not measured", "interval",
+    "majority baseline", "signal to noise",
+)  # fmt: skip
+"""The terms of the glossary that every page explains."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +82,7 @@ def page(
         unmeasured=_unmeasured(rows),
         provenance=_provenance(records),
         grid=None if grid is None else json.dumps(grid, indent=2, ensure_ascii=False),
-        definitions=story.DEFINITIONS,
-        metrics=_shown_metrics(rows),
+        definitions=_definitions(rows),
     )
 
 
@@ -138,10 +146,11 @@ def _flat(values: dict[str, Any]) -> list[tuple[str, str]]:
     return items
 
 
-def _shown_metrics(rows: Iterable[Row]) -> list[tuple[str, str]]:
-    """Title and meaning of every metric that the page shows."""
+def _definitions(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """The terms that the page explains, then every metric that it shows, with their meanings."""
     used = [name for row in rows for name, _ in row.utilities]
     used += [leak.metric for row in rows for leak in row.leaks]
-    names = [name for name in used if name in metrics.MEANINGS]
+    names = [name for name in used if name in metrics.METRICS]
     shown = dict.fromkeys([*names, *metrics.WORST.values()])
-    return [(metrics.title(name), metrics.MEANINGS[name]) for name in shown]
+    meanings = glossary.meanings()
+    return [(term, meanings[term]) for term in [*TERMS, *map(metrics.title, shown)]]

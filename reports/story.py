@@ -6,51 +6,6 @@ from reports import metrics
 from reports.records import CellResult
 from reports.rows import Row
 
-DEFINITIONS: tuple[tuple[str, str], ...] = (
-    ("forward view", "what the server sees of a client's text on its way up: the smashed data, "
-     "that is, the activations at the cut layer."),
-    ("backward view", "what the server sees on the way down: the gradients that clients send back "
-     "through their own last layers."),
-    ("aggregator view", "what the party that averages sees: each client's own update."),
-    ("peer view", "what the other clients see: the averaged model, and state handed on to them."),
-    ("release view", "what everybody sees in the end: the trained model."),
-    ("guarantee", "a bound that holds against every attack, for one view, one unit of privacy (the "
-     "token, sequence, record, client or label whose change it hides) and one neighbouring "
-     "relation; an epsilon holds at the delta that its sentence names. "
-     "\"Local\" speaks of the input of a message alone, \"data set\" of the whole training set. "
-     "\"None\" means that nothing is claimed; it is neither infinity nor zero."),
-    ("metric guarantee", "a bound that grows with distance: inputs whose rows lie d apart are "
-     "protected with epsilon eta times d per release. It is no (epsilon, delta), not to be "
-     "compared with one, and not counted among the guarantees."),
-    ("utility", "the task's official metrics of the whole released model, used without the clip "
-     "and the noise of its training."),
-    ("inversion", "reconstructing private text: the share of tokens that an attack recovers, each "
-     "at its place, from single messages. Who links several releases of one text gains up to what "
-     "the guarantee's composition allows. Chance is what the best constant guess reaches without "
-     "any message; an attack below it says less than guessing."),
-    ("floor", "what a look-up of the nearest token is expected to recover under the mechanism in "
-     "force, simulated on text that was not attacked. An attack clearly below it is weak, and says "
-     "little about the defence."),
-    ("ceiling", "the most that any attack can recover on average if the mechanism keeps its "
-     "guarantee, whatever it knows of language. It rests on the share of the most frequent word at "
-     "each place of texts of each length. A rate clearly above it means that the mechanism does "
-     "not do what it claims, or the attack knew of the text from elsewhere. Without a guarantee "
-     "there is none; nor under metric privacy."),
-    ("membership", "telling whether a record was trained on: AUC 0.5 is guessing, 1 is certainty. "
-     "TPR at 1 % FPR is the share of members found while 1 % of non-members are accused."),
-    ("worst attack", "of the attacks that were run on a setting, the one with the highest mean. "
-     "Its interval is its own, not corrected for having been chosen. An attack measures a lower "
-     "bound of what leaks: a low number says that these attacks failed, not that none can "
-     "succeed."),
-    ("interval", "in square brackets, at the confidence given. A number over several seeds is "
-     "their mean; its interval adds Student's t over the seeds and the runs' own intervals in "
-     "quadrature, cut at the bounds of the metric. With two seeds it is wide, and rightly so."),
-    ("majority class", "what a model scores that always gives the most frequent answer. A defence "
-     "whose utility interval reaches down to it has kept nothing that can be shown."),
-    ("signal to noise", "the norm of the clipped message over the norm of the noise added to it."),
-)  # fmt: skip
-"""The words of the report and what they mean."""
-
 
 def headline(rows: Sequence[Row]) -> str:
     """One sentence that sums up the settings: what stays useful, and what it still leaks."""

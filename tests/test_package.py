@@ -10,24 +10,22 @@ from pathlib import Path
 PACKAGES = {"fedbert", "privacy", "attacks", "evaluation", "reports"}
 
 
-def test_wheel_holds_the_five_packages_and_their_data(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        str(tmp_path),
-    ]
+def test_the_wheel_made_from_the_sdist_holds_the_five_packages_and_their_data(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
+    archive = zipfile.ZipFile(wheel)
+    names = archive.namelist()
     top = {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")}
     assert top == PACKAGES
     for needed in ("reports/templates/page.html.j2", "evaluation/grids/default.toml"):
         assert needed in names
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
+    assert archive.read("reports/glossary.md") == Path("docs/glossary.md").read_bytes()
+    (licence,) = (name for name in names if name.endswith(".dist-info/licenses/LICENSE"))
+    assert archive.read(licence) == Path("LICENSE").read_bytes()
 
 
 def test_init_files_hold_a_docstring_only() -> None:
