@@ -1,6 +1,9 @@
 """The documents fit the code: the table of files is current, first lines can be searched."""
 
 import re
+from pathlib import Path
+
+import pytest
 
 from tests import architecture
 
@@ -23,3 +26,29 @@ def test_every_module_begins_with_a_noun_to_search_for() -> None:
     for path, line in lines.items():
         assert line.endswith((".", "?")), f"{path}: expected one whole sentence, got {line!r}"
         assert not APHORISMS.match(line), f"{path}: expected a noun first, got {line!r}"
+
+
+BLOCK = re.compile(r"^```(python|text|toml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/python.md"])
+def test_the_python_of_the_documents_runs_and_prints_what_they_say(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = Path(name).read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 10)  # else most of the time
+    printed, names = "", {"__name__": "documents"}
+    for language, block in BLOCK.findall(text):
+        if language == "python":
+            capsys.readouterr()
+            exec(compile(block, name, "exec"), names)
+            printed = capsys.readouterr().out
+        elif language == "text":
+            assert printed == block
+    if name == "README.md":
+        assert printed.startswith("read by the server: the ") and printed.endswith("wrongly: 0\n")
+
+
+def test_the_readme_is_short() -> None:
+    assert len(Path("README.md").read_bytes()) <= 8192
