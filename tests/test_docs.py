@@ -52,3 +52,35 @@ def test_the_python_of_the_documents_runs_and_prints_what_they_say(
 
 def test_the_readme_is_short() -> None:
     assert len(Path("README.md").read_bytes()) <= 8192
+
+
+DOCUMENTS = [Path("README.md"), Path("CONTRIBUTING.md"), *sorted(Path("docs").rglob("*.md"))]
+NAMED = (*architecture.PACKAGES, "tests", "docs")
+THERE = [f"/{path}" for name in NAMED for path in Path(name).rglob("*.*")]
+THERE += [f"/{path}" for path in Path().glob("*.*")]
+ROOMS = "|".join(NAMED)
+PATHS = re.compile(rf"`((?:{ROOMS})(?:/[a-z0-9_.-]+)+)/?`|`([a-z0-9_/]+\.py)`")
+LINKS = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+DOTTED = re.compile(rf"`((?:{'|'.join(architecture.PACKAGES)})(?:\.(?!py`)\w+)+)`")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_place_that_a_document_names_exists(document: Path) -> None:
+    """Paths from the root, or ends of them; links from the document; modules, what is in them."""
+    text = document.read_text(encoding="utf-8")
+    for whole, end in PATHS.findall(text):
+        found = Path(whole).exists() if whole else any(each.endswith(f"/{end}") for each in THERE)
+        assert found, f"{document}: no {whole or end}"
+    for link in LINKS.findall(text):
+        assert (document.parent / link).exists(), f"{document}: no {link}"
+    for name in DOTTED.findall(text):
+        parts, at = name.split("."), Path()
+        while parts and (at / parts[0]).is_dir():
+            at /= parts.pop(0)
+        if parts and (at / parts[0]).with_suffix(".py").is_file():
+            at = (at / parts.pop(0)).with_suffix(".py")
+            assert all(part in at.read_text(encoding="utf-8") for part in parts), (
+                f"{document}: {name}"
+            )
+        else:
+            assert not parts, f"{document}: no {name}"
