@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.grid.spec import AttackSettings
+from fedbert.config import DataConfig, ModelConfig, TrainingConfig
 from tests import architecture
 
 APHORISMS = re.compile(
@@ -84,3 +86,10 @@ def test_every_place_that_a_document_names_exists(document: Path) -> None:
             )
         else:
             assert not parts, f"{document}: no {name}"
+
+
+@pytest.mark.parametrize("kind", [ModelConfig, DataConfig, TrainingConfig, AttackSettings])
+def test_every_key_of_a_grid_is_explained(kind: type) -> None:
+    text = Path("docs/grids.md").read_text(encoding="utf-8")
+    for name in kind.__annotations__:
+        assert re.search(rf"`{name}(?:_size)?`", text), f"docs/grids.md: no `{name}`"
