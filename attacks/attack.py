@@ -1,6 +1,6 @@
 """What an attack is: given messages and knowledge it proposes an answer; others judge it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -30,6 +30,28 @@ if TYPE_CHECKING:
     from attacks.signals import Signals
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Lacks:
+    """What an attack lacks, as a value: decisions read the fields, reports print the words.
+
+    fields: of what the attack was given (`Knowledge`, `Signals`, ...), those that are not there or
+        whose value does not fit it, such as `noise`.
+    words: the same for a reader.
+    """
+
+    fields: tuple[str, ...]
+    words: str
+
+    @staticmethod
+    def of(needs: Iterable[tuple[str, str]]) -> "Lacks | None":
+        """Return what is lacking, given each field with the words for it; None if nothing is."""
+        found = list(needs)
+        if not found:
+            return None
+        fields = tuple(dict.fromkeys(name for name, _ in found))
+        return Lacks(fields, "needs " + "; ".join(words for _, words in found))
 
 
 @dataclass(frozen=True)
@@ -100,8 +122,8 @@ class InversionAttack(Protocol):
     def view(self) -> str:
         """Whose view the messages come from, such as "forward"."""
 
-    def missing(self, knowledge: Knowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: Knowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
 
     def reconstruct(
         self, messages: Sequence[SmashedData], knowledge: Knowledge, generator: torch.Generator
@@ -124,8 +146,8 @@ class MembershipAttack(Protocol):
     def view(self) -> str:
         """Whose view the attack needs, such as "release"."""
 
-    def missing(self, signals: "Signals") -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, signals: "Signals") -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
 
     def score(self, signals: "Signals") -> np.ndarray:
         """Return one finite number per candidate [candidate], higher = member, in their order.

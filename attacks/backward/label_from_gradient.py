@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attacks.attack import Lacks
 from fedbert.config import InputError, expect
 from fedbert.messages import HiddenGradient, HiddenStates, Message, SmashedData
 from fedbert.split import Head
@@ -62,12 +63,13 @@ class Step:
     real: Tensor
 
 
-def lacking(knowledge: HeadKnowledge, kinds: Sequence[str]) -> str | None:
-    """Return what is lacking, in words, if H is unknown or is of none of these kinds."""
+def lacking(knowledge: HeadKnowledge, kinds: Sequence[str]) -> Lacks | None:
+    """Return what is lacking if H is unknown or is of none of these kinds."""
     if knowledge.head is None:
-        return "needs `head`: H as it was sent to the client"
+        return Lacks(("head",), "needs `head`: H as it was sent to the client")
     if knowledge.head.kind not in kinds:
-        return f"needs a `head` of kind {' or '.join(kinds)}, not {knowledge.head.kind}"
+        words = f"needs a `head` of kind {' or '.join(kinds)}, not {knowledge.head.kind}"
+        return Lacks(("head",), words)
     return None
 
 
@@ -77,10 +79,11 @@ def known_head(knowledge: HeadKnowledge, kinds: Sequence[str], name: str) -> Hea
     Raises:
         InputError: if it is unknown or is of none of these kinds.
     """
-    reason = lacking(knowledge, kinds)
-    if knowledge.head is None or reason is not None:
+    lacks = lacking(knowledge, kinds)
+    if knowledge.head is None or lacks is not None:
         kind = None if knowledge.head is None else knowledge.head.kind
-        raise InputError(f"expected knowledge.head, got {kind}: {name} {reason}")
+        words = "" if lacks is None else lacks.words
+        raise InputError(f"expected knowledge.head, got {kind}: {name} {words}")
     return knowledge.head
 
 
@@ -142,8 +145,8 @@ class LabelFromGradient:
     name: str = "label from gradient"
     view: str = "backward"
 
-    def missing(self, knowledge: HeadKnowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: HeadKnowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         return lacking(knowledge, KINDS)
 
     def labels(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Knowledge
+from attacks.attack import Knowledge, Lacks
 from attacks.inversion.parts.look_up import (
     Found,
     Tokens,
@@ -56,10 +56,11 @@ class NearestToken:
     name: str = "nearest token"
     view: str = "forward"
 
-    def missing(self, knowledge: Knowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: Knowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         if knowledge.embedding is None:
-            return "needs `embedding`: the tables of E, as the cut lies deeper than the embeddings"
+            words = "needs `embedding`: the tables of E, as the cut lies deeper than the embeddings"
+            return Lacks(("embedding",), words)
         return None
 
     def reconstruct(

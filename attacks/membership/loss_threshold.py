@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attacks.attack import Lacks
 from attacks.signals import Signals
 
 
@@ -20,7 +21,7 @@ class LossThreshold:
     name: str = "loss threshold"
     view: str = "release"
 
-    def missing(self, signals: Signals) -> str | None:
+    def missing(self, signals: Signals) -> Lacks | None:
         """Return None: the target's losses are always there."""
         return None
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attacks.attack import Lacks
 from fedbert.config import InputError, expect
 
 Texts = Sequence[np.ndarray]
@@ -45,16 +46,18 @@ class PooledKnowledge:
         expect(bounded, "clip_norm > 0 or None", "clip_norm", self.clip_norm)
         expect(0 <= self.noise_std < float("inf"), "noise_std >= 0", "noise_std", self.noise_std)
 
-    def missing(self) -> str | None:
+    def missing(self) -> Lacks | None:
         """Return what is lacking for any attack on pooled vectors, or None."""
         lacking = []
         if self.embed is None:
-            lacking.append("`embed`: the released model, to make vectors of text of its own")
+            words = "`embed`: the released model, to make vectors of text of its own"
+            lacking.append(("embed", words))
         if self.auxiliary is None:
-            lacking.append("`auxiliary`: text like the private one")
+            lacking.append(("auxiliary", "`auxiliary`: text like the private one"))
         elif len(self.auxiliary) < LEAST:
-            lacking.append(f"`auxiliary`: at least {LEAST} texts, not {len(self.auxiliary)}")
-        return "needs " + "; ".join(lacking) if lacking else None
+            words = f"`auxiliary`: at least {LEAST} texts, not {len(self.auxiliary)}"
+            lacking.append(("auxiliary", words))
+        return Lacks.of(lacking)
 
     def clipped(self, vectors: np.ndarray) -> Tensor:
         """Return vectors [text, hidden] after the mechanism's clip, float32."""
@@ -87,8 +90,8 @@ class PooledAttack(Protocol):
     def view(self) -> str:
         """Whose view the vectors come from: "release"."""
 
-    def missing(self, knowledge: PooledKnowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: PooledKnowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
 
     def invert(
         self, vectors: np.ndarray, knowledge: PooledKnowledge, generator: torch.Generator
@@ -109,9 +112,10 @@ def required(knowledge: PooledKnowledge, vectors: np.ndarray, name: str) -> tupl
     Raises:
         InputError: as `PooledAttack.invert`.
     """
-    lacking = knowledge.missing()
-    if lacking is not None or knowledge.embed is None or knowledge.auxiliary is None:
-        raise InputError(f"expected knowledge that serves {name}: it {lacking}")
+    lacks = knowledge.missing()
+    if lacks is not None or knowledge.embed is None or knowledge.auxiliary is None:
+        words = "" if lacks is None else lacks.words
+        raise InputError(f"expected knowledge that serves {name}: it {words}")
     clean = knowledge.clipped(knowledge.embed(knowledge.auxiliary))
     fits = vectors.ndim == 2 and vectors.shape[1] == clean.shape[1]
     expect(fits, f"vectors [sequence, {clean.shape[1]}]", "shape", vectors.shape)

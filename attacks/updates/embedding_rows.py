@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
+from attacks.attack import Lacks
 from fedbert.config import InputError, expect
 from fedbert.messages import Array, ClientParts, ClientUpdate, Message, RowValues, dense
 
@@ -114,9 +115,10 @@ class EmbeddingRows:
         """Check the view."""
         expect(self.view in ("aggregator", "peer"), "aggregator or peer", "view", self.view)
 
-    def missing(self, knowledge: TableKnowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
-        return "needs `word`: the name of the word table" if knowledge.word is None else None
+    def missing(self, knowledge: TableKnowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
+        words = "needs `word`: the name of the word table"
+        return Lacks(("word",), words) if knowledge.word is None else None
 
     def tokens(self, messages: Sequence[Message], knowledge: TableKnowledge) -> list[np.ndarray]:
         """Return the sorted word ids [word] int64, per ClientUpdate, or per pair of ClientParts.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from attacks.attack import Lacks
 from fedbert.config import InputError, expect
 from fedbert.messages import ClientParts, ClientUpdate, Message, dense
 from fedbert.split import SplitBert, duplicate
@@ -150,18 +151,20 @@ def layers_of(split: SplitBert) -> list[Any]:
     return [*split.bottom.layers, *split.body.layers]
 
 
-def missing_step(knowledge: UpdateKnowledge, adaptive: bool, steps: bool) -> str | None:
-    """Return why an update is not one known step, in words, or None if it is.
+def missing_step(knowledge: UpdateKnowledge, adaptive: bool, steps: bool) -> Lacks | None:
+    """Return why an update is not one known step, or None if it is.
 
     adaptive: whether AdamW's first step will do. steps: whether several steps of SGD will do.
     """
     if not knowledge.learning_rate:
-        return "needs `learning_rate`: that of the client's local steps"
+        return Lacks(("learning_rate",), "needs `learning_rate`: that of the client's local steps")
     if knowledge.optimizer == "adamw" and not adaptive:
-        return "not applicable: AdamW's step is no gradient"
+        return Lacks(("optimizer",), "not applicable: AdamW's step is no gradient")
     if knowledge.optimizer == "adamw" and not knowledge.fresh:
-        return "not applicable: AdamW's step depends on moments that the client kept"
+        words = "not applicable: AdamW's step depends on moments that the client kept"
+        return Lacks(("fresh",), words)
     if len(knowledge.learning_rate) > 1 and not (steps and knowledge.optimizer == "sgd"):
         count = len(knowledge.learning_rate)
-        return f"not applicable: {count} local steps, of which the later ones used other values"
+        words = f"not applicable: {count} local steps, of which the later ones used other values"
+        return Lacks(("learning_rate",), words)
     return None

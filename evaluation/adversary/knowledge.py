@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Knowledge, Protect
+from attacks.attack import Knowledge, Lacks, Protect
 from attacks.backward.label_from_gradient import HeadKnowledge
 from attacks.updates.embedding_rows import TableKnowledge
 from attacks.updates.whole_update import UpdateKnowledge
@@ -90,13 +90,14 @@ def _protection(defence: Defence, bottom: Bottom) -> Protect:
     return rewritten if defence.nearest_word else noised
 
 
-def head_knowledge(defence: Defence, parts: ClientParts, split: SplitBert) -> HeadKnowledge | str:
+def head_knowledge(defence: Defence, parts: ClientParts, split: SplitBert) -> HeadKnowledge | Lacks:
     """Return what the aggregator knows of H and of what was done to G_Z, or why it cannot judge."""
     mechanism = defence.hidden_gradient
     if not isinstance(mechanism, Identity | ClipOnly | Gaussian):
-        return f"needs Gaussian noise on G_Z or none, not {type(mechanism).__name__}"
+        words = f"needs Gaussian noise on G_Z or none, not {type(mechanism).__name__}"
+        return Lacks(("noise_std",), words)
     if not isinstance(defence.hidden, Identity):
-        return "needs Z as the server made it, and hears it after a mechanism"
+        return Lacks(("hidden",), "needs Z as the server made it, and hears it after a mechanism")
     own = duplicate(split)
     load_values(own, parts.tensors)
     return HeadKnowledge(
@@ -108,14 +109,17 @@ def head_knowledge(defence: Defence, parts: ClientParts, split: SplitBert) -> He
     )
 
 
-def table_knowledge(defence: Defence, prepared: Prepared, split: SplitBert) -> TableKnowledge | str:
+def table_knowledge(
+    defence: Defence, prepared: Prepared, split: SplitBert
+) -> TableKnowledge | Lacks:
     """Return what the aggregator knows of the word table's updates, or why it cannot judge."""
     word = split.bottom.embeddings.word_embeddings.weight
     if not word.requires_grad:
-        return "needs a trained word table: this one is frozen"
+        return Lacks(("word",), "needs a trained word table: this one is frozen")
     name = next(n for n, p in split.whole.named_parameters() if p is word)
     if defence.training is not None:
-        return "DP-SGD noises every row in every step, through AdamW: no likelihood is at hand"
+        words = "DP-SGD noises every row in every step, through AdamW: no likelihood is at hand"
+        return Lacks(("noise_std",), words)
     noise = defence.update.noise_std if defence.local_update else 0.0
     return TableKnowledge(word=name, tied=split.tied, noise_std=noise)
 
@@ -131,13 +135,14 @@ def _basis(mechanism: MatrixGaussian) -> Tensor | None:
 
 def update_knowledge(
     observation: Observation, parts: ClientParts, auxiliary: tuple[np.ndarray, ...] | None
-) -> UpdateKnowledge | str:
+) -> UpdateKnowledge | Lacks:
     """Return what is known of the local training that started from `parts`, or why it is nothing.
 
     Several steps of SGD are known as one of all their sequences.
     """
     if observation.defence.training is not None:
-        return "DP-SGD noises every value in every step: no likelihood is at hand"
+        words = "DP-SGD noises every value in every step: no likelihood is at hand"
+        return Lacks(("noise_std",), words)
     split, training = observation.trained.split, observation.cell.config.training
     name_of = {id(p): n for n, p in split.whole.named_parameters()}
     tables = split.bottom.embeddings
@@ -170,7 +175,7 @@ def update_knowledge(
     )
 
 
-def received_noise(observation: Observation, rounds: range) -> float | str:
+def received_noise(observation: Observation, rounds: range) -> float | Lacks:
     """Return the standard deviation of the noise on each value that these rounds' averages added.
 
     Central noise falls on a sum of equal clients; noise of the clients' own on a weighted mean.
@@ -179,7 +184,8 @@ def received_noise(observation: Observation, rounds: range) -> float | str:
     if mechanism.noise_std == 0:
         return 0.0
     if adaptive_clip(mechanism) is not None:
-        return "the noise follows a clip that moves from round to round, which peers are not told"
+        words = "the noise follows a clip that moves from round to round, which peers are not told"
+        return Lacks(("noise_std",), words)
     variance = 0.0
     for number in rounds:
         sizes = np.array(

@@ -57,11 +57,11 @@ def inversion(
     found = []
     for name in INVERSION:
         attack = make_attack(name, INVERSION, "reconstruct")
-        lacking = attack.missing(knowledge)
-        if lacking is not None and tables is not None and "`bottom`" in lacking:
-            lacking = "not asked where a look-up does; a grid trains it"
-        if lacking is not None:
-            found.append(Measured(attack.view, attack.name, "token_accuracy", None, lacking))
+        lacks = attack.missing(knowledge)
+        if lacks is not None:
+            untrained = tables is not None and "bottom" in lacks.fields
+            why = "not asked where a look-up does; a grid trains it" if untrained else lacks.words
+            found.append(Measured(attack.view, attack.name, "token_accuracy", None, why))
             continue
         draws = generator(seed, "attack", attack.name)
         guessed = attack.reconstruct(messages, knowledge, draws)
