@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import InversionAttack, Knowledge, Lacks
+from attacks.attack import NOISES, InversionAttack, Knowledge, Lacks, unfit_noise
 from attacks.inversion.nearest_token import NearestToken
 from attacks.inversion.parts.likelihood import Likelihood
 from attacks.inversion.parts.look_up import (
@@ -48,7 +48,7 @@ class LanguagePrior:
     | none | all or nothing: the answer is `NearestToken`'s |
     | Gaussian | -|a - c|^2 / (2 variance), c clipped as the mechanism clips |
     | metric | -eta |a - c| |
-    | Laplace, or noise in known directions | not attempted: see `missing` |
+    | Laplace, unknown, or noise in known directions | not attempted: see `missing` |
 
     After a clip per sequence the noise counts as divided by the sequence's fitted scale. Dropout
     under noise counts as more noise. Between tokens the noise is taken to be independent.
@@ -80,6 +80,7 @@ class LanguagePrior:
             lacking.append(("embedding", "`embedding`: the tables of E, as the cut lies deeper"))
         if knowledge.auxiliary is None:
             lacking.append(("auxiliary", "`auxiliary`: text like the private one"))
+        lacking += unfit_noise(knowledge.noise, tuple(NOISES))
         only = "Gaussian and metric noise alone have one"
         if knowledge.noise == "laplace":
             lacking.append(("noise", f"a likelihood for Laplace noise: {only}"))

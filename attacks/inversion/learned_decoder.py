@@ -214,7 +214,7 @@ def unprotected(knowledge: Knowledge) -> Knowledge:
         protect=lambda a, batch, generator: a,
         clip_norm=None,
         noise_std=0.0,
-        noise="gaussian",
+        noise="none",
         basis=None,
         padded=None,
         clip_unit="token",

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Knowledge, Lacks, needed
+from attacks.attack import Knowledge, Lacks, needed, unfit_noise
 from attacks.inversion.parts.possible_rows import PossibleRows
 from attacks.signals import Signals
 from fedbert.config import InputError
@@ -46,10 +46,9 @@ def lacking(knowledge: Knowledge) -> Lacks | None:
     """Return why no likelihood of a match is at hand, or None if one is."""
     if knowledge.embedding is None:
         return Lacks(("embedding",), "needs `embedding`: the tables of E at cut layer 0")
-    field = "noise" if knowledge.noise != "gaussian" else "basis"
-    if field == "noise" or knowledge.basis is not None:
-        return Lacks((field,), "needs Gaussian noise, the same in all directions, or none")
-    return None
+    if knowledge.basis is not None:
+        return Lacks(("basis",), "needs noise that is the same in all directions, or none")
+    return Lacks.of(unfit_noise(knowledge.noise, ("gaussian",)))
 
 
 def nearness(

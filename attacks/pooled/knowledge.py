@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Lacks
+from attacks.attack import Lacks, check_noise, unfit_noise
 from fedbert.config import InputError, expect
 
 Texts = Sequence[np.ndarray]
@@ -27,8 +27,8 @@ class PooledKnowledge:
         special tokens included), before clip and noise; None: the adversary lacks the model.
     auxiliary: such texts of the same kind as the private ones, none of them private.
     special: the ids that are nobody's text.
-    clip_norm, noise_std: each vector is clipped to this L2 norm, then gets Gaussian noise of this
-        standard deviation on every coordinate.
+    clip_norm, noise_std: each vector is clipped to this L2 norm, then gets noise of this root mean
+        square on every coordinate. noise: its distribution, as in `attacks.attack.Knowledge`.
 
     Raises:
         InputError: for a mechanism that cannot be.
@@ -39,12 +39,13 @@ class PooledKnowledge:
     special: tuple[int, ...] = ()
     clip_norm: float | None = None
     noise_std: float = 0.0
+    noise: str = "gaussian"
 
     def __post_init__(self) -> None:
         """Check the mechanism."""
         bounded = self.clip_norm is None or self.clip_norm > 0
         expect(bounded, "clip_norm > 0 or None", "clip_norm", self.clip_norm)
-        expect(0 <= self.noise_std < float("inf"), "noise_std >= 0", "noise_std", self.noise_std)
+        check_noise(self.noise, self.noise_std)
 
     def missing(self) -> Lacks | None:
         """Return what is lacking for any attack on pooled vectors, or None."""
@@ -57,7 +58,7 @@ class PooledKnowledge:
         elif len(self.auxiliary) < LEAST:
             words = f"`auxiliary`: at least {LEAST} texts, not {len(self.auxiliary)}"
             lacking.append(("auxiliary", words))
-        return Lacks.of(lacking)
+        return Lacks.of([*lacking, *unfit_noise(self.noise, ("gaussian",))])
 
     def clipped(self, vectors: np.ndarray) -> Tensor:
         """Return vectors [text, hidden] after the mechanism's clip, float32."""

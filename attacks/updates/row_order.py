@@ -12,6 +12,7 @@ from attacks.updates.whole_update import (
     NotApplicable,
     Step,
     UpdateKnowledge,
+    exact_values,
     floor_of,
     missing_step,
     steps_of,
@@ -63,10 +64,9 @@ class RowOrder:
             return Lacks(frozen, "needs `word` and `position`: the names of trained tables")
         if knowledge.tied:
             return Lacks(("tied",), "not applicable: a tied decoder moves the words' rows as well")
-        if knowledge.noise_std > 0:
-            words = "not applicable: noise on the update breaks equalities of rows"
-            return Lacks(("noise_std",), words)
-        return missing_step(knowledge, adaptive=True, steps=True)
+        words = "not applicable: noise on the update breaks equalities of rows"
+        noisy = exact_values(knowledge, words)
+        return noisy or missing_step(knowledge, adaptive=True, steps=True)
 
     def reconstruct(
         self, messages: Sequence[Message], knowledge: UpdateKnowledge, generator: torch.Generator

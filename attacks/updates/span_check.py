@@ -14,6 +14,7 @@ from attacks.updates.whole_update import (
     NotApplicable,
     Step,
     UpdateKnowledge,
+    exact_values,
     floor_of,
     layers_of,
     missing_step,
@@ -68,11 +69,10 @@ class SpanCheck:
         if not knowledge.whole or not layers_of(knowledge.model):
             words = "needs the whole model's update, with an encoder layer (strategy fedavg)"
             return Lacks(("whole",), words)
-        if knowledge.noise_std > 0:
-            return Lacks(("noise_std",), "not applicable: noise on the update fills the span")
         if knowledge.dropout > 0:
             return Lacks(("dropout",), "not applicable: dropout makes other rows of E's")
-        return missing_step(knowledge, adaptive=False, steps=False)
+        noisy = exact_values(knowledge, "not applicable: noise on the update fills the span")
+        return noisy or missing_step(knowledge, adaptive=False, steps=False)
 
     def reconstruct(
         self, messages: Sequence[Message], knowledge: UpdateKnowledge, generator: torch.Generator

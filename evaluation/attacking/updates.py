@@ -70,7 +70,9 @@ def _received(observation: Observation, attack: Any, head: Leak) -> Iterator[Lea
         own = _tokens([b for c, r in between if c == mine for b in _steps(observation, c, r)])
         theirs = _tokens([b for c, r in between if c != mine for b in _steps(observation, c, r)])
         own = np.union1d(own, observation.special)
-        [named] = attack.tokens(list(pair), replace(knowledge, noise_std=noise))[-1:]
+        [named] = attack.tokens(list(pair), replace(knowledge, noise="gaussian", noise_std=noise))[
+            -1:
+        ]
         if len(np.setdiff1d(theirs, own)):
             true.append(np.setdiff1d(theirs, own))
             guessed.append(np.setdiff1d(named, own))
