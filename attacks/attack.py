@@ -174,8 +174,10 @@ class MembershipAttack(Protocol):
     def missing(self, signals: "Signals") -> Lacks | None:
         """Return what the attack lacks, or None if it can run."""
 
-    def score(self, signals: "Signals") -> np.ndarray:
+    def score(self, signals: "Signals", generator: np.random.Generator) -> np.ndarray:
         """Return one finite number per candidate [candidate], higher = member, in their order.
+
+        generator: what an attack draws from, so that its scores can be made again.
 
         Raises:
             InputError: if `missing` says that something is lacking.

@@ -27,7 +27,7 @@ class Entropy:
         """Return what the attack lacks, or None if it can run."""
         return LACKING if signals.candidates.logs is None else None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return minus the entropy [candidate] in nats."""
         logs = needed(signals.candidates.logs, "logs", self.name)
         entropy: np.ndarray = -(np.exp(logs) * logs).sum(1)
@@ -50,7 +50,7 @@ class ModifiedEntropy:
         """Return what the attack lacks, or None if it can run."""
         return LACKING if signals.candidates.logs is None else None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return minus the modified entropy [candidate]."""
         logs = needed(signals.candidates.logs, "logs", self.name)
         labels = needed(signals.candidates.labels, "labels", self.name)

@@ -38,7 +38,7 @@ class OnlineLira:
         found = lacking_outside(answers, least) or lacking_inside(answers, least)
         return found or _lacking_spread(answers)
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the log-likelihood ratio [candidate]."""
         needed(None if self.missing(signals) else True, "shadow_losses", self.name)
         answers = signals.candidates
@@ -72,7 +72,7 @@ class OfflineLira:
         found = lacking_outside(signals.candidates, 2 if self.own_variance else 1)
         return found or _lacking_spread(signals.candidates)
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return standard deviations above the mean [candidate]."""
         needed(None if self.missing(signals) else True, "shadow_losses", self.name)
         answers = signals.candidates

@@ -25,6 +25,6 @@ class LossThreshold:
         """Return None: the target's losses are always there."""
         return None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return -loss [candidate]."""
         return -signals.candidates.losses

@@ -37,7 +37,7 @@ class MessageMatching:
         words = "needs `nearness`: messages, and E's tables"
         return Lacks(("nearness",), words) if signals.nearness is None else None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the log-likelihood ratio [candidate] of the best match."""
         return needed(signals.nearness, "nearness", self.name)
 

@@ -39,7 +39,7 @@ class QuantileRegression:
             return Lacks(("population",), words)
         return None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return distances above the upper quantile, in the predicted spread [candidate]."""
         needed(None if self.missing(signals) else True, "population", self.name)
         known = needed(signals.population, "population", self.name)

@@ -31,7 +31,7 @@ class ReferenceRatio:
         """Return what the attack lacks, or None if it can run."""
         return lacking_outside(signals.candidates, self.references or 1)
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return log p(target) - mean log p(references) [candidate]."""
         needed(None if self.missing(signals) else True, "shadow_losses", self.name)
         answers = signals.candidates

@@ -54,7 +54,7 @@ class Rmia:
                 return found
         return None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the share [candidate] of the population that each candidate dominates."""
         needed(None if self.missing(signals) else True, "population, shadow_losses", self.name)
         others = np.sort(self.log_ratios(needed(signals.population, "population", self.name)))

@@ -36,7 +36,7 @@ class LossOverRounds:
         words = "needs `round_losses`: the model of every round"
         return Lacks(("round_losses",), words) if signals.round_losses is None else None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the mean fall of the loss [candidate] in nats."""
         losses = needed(signals.round_losses, "round_losses", self.name)
         fall: np.ndarray = losses[0] - losses[1:].mean(0)
@@ -62,7 +62,7 @@ class UpdateCosine:
         """Return what the attack lacks, or None if it can run."""
         return _lacking("alignments", signals.alignments)
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the cosine [candidate]."""
         return _best(needed(signals.alignments, "alignments", self.name))
 
@@ -84,7 +84,7 @@ class GradientDifference:
         """Return what the attack lacks, or None if it can run."""
         return _lacking("projections", signals.projections)
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the difference [candidate]."""
         return _best(needed(signals.projections, "projections", self.name))
 

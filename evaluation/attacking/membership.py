@@ -100,7 +100,8 @@ def membership(asked: Asked | None, observation: Observation, cache: Path | None
         if lacks is not None or isinstance(given, Lacks):
             found.leaks.append({**head, "not_measured": "" if lacks is None else lacks.words})
             continue
-        scored = _scored(asked.cell, attack, attack.score(given), members)
+        draws = numpy_rng(asked.cell.config.seed, "attack", attack.name)
+        scored = _scored(asked.cell, attack, attack.score(given, draws), members)
         found.scored[attack.name] = scored
         found.leaks += leaks_of(head, scored)
         if asked.cell.attacks.client_level and attack.view != "forward":

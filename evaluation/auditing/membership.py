@@ -141,7 +141,8 @@ def membership(
             why = lacking(means, subject, lacks)
             found.append(Measured(attack.view, attack.name, "auc", None, why))
             continue
-        each = scores[attack.name] = attack.score(signals)
+        draws = numpy_rng(subject.config.seed, "attack", attack.name)
+        each = scores[attack.name] = attack.score(signals, draws)
         inside, outside = each[who.judged & who.inside], each[who.judged & ~who.inside]
         if min(len(inside), len(outside)) < 2:
             found.append(Measured(attack.view, attack.name, "auc", None, "too few candidates"))
