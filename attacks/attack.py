@@ -1,6 +1,6 @@
 """Protocols of attacks, and `Knowledge`: the threat model as a value; others judge the answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -33,6 +33,54 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Lacks:
+    """What an attack lacks, as a value: decisions read the fields, reports print the words.
+
+    fields: of what the attack was given (`Knowledge`, `Signals`, ...), those that are not there or
+        whose value does not fit it, such as `noise`.
+    words: the same for a reader.
+    """
+
+    fields: tuple[str, ...]
+    words: str
+
+    @staticmethod
+    def of(needs: Iterable[tuple[str, str]]) -> "Lacks | None":
+        """Return what is lacking, given each field with the words for it; None if nothing is."""
+        found = list(needs)
+        if not found:
+            return None
+        fields = tuple(dict.fromkeys(name for name, _ in found))
+        return Lacks(fields, "needs " + "; ".join(words for _, words in found))
+
+
+NOISES = {"none": "no", "gaussian": "Gaussian", "laplace": "Laplace", "metric": "metric"}
+"""The distributions of noise that an attack may know of, and their names; else "unknown"."""
+
+
+def check_noise(noise: str, noise_std: float) -> None:
+    """Check a distribution of noise and its root mean square per value.
+
+    Raises:
+        InputError: for a noise that cannot be.
+    """
+    kinds = (*NOISES, "unknown")
+    expect(noise in kinds, f"one of {', '.join(kinds)}", "noise", noise)
+    expect(0 <= noise_std < float("inf"), "noise_std >= 0", "noise_std", noise_std)
+    expect(noise != "none" or noise_std == 0, "noise_std=0 without noise", "noise_std", noise_std)
+
+
+def unfit_noise(noise: str, fitting: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what `Lacks.of` reads where noise is neither absent nor of a fitting distribution."""
+    if noise in ("none", *fitting):
+        return []
+    if noise == "unknown":
+        return [("noise", "a mechanism that says how its noise is distributed")]
+    known = " or ".join(NOISES[each] for each in fitting)
+    return [("noise", f"{known} noise or none, not {NOISES[noise]}")]
+
+
+@dataclass(frozen=True)
 class Knowledge:
     """The threat model as a value: what the adversary knows besides the messages of its view.
 
@@ -49,8 +97,9 @@ class Knowledge:
     clip_norm: the bound on the L2 norm (L1 under Laplace noise) of each `clip_unit` ("token" or
         "sequence") of a message.
     noise_std: the root mean square of the noise on each coordinate.
-    noise: its distribution: "gaussian", "laplace" (independent values) or "metric" (density
-        proportional to exp(-eta |z|) per token).
+    noise: its distribution: "none", "gaussian", "laplace" (independent values), "metric" (density
+        proportional to exp(-eta |z|) per token) or "unknown": no likelihood is at hand, and what
+        the noise does can be learnt through `protect` alone.
     basis: a public map [hidden, dimension] after which the noise is the same in all directions:
         what a mechanism projects to, or what undoes its covariance; None where it is already.
     dropout: the dropout rate that E applied when the messages were made, before clip and noise.
@@ -81,12 +130,10 @@ class Knowledge:
         """Check every setting of the mechanism."""
         bounded = self.clip_norm is None or self.clip_norm > 0
         expect(bounded, "clip_norm > 0 or None", "clip_norm", self.clip_norm)
-        expect(0 <= self.noise_std < float("inf"), "noise_std >= 0", "noise_std", self.noise_std)
+        check_noise(self.noise, self.noise_std)
         expect(0 <= self.dropout < 1, "0 <= dropout < 1", "dropout", self.dropout)
         units = ("token", "sequence")
         expect(self.clip_unit in units, "token or sequence", "clip_unit", self.clip_unit)
-        kinds = ("gaussian", "laplace", "metric")
-        expect(self.noise in kinds, f"one of {', '.join(kinds)}", "noise", self.noise)
 
 
 class InversionAttack(Protocol):
@@ -100,8 +147,8 @@ class InversionAttack(Protocol):
     def view(self) -> str:
         """Whose view the messages come from, such as "forward"."""
 
-    def missing(self, knowledge: Knowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: Knowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
 
     def reconstruct(
         self, messages: Sequence[SmashedData], knowledge: Knowledge, generator: torch.Generator
@@ -124,11 +171,13 @@ class MembershipAttack(Protocol):
     def view(self) -> str:
         """Whose view the attack needs, such as "release"."""
 
-    def missing(self, signals: "Signals") -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, signals: "Signals") -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
 
-    def score(self, signals: "Signals") -> np.ndarray:
+    def score(self, signals: "Signals", generator: np.random.Generator) -> np.ndarray:
         """Return one finite number per candidate [candidate], higher = member, in their order.
+
+        generator: what an attack draws from, so that its scores can be made again.
 
         Raises:
             InputError: if `missing` says that something is lacking.

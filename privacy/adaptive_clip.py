@@ -10,6 +10,7 @@ from privacy.calibration import noise_multiplier_for
 from privacy.checks import open_unit, positive
 from privacy.events import GaussianEvent
 from privacy.mechanism import Cost, Unit, add_gaussian, clip_rows
+from privacy.noise import NoiseModel
 
 SHARE = 1.05
 """Without a say, the noise on the updates is so much larger than without the count of bits."""
@@ -117,6 +118,10 @@ class AdaptiveDPFedAvg:
         share = noisy / participants + 0.5
         step = self.clip_learning_rate * (share - self.target_quantile)
         return self.at(self.clip_norm * math.exp(-step))
+
+    def noise_model(self) -> NoiseModel:
+        """Gaussian noise of `noise_std` on every value of the sum."""
+        return NoiseModel("gaussian", self.noise_std)
 
     def cost(self) -> Cost | None:
         """One Gaussian release of sum and count together, add-or-remove-one client."""

@@ -9,6 +9,7 @@ from privacy.calibration import noise_multiplier_for
 from privacy.checks import positive
 from privacy.events import GaussianEvent
 from privacy.mechanism import Cost, Unit, add_gaussian, clip_rows
+from privacy.noise import NoiseModel
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,10 @@ class DPFedAvg:
     def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
         """The sum of the clipped updates, of any shape, plus noise of `noise_std`."""
         return add_gaussian(records, self.noise_std, generator)
+
+    def noise_model(self) -> NoiseModel:
+        """Gaussian noise of `noise_std` on every value of the sum."""
+        return NoiseModel("gaussian", self.noise_std)
 
     def cost(self) -> Cost | None:
         """One Gaussian release of the sum, add-or-remove-one client."""

@@ -1,5 +1,6 @@
 """Quantisation and feature dropout: coarser messages that give no guarantee."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from privacy.checks import open_unit, positive, whole
 from privacy.mechanism import Cost, Unit, clip_rows
+from privacy.noise import NoiseModel
 from privacy.rows import checked_rows
 
 MOST_BITS = 16  # the levels stay apart in float32
@@ -63,6 +65,11 @@ class Quantise:
             rounded = index.mul_(2.0 / top).sub_(1.0).mul_(self.clip_norm)
         return rounded + (records - records.detach())  # plus 0, which carries the gradient
 
+    def noise_model(self) -> NoiseModel:
+        """The errors of rounding, as if spread evenly over a step, and taken for Gaussian."""
+        step = 2 * self.clip_norm / (2**self.bits - 1)
+        return NoiseModel("gaussian", step / math.sqrt(12), independent=False)
+
     def cost(self) -> Cost | None:
         """None: no guarantee."""
         return None
@@ -112,6 +119,10 @@ class FeatureDropout:
         uniform = torch.rand(records.shape, generator=generator, device=generator.device)
         kept = (uniform >= self.rate).to(records)
         return records * kept.div_(1.0 - self.rate)
+
+    def noise_model(self) -> NoiseModel:
+        """No noise, and dropout at `rate`."""
+        return NoiseModel(dropout=self.rate)
 
     def cost(self) -> Cost | None:
         """None: no guarantee."""

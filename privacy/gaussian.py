@@ -9,6 +9,7 @@ from privacy.calibration import noise_multiplier_for
 from privacy.checks import one_of, positive
 from privacy.events import GaussianEvent
 from privacy.mechanism import UNITS, Cost, Unit, add_gaussian, clip_rows
+from privacy.noise import NoiseModel
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ class Gaussian:
     def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
         """The records plus noise of `noise_std`, independent for every value and every call."""
         return add_gaussian(records, self.noise_std, generator)
+
+    def noise_model(self) -> NoiseModel:
+        """Gaussian noise of `noise_std` on every value."""
+        return NoiseModel("gaussian", self.noise_std)
 
     def cost(self) -> Cost | None:
         """One Gaussian release, replace-one."""

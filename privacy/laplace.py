@@ -9,6 +9,7 @@ from torch import Tensor
 from privacy.checks import one_of, positive, whole
 from privacy.events import PureEvent
 from privacy.mechanism import UNITS, Cost, Unit
+from privacy.noise import NoiseModel
 from privacy.rows import checked_rows
 
 # Relative head room for the rounding of a sum of absolute values in float64.
@@ -91,6 +92,10 @@ class Laplace:
     def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
         """The records plus noise of `noise_std`, independent for every value and every call."""
         return add_laplace(records, self.scale, generator)
+
+    def noise_model(self) -> NoiseModel:
+        """Independent Laplace noise of `noise_std` on every value."""
+        return NoiseModel("laplace", self.noise_std)
 
     def cost(self) -> Cost | None:
         """One pure release, replace-one."""

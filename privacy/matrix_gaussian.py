@@ -12,6 +12,7 @@ from privacy.calibration import noise_multiplier_for
 from privacy.checks import positive, whole
 from privacy.events import GaussianEvent
 from privacy.mechanism import Cost, Unit, add_gaussian, clip_rows
+from privacy.noise import NoiseModel
 from privacy.rows import checked_rows
 
 WIDEST_SPREAD = 1e6  # beyond, rounding in float64 would show in the least noisy direction
@@ -193,6 +194,20 @@ class MatrixGaussian:
         noise = self._noise(factor, len(records), generator).to(records.device)
         lifted = (tokens @ projection + noise) @ projection.T  # [record, seq, width]
         return lifted.reshape(records.shape).to(records.dtype)
+
+    def noise_model(self) -> NoiseModel:
+        """Gaussian noise, with the map `[width, dimension]` that undoes the features' covariance.
+
+        The map projects first where `keep` says so. That tokens' noise is correlated, where
+        `row_spread` says so, it leaves as it is.
+        """
+        basis = None
+        if self.keep is not None or self.column_spread != 1.0:
+            whitening = torch.linalg.inv(self.column_factor).T
+            projection = self.projection
+            basis = whitening if projection is None else projection @ whitening
+        alone = self.row_spread == 1.0
+        return NoiseModel("gaussian", self.noise_std, basis=basis, independent=alone)
 
     def cost(self) -> Cost | None:
         """One Gaussian release, replace-one, at the smallest standard deviation."""

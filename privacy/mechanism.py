@@ -19,6 +19,7 @@ from torch import Tensor
 
 from privacy.checks import one_of, positive
 from privacy.events import Event, event_from_json, event_to_json
+from privacy.noise import NoiseModel
 
 View = Literal["forward", "backward", "aggregator", "peer", "release"]
 Unit = Literal["token", "sequence", "record", "client", "label"]
@@ -82,6 +83,9 @@ class Mechanism(Protocol):
     def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
         """The records plus fresh noise, independent for every value and every call."""
 
+    def noise_model(self) -> NoiseModel:
+        """What the noise is, for whoever knows the mechanism; "unknown" where no kind fits."""
+
     def cost(self) -> Cost | None:
         """What one release of one unit costs; None when there is no guarantee."""
 
@@ -117,6 +121,10 @@ class Identity:
         """The very same tensor; the generator is left alone."""
         return records
 
+    def noise_model(self) -> NoiseModel:
+        """None."""
+        return NoiseModel()
+
     def cost(self) -> Cost | None:
         """None: no guarantee."""
         return None
@@ -149,6 +157,10 @@ class ClipOnly:
     def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
         """The very same tensor; the generator is left alone."""
         return records
+
+    def noise_model(self) -> NoiseModel:
+        """None."""
+        return NoiseModel()
 
     def cost(self) -> Cost | None:
         """None: no guarantee."""

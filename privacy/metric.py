@@ -9,6 +9,7 @@ from torch import Tensor
 from privacy.checks import positive, whole
 from privacy.events import MetricEvent
 from privacy.mechanism import Cost, Unit
+from privacy.noise import NoiseModel
 from privacy.rows import checked_rows
 
 
@@ -83,6 +84,10 @@ class Metric:
         tiny = torch.finfo(torch.float64).tiny  # a length of 0 must not divide
         direction = normal.div_(length.clamp_min(tiny))
         return records + direction.mul_(radius).to(records)
+
+    def noise_model(self) -> NoiseModel:
+        """Metric noise of `noise_std` on each value."""
+        return NoiseModel("metric", self.noise_std)
 
     def cost(self) -> Cost | None:
         """One release under metric privacy, replace-one token."""

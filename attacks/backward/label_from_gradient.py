@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attacks.attack import Lacks, check_noise, unfit_noise
 from fedbert.config import InputError, expect
 from fedbert.messages import HiddenGradient, HiddenStates, Message, SmashedData
 from fedbert.split import Head
@@ -25,11 +26,12 @@ class HeadKnowledge:
 
     head: H with the parameters that the client's step used. The aggregator knows them exactly for
         a client's first step of a round; later steps use an H that the client has moved on.
-    noise_std: the standard deviation of Gaussian noise on each value of every position of G_Z.
+    noise_std: the root mean square of the noise on each value of every position of G_Z.
     clip_norm: the bound on the L2 norm of each `clip_unit` ("token" or "sequence") of G_Z.
     mean_over: what the loss was a mean over: "batch" (its masked positions, or its examples), or
         "sequence" where the client sent each example's own gradient, as DP-SGD does.
     mask_rate: the probability with which masked-LM chose each position.
+    noise: the noise's distribution, as in `attacks.attack.Knowledge`.
 
     Raises:
         InputError: for settings that cannot be.
@@ -41,10 +43,11 @@ class HeadKnowledge:
     clip_unit: str = "sequence"
     mean_over: str = "batch"
     mask_rate: float = 0.15
+    noise: str = "gaussian"
 
     def __post_init__(self) -> None:
         """Check every setting."""
-        expect(0 <= self.noise_std < float("inf"), "noise_std >= 0", "noise_std", self.noise_std)
+        check_noise(self.noise, self.noise_std)
         bounded = self.clip_norm is None or self.clip_norm > 0
         expect(bounded, "clip_norm > 0 or None", "clip_norm", self.clip_norm)
         units, means = ("token", "sequence"), ("batch", "sequence")
@@ -62,13 +65,14 @@ class Step:
     real: Tensor
 
 
-def lacking(knowledge: HeadKnowledge, kinds: Sequence[str]) -> str | None:
-    """Return what is lacking, in words, if H is unknown or is of none of these kinds."""
+def lacking(knowledge: HeadKnowledge, kinds: Sequence[str]) -> Lacks | None:
+    """Return what is lacking if H is unknown or of none of these kinds, or G_Z's noise is."""
     if knowledge.head is None:
-        return "needs `head`: H as it was sent to the client"
+        return Lacks(("head",), "needs `head`: H as it was sent to the client")
     if knowledge.head.kind not in kinds:
-        return f"needs a `head` of kind {' or '.join(kinds)}, not {knowledge.head.kind}"
-    return None
+        words = f"needs a `head` of kind {' or '.join(kinds)}, not {knowledge.head.kind}"
+        return Lacks(("head",), words)
+    return Lacks.of(unfit_noise(knowledge.noise, ("gaussian",)))
 
 
 def known_head(knowledge: HeadKnowledge, kinds: Sequence[str], name: str) -> Head:
@@ -77,10 +81,11 @@ def known_head(knowledge: HeadKnowledge, kinds: Sequence[str], name: str) -> Hea
     Raises:
         InputError: if it is unknown or is of none of these kinds.
     """
-    reason = lacking(knowledge, kinds)
-    if knowledge.head is None or reason is not None:
+    lacks = lacking(knowledge, kinds)
+    if knowledge.head is None or lacks is not None:
         kind = None if knowledge.head is None else knowledge.head.kind
-        raise InputError(f"expected knowledge.head, got {kind}: {name} {reason}")
+        words = "" if lacks is None else lacks.words
+        raise InputError(f"expected knowledge.head, got {kind}: {name} {words}")
     return knowledge.head
 
 
@@ -142,8 +147,8 @@ class LabelFromGradient:
     name: str = "label from gradient"
     view: str = "backward"
 
-    def missing(self, knowledge: HeadKnowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: HeadKnowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         return lacking(knowledge, KINDS)
 
     def labels(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import jvp, vjp, vmap
 
+from attacks.attack import Lacks
 from attacks.backward.label_from_gradient import HeadKnowledge, Step, known_head, lacking, steps_of
 from fedbert.messages import Message
 from fedbert.split import Head
@@ -64,8 +65,8 @@ class MaskedTokens:
     name: str = "masked tokens"
     view: str = "backward"
 
-    def missing(self, knowledge: HeadKnowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: HeadKnowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         return lacking(knowledge, KINDS)
 
     def reconstruct(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import InversionAttack, Knowledge
+from attacks.attack import NOISES, InversionAttack, Knowledge, Lacks, unfit_noise
 from attacks.inversion.nearest_token import NearestToken
 from attacks.inversion.parts.likelihood import Likelihood
 from attacks.inversion.parts.look_up import (
@@ -48,7 +48,7 @@ class LanguagePrior:
     | none | all or nothing: the answer is `NearestToken`'s |
     | Gaussian | -|a - c|^2 / (2 variance), c clipped as the mechanism clips |
     | metric | -eta |a - c| |
-    | Laplace, or noise in known directions | not attempted: see `missing` |
+    | Laplace, unknown, or noise in known directions | not attempted: see `missing` |
 
     After a clip per sequence the noise counts as divided by the sequence's fitted scale. Dropout
     under noise counts as more noise. Between tokens the noise is taken to be independent.
@@ -73,19 +73,22 @@ class LanguagePrior:
         """The attack's name in reports."""
         return "unigram prior" if self.order == 1 else "bigram prior"
 
-    def missing(self, knowledge: Knowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: Knowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         lacking = []
         if knowledge.embedding is None:
-            lacking.append("`embedding`: the tables of E, as the cut lies deeper")
+            lacking.append(("embedding", "`embedding`: the tables of E, as the cut lies deeper"))
         if knowledge.auxiliary is None:
-            lacking.append("`auxiliary`: text like the private one")
-        if knowledge.noise == "laplace" or knowledge.basis is not None:
-            noise = "Laplace noise" if knowledge.noise == "laplace" else "noise after a `basis`"
-            lacking.append(f"a likelihood for {noise}: Gaussian and metric noise alone have one")
+            lacking.append(("auxiliary", "`auxiliary`: text like the private one"))
+        lacking += unfit_noise(knowledge.noise, tuple(NOISES))
+        only = "Gaussian and metric noise alone have one"
+        if knowledge.noise == "laplace":
+            lacking.append(("noise", f"a likelihood for Laplace noise: {only}"))
+        elif knowledge.basis is not None:
+            lacking.append(("basis", f"a likelihood for noise after a `basis`: {only}"))
         if knowledge.noise == "metric" and knowledge.clip_norm is not None:
-            lacking.append("metric noise without a clip")
-        return "needs " + "; ".join(lacking) if lacking else None
+            lacking.append(("clip_norm", "metric noise without a clip"))
+        return Lacks.of(lacking)
 
     def reconstruct(
         self, messages: Sequence[SmashedData], knowledge: Knowledge, generator: torch.Generator
@@ -114,9 +117,10 @@ def needed_by(
     Raises:
         InputError: if the attack's `missing` says that something is lacking.
     """
-    lacking, tables, texts = attack.missing(knowledge), knowledge.embedding, knowledge.auxiliary
-    if lacking is not None or tables is None or texts is None:
-        raise InputError(f"expected knowledge that serves {attack.name}: it {lacking}")
+    lacks, tables, texts = attack.missing(knowledge), knowledge.embedding, knowledge.auxiliary
+    if lacks is not None or tables is None or texts is None:
+        words = "" if lacks is None else lacks.words
+        raise InputError(f"expected knowledge that serves {attack.name}: it {words}")
     return tables, texts
 
 

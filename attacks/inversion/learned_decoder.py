@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Knowledge
+from attacks.attack import Knowledge, Lacks
 from attacks.inversion.language_prior import viterbi
 from attacks.inversion.parts.decoder import Decoder, FirstScores, Frequencies, Rows, train
 from attacks.inversion.parts.first_scores import Exact, Linear, exact_for, word_rows
@@ -146,8 +146,8 @@ class LearnedDecoder:
         """The attack's name in reports."""
         return "learned decoder" if self.adaptive else "learned decoder, noise-unaware"
 
-    def missing(self, knowledge: Knowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: Knowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         return lacking(knowledge)
 
     def reconstruct(
@@ -176,15 +176,14 @@ def noise_unaware() -> LearnedDecoder:
     return LearnedDecoder(adaptive=False)
 
 
-def lacking(knowledge: Knowledge) -> str | None:
-    """Return what an attack lacks to train a decoder, in words, or None."""
+def lacking(knowledge: Knowledge) -> Lacks | None:
+    """Return what an attack lacks to train a decoder, or None."""
     needs = {
-        "`bottom`: E as it was sent out": knowledge.bottom is None,
-        "`protect`: the mechanism in force": knowledge.protect is None,
-        "`auxiliary`: text like the private one": not knowledge.auxiliary,
+        "bottom": "`bottom`: E as it was sent out",
+        "protect": "`protect`: the mechanism in force",
+        "auxiliary": "`auxiliary`: text like the private one",
     }
-    missing = [need for need, lacks in needs.items() if lacks]
-    return "needs " + "; ".join(missing) if missing else None
+    return Lacks.of((name, words) for name, words in needs.items() if not getattr(knowledge, name))
 
 
 def refuse(name: str, knowledge: Knowledge, messages: Sequence[SmashedData]) -> Bottom:
@@ -193,9 +192,10 @@ def refuse(name: str, knowledge: Knowledge, messages: Sequence[SmashedData]) -> 
     Raises:
         InputError: if it or anything else is lacking, or a message is not of its shape.
     """
-    reason, bottom = lacking(knowledge), knowledge.bottom
-    if reason is not None or bottom is None:
-        raise InputError(f"expected knowledge that serves {name}: it {reason}")
+    lacks, bottom = lacking(knowledge), knowledge.bottom
+    if lacks is not None or bottom is None:
+        words = "" if lacks is None else lacks.words
+        raise InputError(f"expected knowledge that serves {name}: it {words}")
     config = bottom.config
     room = config.max_position_embeddings - position_offset(config)
     for message in messages:
@@ -214,7 +214,7 @@ def unprotected(knowledge: Knowledge) -> Knowledge:
         protect=lambda a, batch, generator: a,
         clip_norm=None,
         noise_std=0.0,
-        noise="gaussian",
+        noise="none",
         basis=None,
         padded=None,
         clip_unit="token",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Knowledge
+from attacks.attack import Knowledge, Lacks
 from attacks.inversion.language_prior import (
     LanguagePrior,
     best_paths,
@@ -66,8 +66,8 @@ class MaskedPrior:
         """The attack's name in reports."""
         return "masked-LM prior"
 
-    def missing(self, knowledge: Knowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: Knowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         return LanguagePrior().missing(knowledge)
 
     def reconstruct(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Knowledge
+from attacks.attack import NOISES, Knowledge, Lacks, unfit_noise
 from attacks.inversion.parts.look_up import (
     Found,
     Tokens,
@@ -45,6 +45,7 @@ class NearestToken:
     | Gaussian noise, after a clip per token or none | exact maximum likelihood |
     | Laplace noise, or noise in known directions | see `attacks.inversion.parts.search` |
     | metric noise | exact maximum likelihood: the nearest |
+    | noise of unknown distribution | not attempted: see `missing` |
     | a clip per sequence | each sequence's one scale is fitted in turn with its words |
     | dropout, no noise | exact: zeros show the mask, only kept coordinates are compared |
     | dropout and noise | nearest mean (see `nearest`), since the noise hides the mask |
@@ -56,11 +57,13 @@ class NearestToken:
     name: str = "nearest token"
     view: str = "forward"
 
-    def missing(self, knowledge: Knowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: Knowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
+        needs = unfit_noise(knowledge.noise, tuple(NOISES))
         if knowledge.embedding is None:
-            return "needs `embedding`: the tables of E, as the cut lies deeper than the embeddings"
-        return None
+            words = "`embedding`: the tables of E, as the cut lies deeper than the embeddings"
+            needs.insert(0, ("embedding", words))
+        return Lacks.of(needs)
 
     def reconstruct(
         self, messages: Sequence[SmashedData], knowledge: Knowledge, generator: torch.Generator
@@ -68,10 +71,13 @@ class NearestToken:
         """Return the nearest words' ids [batch, seq] of each message, 0 where it is padded.
 
         Raises:
-            InputError: if the tables of E are lacking, or do not fit the messages.
+            InputError: if `missing` says that something is lacking, or the tables of E do not fit
+                the messages.
         """
-        if knowledge.embedding is None:
-            raise InputError(f"expected knowledge.embedding, got None: {self.name} needs it")
+        lacks = self.missing(knowledge)
+        if lacks is not None or knowledge.embedding is None:
+            words = "" if lacks is None else lacks.words
+            raise InputError(f"expected knowledge that serves {self.name}: it {words}")
         tokens = received(messages, knowledge.embedding)
         candidates = PossibleRows.of(knowledge.embedding)
         with torch.no_grad():

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.attack import Knowledge, WordReader
+from attacks.attack import Knowledge, Lacks, WordReader
 from attacks.inversion.learned_decoder import lacking, refuse, trained
 from attacks.inversion.nearest_token import NearestToken
 from attacks.inversion.parts.ngram import Ngram
@@ -51,8 +51,8 @@ class Optimisation:
     view: str = "forward"
     uses_decoder: bool = True
 
-    def missing(self, knowledge: Knowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: Knowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         return lacking(knowledge)
 
     def reconstruct(

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.attack import needed
+from attacks.attack import Lacks, needed
 from attacks.signals import Signals
 
-LACKING = "needs `logs`: probabilities of classes"
+LACKING = Lacks(("logs",), "needs `logs`: probabilities of classes")
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Entropy:
     name: str = "entropy"
     view: str = "release"
 
-    def missing(self, signals: Signals) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, signals: Signals) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         return LACKING if signals.candidates.logs is None else None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return minus the entropy [candidate] in nats."""
         logs = needed(signals.candidates.logs, "logs", self.name)
         entropy: np.ndarray = -(np.exp(logs) * logs).sum(1)
@@ -46,11 +46,11 @@ class ModifiedEntropy:
     name: str = "modified entropy"
     view: str = "release"
 
-    def missing(self, signals: Signals) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, signals: Signals) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         return LACKING if signals.candidates.logs is None else None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return minus the modified entropy [candidate]."""
         logs = needed(signals.candidates.logs, "logs", self.name)
         labels = needed(signals.candidates.labels, "labels", self.name)

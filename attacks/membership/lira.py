@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.attack import needed
+from attacks.attack import Lacks, needed
 from attacks.membership.reference_ratio import lacking_inside, lacking_outside
 from attacks.signals import Answers, Signals
 
@@ -31,14 +31,14 @@ class OnlineLira:
     name: str = "LiRA, on-line"
     view: str = "release"
 
-    def missing(self, signals: Signals) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, signals: Signals) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         answers = signals.candidates
         least = 2 if self.own_variance else 1
         found = lacking_outside(answers, least) or lacking_inside(answers, least)
         return found or _lacking_spread(answers)
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the log-likelihood ratio [candidate]."""
         needed(None if self.missing(signals) else True, "shadow_losses", self.name)
         answers = signals.candidates
@@ -67,12 +67,12 @@ class OfflineLira:
     name: str = "LiRA, off-line"
     view: str = "release"
 
-    def missing(self, signals: Signals) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, signals: Signals) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         found = lacking_outside(signals.candidates, 2 if self.own_variance else 1)
         return found or _lacking_spread(signals.candidates)
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return standard deviations above the mean [candidate]."""
         needed(None if self.missing(signals) else True, "shadow_losses", self.name)
         answers = signals.candidates
@@ -100,11 +100,8 @@ def gaussian_fit(
     return mean, np.maximum(np.sqrt(variance), LEAST)
 
 
-def _lacking_spread(answers: Answers) -> str | None:
+def _lacking_spread(answers: Answers) -> Lacks | None:
     """Return what is lacking where no candidate has two shadows on a side: no spread is known."""
-    enough = len(answers.shadow_members) >= 4
-    return (
-        None
-        if enough
-        else f"needs `shadow_losses`: 4 models or more, got {len(answers.shadow_members)}"
-    )
+    count = len(answers.shadow_members)
+    words = f"needs `shadow_losses`: 4 models or more, got {count}"
+    return None if count >= 4 else Lacks(("shadow_losses",), words)

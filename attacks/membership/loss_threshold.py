@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from attacks.attack import Lacks
 from attacks.signals import Signals
 
 
@@ -20,10 +21,10 @@ class LossThreshold:
     name: str = "loss threshold"
     view: str = "release"
 
-    def missing(self, signals: Signals) -> str | None:
+    def missing(self, signals: Signals) -> Lacks | None:
         """Return None: the target's losses are always there."""
         return None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return -loss [candidate]."""
         return -signals.candidates.losses

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Knowledge, needed
+from attacks.attack import Knowledge, Lacks, needed, unfit_noise
 from attacks.inversion.parts.possible_rows import PossibleRows
 from attacks.signals import Signals
 from fedbert.config import InputError
@@ -32,22 +32,23 @@ class MessageMatching:
     name: str = "message matching"
     view: str = "forward"
 
-    def missing(self, signals: Signals) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
-        return "needs `nearness`: messages, and E's tables" if signals.nearness is None else None
+    def missing(self, signals: Signals) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
+        words = "needs `nearness`: messages, and E's tables"
+        return Lacks(("nearness",), words) if signals.nearness is None else None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the log-likelihood ratio [candidate] of the best match."""
         return needed(signals.nearness, "nearness", self.name)
 
 
-def lacking(knowledge: Knowledge) -> str | None:
-    """Return why no likelihood of a match is at hand, in words, or None if one is."""
+def lacking(knowledge: Knowledge) -> Lacks | None:
+    """Return why no likelihood of a match is at hand, or None if one is."""
     if knowledge.embedding is None:
-        return "needs `embedding`: the tables of E at cut layer 0"
-    if knowledge.noise != "gaussian" or knowledge.basis is not None:
-        return "needs Gaussian noise, the same in all directions, or none"
-    return None
+        return Lacks(("embedding",), "needs `embedding`: the tables of E at cut layer 0")
+    if knowledge.basis is not None:
+        return Lacks(("basis",), "needs noise that is the same in all directions, or none")
+    return Lacks.of(unfit_noise(knowledge.noise, ("gaussian",)))
 
 
 def nearness(
@@ -60,9 +61,9 @@ def nearness(
     Raises:
         InputError: if `lacking` says that something is.
     """
-    reason = lacking(knowledge)
-    if reason is not None:
-        raise InputError(f"expected what message matching needs, got none: {reason}")
+    lacks = lacking(knowledge)
+    if lacks is not None:
+        raise InputError(f"expected what message matching needs, got none: {lacks.words}")
     rows = [row for batch in candidates for row in _rows(knowledge, batch)]
     heard = [
         torch.tensor(a[mask.astype(bool)]).double()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.attack import needed
+from attacks.attack import Lacks, needed
 from attacks.signals import Answers, Signals
 
 
@@ -27,17 +27,19 @@ class QuantileRegression:
     name: str = "quantile regression"
     view: str = "release"
 
-    def missing(self, signals: Signals) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, signals: Signals) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         if signals.population is None or signals.population.features is None:
-            return "needs `population`, with features: examples that were not trained on"
+            words = "needs `population`, with features: examples that were not trained on"
+            return Lacks(("population",), words)
         least = 5 * (_design(signals.population).shape[1])
         if len(signals.population.losses) < least:
             got = len(signals.population.losses)
-            return f"needs `population`: {least} examples for as many features, got {got}"
+            words = f"needs `population`: {least} examples for as many features, got {got}"
+            return Lacks(("population",), words)
         return None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return distances above the upper quantile, in the predicted spread [candidate]."""
         needed(None if self.missing(signals) else True, "population", self.name)
         known = needed(signals.population, "population", self.name)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.attack import needed
+from attacks.attack import Lacks, needed
 from attacks.signals import Answers, Signals
 
 
@@ -27,11 +27,11 @@ class ReferenceRatio:
     name: str = "reference ratio"
     view: str = "release"
 
-    def missing(self, signals: Signals) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, signals: Signals) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         return lacking_outside(signals.candidates, self.references or 1)
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return log p(target) - mean log p(references) [candidate]."""
         needed(None if self.missing(signals) else True, "shadow_losses", self.name)
         answers = signals.candidates
@@ -49,17 +49,19 @@ def outside(answers: Answers, count: int | None = None) -> np.ndarray:
     return free if count is None else free & (np.cumsum(free, 0) <= count)
 
 
-def lacking_outside(answers: Answers, count: int) -> str | None:
+def lacking_outside(answers: Answers, count: int) -> Lacks | None:
     """Return what is lacking for so many models per example that were not trained on it."""
     least = int((~answers.shadow_members).sum(0).min(initial=len(answers.shadow_members)))
     if least >= count:
         return None
-    return f"needs `shadow_losses`: {count} models that were not trained on it, got {least}"
+    words = f"needs `shadow_losses`: {count} models that were not trained on it, got {least}"
+    return Lacks(("shadow_losses",), words)
 
 
-def lacking_inside(answers: Answers, count: int) -> str | None:
+def lacking_inside(answers: Answers, count: int) -> Lacks | None:
     """Return what is lacking for so many models per example that were trained on it."""
     least = int(answers.shadow_members.sum(0).min(initial=len(answers.shadow_members)))
     if least >= count:
         return None
-    return f"needs `shadow_losses`: {count} models that were trained on it, got {least}"
+    words = f"needs `shadow_losses`: {count} models that were trained on it, got {least}"
+    return Lacks(("shadow_losses",), words)

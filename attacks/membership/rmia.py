@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.attack import needed
+from attacks.attack import Lacks, needed
 from attacks.membership.reference_ratio import lacking_inside, lacking_outside, outside
 from attacks.signals import Answers, Signals, logit_scaled
 
@@ -41,10 +41,11 @@ class Rmia:
     name: str = "RMIA, off-line"
     view: str = "release"
 
-    def missing(self, signals: Signals) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, signals: Signals) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         if signals.population is None or len(signals.population.losses) == 0:
-            return "needs `population`: examples that were not trained on"
+            words = "needs `population`: examples that were not trained on"
+            return Lacks(("population",), words)
         for answers in (signals.candidates, signals.population):
             found = lacking_outside(answers, self.references or 1)
             if self.online:
@@ -53,7 +54,7 @@ class Rmia:
                 return found
         return None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the share [candidate] of the population that each candidate dominates."""
         needed(None if self.missing(signals) else True, "population, shadow_losses", self.name)
         others = np.sort(self.log_ratios(needed(signals.population, "population", self.name)))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from attacks.attack import needed
+from attacks.attack import Lacks, needed
 from attacks.signals import Signals
 from fedbert.data.batches import Batch
 from fedbert.split import SplitBert, answering
@@ -31,12 +31,12 @@ class LossOverRounds:
     name: str = "loss over rounds"
     view: str = "aggregator"
 
-    def missing(self, signals: Signals) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
-        rounds = signals.round_losses
-        return "needs `round_losses`: the model of every round" if rounds is None else None
+    def missing(self, signals: Signals) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
+        words = "needs `round_losses`: the model of every round"
+        return Lacks(("round_losses",), words) if signals.round_losses is None else None
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the mean fall of the loss [candidate] in nats."""
         losses = needed(signals.round_losses, "round_losses", self.name)
         fall: np.ndarray = losses[0] - losses[1:].mean(0)
@@ -58,11 +58,11 @@ class UpdateCosine:
     name: str = "update cosine"
     view: str = "aggregator"
 
-    def missing(self, signals: Signals) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, signals: Signals) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         return _lacking("alignments", signals.alignments)
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the cosine [candidate]."""
         return _best(needed(signals.alignments, "alignments", self.name))
 
@@ -80,11 +80,11 @@ class GradientDifference:
     name: str = "gradient difference"
     view: str = "aggregator"
 
-    def missing(self, signals: Signals) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, signals: Signals) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         return _lacking("projections", signals.projections)
 
-    def score(self, signals: Signals) -> np.ndarray:
+    def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the difference [candidate]."""
         return _best(needed(signals.projections, "projections", self.name))
 
@@ -147,5 +147,6 @@ def _best(values: np.ndarray) -> np.ndarray:
     return best
 
 
-def _lacking(what: str, value: np.ndarray | None) -> str | None:
-    return f"needs `{what}`: clients' updates of a classifier" if value is None else None
+def _lacking(what: str, value: np.ndarray | None) -> Lacks | None:
+    words = f"needs `{what}`: clients' updates of a classifier"
+    return Lacks((what,), words) if value is None else None

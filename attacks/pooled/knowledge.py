@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attacks.attack import Lacks, check_noise, unfit_noise
 from fedbert.config import InputError, expect
 
 Texts = Sequence[np.ndarray]
@@ -26,8 +27,8 @@ class PooledKnowledge:
         special tokens included), before clip and noise; None: the adversary lacks the model.
     auxiliary: such texts of the same kind as the private ones, none of them private.
     special: the ids that are nobody's text.
-    clip_norm, noise_std: each vector is clipped to this L2 norm, then gets Gaussian noise of this
-        standard deviation on every coordinate.
+    clip_norm, noise_std: each vector is clipped to this L2 norm, then gets noise of this root mean
+        square on every coordinate. noise: its distribution, as in `attacks.attack.Knowledge`.
 
     Raises:
         InputError: for a mechanism that cannot be.
@@ -38,23 +39,26 @@ class PooledKnowledge:
     special: tuple[int, ...] = ()
     clip_norm: float | None = None
     noise_std: float = 0.0
+    noise: str = "gaussian"
 
     def __post_init__(self) -> None:
         """Check the mechanism."""
         bounded = self.clip_norm is None or self.clip_norm > 0
         expect(bounded, "clip_norm > 0 or None", "clip_norm", self.clip_norm)
-        expect(0 <= self.noise_std < float("inf"), "noise_std >= 0", "noise_std", self.noise_std)
+        check_noise(self.noise, self.noise_std)
 
-    def missing(self) -> str | None:
+    def missing(self) -> Lacks | None:
         """Return what is lacking for any attack on pooled vectors, or None."""
         lacking = []
         if self.embed is None:
-            lacking.append("`embed`: the released model, to make vectors of text of its own")
+            words = "`embed`: the released model, to make vectors of text of its own"
+            lacking.append(("embed", words))
         if self.auxiliary is None:
-            lacking.append("`auxiliary`: text like the private one")
+            lacking.append(("auxiliary", "`auxiliary`: text like the private one"))
         elif len(self.auxiliary) < LEAST:
-            lacking.append(f"`auxiliary`: at least {LEAST} texts, not {len(self.auxiliary)}")
-        return "needs " + "; ".join(lacking) if lacking else None
+            words = f"`auxiliary`: at least {LEAST} texts, not {len(self.auxiliary)}"
+            lacking.append(("auxiliary", words))
+        return Lacks.of([*lacking, *unfit_noise(self.noise, ("gaussian",))])
 
     def clipped(self, vectors: np.ndarray) -> Tensor:
         """Return vectors [text, hidden] after the mechanism's clip, float32."""
@@ -87,8 +91,8 @@ class PooledAttack(Protocol):
     def view(self) -> str:
         """Whose view the vectors come from: "release"."""
 
-    def missing(self, knowledge: PooledKnowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: PooledKnowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
 
     def invert(
         self, vectors: np.ndarray, knowledge: PooledKnowledge, generator: torch.Generator
@@ -109,9 +113,10 @@ def required(knowledge: PooledKnowledge, vectors: np.ndarray, name: str) -> tupl
     Raises:
         InputError: as `PooledAttack.invert`.
     """
-    lacking = knowledge.missing()
-    if lacking is not None or knowledge.embed is None or knowledge.auxiliary is None:
-        raise InputError(f"expected knowledge that serves {name}: it {lacking}")
+    lacks = knowledge.missing()
+    if lacks is not None or knowledge.embed is None or knowledge.auxiliary is None:
+        words = "" if lacks is None else lacks.words
+        raise InputError(f"expected knowledge that serves {name}: it {words}")
     clean = knowledge.clipped(knowledge.embed(knowledge.auxiliary))
     fits = vectors.ndim == 2 and vectors.shape[1] == clean.shape[1]
     expect(fits, f"vectors [sequence, {clean.shape[1]}]", "shape", vectors.shape)

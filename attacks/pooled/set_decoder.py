@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attacks.attack import Lacks
 from attacks.pooled.evidence import Evidence
 from attacks.pooled.knowledge import PooledKnowledge
 from attacks.pooled.lesson import Lesson
@@ -42,8 +43,8 @@ class SetDecoder:
         """Check the setting."""
         expect(self.splices >= 0, "splices >= 0", "splices", self.splices)
 
-    def missing(self, knowledge: PooledKnowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: PooledKnowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         return knowledge.missing()
 
     def invert(

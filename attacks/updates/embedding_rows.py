@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
+from attacks.attack import Lacks, check_noise, unfit_noise
 from fedbert.config import InputError, expect
 from fedbert.messages import Array, ClientParts, ClientUpdate, Message, RowValues, dense
 
@@ -37,7 +38,8 @@ class TableKnowledge:
 
     word: transformers' name of the word table, as in ClientUpdate.tensors.
     tied: whether masked-LM's decoder is that table, so that every row gets a gradient.
-    noise_std: the standard deviation of Gaussian noise on each value of what the adversary sees.
+    noise_std: the root mean square of the noise on each value of what the adversary sees. noise:
+        its distribution, as in `attacks.attack.Knowledge`.
     steps: how many steps are between what the adversary compares; None: up to a thousand.
     false_positives: the number of words falsely named to expect in the whole table under noise,
         and a bound on the probability to name any: Bonferroni.
@@ -51,10 +53,11 @@ class TableKnowledge:
     noise_std: float = 0.0
     steps: int | None = None
     false_positives: float = 0.01
+    noise: str = "gaussian"
 
     def __post_init__(self) -> None:
         """Check every setting."""
-        expect(0 <= self.noise_std < float("inf"), "noise_std >= 0", "noise_std", self.noise_std)
+        check_noise(self.noise, self.noise_std)
         least, value = "false_positives > 0", self.false_positives
         expect(0 < value < float("inf"), least, "false_positives", value)
 
@@ -114,9 +117,12 @@ class EmbeddingRows:
         """Check the view."""
         expect(self.view in ("aggregator", "peer"), "aggregator or peer", "view", self.view)
 
-    def missing(self, knowledge: TableKnowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
-        return "needs `word`: the name of the word table" if knowledge.word is None else None
+    def missing(self, knowledge: TableKnowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
+        needs = unfit_noise(knowledge.noise, ("gaussian",))
+        if knowledge.word is None:
+            needs.insert(0, ("word", "`word`: the name of the word table"))
+        return Lacks.of(needs)
 
     def tokens(self, messages: Sequence[Message], knowledge: TableKnowledge) -> list[np.ndarray]:
         """Return the sorted word ids [word] int64, per ClientUpdate, or per pair of ClientParts.
@@ -129,8 +135,10 @@ class EmbeddingRows:
             InputError: if `missing` says that something is lacking, or a ClientUpdate comes
                 without its ClientParts or without the word table (frozen tables tell nothing).
         """
-        if knowledge.word is None:
-            raise InputError(f"expected knowledge.word, got None: {self.name} needs it")
+        lacks = self.missing(knowledge)
+        if lacks is not None or knowledge.word is None:
+            words = "" if lacks is None else lacks.words
+            raise InputError(f"expected knowledge that serves {self.name}: it {words}")
         pairs = _updates if self.view == "aggregator" else _receipts
         return [_words(seen, knowledge) for seen in pairs(messages, knowledge.word)]
 

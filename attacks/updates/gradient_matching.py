@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import torch
 
+from attacks.attack import Lacks
 from attacks.updates.assembly import Options, chained, language_of, padded
 from attacks.updates.row_match import Labelled, RowMatch
 from attacks.updates.row_order import RowOrder, options_of
@@ -75,16 +76,18 @@ class GradientMatching:
             expect(getattr(self, name) >= 0, f"{name} >= 0", name, getattr(self, name))
         expect(0 <= self.alpha < float("inf"), "alpha >= 0", "alpha", self.alpha)
 
-    def missing(self, knowledge: UpdateKnowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: UpdateKnowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         if knowledge.model is None:
-            return "needs `model`: the model as sent out"
+            return Lacks(("model",), "needs `model`: the model as sent out")
         if not knowledge.whole or not layers_of(knowledge.model):
-            return "needs the whole model's update, with an encoder layer (strategy fedavg)"
+            words = "needs the whole model's update, with an encoder layer (strategy fedavg)"
+            return Lacks(("whole",), words)
         if knowledge.model.head.kind != "classification":
-            return "needs a head whose labels can be tried: classification"
+            return Lacks(("model",), "needs a head whose labels can be tried: classification")
         if knowledge.batch_size > MOST and len(knowledge.learning_rate) == 1:
-            return f"not applicable: {knowledge.batch_size} sequences at once, {MOST} at most"
+            words = f"not applicable: {knowledge.batch_size} sequences at once, {MOST} at most"
+            return Lacks(("batch_size",), words)
         return missing_step(knowledge, adaptive=True, steps=False) or RowOrder().missing(knowledge)
 
     def reconstruct(
@@ -95,9 +98,10 @@ class GradientMatching:
         Raises:
             InputError: if `missing` says that something is lacking.
         """
-        reason = self.missing(knowledge)
-        if reason is not None or knowledge.model is None:
-            raise InputError(f"expected knowledge for {self.name}, got {reason}")
+        lacks = self.missing(knowledge)
+        if lacks is not None or knowledge.model is None:
+            words = "" if lacks is None else lacks.words
+            raise InputError(f"expected knowledge for {self.name}, got {words}")
         model = knowledge.model
         steps = steps_of(messages, knowledge)
         return [self._sequences(step, knowledge, model, generator) for step in steps]

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from attacks.attack import Lacks
 from attacks.updates.assembly import Options, chained, language_of, padded
 from attacks.updates.whole_update import (
     NotApplicable,
     Step,
     UpdateKnowledge,
+    exact_values,
     floor_of,
     missing_step,
     steps_of,
@@ -54,15 +56,17 @@ class RowOrder:
     name: str = "row order"
     view: str = "aggregator"
 
-    def missing(self, knowledge: UpdateKnowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
-        if knowledge.word is None or knowledge.position is None:
-            return "needs `word` and `position`: the names of trained tables"
+    def missing(self, knowledge: UpdateKnowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
+        tables = {"word": knowledge.word, "position": knowledge.position}
+        frozen = tuple(name for name, table in tables.items() if table is None)
+        if frozen:
+            return Lacks(frozen, "needs `word` and `position`: the names of trained tables")
         if knowledge.tied:
-            return "not applicable: a tied decoder moves the words' rows as well"
-        if knowledge.noise_std > 0:
-            return "not applicable: noise on the update breaks equalities of rows"
-        return missing_step(knowledge, adaptive=True, steps=True)
+            return Lacks(("tied",), "not applicable: a tied decoder moves the words' rows as well")
+        words = "not applicable: noise on the update breaks equalities of rows"
+        noisy = exact_values(knowledge, words)
+        return noisy or missing_step(knowledge, adaptive=True, steps=True)
 
     def reconstruct(
         self, messages: Sequence[Message], knowledge: UpdateKnowledge, generator: torch.Generator
@@ -72,9 +76,9 @@ class RowOrder:
         Raises:
             InputError: if `missing` says that something is lacking.
         """
-        reason = self.missing(knowledge)
-        if reason is not None:
-            raise InputError(f"expected knowledge for {self.name}, got {reason}")
+        lacks = self.missing(knowledge)
+        if lacks is not None:
+            raise InputError(f"expected knowledge for {self.name}, got {lacks.words}")
         return [_sequences(step, knowledge) for step in steps_of(messages, knowledge)]
 
 

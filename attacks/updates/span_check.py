@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attacks.attack import Lacks
 from attacks.updates.assembly import Options, chained, language_of, padded, settled
 from attacks.updates.whole_update import (
     NotApplicable,
     Step,
     UpdateKnowledge,
+    exact_values,
     floor_of,
     layers_of,
     missing_step,
@@ -60,17 +62,17 @@ class SpanCheck:
     name: str = "span check"
     view: str = "aggregator"
 
-    def missing(self, knowledge: UpdateKnowledge) -> str | None:
-        """Return what the attack lacks, in words, or None if it can run."""
+    def missing(self, knowledge: UpdateKnowledge) -> Lacks | None:
+        """Return what the attack lacks, or None if it can run."""
         if knowledge.model is None:
-            return "needs `model`: the model as sent out"
+            return Lacks(("model",), "needs `model`: the model as sent out")
         if not knowledge.whole or not layers_of(knowledge.model):
-            return "needs the whole model's update, with an encoder layer (strategy fedavg)"
-        if knowledge.noise_std > 0:
-            return "not applicable: noise on the update fills the span"
+            words = "needs the whole model's update, with an encoder layer (strategy fedavg)"
+            return Lacks(("whole",), words)
         if knowledge.dropout > 0:
-            return "not applicable: dropout makes other rows of E's"
-        return missing_step(knowledge, adaptive=False, steps=False)
+            return Lacks(("dropout",), "not applicable: dropout makes other rows of E's")
+        noisy = exact_values(knowledge, "not applicable: noise on the update fills the span")
+        return noisy or missing_step(knowledge, adaptive=False, steps=False)
 
     def reconstruct(
         self, messages: Sequence[Message], knowledge: UpdateKnowledge, generator: torch.Generator
@@ -80,9 +82,10 @@ class SpanCheck:
         Raises:
             InputError: if `missing` says that something is lacking.
         """
-        reason = self.missing(knowledge)
-        if reason is not None or knowledge.model is None:
-            raise InputError(f"expected knowledge for {self.name}, got {reason}")
+        lacks = self.missing(knowledge)
+        if lacks is not None or knowledge.model is None:
+            words = "" if lacks is None else lacks.words
+            raise InputError(f"expected knowledge for {self.name}, got {words}")
         steps = steps_of(messages, knowledge)
         return [_sequences(step, knowledge, knowledge.model, generator) for step in steps]
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from attacks.attack import Lacks, check_noise, unfit_noise
 from fedbert.config import InputError, expect
 from fedbert.messages import ClientParts, ClientUpdate, Message, dense
 from fedbert.split import SplitBert, duplicate
@@ -33,7 +34,8 @@ class UpdateKnowledge:
     learning_rate: of each local step [step]. kept: what weight decay leaves of each tensor over
         the round (1 where it is not named).
     batch_size: how many sequences a step sees, at most.
-    noise_std: of the noise on each value of the update, whatever made it.
+    noise_std: of the noise on each value of the update, whatever made it. noise: its distribution,
+        as in `attacks.attack.Knowledge`.
     dropout: the rate at which the client's model dropped values in training.
     start, stop, pad, mask: token ids; sequences read start ... stop.
     auxiliary: text of the same kind as the private one, none of it private: token ids [seq] each.
@@ -59,6 +61,7 @@ class UpdateKnowledge:
     pad: int = 0
     mask: int | None = None
     auxiliary: tuple[np.ndarray, ...] | None = None
+    noise: str = "gaussian"
 
     def __post_init__(self) -> None:
         """Check every setting."""
@@ -67,7 +70,7 @@ class UpdateKnowledge:
         rates = all(0 < rate < float("inf") for rate in self.learning_rate)
         expect(rates, "finite rates > 0", "learning_rate", self.learning_rate)
         expect(self.batch_size >= 1, "batch_size >= 1", "batch_size", self.batch_size)
-        expect(0 <= self.noise_std < float("inf"), "noise_std >= 0", "noise_std", self.noise_std)
+        check_noise(self.noise, self.noise_std)
         expect(0 <= self.dropout < 1, "0 <= dropout < 1", "dropout", self.dropout)
 
 
@@ -150,18 +153,27 @@ def layers_of(split: SplitBert) -> list[Any]:
     return [*split.bottom.layers, *split.body.layers]
 
 
-def missing_step(knowledge: UpdateKnowledge, adaptive: bool, steps: bool) -> str | None:
-    """Return why an update is not one known step, in words, or None if it is.
+def exact_values(knowledge: UpdateKnowledge, words: str) -> Lacks | None:
+    """Return why the update's values are not exact, or None if they are; words: if noise is."""
+    if knowledge.noise_std > 0:
+        return Lacks(("noise_std",), words)
+    return Lacks.of(unfit_noise(knowledge.noise, ("gaussian", "laplace", "metric")))
+
+
+def missing_step(knowledge: UpdateKnowledge, adaptive: bool, steps: bool) -> Lacks | None:
+    """Return why an update is not one known step, or None if it is.
 
     adaptive: whether AdamW's first step will do. steps: whether several steps of SGD will do.
     """
     if not knowledge.learning_rate:
-        return "needs `learning_rate`: that of the client's local steps"
+        return Lacks(("learning_rate",), "needs `learning_rate`: that of the client's local steps")
     if knowledge.optimizer == "adamw" and not adaptive:
-        return "not applicable: AdamW's step is no gradient"
+        return Lacks(("optimizer",), "not applicable: AdamW's step is no gradient")
     if knowledge.optimizer == "adamw" and not knowledge.fresh:
-        return "not applicable: AdamW's step depends on moments that the client kept"
+        words = "not applicable: AdamW's step depends on moments that the client kept"
+        return Lacks(("fresh",), words)
     if len(knowledge.learning_rate) > 1 and not (steps and knowledge.optimizer == "sgd"):
         count = len(knowledge.learning_rate)
-        return f"not applicable: {count} local steps, of which the later ones used other values"
+        words = f"not applicable: {count} local steps, of which the later ones used other values"
+        return Lacks(("learning_rate",), words)
     return None

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Knowledge, Protect
+from attacks.attack import Knowledge, Lacks, Protect, unfit_noise
 from attacks.backward.label_from_gradient import HeadKnowledge
 from attacks.updates.embedding_rows import TableKnowledge
 from attacks.updates.whole_update import UpdateKnowledge
@@ -21,12 +21,7 @@ from fedbert.smashing import nearest_words
 from fedbert.split import Bottom, EmbeddingTables, SplitBert, duplicate
 from fedbert.trainer import load_values, participants
 from privacy.defence import Defence, adaptive_clip
-from privacy.empirical import FeatureDropout, Quantise
-from privacy.gaussian import Gaussian
-from privacy.laplace import Laplace
-from privacy.matrix_gaussian import MatrixGaussian
-from privacy.mechanism import ClipOnly, Identity
-from privacy.metric import Metric
+from privacy.noise import NoiseModel
 
 
 def knowledge_of(
@@ -42,21 +37,18 @@ def knowledge_of(
     runs without dropout.
     """
     mechanism = defence.smashed
-    kinds = {Laplace: "laplace", Metric: "metric"}
-    noise_std = 0.0 if defence.nearest_word else mechanism.noise_std
+    noise = mechanism.noise_model()
     rate = 0.0 if defence.one_shot else dropout
-    if isinstance(mechanism, FeatureDropout):  # it drops and scales as E does: one mask, one rate
-        rate = 1 - (1 - rate) * (1 - mechanism.rate)
-    if isinstance(mechanism, Quantise):  # rounding errors, as if spread evenly over a step
-        noise_std = 2 * mechanism.clip_norm / (2**mechanism.bits - 1) / math.sqrt(12)
+    if noise.dropout > 0:  # the mechanism drops and scales as E does: one mask, one rate
+        rate = 1 - (1 - rate) * (1 - noise.dropout)
     return Knowledge(
         embedding=tables,
         clip_norm=mechanism.clip_norm,
         clip_unit=mechanism.unit,
-        noise_std=noise_std,
+        noise_std=0.0 if defence.nearest_word else noise.std,
         dropout=rate,
-        noise=kinds.get(type(mechanism), "gaussian"),
-        basis=_basis(mechanism) if isinstance(mechanism, MatrixGaussian) else None,
+        noise=noise.kind,
+        basis=noise.basis,
         auxiliary=auxiliary,
         auxiliary_types=auxiliary_types,
     )
@@ -90,54 +82,57 @@ def _protection(defence: Defence, bottom: Bottom) -> Protect:
     return rewritten if defence.nearest_word else noised
 
 
-def head_knowledge(defence: Defence, parts: ClientParts, split: SplitBert) -> HeadKnowledge | str:
+def head_knowledge(defence: Defence, parts: ClientParts, split: SplitBert) -> HeadKnowledge | Lacks:
     """Return what the aggregator knows of H and of what was done to G_Z, or why it cannot judge."""
     mechanism = defence.hidden_gradient
-    if not isinstance(mechanism, Identity | ClipOnly | Gaussian):
-        return f"needs Gaussian noise on G_Z or none, not {type(mechanism).__name__}"
-    if not isinstance(defence.hidden, Identity):
-        return "needs Z as the server made it, and hears it after a mechanism"
+    noise = mechanism.noise_model()
+    if noise.basis is not None or noise.dropout > 0 or not noise.independent:
+        words = "needs noise on G_Z that is drawn for each value alike, and no dropout, or none"
+        return Lacks(("noise",), words)
+    if defence.hidden.clip_norm is not None or defence.hidden.noise_model() != NoiseModel():
+        return Lacks(("hidden",), "needs Z as the server made it, and hears it after a mechanism")
     own = duplicate(split)
     load_values(own, parts.tensors)
     return HeadKnowledge(
         head=own.head,
-        noise_std=mechanism.noise_std,
+        noise=noise.kind,
+        noise_std=noise.std,
         clip_norm=mechanism.clip_norm,
         clip_unit=mechanism.unit,
         mean_over="batch" if defence.training is None else "sequence",
     )
 
 
-def table_knowledge(defence: Defence, prepared: Prepared, split: SplitBert) -> TableKnowledge | str:
+def table_knowledge(
+    defence: Defence, prepared: Prepared, split: SplitBert
+) -> TableKnowledge | Lacks:
     """Return what the aggregator knows of the word table's updates, or why it cannot judge."""
     word = split.bottom.embeddings.word_embeddings.weight
     if not word.requires_grad:
-        return "needs a trained word table: this one is frozen"
+        return Lacks(("word",), "needs a trained word table: this one is frozen")
     name = next(n for n, p in split.whole.named_parameters() if p is word)
     if defence.training is not None:
-        return "DP-SGD noises every row in every step, through AdamW: no likelihood is at hand"
-    noise = defence.update.noise_std if defence.local_update else 0.0
-    return TableKnowledge(word=name, tied=split.tied, noise_std=noise)
+        words = "DP-SGD noises every row in every step, through AdamW: no likelihood is at hand"
+        return Lacks(("noise_std",), words)
+    noise = _sent_noise(defence)
+    return TableKnowledge(word=name, tied=split.tied, noise=noise.kind, noise_std=noise.std)
 
 
-def _basis(mechanism: MatrixGaussian) -> Tensor | None:
-    """Return the map [width, dimension] that undoes the covariance of features, or projects."""
-    if mechanism.keep is None and mechanism.column_spread == 1.0:
-        return None
-    whitening = torch.linalg.inv(mechanism.column_factor).T
-    projection = mechanism.projection
-    return whitening if projection is None else projection @ whitening
+def _sent_noise(defence: Defence) -> NoiseModel:
+    """Return the noise on an update as its client sends it."""
+    return defence.update.noise_model() if defence.local_update else NoiseModel()
 
 
 def update_knowledge(
     observation: Observation, parts: ClientParts, auxiliary: tuple[np.ndarray, ...] | None
-) -> UpdateKnowledge | str:
+) -> UpdateKnowledge | Lacks:
     """Return what is known of the local training that started from `parts`, or why it is nothing.
 
     Several steps of SGD are known as one of all their sequences.
     """
     if observation.defence.training is not None:
-        return "DP-SGD noises every value in every step: no likelihood is at hand"
+        words = "DP-SGD noises every value in every step: no likelihood is at hand"
+        return Lacks(("noise_std",), words)
     split, training = observation.trained.split, observation.cell.config.training
     name_of = {id(p): n for n, p in split.whole.named_parameters()}
     tables = split.bottom.embeddings
@@ -147,6 +142,7 @@ def update_knowledge(
     rates = tuple(learning_rate(training, parts.round * steps + i, total) for i in range(steps))
     left = math.prod(1 - rate * training.weight_decay for rate in rates)
     turn = observation.transcript.turns[parts.client, parts.round]
+    noise = _sent_noise(observation.defence)
     return UpdateKnowledge(
         model=split,
         whole=training.strategy == "fedavg",
@@ -158,7 +154,8 @@ def update_knowledge(
         learning_rate=rates,
         kept={name: left for name in name_of.values() if decays(name)},
         batch_size=training.batch_size * steps,
-        noise_std=observation.defence.update.noise_std if observation.defence.local_update else 0.0,
+        noise=noise.kind,
+        noise_std=noise.std,
         dropout=max(
             split.whole.config.hidden_dropout_prob, split.whole.config.attention_probs_dropout_prob
         ),
@@ -170,16 +167,21 @@ def update_knowledge(
     )
 
 
-def received_noise(observation: Observation, rounds: range) -> float | str:
+def received_noise(observation: Observation, rounds: range) -> float | Lacks:
     """Return the standard deviation of the noise on each value that these rounds' averages added.
 
     Central noise falls on a sum of equal clients; noise of the clients' own on a weighted mean.
     """
     mechanism, config = observation.defence.update, observation.cell.config
-    if mechanism.noise_std == 0:
+    noise = mechanism.noise_model()
+    if noise.kind == "none":
         return 0.0
+    unfit = Lacks.of(unfit_noise(noise.kind, ("gaussian",)))
+    if unfit is not None:
+        return unfit
     if adaptive_clip(mechanism) is not None:
-        return "the noise follows a clip that moves from round to round, which peers are not told"
+        words = "the noise follows a clip that moves from round to round, which peers are not told"
+        return Lacks(("noise_std",), words)
     variance = 0.0
     for number in rounds:
         sizes = np.array(
@@ -189,5 +191,5 @@ def received_noise(observation: Observation, rounds: range) -> float | str:
         part = (
             float(np.square(shares).sum()) if observation.defence.local_update else len(sizes) ** -2
         )
-        variance += mechanism.noise_std**2 * part
+        variance += noise.std**2 * part
     return math.sqrt(variance)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from attacks.attack import Lacks
 from evaluation.adversary.knowledge import head_knowledge
 from evaluation.adversary.observation import Leak, Observation, same_parts
 from evaluation.adversary.transcript import TranscriptEntry
@@ -30,9 +31,9 @@ def backward(observation: Observation) -> Iterator[Leak]:
             knowledge = head_knowledge(
                 observation.defence, group[0].parts, observation.trained.split
             )
-            lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
+            lacking = knowledge if isinstance(knowledge, Lacks) else attack.missing(knowledge)
             if lacking is not None:
-                yield {**head, "not_measured": lacking}
+                yield {**head, "not_measured": lacking.words}
                 break
             guessed += _asked(observation, attack, group, knowledge, len(guessed))
         else:

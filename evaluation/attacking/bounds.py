@@ -182,10 +182,14 @@ def floor(
     for knowledge in known:
         if knowledge.embedding is None:
             return Floor(None, "no look-up behind encoder layers")
+        lacks = NearestToken().missing(knowledge)
+        if lacks is not None:
+            return Floor(None, f"no look-up: it {lacks.words}")
         message, ids = _simulated(defence, knowledge.embedding, _some(texts, rng), rate, noise)
         seen = knowledge
         if defence.nearest_word:
-            seen = replace(knowledge, noise="metric", noise_std=defence.smashed.noise_std)
+            stated = defence.smashed.noise_model()
+            seen = replace(knowledge, noise=stated.kind, noise_std=stated.std)
         (guess,) = NearestToken().reconstruct([message], seen, noise)
         mine = (message.attention_mask != 0) & ~np.isin(ids, list(special))
         hits.append(((guess == ids) & mine).sum(1))

@@ -44,7 +44,7 @@ def forward(observation: Observation) -> tuple[list[Leak], list[dict[str, Any]]]
                 knowledge = make(whole=True)
             lacking = attack.missing(knowledge)
             if lacking is not None:
-                found.append({**head, "not_measured": lacking})
+                found.append({**head, "not_measured": lacking.words})
                 break
             number = len(guessed)
             if getattr(attack, "uses_decoder", False):  # one serves all attacks that start from it

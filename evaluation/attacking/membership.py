@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from attacks.attack import MembershipAttack
+from attacks.attack import Lacks, MembershipAttack
 from attacks.membership.message_matching import lacking, nearness
 from attacks.signals import Answers, Signals
 from evaluation.adversary.candidates import Candidates, choose, sides
@@ -96,11 +96,12 @@ def membership(asked: Asked | None, observation: Observation, cache: Path | None
             given, members = matching_signals(observation, attack.name)
         else:
             given, members = signals, asked.chosen.members
-        lacking = shifted or (given if isinstance(given, str) else attack.missing(given))
-        if lacking is not None or isinstance(given, str):
-            found.leaks.append({**head, "not_measured": lacking})
+        lacks = shifted or (given if isinstance(given, Lacks) else attack.missing(given))
+        if lacks is not None or isinstance(given, Lacks):
+            found.leaks.append({**head, "not_measured": "" if lacks is None else lacks.words})
             continue
-        scored = _scored(asked.cell, attack, attack.score(given), members)
+        draws = numpy_rng(asked.cell.config.seed, "attack", attack.name)
+        scored = _scored(asked.cell, attack, attack.score(given, draws), members)
         found.scored[attack.name] = scored
         found.leaks += leaks_of(head, scored)
         if asked.cell.attacks.client_level and attack.view != "forward":
@@ -120,7 +121,7 @@ def _scored(
     return Scored(np.asarray(scores, dtype=np.float64), members, seed)
 
 
-def _blind(asked: Asked, prepared: Prepared, found: Found) -> str | None:
+def _blind(asked: Asked, prepared: Prepared, found: Found) -> Lacks | None:
     """Judge what text and label alone tell; return why the pool is shifted, or None."""
     chosen = asked.chosen
     head = {"view": "release", "attack": BLIND, "family": "membership"}
@@ -136,10 +137,11 @@ def _blind(asked: Asked, prepared: Prepared, found: Found) -> str | None:
     if not shifted:
         return None
     ends = f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-    return f"the pool is shifted: text and label alone tell members with AUC {ends}"
+    words = f"the pool is shifted: text and label alone tell members with AUC {ends}"
+    return Lacks(("candidates",), words)
 
 
-def matching_signals(observation: Observation, name: str) -> tuple[Signals | str, np.ndarray]:
+def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lacks, np.ndarray]:
     """Return what the server makes of candidates, and which were in the messages it heard; or why
     it cannot tell.
 
@@ -152,11 +154,12 @@ def matching_signals(observation: Observation, name: str) -> tuple[Signals | str
     )
     nobody = np.zeros(0, dtype=bool)
     if not overheard:
-        return "nothing is sent in the forward view", nobody
+        return Lacks(("nearness",), "nothing is sent in the forward view"), nobody
     if prepared.task.kind == "mlm":
-        return "which words of a candidate would be masked is unknown", nobody
+        words = "which words of a candidate would be masked is unknown"
+        return Lacks(("nearness",), words), nobody
     if observation.defence.nearest_word:
-        return "E is fed other words than the candidate's", nobody
+        return Lacks(("nearness",), "E is fed other words than the candidate's"), nobody
     inside: set[int] = set()
     for each in overheard:
         data = prepared.clients[each.message.client]
@@ -172,9 +175,9 @@ def matching_signals(observation: Observation, name: str) -> tuple[Signals | str
     for group in same_parts(overheard):
         tables = tables_from(group[0].parts, observation.trained.split)
         knowledge = knowledge_of(observation.defence, tables, rate)
-        reason = lacking(knowledge)
-        if reason is not None:
-            return reason, nobody
+        lacks = lacking(knowledge)
+        if lacks is not None:
+            return lacks, nobody
         shown = batches(prepared, prepared.pool, candidates, config.seed, name)
         best = np.maximum(best, nearness([o.message for o in group], knowledge, shown))
     return Signals(Answers(np.zeros(len(candidates))), nearness=best), members

@@ -58,9 +58,12 @@ def _pooled(
     for name in cell.attacks.pooled:
         attack = make_attack(name, POOLED, "invert")
         head = {"view": attack.view, "attack": f"{attack.name} ({pooling})", "family": "inversion"}
-        lacking = "needs a text that was trained on" if not private else attack.missing(knowledge)
-        if lacking is not None:
-            yield {**head, "not_measured": lacking}
+        if not private:
+            yield {**head, "not_measured": "needs a text that was trained on"}
+            continue
+        lacks = attack.missing(knowledge)
+        if lacks is not None:
+            yield {**head, "not_measured": lacks.words}
             continue
         draws = generator(cell.config.seed, "attack", "pooled")  # the same texts of its own for all
         guessed = attack.invert(embed(private), knowledge, draws)

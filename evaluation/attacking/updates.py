@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from attacks.attack import Lacks
 from attacks.updates.whole_update import NotApplicable
 from evaluation.adversary.knowledge import received_noise, table_knowledge, update_knowledge
 from evaluation.adversary.observation import Leak, Observation
@@ -40,11 +41,11 @@ def _words(observation: Observation, attack: Any, head: Leak) -> Iterator[Leak]:
     knowledge = table_knowledge(
         observation.defence, observation.prepared, observation.trained.split
     )
-    if not isinstance(knowledge, str):
+    if not isinstance(knowledge, Lacks):
         knowledge = replace(knowledge, steps=steps)
-    lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
+    lacking = knowledge if isinstance(knowledge, Lacks) else attack.missing(knowledge)
     if lacking is not None:
-        yield {**head, "not_measured": lacking}
+        yield {**head, "not_measured": lacking.words}
         return
     guessed = attack.tokens([m for pair in pairs for m in pair], knowledge)
     true = [_tokens(_batches(observation, parts)) for parts, _ in pairs]
@@ -59,22 +60,24 @@ def _received(observation: Observation, attack: Any, head: Leak) -> Iterator[Lea
     true, guessed = [], []
     for pair in observation.transcript.receipts:
         between = _between(observation, *pair)
-        if isinstance(knowledge, str):
+        if isinstance(knowledge, Lacks):
             break
         noise = received_noise(observation, range(pair[0].round, pair[1].round))
-        if isinstance(noise, str):
+        if isinstance(noise, Lacks):
             knowledge = noise
             break
         mine = pair[0].client
         own = _tokens([b for c, r in between if c == mine for b in _steps(observation, c, r)])
         theirs = _tokens([b for c, r in between if c != mine for b in _steps(observation, c, r)])
         own = np.union1d(own, observation.special)
-        [named] = attack.tokens(list(pair), replace(knowledge, noise_std=noise))[-1:]
+        [named] = attack.tokens(list(pair), replace(knowledge, noise="gaussian", noise_std=noise))[
+            -1:
+        ]
         if len(np.setdiff1d(theirs, own)):
             true.append(np.setdiff1d(theirs, own))
             guessed.append(np.setdiff1d(named, own))
-    if isinstance(knowledge, str):
-        yield {**head, "not_measured": knowledge}
+    if isinstance(knowledge, Lacks):
+        yield {**head, "not_measured": knowledge.words}
     elif not true:
         lacking = "needs a client that receives twice, with others training in between"
         yield {**head, "not_measured": lacking}
@@ -90,9 +93,9 @@ def _orders(
     refused: list[str] = []
     for number, (parts, update) in enumerate(observation.transcript.updates):
         knowledge = update_knowledge(observation, parts, auxiliary)
-        lacking = knowledge if isinstance(knowledge, str) else attack.missing(knowledge)
+        lacking = knowledge if isinstance(knowledge, Lacks) else attack.missing(knowledge)
         if lacking is not None:
-            yield {**head, "not_measured": lacking}
+            yield {**head, "not_measured": lacking.words}
             return
         draws = generator(observation.cell.config.seed, "attack", attack.name, number)
         [answer] = attack.reconstruct([parts, update], knowledge, draws)

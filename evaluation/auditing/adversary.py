@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from attacks.attack import Lacks
 from attacks.signals import Signals
 from evaluation.adversary.inference import answers_on
 from evaluation.adversary.shadow_models import Trainings, shadow_answers
@@ -21,6 +22,7 @@ from fedbert.model import load_model
 from fedbert.prepare import Prepared, poisson_sampled
 
 HEARD = ("round_losses", "alignments", "projections", "nearness")  # of Signals
+TRAINED = ("shadow_losses", "population")  # what models of the adversary's own give
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,16 @@ def signals_on(
     return Signals(part(answers, slice(cut)), population)
 
 
-def lacking(means: Means, subject: Subject, why: str) -> str:
+def lacking(means: Means, subject: Subject, lacks: Lacks) -> str:
     """Return why an attack did not run, with what would change it."""
-    if any(f"`{name}`" in why for name in HEARD):
+    if set(HEARD) & set(lacks.fields):
         return "needs the messages of the training: a grid hears them, an audit comes after it"
-    if "shadow_losses" not in why and "population" not in why:
-        return why
+    if not set(TRAINED) & set(lacks.fields):
+        return lacks.words
     if subject.own is None or subject.own.members is None:
-        return why if means.references else "needs models of the same kind: --reference DIRECTORY"
-    return why if means.shadows else "needs models that the adversary trains: --shadows 16"
+        alone = "needs models of the same kind: --reference DIRECTORY"
+        return lacks.words if means.references else alone
+    return lacks.words if means.shadows else "needs models that the adversary trains: --shadows 16"
 
 
 def trained_rounds(config: Config, rounds: int) -> Config:

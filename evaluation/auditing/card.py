@@ -231,7 +231,9 @@ def _limits(request: Request, measured: list[Measured]) -> Iterator[Check]:
         values = [
             (each.estimate.value, each)
             for each in measured
-            if each.metric == metric and each.estimate is not None and "no model" not in each.attack
+            if each.metric == metric
+            and each.estimate is not None
+            and each.attack != release.TEXT_ALONE
         ]
         if not values:
             whys = [each.note for each in measured if each.metric == metric and each.note]

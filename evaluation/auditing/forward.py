@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from attacks.inversion.learned_decoder import trained
+from attacks.inversion.nearest_token import NearestToken
 from evaluation.adversary.knowledge import knowledge_of, with_bottom
 from evaluation.auditing.subject import Subject
 from evaluation.grid.build import make_attack
@@ -48,7 +49,8 @@ def inversion(
         words = tuple(np.split(auxiliary.tokens, auxiliary.offsets[1:-1]))
     rate = subject.split.whole.config.hidden_dropout_prob
     knowledge = knowledge_of(defence, tables, rate, words)
-    if tables is None and words is not None:  # deeper than the embeddings: it takes a decoder
+    looked_up = NearestToken().missing(knowledge) is None
+    if not looked_up and words is not None:  # a deeper cut, or unknown noise: it takes a decoder
         nobody = ClientParts(0, 0, {})
         longest = subject.config.data.max_length
         knowledge = with_bottom(knowledge, defence, nobody, subject.split, longest)
@@ -57,11 +59,11 @@ def inversion(
     found = []
     for name in INVERSION:
         attack = make_attack(name, INVERSION, "reconstruct")
-        lacking = attack.missing(knowledge)
-        if lacking is not None and tables is not None and "`bottom`" in lacking:
-            lacking = "not asked where a look-up does; a grid trains it"
-        if lacking is not None:
-            found.append(Measured(attack.view, attack.name, "token_accuracy", None, lacking))
+        lacks = attack.missing(knowledge)
+        if lacks is not None:
+            untrained = looked_up and "bottom" in lacks.fields
+            why = "not asked where a look-up does; a grid trains it" if untrained else lacks.words
+            found.append(Measured(attack.view, attack.name, "token_accuracy", None, why))
             continue
         draws = generator(seed, "attack", attack.name)
         guessed = attack.reconstruct(messages, knowledge, draws)

@@ -30,6 +30,7 @@ MOST = 4000  # candidates
 KNOWN = 0.25  # of the pool: whose coins an adversary with shadows is told
 SIGNIFICANCE = 0.05
 MOST_NEEDED = 2**15  # candidates
+TEXT_ALONE = "text alone (no model)"  # no attack on the model
 SHIFTED = "members differ in text or label alone: the pool is shifted, the rest means little"
 
 
@@ -135,12 +136,13 @@ def membership(
     signals = _signals(subject, who, means)
     for name in MEMBERSHIP:
         attack = make_attack(name, MEMBERSHIP, "score")
-        why = attack.missing(signals)
-        if why is not None:
-            why = lacking(means, subject, why)
+        lacks = attack.missing(signals)
+        if lacks is not None:
+            why = lacking(means, subject, lacks)
             found.append(Measured(attack.view, attack.name, "auc", None, why))
             continue
-        each = scores[attack.name] = attack.score(signals)
+        draws = numpy_rng(subject.config.seed, "attack", attack.name)
+        each = scores[attack.name] = attack.score(signals, draws)
         inside, outside = each[who.judged & who.inside], each[who.judged & ~who.inside]
         if min(len(inside), len(outside)) < 2:
             found.append(Measured(attack.view, attack.name, "auc", None, "too few candidates"))
@@ -166,7 +168,7 @@ def _figures(inside: np.ndarray, outside: np.ndarray) -> Iterator[tuple[str, Est
 
 def _text_alone(subject: Subject, who: Candidates) -> Measured:
     """Return how well words and labels alone tell members: at chance in a pool that is fair."""
-    head = ("release", "text alone (no model)", "auc")
+    head = ("release", TEXT_ALONE, "auc")
     if min(int(who.inside.sum()), int((~who.inside).sum())) < LEAST:
         return Measured(*head, None, f"needs {LEAST} candidates a side")
     texts = np.split(who.encoded.tokens, who.encoded.offsets[1:-1])

@@ -14,9 +14,10 @@ from privacy.defence import Defence
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.mechanism import Mechanism
+from privacy.noise import NoiseModel
 from privacy.randomised_response import RandomisedResponse
 
-MEMBERS = ("unit", "clip_norm", "noise_std", "clip", "add_noise", "cost")
+MEMBERS = ("unit", "clip_norm", "noise_std", "clip", "add_noise", "noise_model", "cost")
 KINDS = {"labels": RandomisedResponse, "training": DPSGD, "penalty": DistanceCorrelation}
 SPEAKS_FOR = {
     "smashed": ("forward",),
@@ -157,3 +158,5 @@ def _check_kind(made: Mechanism | Any, place: str, name: str, where: str) -> Non
             f"{where}: expected a mechanism with {', '.join(MEMBERS)}, "
             f"got {name!r} without {lacking[0]}"
         )
+    if not isinstance(made.noise_model(), NoiseModel):
+        raise InputError(f"{where}: expected a NoiseModel of noise_model(), got none of {name!r}")

@@ -8,6 +8,7 @@ from torch import Tensor
 from privacy.checks import positive
 from privacy.events import PoissonGaussianEvent
 from privacy.mechanism import Cost, Unit, add_gaussian, clip_rows
+from privacy.noise import NoiseModel
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,10 @@ class DPSGD:
     def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
         """The sum of the clipped gradients, of any shape, plus noise of `noise_std`."""
         return add_gaussian(records, self.noise_std, generator)
+
+    def noise_model(self) -> NoiseModel:
+        """Gaussian noise of `noise_std` on every value of the sum."""
+        return NoiseModel("gaussian", self.noise_std)
 
     def cost(self) -> Cost | None:
         """One step on a Poisson sample, add-or-remove-one record."""

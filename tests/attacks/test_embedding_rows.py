@@ -216,7 +216,7 @@ def test_a_tied_table_of_a_real_client_names_more_than_chance() -> None:
 
 def test_what_is_lacking_is_named() -> None:
     attack, messages = EmbeddingRows(), sent(table(4), table(4))
-    assert "`word`" in str(attack.missing(TableKnowledge()))
+    assert "`word`" in attack.missing(TableKnowledge()).words
     assert attack.missing(TableKnowledge("w")) is None
     with pytest.raises(InputError, match="expected knowledge"):
         attack.tokens(messages, TableKnowledge())

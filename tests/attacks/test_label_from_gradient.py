@@ -164,7 +164,7 @@ def test_what_is_lacking_is_named() -> None:
     attack, rng = LabelFromGradient(), torch.Generator()
     words = HeadKnowledge(tiny.split_model("bert", "mlm-tied").head)
     for knowledge, text in ((HeadKnowledge(), "`head`"), (words, "mlm")):
-        assert text in str(attack.missing(knowledge))
+        assert text in attack.missing(knowledge).words
         with pytest.raises(InputError, match="expected knowledge"):
             attack.labels([], knowledge, rng)
     split = tiny.split_model("bert", "two")

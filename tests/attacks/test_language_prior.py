@@ -8,9 +8,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from attacks.attack import Knowledge
-from attacks.inversion import language_prior, nearest_token
+from attacks.inversion import language_prior
 from attacks.inversion.language_prior import LanguagePrior, unigram_prior, viterbi
 from attacks.inversion.nearest_token import NearestToken
+from attacks.inversion.parts import look_up
 from attacks.inversion.parts.ngram import Ngram
 from fedbert.config import InputError
 from fedbert.data.batches import Batch
@@ -338,7 +339,7 @@ def test_chunks_change_nothing_and_bound_every_tensor(monkeypatch: pytest.Monkey
     attack = LanguagePrior(shortlist=16)
     whole = attack.reconstruct([message], knowledge, ANY)[0]
     for name in ("TOKENS_AT_ONCE", "POSITIONS_AT_ONCE"):
-        monkeypatch.setattr(nearest_token, name, 16)
+        monkeypatch.setattr(look_up, name, 16)
     monkeypatch.setattr(language_prior, "TOKENS_IN_HAND", 50)
     with Sizes():
         parts = attack.reconstruct([message], knowledge, ANY)[0]
@@ -368,7 +369,7 @@ def test_what_it_cannot_decode_is_said_and_refused() -> None:
         ({"noise": "metric", "clip_norm": 1.0}, "metric noise without a clip"),
     ]:
         knowledge = known(split, auxiliary, noise_std=1.0, **mechanism)
-        assert words in str(BIGRAM.missing(knowledge))
+        assert words in BIGRAM.missing(knowledge).words
         with pytest.raises(InputError, match=f"expected knowledge .*{words}"):
             BIGRAM.reconstruct([message], knowledge, ANY)
     with pytest.raises(InputError, match="id=60"):

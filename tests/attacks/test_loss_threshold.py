@@ -12,6 +12,8 @@ from attacks.signals import Answers, Signals, answers_of, logit_scaled
 from fedbert.config import InputError
 from tests.attacks import worlds
 
+ANY = np.random.default_rng(0)  # no attack here draws
+
 
 def test_scores_are_minus_the_losses_whatever_the_batches() -> None:
     split = worlds.model()
@@ -27,8 +29,8 @@ def test_scores_are_minus_the_losses_whatever_the_batches() -> None:
             ).logits.detach()
             expected.append(float(F.cross_entropy(logits, each.labels[i : i + 1])))
             logs.append(torch.log_softmax(logits[0], 0).numpy())
-    assert LossThreshold().score(Signals(answers)).shape == (12,)
-    np.testing.assert_allclose(-LossThreshold().score(Signals(answers)), expected, rtol=1e-5)
+    assert LossThreshold().score(Signals(answers), ANY).shape == (12,)
+    np.testing.assert_allclose(-LossThreshold().score(Signals(answers), ANY), expected, rtol=1e-5)
     assert answers.logs is not None and answers.labels is not None
     np.testing.assert_allclose(answers.logs, logs, rtol=1e-4)
     np.testing.assert_array_equal(answers.labels, np.concatenate([b.labels for b in batches]))

@@ -252,9 +252,9 @@ def test_the_head_and_the_messages_are_left_as_they_were() -> None:
 
 def test_what_is_lacking_is_named() -> None:
     attack, rng = MaskedTokens(), torch.Generator()
-    assert "`head`" in str(attack.missing(HeadKnowledge()))
+    assert "`head`" in attack.missing(HeadKnowledge()).words
     classifier = HeadKnowledge(tiny.split_model("bert", "two").head)
-    assert "classification" in str(attack.missing(classifier))
+    assert "classification" in attack.missing(classifier).words
     split = tiny.split_model("bert", "mlm-tied")
     known = HeadKnowledge(split.head)
     assert attack.missing(known) is None

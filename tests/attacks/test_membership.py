@@ -26,12 +26,14 @@ from tests.attacks.membership_worlds import drawn, matched
 
 SURE = 1 - 1e-4
 
+ANY = np.random.default_rng(0)  # no attack here draws
+
 
 @pytest.mark.parametrize("own", [True, False])
 def test_lira_is_the_ratio_of_two_fitted_densities(own: bool) -> None:
     answers = drawn(2.0, n=30, shadows=12).signals.candidates
     online, offline = OnlineLira(own), OfflineLira(own)
-    found = online.score(Signals(answers)), offline.score(Signals(answers))
+    found = online.score(Signals(answers), ANY), offline.score(Signals(answers), ANY)
     p, shadows = np.exp(-answers.losses), np.exp(-answers.shadow_losses)
     target, others = np.log(p / (1 - p)), np.log(shadows / (1 - shadows))
     sides = [
@@ -52,8 +54,8 @@ def test_lira_is_the_ratio_of_two_fitted_densities(own: bool) -> None:
 def test_few_shadows_share_a_variance_and_many_do_not() -> None:
     few, many = (drawn(2.0, n=20, shadows=count).signals for count in (8, 200))
     for kind in (OnlineLira, OfflineLira):
-        np.testing.assert_array_equal(kind().score(few), kind(False).score(few))
-        np.testing.assert_array_equal(kind().score(many), kind(True).score(many))
+        np.testing.assert_array_equal(kind().score(few, ANY), kind(False).score(few, ANY))
+        np.testing.assert_array_equal(kind().score(many, ANY), kind(True).score(many, ANY))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_rmia_is_the_share_that_the_candidate_dominates(attack: Rmia) -> None:
     dominated = [
         sum(own / ratio(signals.population, z) >= attack.gamma for z in range(n)) for own in ratios
     ]
-    scores = attack.score(signals)
+    scores = attack.score(signals, ANY)
     np.testing.assert_array_equal(np.floor(scores * n + 1e-9), dominated)
     assert (np.argsort(scores) == np.argsort(ratios)).all()  # ties go by the ratio
 
@@ -100,7 +102,7 @@ def test_difficulty_hides_members_from_the_loss_and_not_from_its_calibration() -
     world = drawn(3.0, n=2000, shadows=16)
     shares = {}
     for attack in (LossThreshold(), ReferenceRatio(), OnlineLira(), OfflineLira(), Rmia()):
-        scores = attack.score(world.signals)
+        scores = attack.score(world.signals, ANY)
         sides = scores[world.members], scores[~world.members]
         shares[attack.name] = (tpr_at_fpr(*sides, 0.01, SURE), auc(*sides, SURE))
     plain = shares.pop("loss threshold")
@@ -112,7 +114,7 @@ def test_difficulty_hides_members_from_the_loss_and_not_from_its_calibration() -
 def test_reference_ratio_averages_models_that_did_not_see_the_candidate() -> None:
     answers = drawn(1.0, n=20, shadows=6).signals.candidates
     for count in (None, 1, 2):
-        found = ReferenceRatio(count).score(Signals(answers))
+        found = ReferenceRatio(count).score(Signals(answers), ANY)
         for i in range(20):
             free = answers.shadow_losses[~answers.shadow_members[:, i], i][:count]
             assert found[i] == pytest.approx(free.mean() - answers.losses[i])
@@ -125,15 +127,17 @@ def test_entropies_are_those_of_the_definition() -> None:
     labels = rng.integers(0, 4, 50)
     losses = -np.log(p[np.arange(50), labels])
     signals = Signals(Answers(losses, np.log(p), labels))
-    np.testing.assert_allclose(Entropy().score(signals), -stats.entropy(p, axis=1), rtol=1e-9)
+    np.testing.assert_allclose(Entropy().score(signals, ANY), -stats.entropy(p, axis=1), rtol=1e-9)
     modified = [
         -(1 - row[y]) * np.log(row[y])
         - sum(row[c] * np.log(1 - row[c]) for c in range(4) if c != y)
         for row, y in zip(p, labels, strict=True)
     ]
-    np.testing.assert_allclose(ModifiedEntropy().score(signals), -np.array(modified), rtol=1e-6)
+    np.testing.assert_allclose(
+        ModifiedEntropy().score(signals, ANY), -np.array(modified), rtol=1e-6
+    )
     sure = Signals(Answers(np.zeros(1), np.array([[0.0, -800.0]]), np.array([0])))
-    assert ModifiedEntropy().score(sure)[0] == pytest.approx(0.0)
+    assert ModifiedEntropy().score(sure, ANY)[0] == pytest.approx(0.0)
 
 
 @settings(max_examples=20, deadline=None)

@@ -8,7 +8,6 @@ from scipy import stats
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from attacks.attack import Knowledge
-from attacks.inversion import nearest_token
 from attacks.inversion.nearest_token import NearestToken
 from fedbert.config import InputError
 from fedbert.data.batches import Batch
@@ -216,8 +215,9 @@ def test_chunks_change_nothing_and_bound_every_tensor(
     examples = worlds.batch(split, count=2, seq=512, seed=8)
     message = worlds.smashed(split, examples, **mechanism)
     whole = ATTACK.reconstruct([message], known(split, **mechanism), ANY)[0]
-    for name in ("TOKENS_AT_ONCE", "POSITIONS_AT_ONCE", "MASKED_TOKENS_AT_ONCE"):
-        monkeypatch.setattr(nearest_token, name, 16)
+    for name in ("parts.look_up.TOKENS_AT_ONCE", "parts.look_up.POSITIONS_AT_ONCE",
+                 "nearest_token.MASKED_TOKENS_AT_ONCE"):  # fmt: skip
+        monkeypatch.setattr(f"attacks.inversion.{name}", 16)
     with Sizes():
         parts = ATTACK.reconstruct([message], known(split, **mechanism), ANY)[0]
     np.testing.assert_array_equal(whole, parts)

@@ -153,10 +153,9 @@ def test_repeats_itself_and_leaves_vectors_and_the_global_generator_alone(
 def test_says_what_is_missing_and_refuses_in_one_line(name: str) -> None:
     attack, seen = ATTACKS[name], world()
     assert attack.missing(seen.knowledge) is None
-    text = attack.missing(PooledKnowledge())
-    assert "`embed`" in text and "`auxiliary`" in text
+    assert attack.missing(PooledKnowledge()).fields == ("embed", "auxiliary")
     few = replace(seen.knowledge, auxiliary=(seen.knowledge.auxiliary or ())[:5])
-    assert "at least 40 texts, not 5" in attack.missing(few)
+    assert "at least 40 texts, not 5" in attack.missing(few).words
     for knowledge in (PooledKnowledge(), few):
         with pytest.raises(InputError, match="expected knowledge that serves"):
             attack.invert(seen.vectors, knowledge, generator())

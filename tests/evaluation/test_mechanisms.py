@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
+from evaluation.adversary.knowledge import knowledge_of
 from evaluation.grid.catalogue import MECHANISMS
+from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
 from evaluation.run.cell import run_cell
+from fedbert.config import InputError
+from fedbert.prepare import prepare
+from privacy.defence import Defence
+from privacy.laplace import Laplace
+from tests.privacy.others import OwnLaplace
 
 Params = dict[str, Any]
 EXAMPLES: dict[str, tuple[str, Params, Params, Params]] = {
@@ -52,6 +59,52 @@ NONE = {"identity", "clip_only", "quantise", "feature_dropout", "distance_correl
 
 def test_every_mechanism_has_an_example() -> None:
     assert EXAMPLES.keys() == MECHANISMS.keys()
+
+
+LOOK_UPS = ("nearest_token", "unigram_prior", "bigram_prior", "masked_prior")
+
+
+def named(small_grid: Path, target: str, **params: float) -> Cell:
+    """Return a cell whose smashed data a mechanism of somebody else's protects."""
+    cell = read_grid(small_grid).cells[0]
+    spec = DefenceSpec("theirs", smashed=Spec(target, tuple(params.items())))
+    attacks = replace(
+        cell.attacks, inversion=LOOK_UPS, backward=(), updates=(), membership=("message_matching",)
+    )
+    training = replace(cell.config.training, rounds=1)
+    return replace(
+        cell, config=replace(cell.config, training=training), defence=spec, attacks=attacks
+    )
+
+
+def test_noise_of_a_kind_that_nobody_knows_gives_no_number(small_grid: Path) -> None:
+    record = run_cell(named(small_grid, "tests.privacy.others:EvenNoise")).record
+    assert record.status == "done", record.traceback
+    asked = {leak["attack"]: leak for leak in record.leakage}
+    for name in ("nearest token", "unigram prior", "bigram prior", "masked-LM prior",
+                 "message matching"):  # fmt: skip
+        law = f"law: {name} does not apply to unknown noise"
+        assert "estimate" not in asked[name], law
+        assert "says how its noise is distributed" in asked[name]["not_measured"], law
+
+
+def test_a_subclass_is_known_for_what_it_is() -> None:
+    ours, theirs = Laplace(3.0, 8.0), OwnLaplace(3.0, 8.0)
+    known = [knowledge_of(Defence("d", smashed=each), None, 0.1) for each in (ours, theirs)]
+    assert known[0] == known[1] and known[0].noise == "laplace"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("Silent", "'tests.privacy.others:Silent' without noise_model"), ("Vague", "a NoiseModel of")],
+)
+def test_a_mechanism_that_does_not_state_its_noise_is_refused(
+    small_grid: Path, name: str, words: str
+) -> None:
+    cell = named(small_grid, f"tests.privacy.others:{name}")
+    prepared = prepare(cell.config, coin=True)
+    with pytest.raises(InputError, match=words):
+        make_defence(cell.defence, facts_of(cell.config, prepared, cell.defence, cell.delta))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

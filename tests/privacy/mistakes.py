@@ -17,6 +17,7 @@ from privacy.events import GaussianEvent, MetricEvent
 from privacy.gaussian import Gaussian
 from privacy.mechanism import Cost, add_gaussian, clip_rows
 from privacy.metric import Metric
+from privacy.noise import NoiseModel
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class SensitivityOfOneClip:
 
     def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
         return add_gaussian(records, self.noise_std, generator)
+
+    def noise_model(self) -> NoiseModel:
+        return NoiseModel("gaussian", self.noise_std)
 
     def cost(self) -> Cost:
         return Cost(GaussianEvent(self.noise_multiplier), "token", "replace-one")
@@ -95,6 +99,9 @@ class GammaPerCoordinate:
         gamma = torch._standard_gamma(shape, generator=generator) / self.eta
         uniform = torch.rand(records.shape, generator=generator, dtype=torch.float64) * 2 - 1
         return records + (gamma * uniform).to(records)
+
+    def noise_model(self) -> NoiseModel:
+        return NoiseModel("unknown")
 
     def cost(self) -> Cost:
         return Cost(MetricEvent(self.eta), "token", "replace-one")

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import stats
 
 from privacy.adaptive_clip import AdaptiveDPFedAvg
 from privacy.dp_fedavg import DPFedAvg
@@ -21,6 +22,8 @@ from privacy.local_dp_fedavg import LocalDPFedAvg
 from privacy.matrix_gaussian import MatrixGaussian
 from privacy.mechanism import RELATIONS, UNITS, VIEWS, ClipOnly, Cost, Identity, Mechanism
 from privacy.metric import Metric
+from privacy.noise import NoiseModel
+from tests.privacy.others import EvenNoise, OwnLaplace
 
 CLIPPING = [
     ClipOnly,
@@ -121,6 +124,82 @@ def test_noise_follows_the_generator_and_leaves_its_input_alone(mechanism):
     assert torch.equal(one, two)
     assert torch.equal(one, other) == isinstance(mechanism, NO_RANDOMNESS)
     assert torch.equal(records, before)
+
+
+def noise_of_rows(mechanism: Mechanism) -> torch.Tensor:
+    """Noise on 2000 rows [record, value]: independent draws of the rows' errors."""
+    width = getattr(mechanism, "length", getattr(mechanism, "width", 40))
+    bound = mechanism.clip_norm or 1.0  # rounding errors are even over steps for even values
+    records = bound * (2 * torch.rand(2000, width, generator=generator(3)) - 1)
+    return mechanism.add_noise(records, generator(4)).double() - records.double()
+
+
+@pytest.mark.parametrize("mechanism", EVERY, ids=str)
+def test_the_noise_that_is_stated_is_that_which_is_drawn(mechanism):
+    """By the normal law of the rows' mean squares; each false alarm has probability 1e-5."""
+    model = mechanism.noise_model()
+    if model.dropout:
+        kept = mechanism.add_noise(torch.ones(100, 500), generator())
+        lost = int((kept == 0).sum())
+        assert stats.binomtest(lost, kept.numel(), model.dropout).pvalue > 1e-5
+        assert stats.binomtest(lost, kept.numel(), model.dropout * 1.1).pvalue < 1e-5
+        return
+    squares = noise_of_rows(mechanism).square().mean(1).numpy()
+    if model.kind == "none":
+        assert not squares.any() and model.std == 0, "law: without noise, none is added"
+        return
+    error = squares.std() / math.sqrt(len(squares)) * stats.norm.isf(0.5e-5)
+    for factor, fits in ((1.0, True), (2 / 3, False), (1.5, False)):
+        apart = abs(squares.mean() - (factor * model.std) ** 2)
+        assert bool(apart <= error) is fits, "law: the stated std is the noise's root mean square"
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "kind"),
+    [
+        (Gaussian(0.5, 0.3), "gaussian"),
+        (Laplace(0.5, 3.0), "laplace"),
+        (OwnLaplace(0.5, 3.0), "laplace"),
+        (Metric(40.0, width=32), "metric"),
+        (EvenNoise(), "unknown"),
+        (ClipOnly(1.0), "none"),
+    ],
+    ids=str,
+)
+def test_a_mechanism_states_the_kind_of_its_noise_and_passes_it_on(mechanism, kind):
+    assert mechanism.noise_model().kind == kind
+
+
+def test_noise_after_the_stated_basis_is_the_same_in_all_directions():
+    """Its covariance, over 20000 rows, is a multiple of the identity within 6 standard errors."""
+    for more in ({"column_spread": 3.0}, {"keep": 3}, {"keep": 3, "column_spread": 3.0}):
+        mechanism = MatrixGaussian(2.0, 1.5, width=5, length=1, **more)
+        noise = mechanism.add_noise(torch.zeros(20000, 5, dtype=torch.float64), generator())
+        seen = noise @ mechanism.noise_model().basis
+        covariance = seen.T @ seen / len(seen) / mechanism.smallest_std**2
+        apart = covariance - torch.eye(len(covariance), dtype=torch.float64)
+        assert float(apart.abs().max()) < 6 * math.sqrt(2 / len(seen))
+    assert MatrixGaussian(2.0, 1.5, width=5, length=1).noise_model().basis is None
+    rows = MatrixGaussian(2.0, 1.5, width=5, length=4, row_spread=2.0)
+    assert not rows.noise_model().independent
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"kind": "uniform"}, "expected kind to be one of none, gaussian"),
+        ({"kind": "gaussian", "std": -1.0}, "expected a finite std >= 0"),
+        ({"kind": "unknown", "std": math.inf}, "expected a finite std >= 0"),
+        ({"kind": "gaussian"}, "std > 0 where there is noise"),
+        ({"std": 1.0}, "std > 0 where there is noise"),
+        ({"dropout": 1.0}, "0 <= dropout < 1"),
+        ({"kind": "laplace", "std": 1.0, "basis": torch.eye(2)}, "a matrix for Gaussian noise"),
+        ({"kind": "gaussian", "std": 1.0, "basis": torch.ones(2)}, "a matrix for Gaussian noise"),
+    ],
+)
+def test_noise_that_cannot_be_is_refused(fields, words):
+    with pytest.raises(ValueError, match=words):
+        NoiseModel(**fields)
 
 
 def test_identity_is_the_same_tensor_even_if_it_is_not_finite():

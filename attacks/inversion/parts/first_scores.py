@@ -25,7 +25,9 @@ LEAST_NOISE = 1e-3  # relative to a row's values: a likelihood never stands abov
 
 def exact_for(knowledge: Knowledge) -> bool:
     """Return whether there is a likelihood in closed form: cut 0, isotropic, clipped in L2."""
-    if knowledge.embedding is None or knowledge.basis is not None or knowledge.noise == "laplace":
+    if knowledge.embedding is None or knowledge.basis is not None:
+        return False
+    if knowledge.noise in ("laplace", "unknown"):
         return False
     return knowledge.noise != "metric" or knowledge.clip_norm is None
 
@@ -52,7 +54,9 @@ class Exact:
         )
         values = float((c.gamma.square().sum() + c.beta.square().sum()) / len(c.gamma)) ** 0.5
         least = LEAST_NOISE * values
-        return Exact(c, replace(knowledge, noise_std=max(knowledge.noise_std, least)))
+        kind = "gaussian" if knowledge.noise == "none" else knowledge.noise
+        std = max(knowledge.noise_std, least)
+        return Exact(c, replace(knowledge, noise=kind, noise_std=std))
 
     def __call__(self, rows: Tensor, place: Tensor, owner: Tensor, words: Tensor | None) -> Tensor:
         """Return log-likelihoods [token, word] of rows [token, hidden] at places [token].

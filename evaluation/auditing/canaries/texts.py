@@ -104,7 +104,8 @@ def audit_texts(
             draws = generator(seed, "canary mask", start)
             batch = mask_tokens(batch, v.mask, v.size, v.special, draws)
         shown.append(batch)
-    scores = attack.score(Signals(answers_of(trained.split, shown)))
+    signals = Signals(answers_of(trained.split, shown))
+    scores = attack.score(signals, numpy_rng(seed, "attack", attack.name))
     bound, most = (
         one_run_from_scores(each, coins, claim.delta, SIGNIFICANCE)
         for each in (scores, coins.astype(float))
