@@ -1,7 +1,6 @@
 """Report of a run from its records: the page, the tables and the figures on disk."""
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from reports.rows import Row, setting_rows
 from reports.samples import samples
 from reports.scores import read_scores, scores_path
 from reports.tables import markdown, terminal_tables
+from reports.whole import write_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -215,12 +215,5 @@ def _slug(text: str) -> str:
 
 def _write(path: Path, content: str | bytes) -> Path:
     """`path`, after its whole content has taken the place of what was there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     raw = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        draft.write_bytes(raw)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
+    return write_whole(path, raw)

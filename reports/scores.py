@@ -3,13 +3,14 @@
 RUN/scores/CELL.npz   per attack: ATTACK/scores, ATTACK/members, ATTACK/seed; and signals/...
 """
 
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from reports.whole import whole
 
 FOLDER = "scores"
 SIGNALS = "signals"
@@ -65,14 +66,8 @@ def write_scores(
         arrays[f"{name}/members"] = each.members
         arrays[f"{name}/seed"] = np.array(each.seed, dtype=np.uint64)
     arrays |= {f"{SIGNALS}/{name}": value for name, value in signals.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole(path) as draft, draft.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def read_scores(path: Path) -> dict[str, Scored]:

@@ -10,7 +10,6 @@ CACHE/KEY.safetensors   losses [example], shadow_members [example]; KEY: the has
 import hashlib
 import importlib.metadata
 import json
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import give_back_memory, planned_steps, train
 from privacy.defence import Defence
+from reports.whole import whole
 
 VERSION = 2  # raised when other code makes other shadows of the same settings
 PACKAGES = ("torch", "transformers", "numpy")
@@ -131,10 +131,5 @@ def _read(path: Path, made: str) -> dict[str, np.ndarray] | None:
 
 def _write(path: Path, values: dict[str, np.ndarray], made: str) -> None:
     """Write a shadow's answers whole or not at all; two writers write the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(values, temporary, metadata={"made": made})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path) as draft:
+        save_file(values, draft, metadata={"made": made})

@@ -1,119 +1,150 @@
-"""`fedbert-eval audit`: options in, one function called, text out. Heavy imports wait."""
+"""`fedbert-eval audit`: the claims of a model, how many canaries a claim takes, bounds on trial."""
 
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from evaluation.cli.exit_codes import BAD_INPUT, FAILED, OK, TOO_WEAK, in_words
+from evaluation.cli.shared import FILE, print_tables, quiet, with_options
 from fedbert.config import InputError
 
-FILE = click.Path(path_type=Path)
+if TYPE_CHECKING:
+    from evaluation.auditing.card import Request
+
+MOVED = {"--plan": "plan", "--self-test": "self-test"}
+CODES = f"Exit codes. {in_words(OK, FAILED, BAD_INPUT, TOO_WEAK)} No verdict proves privacy."
 
 
-@click.command("audit")
-@click.argument("checkpoint", required=False, type=FILE)
-@click.option("--claim", help="EPSILON,DELTA for each record, against whoever has the model.")
-@click.option("--members", type=FILE, help="Examples trained on: CSV, JSON Lines or parquet.")
-@click.option("--non-members", type=FILE, help="Examples not trained on.")
-@click.option("--fair-coin", is_flag=True, help="A fair coin chose the members in these files.")
-@click.option("--shadows", type=int, default=0, help="Models that the adversary trains, as 16.")
-@click.option(
-    "--reference", "references", multiple=True, type=FILE, help="A model that saw nobody."
-)
-@click.option("--task", help="What a foreign model was made for [default: from its config.json].")
-@click.option("--max-auc", type=float, help="The most that membership may reach.")
-@click.option("--max-tpr-at-1pct", type=float, help="The same, at 1 % of false alarms.")
-@click.option("--max-token-recovery", type=float, help="The most tokens that may be read off A.")
-@click.option("--out", type=FILE, help="Write audit.json, audit.xml (JUnit) and audit.html there.")
-@click.option("--self-test", "testing", is_flag=True, help="Try every estimator on known scores.")
-@click.option("--repeats", type=click.IntRange(10), default=1000, show_default=True, hidden=True)
-@click.option("--plan", "planning", is_flag=True, help="How many canaries a claim would take.")
-@click.option("--epsilon", type=float, help="With --plan.")
-@click.option("--delta", type=float, help="With --plan.")
-@click.option("--canaries", type=click.IntRange(4), default=1000, show_default=True, hidden=True)
-def audit(
-    checkpoint: Path | None,
-    claim: str | None,
-    members: Path | None,
-    non_members: Path | None,
-    fair_coin: bool,
-    shadows: int,
-    references: tuple[Path, ...],
-    task: str | None,
-    max_auc: float | None,
-    max_tpr_at_1pct: float | None,
-    max_token_recovery: float | None,
-    out: Path | None,
-    testing: bool,
-    repeats: int,
-    planning: bool,
-    epsilon: float | None,
-    delta: float | None,
-    canaries: int,
-) -> None:
+class AuditGroup(click.Group):
+    """The commands of `audit`; where none is named, `run`: `audit CHECKPOINT` audits it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Return what remains after the options, with `run` put before anything but a command.
+
+        Raises:
+            InputError: for what was once an option and is a command now.
+        """
+        for flag, command in MOVED.items():
+            if flag in args:
+                raise InputError(f"expected `fedbert-eval audit {command}`, got {flag}")
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("audit", cls=AuditGroup, epilog=CODES)
+def audit() -> None:
+    """Test whether the privacy claims of a model can stand.
+
+    `audit CHECKPOINT` is short for `audit run CHECKPOINT`.
+    """
+
+
+RUN = [
+    click.argument("checkpoint", type=FILE),
+    click.option("--claim", help="EPSILON,DELTA for each record, against whoever has the model."),
+    click.option("--members", type=FILE, help="Examples trained on: CSV, JSON Lines or parquet."),
+    click.option("--non-members", type=FILE, help="Examples not trained on."),
+    click.option("--fair-coin", is_flag=True, help="A fair coin chose the members in these files."),
+    click.option("--shadows", type=int, default=0, help="Models that the adversary trains, as 16."),
+    click.option(
+        "--reference", "references", multiple=True, type=FILE, help="A model that saw nobody."
+    ),
+    click.option(
+        "--task", help="What a foreign model was made for [default: from its config.json]."
+    ),
+    click.option("--max-auc", type=float, help="The most that membership may reach."),
+    click.option("--max-tpr-at-1pct", type=float, help="The same, at 1 % of false alarms."),
+    click.option(
+        "--max-token-recovery", type=float, help="The most tokens that may be read off A."
+    ),
+    click.option("--out", type=FILE, help="Write audit.json, audit.xml (JUnit), audit.html there."),
+]
+
+
+@audit.command("run", epilog=CODES)
+@with_options(RUN)
+def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
     """Test whether the privacy claims of CHECKPOINT can stand.
 
     CHECKPOINT is one of ours, or a transformers directory with --members and --non-members.
-
-    Exit code 0: consistent; 1: a claim is violated or a limit passed; 2: bad input; 3: too weak to
-    say. No verdict proves privacy.
     """
-    if sum((checkpoint is not None, testing, planning)) != 1:
-        raise InputError("expected one of CHECKPOINT, --self-test and --plan, got none or several")
-    if testing:
-        return _self_test(repeats)
-    if planning:
-        return _plan(epsilon, delta, canaries)
-    from evaluation.cli.shared import quiet
-
     quiet()
-    from evaluation.auditing.adversary import Means
-    from evaluation.auditing.card import Request
-    from evaluation.auditing.card import audit as run
+    from evaluation.auditing.card import audit as card_of
 
-    means = Means(shadows, references, None if out is None else out / "shadows")
-    request = Request(
-        _claim(claim), members, non_members, fair_coin, task,
-        max_auc, max_tpr_at_1pct, max_token_recovery, means,
-    )  # fmt: skip
-    if shadows:
-        click.echo(f"training {shadows} models as the checkpoint's was trained ...", err=True)
-    card = run(Path(str(checkpoint)), request)
-    from rich.console import Console
-
+    request = _request(out, asked)
+    if request.means.shadows:
+        told = f"training {request.means.shadows} models as the checkpoint's was trained ..."
+        click.echo(told, err=True)
+    card = card_of(checkpoint, request)
     from reports.card.files import tables, write
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
     for name, value in card.subject.items():
         click.echo(f"{name}: {value}")
-    for table in tables(card):
-        console.print(table)
+    print_tables(tables(card), 120)
     click.echo(f"verdict: {card.verdict}")
     if out is not None:
         for path in write(card, out):
             click.echo(path)
-    if card.code:
+    if card.code != OK:
         raise SystemExit(card.code)
 
 
-def _self_test(repeats: int) -> None:
-    from evaluation.auditing.self_test import as_lines, self_test
+@audit.command("plan")
+@click.option("--epsilon", type=float, required=True, help="Of the claim.")
+@click.option("--delta", type=float, required=True, help="Of the claim, between 0 and 1.")
+@click.option(
+    "--canaries",
+    type=click.IntRange(4),
+    default=1000,
+    show_default=True,
+    help="Whose reach is told: the largest epsilon that so many can show.",
+)
+def plan(epsilon: float, delta: float, canaries: int) -> None:
+    """How many canaries it takes to contradict a claim.
 
-    outcomes = self_test(repeats)
+    Ask before you train.
+    """
+    from evaluation.auditing.plan import SIGNIFICANCE, as_lines
+    from evaluation.auditing.plan import plan as methods_for
+
+    methods = methods_for(epsilon, delta, canaries)
+    for line in as_lines(methods, epsilon, delta, canaries, SIGNIFICANCE):
+        click.echo(line)
+
+
+@audit.command("self-test")
+@click.option(
+    "--repeats",
+    type=click.IntRange(10),
+    default=1000,
+    show_default=True,
+    help="Draws of scores for each estimator.",
+)
+def self_test(repeats: int) -> None:
+    """Try every bound on scores of known epsilon.
+
+    Ends with 1 where a bound is above the truth more often than its confidence allows.
+    """
+    from evaluation.auditing.self_test import as_lines
+    from evaluation.auditing.self_test import self_test as outcomes_of
+
+    outcomes = outcomes_of(repeats)
     for line in as_lines(outcomes):
         click.echo(line)
     if not all(each.good for each in outcomes):
-        raise SystemExit(1)
+        raise SystemExit(FAILED)
 
 
-def _plan(epsilon: float | None, delta: float | None, canaries: int) -> None:
-    if epsilon is None or delta is None:
-        raise InputError(f"expected --epsilon and --delta, got epsilon={epsilon}, delta={delta}")
-    from evaluation.auditing.plan import SIGNIFICANCE, as_lines, plan
+def _request(out: Path | None, asked: dict[str, Any]) -> "Request":
+    """Return the options of `run` as one value; shadows are kept where the card goes."""
+    from evaluation.auditing.adversary import Means
+    from evaluation.auditing.card import Request
 
-    methods = plan(epsilon, delta, canaries)
-    for line in as_lines(methods, epsilon, delta, canaries, SIGNIFICANCE):
-        click.echo(line)
+    kept = None if out is None else out / "shadows"
+    means = Means(asked.pop("shadows"), asked.pop("references"), kept)
+    return Request(claim=_claim(asked.pop("claim")), means=means, **asked)
 
 
 def _claim(text: str | None) -> tuple[float, float] | None:

@@ -1,14 +1,33 @@
-"""Parts that several commands share: quiet libraries, complaints as one line."""
+"""Parts that several commands share: types of options, quiet libraries, one-line complaints."""
 
 import logging
 import os
+import sys
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
 
 from fedbert.config import InputError
 
+T = TypeVar("T")
+RUNS = Path("runs")
+FILE = click.Path(path_type=Path)
 
-def or_refuse(call: Callable[[], Any]) -> Any:
+
+def with_options(options: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """Return a decorator that gives a command these options and arguments, in this order."""
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def or_refuse(call: Callable[[], T]) -> T:
     """Return what a function of `reports` returns; its complaints are the user's input."""
     try:
         return call()
@@ -22,3 +41,12 @@ def quiet() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+def print_tables(tables: list[Any], width: int) -> None:
+    """Print tables as wide as the terminal, or so wide where there is none."""
+    from rich.console import Console
+
+    console = Console(width=None if sys.stdout.isatty() else width)
+    for table in tables:
+        console.print(table)

@@ -2,13 +2,13 @@
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fedbert.config import InputError
+from reports.whole import write_whole
 
 
 @contextmanager
@@ -41,6 +41,4 @@ def note(path: Path, key: str, value: Any) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all; the caller holds the directory."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())

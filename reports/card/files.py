@@ -1,7 +1,6 @@
 """Card files: an audit as terminal tables, JSON, JUnit XML and one HTML page."""
 
 import json
-import os
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -11,23 +10,17 @@ from jinja2 import Environment, StrictUndefined
 from rich.table import Table
 
 from reports.card.content import FAILED, WEAK, WHO, Card
+from reports.whole import write_whole
 
 
 def write(card: Card, directory: Path) -> list[Path]:
     """Write audit.json, audit.xml and audit.html into a directory and return where they are."""
-    directory.mkdir(parents=True, exist_ok=True)
     made: dict[str, Callable[[Card], str]] = {
         "audit.json": as_json,
         "audit.xml": as_junit,
         "audit.html": as_html,
     }
-    found = []
-    for name, make in made.items():
-        path, temporary = directory / name, directory / f".{name}.tmp"
-        temporary.write_text(make(card), encoding="utf-8")
-        os.replace(temporary, path)
-        found.append(path)
-    return found
+    return [write_whole(directory / name, make(card).encode()) for name, make in made.items()]
 
 
 def as_json(card: Card) -> str:

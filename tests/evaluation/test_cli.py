@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from evaluation.cli.main import main
+from evaluation.grid.catalogue import MEMBERSHIP
 
 HEAVY = ("torch", "transformers", "opacus", "datasets", "sklearn", "dp_accounting")
 
@@ -26,9 +28,35 @@ def without(modules: tuple[str, ...], *arguments: object) -> subprocess.Complete
     return done
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["privacy-utility", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["list"], ["privacy-utility", "--help"], ["audit", "--help"], ["schema", "-h"]],
+)
 def test_help_and_list_import_nothing_heavy(arguments: list[str]) -> None:
     without(HEAVY, *arguments)
+
+
+def test_help_imports_no_pydantic() -> None:
+    without(("pydantic",), "--help")
+
+
+def test_a_schema_is_printed_as_json(here, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("evaluation.grid.schema")
+    vars(module).update(grid_schema=lambda: {"title": "g"}, training_schema=lambda: {"title": "t"})
+    monkeypatch.setitem(sys.modules, "evaluation.grid.schema", module)
+    for what in ("grid", "training"):
+        done = here("schema", what)
+        assert done.returncode == 0 and json.loads(done.stdout) == {"title": what[0]}
+    assert here("schema", "cell").returncode == 2
+
+
+def test_list_shows_a_baseline_as_one(here, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, entry = next(iter(MEMBERSHIP.items()))
+    values = vars(entry) | {"baseline": True}
+    monkeypatch.setitem(MEMBERSHIP, name, SimpleNamespace(**values))  # type: ignore[arg-type]
+    lines = here("list").stdout.splitlines()
+    assert [name in line for line in lines if "membership (baseline)" in line] == [True]
+    assert sum(line.startswith("membership ") for line in lines) == len(MEMBERSHIP)
 
 
 def test_a_run_with_workers_and_its_report_need_no_torch_themselves(

@@ -315,10 +315,10 @@ def test_a_reference_model_is_compared_with(foreign, tmp_path: Path, run) -> Non
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "expected one of CHECKPOINT"),
-        (["x", "--plan"], "expected one of CHECKPOINT"),
-        (["--plan", "--epsilon", "1"], "expected --epsilon and --delta"),
-        (["--plan", "--epsilon", "-1", "--delta", "1e-5"], "a finite epsilon > 0"),
+        (["--self-test"], "expected `fedbert-eval audit self-test`, got --self-test"),
+        (["x", "--plan"], "expected `fedbert-eval audit plan`, got --plan"),
+        (["plan", "--epsilon", "-1", "--delta", "1e-5"], "a finite epsilon > 0"),
+        (["run", "x", "--claim", "eight"], "expected EPSILON,DELTA"),
         (["x", "--claim", "eight"], "expected EPSILON,DELTA"),
         (["x", "--max-auc", "2"], "0 <= max_auc <= 1"),
         (["x", "--shadows", "3"], "expected shadows in pairs"),
@@ -331,10 +331,24 @@ def test_bad_options_are_one_line(arguments: list[str], expected: str, run) -> N
 
 
 def test_plan_and_self_test_print_tables(run) -> None:
-    code, told, _ = run("--plan", "--epsilon", "1", "--delta", "1e-5")
+    code, told, _ = run("plan", "--epsilon", "1", "--delta", "1e-5")
     assert code == 0 and "one run, Gaussian trade-off" in told and "| 10 |" in told
-    code, told, _ = run("--self-test", "--repeats", "50")
+    code, told, _ = run("self-test", "--repeats", "50")
     assert code == 0 and "38 rows, 50 repeats" in told
+
+
+def test_help_names_the_three_commands_and_the_exit_codes(run) -> None:
+    code, told, _ = run("--help")
+    assert code == 0 and all(f"\n  {name} " in told for name in ("run", "plan", "self-test"))
+    assert "3: an audit: too weak to say." in " ".join(told.split())
+
+
+def test_without_a_command_run_is_meant_with_all_its_options(run) -> None:
+    """Options may stand before the checkpoint; a directory named as a command is told by ./."""
+    for arguments in (["--max-auc", "0.6", "x"], ["x", "--max-auc", "0.6"], ["./plan"]):
+        short, long = run(*arguments), run("run", *arguments)
+        assert short == long and short[0] == 2
+        assert "expected a checkpoint directory, got none at" in short[2][0]
 
 
 def test_help_imports_nothing_heavy() -> None:

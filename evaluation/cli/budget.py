@@ -1,0 +1,94 @@
+"""`fedbert-eval budget`: noise for an epsilon, epsilon of a noise, claims of a grid."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evaluation.cli.shared import FILE, quiet, with_options
+from fedbert.config import InputError
+
+ACCOUNTANT = click.Choice(["pld", "rdp", "prv"])
+SPENDING = [
+    click.option("--delta", type=float, required=True, help="Of the claim, between 0 and 1."),
+    click.option("--releases", type=int, help="Of one unit, without sampling [default: 1]."),
+    click.option("--sample-rate", type=float, help="DP-SGD: chance of a record at a step."),
+    click.option("--steps", type=int, help="DP-SGD: how many."),
+    click.option("--records", type=int, help="Of a client: warns of a delta too large."),
+]
+"""What is released how often."""
+
+
+@click.group()
+def budget() -> None:
+    """Privacy budgets, without training: noise, epsilon, claims."""
+
+
+@budget.command("noise")
+@click.option("--epsilon", type=float, required=True, help="The target.")
+@with_options(SPENDING)
+@click.option("--clip-norm", type=float, default=1.0, show_default=True, help="The L2 clip.")
+@click.option("--accountant", type=ACCOUNTANT, default="pld", show_default=True, help="For DP-SGD.")
+@click.option(
+    "--relation",
+    type=click.Choice(["replace-one", "add-or-remove-one"]),
+    help="Neighbours [default: replace-one; DP-SGD: add-or-remove-one].",
+)
+def budget_noise(
+    epsilon: float,
+    delta: float,
+    clip_norm: float,
+    accountant: Any,
+    relation: str | None,
+    **spent: Any,
+) -> None:
+    """The least noise for a target epsilon."""
+    from evaluation.cli.budget_text import noise_lines
+
+    releases, sampling = _sampling(spent)
+    lines = noise_lines(
+        epsilon, delta, clip_norm, releases, sampling, accountant, relation, spent["records"]
+    )
+    click.echo("\n".join(lines))
+
+
+@budget.command("epsilon")
+@click.option(
+    "--noise-multiplier", type=float, required=True, help="Standard deviation over sensitivity."
+)
+@with_options(SPENDING)
+@click.option("--accountant", type=ACCOUNTANT, help="One alone [default: all, side by side].")
+def budget_epsilon(noise_multiplier: float, delta: float, accountant: Any, **spent: Any) -> None:
+    """The epsilon of a noise multiplier."""
+    from evaluation.cli.budget_text import epsilon_lines
+
+    releases, sampling = _sampling(spent)
+    records = spent["records"]
+    lines = epsilon_lines(noise_multiplier, delta, releases, sampling, accountant, records)
+    click.echo("\n".join(lines))
+
+
+@budget.command("views")
+@click.argument("grid", type=FILE)
+def budget_views(grid: Path) -> None:
+    """What each view of every defence of GRID will be guaranteed.
+
+    Loads data and models, as the number of releases depends on them.
+    """
+    quiet()
+    from evaluation.cli.budget_text import view_lines
+
+    for line in view_lines(grid):
+        click.echo(line)
+
+
+def _sampling(spent: dict[str, Any]) -> tuple[int | None, tuple[float, int] | None]:
+    """Return the releases, or the sample rate and steps of DP-SGD."""
+    releases, rate, steps = spent["releases"], spent["sample_rate"], spent["steps"]
+    if rate is None and steps is None:
+        return releases, None
+    if rate is None or steps is None:
+        raise InputError(f"expected both or none, got sample_rate={rate}, steps={steps}")
+    if releases is not None:
+        raise InputError(f"expected releases or steps, got releases={releases}, steps={steps}")
+    return None, (rate, steps)

@@ -1,0 +1,82 @@
+"""`fedbert-eval privacy-utility`, `report` and `plot`: grids, and what is made of their records."""
+
+from pathlib import Path
+
+import click
+
+from evaluation.cli.exit_codes import FAILED
+from evaluation.cli.shared import FILE, RUNS, or_refuse, print_tables, quiet
+
+
+@click.command("privacy-utility")
+@click.argument("grid", required=False, type=FILE)
+@click.option("--out", type=FILE, help="Run directory [default: runs/NAME].")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Cells side by side, in processes of one thread each.",
+)
+def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
+    """Train, judge and attack every cell of GRID.
+
+    GRID is a TOML file; the report puts utility beside leakage.
+
+    Without GRID the embedded default runs. The same command continues an interrupted run.
+    """
+    from evaluation.grid.spec import default_grid, read_grid
+
+    chosen = read_grid(grid or default_grid())
+    directory = out or RUNS / chosen.name
+    quiet()
+    click.echo(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
+    from evaluation.cli.progress import GridProgress
+    from evaluation.run.runner import checked, run_grid
+    from evaluation.run.workers import Loop, Workers
+
+    runner = Loop() if workers == 1 else Workers(workers)
+    runner.call(checked, chosen)
+    with GridProgress(workers) as progress:
+        good = run_grid(chosen, directory, runner, progress.start, progress.record)
+    _show(directory)
+    if not good:
+        raise SystemExit(FAILED)
+
+
+@click.command()
+@click.argument("run", type=FILE)
+def report(run: Path) -> None:
+    """Rebuild the report of RUN.
+
+    Tables, figures and the HTML page, from the records alone.
+
+    Where the scores of attacks are kept, their numbers are made again and must be the same.
+    """
+    from evaluation.run.verify import verify_run
+
+    checked = or_refuse(lambda: verify_run(run))
+    _show(run)
+    if checked:
+        click.echo(f"scores: {checked} membership numbers made again, all the same")
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=FILE)
+@click.option(
+    "--out", type=FILE, default=RUNS / "plots", show_default=True, help="Where the figures go."
+)
+def plot(runs: tuple[Path, ...], out: Path) -> None:
+    """Draw RUNS beside each other."""
+    from reports.render import plot as draw
+
+    for path in or_refuse(lambda: draw(list(runs), out)):
+        click.echo(path)
+
+
+def _show(directory: Path) -> None:
+    """Render a run and print its tables and where they are."""
+    from reports.render import render
+
+    print_tables(list(or_refuse(lambda: render(directory)).tables), 100)
+    click.echo(f"report: {directory / 'report.html'}")

@@ -1,0 +1,55 @@
+"""`fedbert-eval pretrain` and `finetune`: one training, saved round by round."""
+
+from pathlib import Path
+
+import click
+
+from evaluation.cli.shared import FILE, quiet, with_options
+
+TRAINING = [
+    click.argument("config", required=False, type=FILE),
+    click.option("--out", type=FILE, required=True, help="Where the checkpoint goes."),
+    click.option(
+        "--every",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Save after so many rounds.",
+    ),
+]
+
+
+@click.command()
+@with_options(TRAINING)
+def pretrain(config: Path | None, out: Path, every: int) -> None:
+    """Pre-train by masked-LM over clients.
+
+    CONFIG is a TOML file with [model], [data], [training] and [defence].
+
+    The same command continues from the last saved round.
+    """
+    _train(config, out, every, pretraining=True)
+
+
+@click.command()
+@with_options(TRAINING)
+def finetune(config: Path | None, out: Path, every: int) -> None:
+    """Fine-tune on a GLUE task over clients.
+
+    CONFIG as for pretrain; [model] source may be the `model` folder of a checkpoint.
+    """
+    _train(config, out, every, pretraining=False)
+
+
+def _train(config: Path | None, out: Path, every: int, pretraining: bool) -> None:
+    quiet()
+    from evaluation.run.training import read_training, run_training
+
+    settings = read_training(config, pretraining)
+    rounds = settings.config.training.rounds
+
+    def say(round_: int, loss: float, left: float) -> None:
+        click.echo(f"round {round_}/{rounds}: loss {loss:.4f}, about {left:.0f} s left", err=True)
+
+    for line in run_training(settings, out, every, say):
+        click.echo(line)
