@@ -14,7 +14,7 @@ from benchmarks.measure import Row, interleave, row_of
 from evaluation.attacking import inversion, pooled, updates
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import INVERSION, POOLED, UPDATES
-from evaluation.grid.spec import grid_from
+from evaluation.grid.parse import grid_from
 from evaluation.run import cell as cells
 from fedbert.messages import ClientUpdate, SmashedData
 from fedbert.seeding import generator
@@ -99,8 +99,8 @@ def costs() -> list[str]:
     """
     found: dict[str, list[tuple[float, float]]] = {}
 
-    def timed(name: str, catalogue: Any, verb: str) -> Any:
-        return _Timed(make_attack(name, catalogue, verb), found.setdefault(name, []).append)
+    def timed(asked: Any, catalogue: Any, verb: str) -> Any:
+        return _Timed(make_attack(asked, catalogue, verb), found.setdefault(asked.name, []).append)
 
     rooms = [vars(room) for room in (inversion, updates, pooled)]
     makers = [room["make_attack"] for room in rooms]  # fails where a room makes no attacks

@@ -19,9 +19,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from fedbert.config import Config, InputError, config_from
+from fedbert.config import Config, InputError
 from fedbert.prepare import Prepared
 from fedbert.provenance import provenance
+from fedbert.settings import from_mapping
 from fedbert.split import duplicate
 from fedbert.trainer import State, load_values
 
@@ -135,7 +136,9 @@ def read(directory: Path) -> Checkpoint:
         bytes=manifest["bytes"],
         losses=tuple(manifest["losses"]),
     )
-    return Checkpoint(directory, manifest, config_from(manifest["config"], str(directory)), state)
+    return Checkpoint(
+        directory, manifest, from_mapping(Config, manifest["config"], str(directory)), state
+    )
 
 
 def check_same(

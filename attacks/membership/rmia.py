@@ -83,21 +83,6 @@ def online() -> Rmia:
     return Rmia(online=True, name="RMIA, on-line")
 
 
-def one() -> Rmia:
-    """Return the attack with one reference model per example."""
-    return Rmia(references=1, name="RMIA, 1 reference")
-
-
-def two() -> Rmia:
-    """Return the attack with two reference models per example."""
-    return Rmia(references=2, name="RMIA, 2 references")
-
-
-def four() -> Rmia:
-    """Return the attack with four reference models per example."""
-    return Rmia(references=4, name="RMIA, 4 references")
-
-
 def _softened(losses: np.ndarray, temperature: float) -> np.ndarray:
     """Return -log of p^(1/T) / (p^(1/T) + (1 - p)^(1/T)) of p = exp(-loss)."""
     softened: np.ndarray = np.logaddexp(0.0, -logit_scaled(losses) / temperature)

@@ -55,7 +55,7 @@ def forward(observation: Observation) -> tuple[list[Leak], list[dict[str, Any]]]
             guessed += attack.reconstruct(messages, knowledge, draws)
         else:
             guesses[attack.name] = guessed
-            alone = name in INVERSION and INVERSION[name].alone
+            alone = name.name in INVERSION and INVERSION[name.name].alone
             adaptive = getattr(attack, "adaptive", True)
             found += judge.leaks(head, guessed, alone, adaptive)
     return found, judge.samples(guesses)

@@ -9,7 +9,8 @@ import numpy as np
 
 from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.defence import facts_of, make_defence
-from evaluation.grid.spec import PLACES, DefenceSpec, defence_from
+from evaluation.grid.file import DefenceSettings
+from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.checkpoint import Checkpoint, read
 from fedbert.config import Config, DataConfig, InputError, ModelConfig
 from fedbert.data.batches import Encoded, encode
@@ -18,6 +19,7 @@ from fedbert.data.examples import from_tables
 from fedbert.data.tables import read_table
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.prepare import Prepared, poisson_sampled, prepare
+from fedbert.settings import from_mapping
 from fedbert.split import SplitBert
 from fedbert.tasks import TASKS, Task
 from privacy.defence import Defence
@@ -122,7 +124,7 @@ def _ours(checkpoint: Checkpoint, task: str | None) -> Subject:
         return replace(subject, unknown="the data now has another hash than the manifest's")
     _check_members(checkpoint, own)
     asked = {k: v for k, v in checkpoint.manifest["defence"].items() if k != "delta"}
-    spec = defence_from(asked, {}, f"{checkpoint.directory}: defence")
+    spec = from_mapping(DefenceSettings, asked, f"{checkpoint.directory}: defence").spec()
     named = [getattr(spec, place) for place in PLACES]
     if any(each is not None and each.name not in MECHANISMS for each in named):
         return replace(subject, own=own, spec=spec)

@@ -104,7 +104,7 @@ def view_lines(path: Path) -> Iterator[str]:
         InputError: as `read_grid` and `make_defence`.
     """
     from evaluation.grid.defence import facts_of, make_defence, use_of
-    from evaluation.grid.spec import read_grid
+    from evaluation.grid.parse import read_grid
     from fedbert.prepare import Prepared, circumstances, prepare
     from privacy.accounting import label_claims, ledger
     from privacy.defence import refuse

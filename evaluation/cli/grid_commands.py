@@ -25,7 +25,7 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
 
     Without GRID the embedded default runs. The same command continues an interrupted run.
     """
-    from evaluation.grid.spec import default_grid, read_grid
+    from evaluation.grid.parse import default_grid, read_grid
 
     chosen = read_grid(grid or default_grid())
     directory = out or RUNS / chosen.name

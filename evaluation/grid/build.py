@@ -2,10 +2,17 @@
 
 import importlib
 import inspect
-from typing import Any
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Any, get_args
 
 from evaluation.grid.catalogue import Entry
+from evaluation.grid.spec import Spec, in_words
 from fedbert.config import InputError
+from fedbert.settings import nearest, unknown_key
+
+TARGET = "target_epsilon"
+TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 
 
 def resolve(name: str, catalogue: dict[str, Entry], where: str) -> Any:
@@ -17,56 +24,110 @@ def resolve(name: str, catalogue: dict[str, Entry], where: str) -> Any:
     target = catalogue[name].target if name in catalogue else name
     module, colon, attribute = target.partition(":")
     if not colon:
-        known = ", ".join(catalogue)
-        raise InputError(f"{where}: expected one of {known} or module:Class, got {name!r}")
+        known = f"one of {', '.join(catalogue)} or module:Class"
+        raise InputError(f"{where}: expected {known}, got {name!r}{nearest(name, catalogue)}")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise InputError(f"{where}: expected an importable {target!r}, got {error}") from None
 
 
-def make_attack(name: str, catalogue: dict[str, Entry], verb: str) -> Any:
-    """Return the attack of a catalogue name or of "module:Class"; verb: what it must be able to do.
+def make_attack(asked: Spec | str, catalogue: dict[str, Entry], verb: str) -> Any:
+    """Return an attack, by a catalogue name or "module:Class"; verb: what it must be able to do.
+
+    One with parameters that differ from the defaults has them in its name.
 
     Raises:
-        InputError: if there is no such class, or it is no attack of this family.
+        InputError: if there is no such class, it is no attack of this family, or a parameter is
+            unknown, missing or of another type.
     """
-    kind = resolve(name, catalogue, "attacks")
+    spec = Spec(asked) if isinstance(asked, str) else asked
+    kind, params = resolve(spec.name, catalogue, "attacks"), dict(spec.params)
+    where = f"attacks: {spec.name}"
+    accepted = {n: p for n, p in _parameters(kind).items() if n not in ("name", "view")}
+    for key, value in params.items():
+        if key not in accepted:
+            raise InputError(f"{where}: {unknown_key(key, accepted)}")
+        _check_type(accepted[key].annotation, key, value, where)
     try:
-        attack = kind()
-    except TypeError as error:
-        raise InputError(f"attacks: {name}: {error}") from None
+        attack = kind(**params)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: {error}") from None
     for member in ("name", "view", "missing", verb):
         if not hasattr(attack, member):
-            raise InputError(f"attacks: expected an attack with {member}, got {name!r}")
-    return attack
+            raise InputError(f"attacks: expected an attack with {member}, got {spec.name!r}")
+    changed = {n: value for n, value in params.items() if value != accepted[n].default}
+    if not changed:
+        return attack
+    told = ", ".join(f"{n}={in_words(value)}" for n, value in changed.items())
+    return _Named(attack, f"{spec.name} ({told})")
 
 
-def build(kind: Any, params: dict[str, Any], facts: dict[str, Any], where: str) -> Any:
+@dataclass(frozen=True)
+class _Named:
+    """An attack under a name that tells its parameters."""
+
+    attack: Any
+    name: str
+
+    def __getattr__(self, member: str) -> Any:
+        """Return what the attack has."""
+        return getattr(self.attack, member)
+
+
+def _parameters(maker: Any) -> dict[str, inspect.Parameter]:
+    """Return what a class or function is made from, annotations as types."""
+    try:
+        return dict(inspect.signature(maker, eval_str=True).parameters)
+    except (NameError, TypeError, ValueError):
+        return {}
+
+
+def _check_type(hint: Any, key: str, value: Any, where: str) -> None:
+    """Refuse a value of another type than the plain one that a parameter is annotated with."""
+    kinds = set(get_args(hint) if isinstance(hint, UnionType) else (hint,)) - {NoneType}
+    if not kinds <= set(TYPES):
+        return
+    fits = type(value) in kinds or (type(value) is int and float in kinds)
+    if not fits:
+        expected = " or ".join(TYPES[kind] for kind in TYPES if kind in kinds)
+        raise InputError(f"{where}: expected {expected}, got {key}={value!r}")
+
+
+def build(
+    kind: Any,
+    params: dict[str, Any],
+    facts: dict[str, Any],
+    where: str,
+    also: tuple[str, ...] = (),
+) -> Any:
     """Return an instance of a catalogue class.
 
     With a `target_epsilon` among the parameters the class's `calibrated` makes it. `facts` of the
     run (delta, releases, rounds) are passed where the maker asks for them and the grid is silent.
+    also: keys that are allowed besides, and read elsewhere.
 
     Raises:
         InputError: for parameters that are unknown, missing or out of range.
     """
-    maker = kind
-    if "target_epsilon" in params:
-        maker = getattr(kind, "calibrated", None)
-        if maker is None:
+    plain, calibrated = _parameters(kind), _parameters(getattr(kind, "calibrated", None))
+    ways = {**calibrated, **plain} if TARGET in params else {**plain, **calibrated}
+    if TARGET in params and not calibrated:
+        why = f"expected a mechanism with a guarantee for {TARGET}, got {kind.__name__}"
+        raise InputError(f"{where}: {why}")
+    for key, value in params.items():
+        if key not in ways:
+            raise InputError(f"{where}: {unknown_key(key, [*ways, *also])}")
+        if key not in (calibrated if TARGET in params else plain):
+            with_, than = ("with", plain) if TARGET not in params else ("without", calibrated)
             raise InputError(
-                f"{where}: expected a mechanism with a guarantee for target_epsilon, "
-                f"got {kind.__name__}"
+                f"{where}: expected {key} only {with_} {TARGET}, got {key}={value!r}; "
+                f"allowed here: {', '.join([*than, *also])}"
             )
-    accepted = inspect.signature(maker).parameters
-    unknown = [name for name in params if name not in accepted]
-    if unknown:
-        raise InputError(f"{where}: unknown key {unknown[0]!r}; allowed: {', '.join(accepted)}")
+        _check_type(ways[key].annotation, key, value, where)
+    maker, accepted = (kind.calibrated, calibrated) if TARGET in params else (kind, plain)
     known = {name: value for name, value in facts.items() if name in accepted}
     try:
         return maker(**(known | params))
-    except TypeError as error:
-        raise InputError(f"{where}: {error}") from None
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InputError(f"{where}: {error}") from None

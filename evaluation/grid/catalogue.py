@@ -199,15 +199,6 @@ MEMBERSHIP = {
         "the same, with shadows that saw the candidate too",
         seconds=0.55,
     ),
-    "rmia_1": Entry(
-        "attacks.membership.rmia:one", "the same with one reference model", seconds=0.55
-    ),
-    "rmia_2": Entry(
-        "attacks.membership.rmia:two", "the same with two reference models", seconds=0.55
-    ),
-    "rmia_4": Entry(
-        "attacks.membership.rmia:four", "the same with four reference models", seconds=0.55
-    ),
     "quantile_regression": Entry(
         "attacks.membership.quantile_regression:QuantileRegression",
         "release view: a threshold per example, no shadows (Bertran et al. 2023)",

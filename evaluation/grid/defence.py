@@ -110,7 +110,8 @@ def make_defence(spec: DefenceSpec, facts: Facts) -> Defence:
         if made.get("one_shot") and place == "smashed":
             known["releases"] = 1
         kind = resolve(named.name, MECHANISMS, where)
-        made[place] = build(kind, params, known, where)
+        also = ("view", "one_shot") if place == "smashed" else ("view",)
+        made[place] = build(kind, params, known, where, also)
         _check_kind(made[place], place, named.name, where)
     try:
         return Defence(spec.name, **made)

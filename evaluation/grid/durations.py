@@ -80,8 +80,8 @@ def units(cell: "Cell") -> dict[str, float]:
     attack = 0.0
     for family, amount in amounts.items():
         each = []
-        for name in getattr(attacks, family, ()):
-            entry = FAMILIES[family].get(name)
+        for spec in getattr(attacks, family, ()):
+            entry = FAMILIES[family].get(spec.name)
             each.append(UNKNOWN if entry is None or entry.seconds is None else entry.seconds)
             attack += 0.0 if entry is None else entry.first
         shared = family == "membership"  # the target answers once for all of them

@@ -5,7 +5,8 @@ from dataclasses import replace
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import BACKWARD, INVERSION, MEMBERSHIP, POOLED, UPDATES
 from evaluation.grid.defence import facts_of, make_defence
-from evaluation.grid.spec import Grid
+from evaluation.grid.spec import AttackSettings, Grid
+from fedbert.config import InputError
 from fedbert.prepare import Prepared, circumstances, prepare
 from fedbert.trainer import check
 from privacy.defence import refuse
@@ -17,16 +18,8 @@ def preflight(grid: Grid) -> None:
     Raises:
         InputError: one line for the first thing that is wrong.
     """
-    for cell in grid.cells:
-        for family, names, verb in (
-            (INVERSION, cell.attacks.inversion, "reconstruct"),
-            (BACKWARD, cell.attacks.backward, "missing"),
-            (UPDATES, cell.attacks.updates, "missing"),
-            (POOLED, cell.attacks.pooled, "invert"),
-            (MEMBERSHIP, cell.attacks.membership, "score"),
-        ):
-            for name in names:
-                make_attack(name, family, verb)
+    for attacks in dict.fromkeys(cell.attacks for cell in grid.cells):
+        _check_attacks(attacks)
     seen: dict[object, Prepared] = {}
     for cell in grid.cells:
         inputs = (cell.config.model, replace(cell.config.data, partition="iid"))
@@ -36,3 +29,20 @@ def preflight(grid: Grid) -> None:
         defence = make_defence(cell.defence, facts)
         if refuse(defence, cell.config.training.strategy, circumstances(cell.config)) is None:
             check(cell.config, defence)
+
+
+def _check_attacks(attacks: AttackSettings) -> None:
+    """Make every attack once; refuse two that records could not tell apart."""
+    for family, specs, verb in (
+        (INVERSION, attacks.inversion, "reconstruct"),
+        (BACKWARD, attacks.backward, "missing"),
+        (UPDATES, attacks.updates, "missing"),
+        (POOLED, attacks.pooled, "invert"),
+        (MEMBERSHIP, attacks.membership, "score"),
+    ):
+        names: set[str] = set()
+        for spec in specs:
+            made = make_attack(spec, family, verb).name
+            if made in names:
+                raise InputError(f"attacks: expected different attacks, got two named {made!r}")
+            names.add(made)

@@ -1,26 +1,16 @@
-"""Grid specification: which cells to run. Read from TOML, checked before anything is trained."""
+"""Grid values: which trainings, under which defences, judged by which attacks."""
 
 import hashlib
 import json
-import math
-import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from importlib import resources
-from itertools import product
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fedbert.config import (
-    STRATEGIES,
-    Config,
-    DataConfig,
-    InputError,
-    ModelConfig,
-    TrainingConfig,
-    from_mapping,
-)
-from fedbert.tasks import TASKS
+from pydantic import BeforeValidator, Field
+
+from fedbert.config import EXAMPLES, Config, InputError, ModelConfig, expect
+from fedbert.settings import plain, refused, settings
 
 Scalar = str | int | float | bool
 PLACES = (
@@ -28,10 +18,8 @@ PLACES = (
     "penalty",
 )  # fmt: skip
 FAMILIES = ("inversion", "backward", "updates", "pooled", "membership")
-KEYS = (
-    "name", "tasks", "strategies", "seeds", "cut_layers", "delta", "model", "data", "training",
-    "attacks", "defences", "override",
-)  # fmt: skip
+MESSAGES, SHADOWS = 100_000, 10_000
+"""The most messages that are inverted, and models that an adversary trains."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +28,34 @@ class Spec:
 
     name: str
     params: tuple[tuple[str, Scalar], ...] = ()
+
+
+def in_words(value: Scalar) -> str:
+    """Return a value as tables and TOML write it.
+
+    >>> in_words(True), in_words(1e-05), in_words("adamw")
+    ('true', '1e-05', 'adamw')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def attack_spec(value: Any) -> Any:
+    """Return the Spec of an attack as a grid file writes it.
+
+    >>> attack_spec({"attack": "rmia", "references": 2})
+    Spec(name='rmia', params=(('references', 2),))
+    """
+    if isinstance(value, Spec):
+        return value
+    written = {"attack": value} if isinstance(value, str) else value
+    name = written.get("attack") if isinstance(written, dict) else None
+    if not isinstance(name, str) or not name:
+        raise refused('the name of an attack or { attack = "NAME", ... }')
+    params = {key: plain(each) for key, each in written.items() if key != "attack"}
+    return Spec(name, tuple(sorted(params.items())))
+
+
+AttackSpec = Annotated[Spec, BeforeValidator(attack_spec)]
 
 
 @dataclass(frozen=True)
@@ -66,10 +82,15 @@ class DefenceSpec:
         }
 
 
-@dataclass(frozen=True)
+@settings
 class AttackSettings:
     """Which attacks run, and on how much.
 
+    inversion: attacks on smashed data, for its tokens.
+    backward: attacks on the gradients of the hidden states.
+    updates: attacks on client updates.
+    pooled: attacks on pooled vectors, which a service for sentence embeddings gives out.
+    membership: attacks that tell members of the training from others.
     messages: smashed-data messages to invert, at most: every client's first of rounds spread
         evenly over the training.
     candidates: membership candidates, members and others each, at most.
@@ -79,27 +100,45 @@ class AttackSettings:
     client_level: judge whole clients too: those that took part against as many that did not.
     """
 
-    inversion: tuple[str, ...] = ("nearest_token", "bigram_prior")
-    backward: tuple[str, ...] = ("masked_tokens", "label_from_gradient")
-    updates: tuple[str, ...] = (
-        "embedding_rows", "embedding_rows_peer", "row_order", "span_check", "gradient_matching",
-    )  # fmt: skip
-    pooled: tuple[str, ...] = ()
-    membership: tuple[str, ...] = ("loss_threshold",)
-    messages: int = 16
-    candidates: int = 1000
-    shadows: int = 0
-    population: int = 0
+    inversion: tuple[AttackSpec, ...] = (Spec("nearest_token"), Spec("bigram_prior"))
+    backward: tuple[AttackSpec, ...] = (Spec("masked_tokens"), Spec("label_from_gradient"))
+    updates: tuple[AttackSpec, ...] = (
+        Spec("embedding_rows"),
+        Spec("embedding_rows_peer"),
+        Spec("row_order"),
+        Spec("span_check"),
+        Spec("gradient_matching"),
+    )
+    pooled: tuple[AttackSpec, ...] = ()
+    membership: tuple[AttackSpec, ...] = (Spec("loss_threshold"),)
+    messages: Annotated[int, Field(ge=2, le=MESSAGES)] = 16
+    candidates: Annotated[int, Field(ge=10, le=EXAMPLES)] = 1000
+    shadows: Annotated[int, Field(ge=0, le=SHADOWS)] = 0
+    population: Annotated[int, Field(ge=0, le=EXAMPLES)] = 0
     client_level: bool = False
 
     def __post_init__(self) -> None:
-        """Check every field."""
-        counts = (("messages", 2), ("candidates", 10), ("shadows", 0), ("population", 0))
-        for name, least in counts:
-            if getattr(self, name) < least:
-                raise InputError(f"expected {name} >= {least}, got {name}={getattr(self, name)}")
-        if self.shadows % 2:
-            raise InputError(f"expected an even number of shadows, got shadows={self.shadows}")
+        """Check what bounds do not say."""
+        expect(self.shadows % 2 == 0, "an even number of shadows", "shadows", self.shadows)
+        for family in FAMILIES:
+            seen: set[Spec] = set()
+            for spec in getattr(self, family):
+                if spec in seen:
+                    raise InputError(
+                        f"{family}: expected different attacks, got {spec.name!r} twice"
+                    )
+                seen.add(spec)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as they stand in a grid file."""
+        written: dict[str, Any] = {
+            family: [
+                {"attack": spec.name, **dict(spec.params)} if spec.params else spec.name
+                for spec in getattr(self, family)
+            ]
+            for family in FAMILIES
+        }
+        return vars(self) | written
 
 
 @dataclass(frozen=True)
@@ -118,11 +157,11 @@ class Cell:
             **self.config.to_json(),
             "defence": self.defence.to_json(),
             "level": self.level,
-            "attacks": json.loads(json.dumps(vars(self.attacks))),
+            "attacks": self.attacks.to_json(),
             "delta": self.delta,
         }
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Return the cell's id: 16 hexadecimal digits."""
         text = json.dumps(self.spec(), sort_keys=True, allow_nan=False)
@@ -153,203 +192,7 @@ class Grid:
         return {"name": self.name, "cells": [cell.spec() for cell in self.cells]}
 
 
-def default_grid() -> Path:
-    """Return the grid of the embedded default."""
-    return Path(str(resources.files("evaluation"))) / "grids" / "default.toml"
-
-
-def read_grid(path: Path) -> Grid:
-    """Return the grid of a TOML file.
-
-    Raises:
-        InputError: one line that names the file, the key, what was expected and what came.
-    """
-    return grid_from(read_toml(path, "grid"), str(path), path.stem)
-
-
-def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """Return what a TOML file holds; `what` names it in messages.
-
-    Raises:
-        InputError: if there is no such file, or it is no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"expected a {what} file, got no file {path}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"expected a TOML file, got {error} in {path}") from None
-
-
-def grid_from(values: Mapping[str, Any], where: str, name: str) -> Grid:
-    """Return the grid that a parsed file describes."""
-    for key in values:
-        if key not in KEYS:
-            raise InputError(f"{where}: unknown key {key!r}; allowed: {', '.join(KEYS)}")
-    tasks = _names(values, "tasks", tuple(TASKS), where)
-    strategies = _names(values, "strategies", STRATEGIES, where, ("parallel",))
-    seeds = values.get("seeds", [0])
-    if not (isinstance(seeds, list) and seeds and all(type(s) is int and s >= 0 for s in seeds)):
-        raise InputError(f"{where}: expected a list of integers >= 0, got seeds={seeds!r}")
-    cuts = values.get("cut_layers")
-    if cuts is not None and not (
-        isinstance(cuts, list) and cuts and all(type(c) is int and c >= 0 for c in cuts)
-    ):
-        raise InputError(f"{where}: expected a list of integers >= 0, got cut_layers={cuts!r}")
-    delta = values.get("delta", 1e-5)
-    if not (isinstance(delta, float) and 0 < delta < 1):
-        raise InputError(f"{where}: expected 0 < delta < 1, got delta={delta!r}")
-    attacks = _attacks(_table(values, "attacks", where), where)
-    defences = list(_defences(values.get("defences", [{"name": "none"}]), where))
-    cells = []
-    for task in tasks:
-        base = _config(values, task, where)
-        layers = [base.model.cut_layer] if cuts is None else cuts
-        for strategy, cut, (defence, level), seed in product(strategies, layers, defences, seeds):
-            training = _with_strategy(base.training, strategy, where)
-            model = replace(base.model, cut_layer=cut)
-            config = replace(base, model=model, training=training, seed=seed)
-            cells.append(Cell(config, defence, level, attacks, delta))
-    ids = [cell.id for cell in cells]
-    twice = next((cell for cell in cells if ids.count(cell.id) > 1), None)
-    if twice is not None:
-        raise InputError(f"{where}: expected different cells, got two of {twice.labels}")
-    return Grid(str(values.get("name", name)), tuple(cells))
-
-
 def _model_label(model: ModelConfig) -> str:
     """Return the model's name for tables; with the cut, where that is not the embeddings."""
     name = Path(model.source).name
     return f"{name}, cut at {model.cut_layer}" if model.cut_layer else name
-
-
-def _with_strategy(training: TrainingConfig, strategy: str, where: str) -> TrainingConfig:
-    try:
-        return replace(training, strategy=strategy)
-    except InputError as error:
-        raise InputError(f"{where}: training: {error}") from None
-
-
-def _config(values: Mapping[str, Any], task: str, where: str) -> Config:
-    """Return the configuration of a task: the grid's sections, overridden by the task's own."""
-    override = _table(values, "override", where)
-    unknown = set(override) - set(TASKS)
-    if unknown:
-        raise InputError(f"{where}: unknown task {sorted(unknown)[0]!r} in override")
-    own = _table(override, task, f"{where}: override")
-    kinds = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
-    for key in own:
-        if key not in kinds:
-            raise InputError(
-                f"{where}: override.{task}: unknown key {key!r}; allowed: {', '.join(kinds)}"
-            )
-    parts: dict[str, Any] = {}
-    for part, kind in kinds.items():
-        merged = {**_table(values, part, where), **_table(own, part, f"{where}: override.{task}")}
-        for key in {"model": (), "data": ("task",), "training": ("strategy",)}[part]:
-            if key in merged:
-                raise InputError(f"{where}: {part}: {key} comes from the grid's lists, not here")
-        if part == "data":
-            merged["task"] = task
-        parts[part] = from_mapping(kind, merged, f"{where}: {part}")
-    try:
-        return Config(**parts)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-
-
-def _attacks(values: Mapping[str, Any], where: str) -> AttackSettings:
-    lists = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    for key in FAMILIES:
-        named = values.get(key, [])
-        if not isinstance(named, list) or not all(isinstance(n, str) for n in named):
-            raise InputError(f"{where}: attacks: expected names, got {key}={values[key]!r}")
-    numbers = {k: v for k, v in lists.items() if k not in FAMILIES}
-    checked = from_mapping(AttackSettings, numbers, f"{where}: attacks")
-    names: dict[str, Any] = {k: v for k, v in lists.items() if k not in numbers}
-    return replace(checked, **names)
-
-
-def _defences(values: Any, where: str) -> Iterator[tuple[DefenceSpec, str]]:
-    """Yield every defence at every one of its levels, with the level's label."""
-    if not isinstance(values, list) or not values:
-        raise InputError(f"{where}: expected a list of tables, got defences={values!r}")
-    for number, entry in enumerate(values):
-        here = f"{where}: defences[{number}]"
-        if not isinstance(entry, dict):
-            raise InputError(f"{here}: expected a table, got {entry!r}")
-        levels = _table(entry, "level", here)
-        if len(levels) > 1:
-            raise InputError(f"{here}: expected one key, got level={sorted(levels)}")
-        if not levels:
-            yield defence_from(entry, {}, here), "-"
-        for key, settings in levels.items():
-            place, _, parameter = key.partition(".")
-            if (
-                place not in PLACES
-                or not parameter
-                or not isinstance(settings, list)
-                or not settings
-            ):
-                raise InputError(f'{here}: expected level = {{"smashed.KEY" = [..]}}, got {levels}')
-            for setting in settings:
-                yield (
-                    defence_from(entry, {place: {parameter: setting}}, here),
-                    f"{parameter}={setting}",
-                )
-
-
-def defence_from(
-    entry: Mapping[str, Any], level: Mapping[str, Mapping[str, Any]], where: str
-) -> DefenceSpec:
-    """Return one defence at one level.
-
-    Raises:
-        InputError: for an unknown key, a missing name, or a value that is not plain and finite.
-    """
-    unknown = set(entry) - {"name", "level", *PLACES}
-    if unknown:
-        allowed = ", ".join(("name", *PLACES, "level"))
-        raise InputError(f"{where}: unknown key {sorted(unknown)[0]!r}; allowed: {allowed}")
-    if not isinstance(entry.get("name"), str) or not entry["name"]:
-        raise InputError(f"{where}: expected a name, got name={entry.get('name')!r}")
-    specs: dict[str, Spec] = {}
-    for place in PLACES:
-        if place not in entry:
-            if place in level:
-                raise InputError(f"{where}: expected a mechanism at {place}, got a level alone")
-            continue
-        params = {**_table(entry, place, where), **level.get(place, {})}
-        name = params.pop("mechanism", None)
-        if not isinstance(name, str):
-            raise InputError(f"{where}: {place}: expected a mechanism, got mechanism={name!r}")
-        for key, value in params.items():
-            plain = isinstance(value, str | int | float | bool)
-            if not plain or (isinstance(value, float) and not math.isfinite(value)):
-                raise InputError(f"{where}: {place}: expected a finite value, got {key}={value!r}")
-        specs[place] = Spec(name, tuple(sorted(params.items())))
-    return DefenceSpec(entry["name"], **specs)
-
-
-def _names(
-    values: Mapping[str, Any],
-    key: str,
-    known: tuple[str, ...],
-    where: str,
-    default: tuple[str, ...] = (),
-) -> list[str]:
-    """Return a list of known names."""
-    found = values.get(key, list(default))
-    if not isinstance(found, list) or not found:
-        raise InputError(f"{where}: expected a list of {', '.join(known)}, got {key}={found!r}")
-    for name in found:
-        if name not in known:
-            raise InputError(f"{where}: {key}: expected one of {', '.join(known)}, got {name!r}")
-    return found
-
-
-def _table(values: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
-    found = values.get(key, {})
-    if not isinstance(found, dict):
-        raise InputError(f"{where}: expected a table, got {key}={found!r}")
-    return found

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.grid.defence import Facts, costs, facts_of, make_defence, use_of
-from evaluation.grid.spec import DefenceSpec, defence_from, read_toml
+from evaluation.grid.file import TrainingSettings
+from evaluation.grid.parse import read_toml
+from evaluation.grid.spec import DefenceSpec
 from evaluation.run.files import locked
 from evaluation.run.utility import measure
 from fedbert.checkpoint import check_same, read, recover, save
-from fedbert.config import Config, InputError, config_from
+from fedbert.config import Config, InputError
 from fedbert.prepare import Prepared, prepare
+from fedbert.settings import from_mapping
 from fedbert.trainer import State, check, train
 from privacy.accounting import Entry, label_claims, ledger
 from privacy.defence import Defence
 
-KEYS = ("model", "data", "training", "seed", "delta", "defence")
 Say = Callable[[int, float, float], None]
 
 
@@ -44,21 +46,12 @@ def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
     where = "default" if path is None else str(path)
     if path is not None:
         values = read_toml(path, "configuration")
-    for key in values:
-        if key not in KEYS:
-            raise InputError(f"{where}: unknown key {key!r}; allowed: {', '.join(KEYS)}")
-    delta, entry = values.pop("delta", 1e-5), values.pop("defence", {"name": "none"})
-    if not (isinstance(delta, float) and 0 < delta < 1):
-        raise InputError(f"{where}: expected 0 < delta < 1, got delta={delta!r}")
-    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        raise InputError(f"{where}: expected a table with a name, got defence={entry!r}")
-    if "level" in entry:
-        raise InputError(f"{where}: defence: expected one setting, got level={entry['level']!r}")
-    config = config_from(values, where)
+    asked = from_mapping(TrainingSettings, values, where)
+    config = asked.config
     if (config.data.task == "mlm") is not pretraining:
         wanted = "task mlm for pretrain" if pretraining else "a GLUE task for finetune"
         raise InputError(f"{where}: data: expected {wanted}, got task={config.data.task!r}")
-    return TrainingFile(config, defence_from(entry, {}, f"{where}: defence"), delta)
+    return TrainingFile(config, asked.defence.spec(), asked.delta)
 
 
 def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> list[str]:

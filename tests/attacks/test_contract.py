@@ -126,10 +126,7 @@ MEMBERSHIPS: dict[str, tuple[list[World], list[World], set[str]]] = {
         name: (*DRAWN, {"shadow_losses"})
         for name in ("reference_ratio", "lira_online", "lira_offline")
     },
-    **{
-        name: (*DRAWN, {"population"})
-        for name in ("rmia", "rmia_online", "rmia_1", "rmia_2", "rmia_4", "quantile_regression")
-    },
+    **{name: (*DRAWN, {"population"}) for name in ("rmia", "rmia_online", "quantile_regression")},
     "loss_over_rounds": (*LEARNT, {"round_losses"}),
     "update_cosine": (*LEARNT, {"alignments"}),
     "gradient_difference": (*LEARNT, {"projections"}),

@@ -60,7 +60,13 @@ def test_few_shadows_share_a_variance_and_many_do_not() -> None:
 
 @pytest.mark.parametrize(
     "attack",
-    [rmia.one(), rmia.two(), Rmia(), rmia.online(), Rmia(gamma=1.0, offset=1.0, temperature=1.0)],
+    [
+        Rmia(references=1),
+        Rmia(references=2),
+        Rmia(),
+        rmia.online(),
+        Rmia(gamma=1.0, offset=1.0, temperature=1.0),
+    ],
 )
 def test_rmia_is_the_share_that_the_candidate_dominates(attack: Rmia) -> None:
     signals = drawn(2.0, n=40, shadows=8).signals

@@ -10,7 +10,8 @@ import pytest
 from evaluation.adversary.candidates import sides
 from evaluation.adversary.transcript import Transcript, spread
 from evaluation.grid.defence import Facts, costs, make_defence
-from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
+from evaluation.grid.parse import read_grid
+from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
 from fedbert.config import InputError
 from fedbert.messages import ClientParts, SmashedData

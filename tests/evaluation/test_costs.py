@@ -7,7 +7,8 @@ import pytest
 
 from evaluation.grid.catalogue import INVERSION, MEMBERSHIP
 from evaluation.grid.durations import FAMILIES, Remaining, told, units
-from evaluation.grid.spec import Cell, read_grid
+from evaluation.grid.parse import read_grid
+from evaluation.grid.spec import Cell
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from evaluation.grid.spec import grid_from, read_toml
+from evaluation.grid.parse import grid_from, read_toml
 from evaluation.run.runner import run_grid
 from evaluation.run.workers import Loop
 from reports.metrics import ABOVE_CEILING, BELOW_FLOOR

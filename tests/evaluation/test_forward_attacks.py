@@ -8,7 +8,8 @@ import pytest
 
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import INVERSION
-from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
+from evaluation.grid.parse import read_grid
+from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
 from reports.records import Estimate
 from tests.evaluation.test_mechanisms import EXAMPLES, Params

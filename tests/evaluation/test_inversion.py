@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
+from evaluation.grid.parse import read_grid
+from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
 from reports.records import Estimate
 

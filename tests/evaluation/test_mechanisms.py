@@ -9,7 +9,8 @@ import pytest
 from evaluation.adversary.knowledge import knowledge_of
 from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.defence import facts_of, make_defence
-from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
+from evaluation.grid.parse import read_grid
+from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
 from fedbert.config import InputError
 from fedbert.prepare import prepare

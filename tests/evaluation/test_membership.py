@@ -11,7 +11,8 @@ from evaluation.adversary.candidates import choose, sides
 from evaluation.adversary.signals import signals_from
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import MEMBERSHIP
-from evaluation.grid.spec import AttackSettings, Cell, read_grid
+from evaluation.grid.parse import read_grid
+from evaluation.grid.spec import AttackSettings, Cell
 from evaluation.metrics.blind_baseline import blind_baseline
 from evaluation.run.cell import run_cell
 from evaluation.run.runner import run_grid

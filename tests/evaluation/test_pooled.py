@@ -11,7 +11,8 @@ from attacks.pooled.knowledge import Texts
 from attacks.pooled.lesson import splice
 from evaluation.adversary.embedding_service import EmbeddingService
 from evaluation.grid.catalogue import POOLED
-from evaluation.grid.spec import Cell, read_grid
+from evaluation.grid.parse import read_grid
+from evaluation.grid.spec import Cell
 from evaluation.metrics.text import guessing, scores
 from evaluation.run.cell import run_cell
 from fedbert.prepare import prepare

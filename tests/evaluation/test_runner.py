@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.grid.spec import read_grid
+from evaluation.grid.parse import read_grid
 from evaluation.run.files import locked
 from evaluation.run.runner import remaining, run_grid
 from evaluation.run.workers import Loop, Workers

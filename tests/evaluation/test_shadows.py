@@ -12,7 +12,8 @@ from evaluation.adversary.candidates import choose
 from evaluation.adversary.inference import answers_on
 from evaluation.adversary.shadow_models import Trainings, key_of, shadow_answers, shadow_inputs
 from evaluation.grid.defence import facts_of, make_defence
-from evaluation.grid.spec import Cell, read_grid
+from evaluation.grid.parse import read_grid
+from evaluation.grid.spec import Cell
 from fedbert.prepare import prepare
 from fedbert.trainer import train
 

@@ -13,7 +13,11 @@ from fedbert.prepare import prepare
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('[defence]\nname = "d"\nlevel = { "smashed.clip_norm" = [1.0] }', "expected one setting"),
+        (
+            '[defence]\nname = "d"\nsmashed = { mechanism = "clip_only" }\n'
+            'level = { "smashed.clip_norm" = [1.0] }',
+            "defence: expected one setting, got level=",
+        ),
         ('[defence]\nname = "d"\nsmashd = {}', "unknown key 'smashd'"),
         ("delta = 2.0", "expected 0 < delta < 1, got delta=2.0"),
         ("seed = [", "expected a TOML file"),

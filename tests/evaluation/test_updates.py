@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from evaluation.grid.catalogue import BACKWARD, UPDATES
-from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
+from evaluation.grid.parse import read_grid
+from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
 
 NAMES = {

@@ -1,0 +1,166 @@
+"""Files of settings as they are written: a grid's, a training's, and a defence within either."""
+
+from collections.abc import Iterator
+from dataclasses import field
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from evaluation.grid.spec import PLACES, AttackSettings, DefenceSpec, Spec
+from fedbert.config import (
+    Config,
+    CutLayer,
+    DataConfig,
+    Delta,
+    InputError,
+    ModelConfig,
+    Seed,
+    Strategy,
+    TaskName,
+    Text,
+    TrainingConfig,
+)
+from fedbert.settings import Plain, refused, settings
+
+LEVEL = 'level = {"smashed.KEY" = [..]}'
+
+
+def _mechanism(value: dict[str, Any]) -> dict[str, Any]:
+    name = value.get("mechanism")
+    if not isinstance(name, str) or not name:
+        raise refused("a mechanism by its name: { mechanism = ... }")
+    return value
+
+
+Mechanism = Annotated[dict[str, Plain], AfterValidator(_mechanism)]
+Section = dict[str, Plain]
+"""A part of [model], [data] or [training], before the grid's lists are put in."""
+
+
+@settings
+class DefenceSettings:
+    """A defence: a name for the tables, and a mechanism with its parameters at each place.
+
+    name: how the tables call it.
+    smashed: acts on what clients send forward (A), at the client.
+    hidden: acts on the hidden states (Z) that come back, at the server.
+    hidden_gradient: acts on the gradients that clients send (G_Z), at the client.
+    smashed_gradient: acts on the gradients that come back (G_A), at the server.
+    update: acts on whole client updates.
+    labels: randomises every class label once, before training.
+    training: DP-SGD over all parameters together.
+    penalty: a term of the clients' loss.
+    level: one parameter at one place, over several values: {"smashed.target_epsilon" = [1.0, 8.0]}.
+    """
+
+    name: Text
+    smashed: Mechanism | None = None
+    hidden: Mechanism | None = None
+    hidden_gradient: Mechanism | None = None
+    smashed_gradient: Mechanism | None = None
+    update: Mechanism | None = None
+    labels: Mechanism | None = None
+    training: Mechanism | None = None
+    penalty: Mechanism | None = None
+    level: dict[str, tuple[Plain, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the levels."""
+        for key, values in self.level.items():
+            place, _, parameter = key.partition(".")
+            if place not in PLACES or not parameter or not values or len(self.level) > 1:
+                raise InputError(f"expected {LEVEL} with one key, got level={self.level}")
+            if getattr(self, place) is None:
+                raise InputError(f"expected a mechanism at {place}, got a level alone")
+
+    def levels(self) -> Iterator[tuple[DefenceSpec, str]]:
+        """Yield the defence at every one of its levels, with the level's label."""
+        if not self.level:
+            yield self.spec(), "-"
+        for key, values in self.level.items():
+            place, _, parameter = key.partition(".")
+            for value in values:
+                yield self.spec(place, {parameter: value}), f"{parameter}={value}"
+
+    def spec(self, at: str = "", level: dict[str, Any] | None = None) -> DefenceSpec:
+        """Return the defence, with some parameters at one place put in."""
+        specs = {}
+        for place in PLACES:
+            written = getattr(self, place)
+            if written is not None:
+                params = {**written, **((level or {}) if place == at else {})}
+                specs[place] = Spec(params.pop("mechanism"), tuple(sorted(params.items())))
+        return DefenceSpec(self.name, **specs)
+
+
+@settings
+class OverrideSettings:
+    """What one task of a grid has of its own: settings in place of the grid's.
+
+    model, data, training: as the grid's.
+    """
+
+    model: Section = field(default_factory=dict)
+    data: Section = field(default_factory=dict)
+    training: Section = field(default_factory=dict)
+
+
+@settings
+class GridSettings:
+    """A grid: every task under every strategy, cut layer, defence, level and seed.
+
+    name: of the comparison; the file's without one.
+    tasks: GLUE tasks, or "mlm".
+    strategies: who holds what: "centralised", "fedavg", "parallel" (FedBERT) or "sequential".
+    seeds: each makes a training of its own.
+    cut_layers: how many encoder layers the clients keep, in place of model.cut_layer.
+    delta: of every guarantee.
+    model, data, training: settings of every training.
+    attacks: which attacks run, and on how much.
+    defences: each makes a row of the comparison.
+    override: settings of single tasks, by the task's name.
+    """
+
+    tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)]
+    name: Text | None = None
+    strategies: Annotated[tuple[Strategy, ...], Field(min_length=1)] = ("parallel",)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+    cut_layers: Annotated[tuple[CutLayer, ...] | None, Field(min_length=1)] = None
+    delta: Delta = 1e-5
+    model: Section = field(default_factory=dict)
+    data: Section = field(default_factory=dict)
+    training: Section = field(default_factory=dict)
+    attacks: AttackSettings = AttackSettings()
+    defences: Annotated[tuple[DefenceSettings, ...], Field(min_length=1)] = (
+        DefenceSettings("none"),
+    )
+    override: dict[TaskName, OverrideSettings] = field(default_factory=dict)
+
+
+@settings
+class TrainingSettings:
+    """The file of `pretrain` and `finetune`: one training, and the defence that it runs under.
+
+    model, data, training: its settings.
+    seed: from which every draw follows.
+    delta: of every guarantee.
+    defence: which mechanism acts where.
+    """
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+    seed: Seed = 0
+    delta: Delta = 1e-5
+    defence: DefenceSettings = DefenceSettings("none")
+
+    def __post_init__(self) -> None:
+        """Refuse several defences."""
+        if self.defence.level:
+            raise InputError(f"defence: expected one setting, got level={self.defence.level}")
+        _ = self.config  # checks what concerns more than one part
+
+    @property
+    def config(self) -> Config:
+        """Return the settings of the training itself."""
+        return Config(self.model, self.data, self.training, self.seed)

@@ -1,0 +1,53 @@
+"""Reading of grids: from a TOML file to cells, all checked before anything is trained."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from evaluation.grid.expand import cells_of
+from evaluation.grid.file import GridSettings
+from evaluation.grid.spec import Grid
+from fedbert.config import InputError
+from fedbert.settings import from_mapping
+
+
+def default_grid() -> Path:
+    """Return the grid of the embedded default."""
+    return Path(str(resources.files("evaluation"))) / "grids" / "default.toml"
+
+
+def read_grid(path: Path) -> Grid:
+    """Return the grid of a TOML file.
+
+    Raises:
+        InputError: one line that names the file, the key, what was expected and what came.
+    """
+    return grid_from(read_toml(path, "grid"), str(path), path.stem)
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Return what a TOML file holds; `what` names it in messages.
+
+    Raises:
+        InputError: if there is no such file, or it is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"expected a {what} file, got no file {path}") from None
+    except RecursionError:
+        raise InputError(f"expected a TOML file, got one nested too deep in {path}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"expected a TOML file, got {error} in {path}") from None
+
+
+def grid_from(values: Mapping[str, Any], where: str, name: str) -> Grid:
+    """Return the grid that a parsed file describes; `name`: of one that names itself not.
+
+    Raises:
+        InputError: one line that names the key, what was expected and what came.
+    """
+    asked = from_mapping(GridSettings, values, where)
+    return Grid(asked.name or name, cells_of(asked, where))

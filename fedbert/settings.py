@@ -1,0 +1,237 @@
+"""Settings classes: frozen values that check their fields, and say in one line what is wrong.
+
+pydantic checks. What it finds is worded here, once for files and for construction in Python.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field, fields, is_dataclass
+from functools import cache, wraps
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_args, get_type_hints
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+BOUNDS = {
+    "greater_than_equal": (">=", "ge"),
+    "greater_than": (">", "gt"),
+    "less_than_equal": ("<=", "le"),
+    "less_than": ("<", "lt"),
+}
+LOW, HIGH = (("<=", "ge"), ("<", "gt")), (("<=", "le"), ("<", "lt"))
+WORDS = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "string_too_short": "a text that is not empty",
+    "finite_number": "a finite number",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "too_short": "a list that is not empty",
+    "dict_type": "a table of settings",
+    "dataclass_type": "a table of settings",
+    "path_type": "a path",
+}
+"""What is expected, by pydantic's kind of error."""
+
+Steps = tuple[int | str, ...]
+T = TypeVar("T")
+
+
+class InputError(ValueError):
+    """The user's input is at fault; the message is one line: expected, found, where."""
+
+
+def expect(condition: bool, expected: str, name: str, value: object) -> None:
+    """Raise InputError "expected ..., got name=value" unless the condition holds."""
+    if not condition:
+        raise InputError(f"expected {expected}, got {name}={value!r}")
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return ": did you mean ...?" with the known name nearest to one, or nothing.
+
+    >>> nearest("sst-2", ["cola", "sst2"]), nearest("x", ["cola"])
+    (": did you mean 'sst2'?", '')
+    """
+    found = difflib.get_close_matches(str(name), list(known), 1)
+    return f": did you mean {found[0]!r}?" if found else ""
+
+
+def unknown_key(name: str, known: Iterable[str]) -> str:
+    """Return the line about a key that does not exist.
+
+    >>> unknown_key("batchsize", ["rounds", "batch_size"])
+    "unknown key 'batchsize': did you mean 'batch_size'? allowed: rounds, batch_size"
+    """
+    allowed = list(known)
+    near = nearest(name, allowed)
+    return f"unknown key {name!r}{near or ';'} allowed: {', '.join(allowed)}"
+
+
+def refused(expected: str, names: Iterable[str] = ()) -> PydanticCustomError:
+    """Return what a validator raises: "expected ...", and the names of which one was meant."""
+    return PydanticCustomError("house", "{expected}", {"expected": expected, "names": [*names]})
+
+
+def one_of(names: Iterable[str]) -> AfterValidator:
+    """Return the check that a text is one of these names, which are known at run time alone."""
+    known = tuple(names)
+
+    def check(value: str) -> str:
+        if value not in known:
+            raise refused(f"one of {', '.join(known)}", known)
+        return value
+
+    return AfterValidator(check)
+
+
+def plain(value: Any) -> Any:
+    """Return a text, a finite number or a bool; anything else is refused."""
+    finite = not isinstance(value, float) or abs(value) < float("inf")
+    if not isinstance(value, str | int | float) or not finite:
+        raise refused("a finite value")
+    return value
+
+
+Plain = Annotated[Any, AfterValidator(plain)]
+"""A text, a finite number or a bool, where only a class named elsewhere knows which."""
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field, Field))
+def settings(cls: type[T]) -> type[T]:
+    """Return a frozen dataclass whose fields are checked, strictly, whenever one is made.
+
+    A bool is no number, an int is a valid float, nothing is infinite or NaN. What is wrong is an
+    InputError of one line.
+    """
+    made = cast(type[T], dataclass(frozen=True, config=STRICT)(cls))
+    checked_init: Callable[..., None] = made.__init__
+
+    @wraps(checked_init)
+    def init(self: T, *values: Any, **named: Any) -> None:
+        try:
+            checked_init(self, *values, **named)
+        except ValidationError as error:
+            raise InputError(_line(made, error)) from None
+
+    made.__init__ = init  # type: ignore[method-assign, assignment]
+    return made
+
+
+def from_mapping(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Return a settings value from what a TOML or JSON file holds.
+
+    Raises:
+        InputError: naming `where`, the key, what was expected and the nearest known name.
+    """
+    try:
+        made: T = _adapter(cast(Any, kind)).validate_json(json.dumps(values, default=_no_json))
+    except ValidationError as error:
+        raise InputError(f"{where}: {_line(kind, error)}") from None
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    return made
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _no_json(value: object) -> Any:
+    raise InputError(f"expected texts, numbers, lists and tables, got {value!r}")
+
+
+def _line(kind: type, error: ValidationError) -> str:
+    """Return the first fault, an unknown key before others, in the house's form."""
+    faults = error.errors(include_url=False)
+    unknown = [each for each in faults if each["type"] == "unexpected_keyword_argument"]
+    fault: Any = (unknown or faults)[0]
+    steps = fault["loc"]
+    if steps and isinstance(steps[0], int):  # an argument given by its position
+        named = (*(each.name for each in fields(cast(Any, kind))), "another")
+        steps = (named[min(steps[0], len(named) - 1)], *steps[1:])
+    if unknown:
+        known = [each.name for each in fields(_class_at(kind, steps[:-1]))]
+        return ": ".join([*_places(steps[:-1]), unknown_key(str(steps[-1]), known)])
+    if fault["type"] == "value_error":
+        return ": ".join([*_places(steps), str(fault["ctx"]["error"])])
+    if fault["type"] in ("missing", "missing_argument"):
+        return ": ".join([*_places(steps[:-1]), f"expected {steps[-1]}, got none"])
+    expected, names = _expected(kind, steps, fault)
+    value = fault["input"]
+    near = nearest(value, names) if isinstance(value, str) else ""
+    if fault["type"] in ("dict_type", "dataclass_type"):
+        return ": ".join([*_places(steps), f"expected {expected}, got {_short(value)}"])
+    if steps[-1] == "[key]":
+        steps = (*steps[:-2], 0)
+    if isinstance(steps[-1], int):
+        return ": ".join([*_places(steps[:-1]), f"expected {expected}, got {_short(value)}{near}"])
+    got = f"{_places(steps)[-1]}={_short(value)}{near}"
+    return ": ".join([*_places(steps[:-1]), f"expected {expected}, got {got}"])
+
+
+def _expected(kind: type, steps: Steps, fault: Any) -> tuple[str, list[str]]:
+    """Return what was expected, and the names of which one was meant, if it is a name."""
+    context = fault.get("ctx", {})
+    if fault["type"] == "house":
+        return context["expected"], context["names"]
+    if fault["type"] == "literal_error":
+        names = re.findall(r"'([^']*)'", context["expected"])
+        return f"one of {', '.join(names)}", names
+    if fault["type"] in BOUNDS:
+        return _bound(kind, steps, fault), []
+    return WORDS.get(fault["type"], fault["msg"]), []
+
+
+def _bound(kind: type, steps: Steps, fault: Any) -> str:
+    """Return the bound that does not hold; both, where a number has a range."""
+    sign, key = BOUNDS[fault["type"]]
+    bound = fault["ctx"][key]
+    name = [step for step in steps if isinstance(step, str)][-1]
+    whole = f"{name} {sign} {bound:g}" if isinstance(bound, float) else f"{name} {sign} {bound}"
+    holder = _class_at(kind, steps[:-1])
+    hint = get_type_hints(holder, include_extras=True).get(name)
+    if hint is None or not _mentions(hint, float):
+        return whole
+    rules = [rule for info in get_args(hint)[1:] for rule in getattr(info, "metadata", [info])]
+    low = [f"{getattr(r, k):g} {sign}" for r in rules for sign, k in LOW if hasattr(r, k)]
+    high = [f"{sign} {getattr(r, k):g}" for r in rules for sign, k in HIGH if hasattr(r, k)]
+    return f"{low[0]} {name} {high[0]}" if low and high else whole
+
+
+def _places(steps: Steps) -> list[str]:
+    """Return the keys that lead to a fault, the places in lists behind their key."""
+    found: list[str] = []
+    for step in steps:
+        if isinstance(step, str):
+            found.append(step)
+        else:
+            found[-1] += f"[{step}]"
+    return found
+
+
+def _class_at(kind: type, steps: Steps) -> Any:
+    """Return the settings class that lies where some keys lead."""
+    for step in steps:
+        hint = get_type_hints(kind, include_extras=True).get(str(step))
+        kind = _mentions(hint, None) or kind
+    return kind
+
+
+def _mentions(hint: Any, wanted: type | None) -> Any:
+    """Return the wanted type, or any settings class, within an annotation; None without."""
+    if hint is wanted if wanted is not None else (isinstance(hint, type) and is_dataclass(hint)):
+        return hint
+    return next((found for part in get_args(hint) if (found := _mentions(part, wanted))), None)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."

@@ -1,0 +1,181 @@
+"""What a grid file may say, what it means, and the one line about what it may not."""
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluation.grid import spec
+from evaluation.grid.build import make_attack
+from evaluation.grid.catalogue import MEMBERSHIP, UPDATES
+from evaluation.grid.parse import default_grid, grid_from, read_grid
+from evaluation.grid.preflight import preflight
+from evaluation.grid.spec import AttackSettings, Spec
+from fedbert.config import InputError
+
+
+def change(text: str, key: str, by: str) -> dict[str, Any]:
+    assert key in text
+    return tomllib.loads(text.replace(key, by, 1))
+
+
+def refusal(values: Any) -> str:
+    with pytest.raises(InputError) as error:
+        grid_from(values, "FILE", "g")
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+GAUSSIAN = 'mechanism = "gaussian", clip_norm = 8.0'
+
+
+@pytest.mark.parametrize(
+    ("key", "by", "expected"),
+    [
+        ('"sst2"', '"sst-2"', "mlm, got 'sst-2': did you mean 'sst2'?"),
+        ('"sst2"', '"sst-2"', "FILE: tasks: expected one of cola, sst2,"),
+        ("[0, 1]", "[0, true]", "FILE: seeds: expected an integer, got True"),
+        ("[0, 1]", "[]", "FILE: expected a list that is not empty, got seeds=[]"),
+        ("[0, 1]", "3", "FILE: expected a list, got seeds=3"),
+        ("seeds", "seed", "FILE: unknown key 'seed': did you mean 'seeds'? allowed: tasks,"),
+        ('tasks = ["sst2"]', "", "FILE: expected tasks, got none"),
+        ("batch_size", "batchsize", "training: unknown key 'batchsize': did you mean 'batch_"),
+        ("clients = 2", "clients = true", "FILE: data: expected an integer, got clients=True"),
+        ("clients = 2", 'task = "cola"', "FILE: data: task comes from the grid's lists, not here"),
+        ("messages = 2", "shadows = 1000000", "FILE: attacks: expected shadows <= 10000, got sh"),
+        ("messages = 2", "shadows = 3", "attacks: expected an even number of shadows, got shad"),
+        ("messages = 2", "mesages = 2", "attacks: unknown key 'mesages': did you mean 'messages'?"),
+        ("messages = 2", "pooled = [5]", "attacks: pooled: expected the name of an attack or"),
+        ("messages = 2", 'pooled = ["a", "a"]', "expected different attacks, got 'a' twice"),
+        ("messages = 2", 'pooled = [{ attack = "a", k = nan }]', "pooled: expected a finite value"),
+        ("rounds = 2", "max_grad_norm = inf", "expected a finite value, got max_grad_norm=inf"),
+        (GAUSSIAN, "clip_norm = 8.0", "defences[1]: expected a mechanism by its name"),
+        (GAUSSIAN, "mechanism = 3", "FILE: defences[1]: expected a mechanism by its name"),
+        (f"{{ {GAUSSIAN} }}", "3", "defences[1]: smashed: expected a table of settings, got 3"),
+        ("[1.0]", "3", "FILE: defences[1]: level: expected a list, got smashed.target_epsilon=3"),
+        ("smashed.target", "smash.target", 'defences[1]: expected level = {"smashed.KEY" = [..]}'),
+        ("smashed.target", "hidden.target", "expected a mechanism at hidden, got a level alone"),
+        ('name = "none"', 'nam = "none"', "FILE: defences[0]: unknown key 'nam': did you mean 'na"),
+        ("[model]", "[override.sst]\n[model]", "FILE: override: expected one of cola, sst2,"),
+        ("[model]", "[override.sst2]\ndat = {}\n[model]", "override: sst2: unknown key 'dat'"),
+        ("[0, 1]", f"{list(range(300_000))}", "FILE: expected at most 100000 cells, got 600000"),
+        ("[0, 1]", "[0]\ncut_layers = [0, 0]", "FILE: expected different cells, got two of"),
+        ("[0, 1]", "[0]\ndelta = 1", "FILE: expected 0 < delta < 1, got delta=1"),
+    ],
+)  # fmt: skip
+def test_what_a_grid_cannot_mean_is_refused_in_one_line(
+    small_text: str, key: str, by: str, expected: str
+) -> None:
+    assert expected in refusal(change(small_text, key, by))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        (f"{GAUSSIAN[:-17]}, clip_nrm = 8.0", "unknown key 'clip_nrm': did you mean 'clip_norm'?"),
+        (
+            f"{GAUSSIAN}, x = 1",
+            "x'; allowed: target_epsilon, delta, clip_norm, releases, unit, noi",
+        ),
+        (
+            f"{GAUSSIAN}, noise_multiplier = 2.0",
+            "expected noise_multiplier only without target_eps",
+        ),
+        (GAUSSIAN[:-3] + "'8'", "expected a number, got clip_norm='8'"),
+        ('mechanism = "gausian"', "got 'gausian': did you mean 'gaussian'?"),
+    ],
+)
+def test_the_parameters_of_a_mechanism_are_those_of_both_ways_to_make_it(
+    small_text: str, parameters: str, expected: str
+) -> None:
+    grid = grid_from(change(small_text, GAUSSIAN, parameters), "FILE", "g")
+    with pytest.raises(InputError) as error:
+        preflight(grid)
+    assert expected in str(error.value)
+
+
+def test_a_mechanism_without_a_target_is_told_of_it(small_text: str) -> None:
+    values = change(small_text, 'level = { "smashed.target_epsilon" = [1.0] }', "")
+    values["defences"][1]["smashed"]["noise"] = 1.0
+    with pytest.raises(InputError, match=r"allowed: clip_norm, noise_multiplier,.* target_epsilon"):
+        preflight(grid_from(values, "FILE", "g"))
+
+
+def test_every_combination_is_a_cell_and_seeds_change_first(small_text: str) -> None:
+    values = change(small_text, "seeds", 'strategies = ["fedavg", "parallel"]\nseeds')
+    values |= {"tasks": ["sst2", "cola"], "cut_layers": [1, 0]}
+    values["override"] = {"cola": {"training": {"rounds": 7}}}
+    cells = grid_from(values, "FILE", "g").cells
+    assert len(cells) == len({cell.id for cell in cells}) == 2 * 2 * 2 * 2 * 2
+    assert [c.labels["seed"] for c in cells[:3]] == ["0", "1", "0"]
+    assert [c.labels["task"] for c in cells] == ["sst2"] * 16 + ["cola"] * 16
+    assert {c.config.training.rounds for c in cells[16:]} == {7}
+    assert {(c.config.model.cut_layer, c.config.training.strategy) for c in cells} == {
+        (cut, strategy) for cut in (0, 1) for strategy in ("fedavg", "parallel")
+    }
+    assert cells[0].labels["model"] == "tiny, cut at 1" and cells[0].labels["level"] == "-"
+    assert cells[2].labels["level"] == "target_epsilon=1.0"
+
+
+def test_each_cell_is_hashed_once(small_text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = change(small_text, "[0, 1]", f"{list(range(200))}")
+    hashed = []
+    monkeypatch.setattr(spec.hashlib, "sha256", lambda t: hashed.append(t) or hashlib.new("md5", t))  # type: ignore[func-returns-value]
+    cells = grid_from(values, "FILE", "g").cells
+    assert [cell.id for cell in cells] and len(hashed) == len(cells) == 400
+
+
+def test_settings_that_hold_together_only_with_a_lists_value_are_read(small_text: str) -> None:
+    values = change(small_text, "rounds = 2", 'rounds = 2\noptimizer_state = "hand_on"')
+    assert "got strategy='parallel'" in refusal(values)
+    cells = grid_from(values | {"strategies": ["sequential"]}, "FILE", "g").cells
+    assert {cell.config.training.strategy for cell in cells} == {"sequential"}
+
+
+def test_grids_of_the_repository_are_read() -> None:
+    paths = [default_grid(), *sorted(Path("docs/results").rglob("grid.toml"))]
+    assert len(paths) > 8
+    for path in paths:
+        assert read_grid(path).cells
+
+
+def test_an_attack_takes_parameters_and_tells_them_in_its_name(small_text: str) -> None:
+    entry = '[{ attack = "rmia", references = 2, online = true, gamma = 2.0 }, "rmia"]'
+    values = change(small_text, "messages = 2", f"membership = {entry}")
+    attacks = grid_from(values, "FILE", "g").cells[0].attacks
+    assert attacks.membership == (
+        Spec("rmia", (("gamma", 2.0), ("online", True), ("references", 2))), Spec("rmia"),
+    )  # fmt: skip
+    assert attacks.to_json()["membership"] == [
+        {"attack": "rmia", "gamma": 2.0, "online": True, "references": 2}, "rmia",
+    ]  # fmt: skip
+    made, plain = (make_attack(each, MEMBERSHIP, "score") for each in attacks.membership)
+    assert made.name == "rmia (online=true, references=2)" and plain.name == "RMIA, off-line"
+    assert (made.references, made.online, made.view) == (2, True, "release")
+    assert AttackSettings(messages=3).to_json()["updates"] == list(UPDATES)
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ((("reference", 2),), "attacks: rmia: unknown key 'reference': did you mean 'references'?"),
+        ((("x", 2),), "unknown key 'x'; allowed: references, online, gamma, offset, temperature"),
+        ((("references", "2"),), "attacks: rmia: expected an integer, got references='2'"),
+        ((("references", True),), "attacks: rmia: expected an integer, got references=True"),
+        ((("name", "mine"),), "attacks: rmia: unknown key 'name'"),
+    ],
+)
+def test_a_parameter_that_an_attack_has_not_is_refused(params: Any, expected: str) -> None:
+    with pytest.raises(InputError) as error:
+        make_attack(Spec("rmia", params), MEMBERSHIP, "score")
+    assert expected in str(error.value)
+
+
+def test_two_attacks_that_records_could_not_tell_apart_are_refused(small_text: str) -> None:
+    twice = 'membership = ["rmia", { attack = "rmia", gamma = 2.0 }]'
+    grid = grid_from(change(small_text, "messages = 2", twice), "FILE", "g")
+    with pytest.raises(InputError, match="expected different attacks, got two named 'RMIA, off-"):
+        preflight(grid)
