@@ -28,14 +28,14 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
      "at its place, from single messages. Who links several releases of one text gains up to what "
      "the guarantee's composition allows. Chance is what the best constant guess reaches without "
      "any message; an attack below it says less than guessing."),
-    ("floor", "what a look-up of the nearest token is expected to recover under the mechanism in "
-     "force, simulated on text that was not attacked. An attack clearly below it is weak, and says "
-     "little about the defence."),
-    ("ceiling", "the most that any attack can recover on average if the mechanism keeps its "
-     "guarantee, whatever it knows of language. It rests on the share of the most frequent word at "
-     "each place of texts of each length. A rate clearly above it means that the mechanism does "
-     "not do what it claims, or the attack knew of the text from elsewhere. Without a guarantee "
-     "there is none; nor under metric privacy."),
+    ("reference attack", "what a look-up of the nearest token is expected to recover under the "
+     "mechanism in force, simulated on text that was not attacked. An attack clearly below it is "
+     "weak, and says little about the defence."),
+    ("reconstruction bound", "the most that any attack can recover on average if the mechanism "
+     "keeps its guarantee, whatever it knows of language. It rests on the share of the most "
+     "frequent word at each place of texts of each length. A rate clearly above it means that the "
+     "mechanism does not do what it claims, or the attack knew of the text from elsewhere. Without "
+     "a guarantee there is none; nor under metric privacy."),
     ("membership", "telling whether a record was trained on: AUC 0.5 is guessing, 1 is certainty. "
      "TPR at 1 % FPR is the share of members found while 1 % of non-members are accused."),
     ("worst attack", "of the attacks that were run on a setting, the one with the highest mean. "
@@ -101,9 +101,11 @@ def task_story(rows: Sequence[Row]) -> list[str]:
 
 def beats_majority(row: Row) -> bool | None:
     """Whether the whole utility interval is better than the majority class; None if unknown."""
-    if row.utility is None or row.baseline is None:
+    if row.utility is None or row.majority_baseline is None:
         return None
-    return metrics.clearly_better(row.metric, row.utility.low, row.utility.high, row.baseline)
+    return metrics.clearly_better(
+        row.metric, row.utility.low, row.utility.high, row.majority_baseline
+    )
 
 
 def leak_value(row: Row, family: str) -> float | None:
@@ -132,9 +134,9 @@ def _told(row: Row) -> str:
         f"{utility.value:.{places}f} [{utility.low:.{places}f}, {utility.high:.{places}f}]"
     )
     verdict = beats_majority(row)
-    if verdict is not None and row.baseline is not None:
+    if verdict is not None and row.majority_baseline is not None:
         words = "clearly better than" if verdict else "not clearly better than"
-        text += f", {words} the majority class ({row.baseline:.3f})"
+        text += f", {words} the majority class ({row.majority_baseline:.3f})"
     if row.inversion:
         found = row.inversion.estimate
         text += (

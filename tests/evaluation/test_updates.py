@@ -9,6 +9,7 @@ import pytest
 from evaluation.grid.catalogue import BACKWARD, UPDATES
 from evaluation.grid.spec import Cell, DefenceSpec, Spec, read_grid
 from evaluation.run.cell import run_cell
+from reports.leak import Leak
 
 NAMES = {
     "masked_tokens": "masked tokens",
@@ -53,8 +54,8 @@ def leaks(cell: Cell, **training: Any) -> dict[tuple[str, str], Any]:
     record = run_cell(replace(cell, config=config)).record
     assert record.status == "done", record.reason + record.traceback
     return {
-        (leak["attack"], leak.get("metric", "")): leak.get("estimate", leak.get("not_measured"))
-        for leak in record.leakage
+        (each.attack, each.metric or ""): each.estimate if isinstance(each, Leak) else each.reason
+        for each in record.leakage
     }
 
 
