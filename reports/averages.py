@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from reports import metrics
-from reports.records import Estimate
+from reports.estimate import Estimate
 
 
 def mean_estimate(estimates: Sequence[Estimate], metric: str) -> Estimate:

@@ -43,6 +43,12 @@ def one_of(value: Any, allowed: Iterable[str], where: str) -> None:
         raise ValueError(f"expected one of {', '.join(allowed)}, got {where}={value!r}")
 
 
+def text(value: Any, where: str, empty: bool = False) -> None:
+    """None, once `value` is known to be a string, and no empty one unless it may be."""
+    if not isinstance(value, str) or not (value or empty):
+        raise ValueError(f"expected a text, got {where}={value!r}")
+
+
 def has_keys(entry: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
     """None, once `entry` is known to hold `keys`; ValueError naming those it lacks otherwise."""
     lacking = [key for key in keys if key not in entry]
@@ -108,14 +114,3 @@ def _guarantee(entry: Mapping[str, Any], where: str) -> None:
     if entry["kind"] == "guarantee":
         has_keys(entry, ("relation",), where)
         one_of(entry["relation"], RELATIONS, f"{where}.relation")
-
-
-def leakage_keys(entry: Mapping[str, Any], where: str) -> None:
-    """None, once a leakage entry is known to name its view, attack and family."""
-    has_keys(entry, ("view", "attack", "family"), where)
-    one_of(entry["view"], VIEWS, f"{where}.view")
-    one_of(entry["family"], FAMILIES, f"{where}.family")
-    if not isinstance(entry["attack"], str) or not entry["attack"]:
-        raise ValueError(f"expected an attack's name, got {where}.attack={entry['attack']!r}")
-    if not entry.get("not_measured"):
-        has_keys(entry, ("metric", "estimate", "unit", "chance"), where)

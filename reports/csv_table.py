@@ -5,8 +5,9 @@ import io
 from collections.abc import Sequence
 
 from reports import checks, metrics
+from reports.estimate import Estimate
 from reports.leaks import worst
-from reports.records import CellResult, Estimate
+from reports.records import CellResult
 from reports.rows import cell_rows
 
 
@@ -15,11 +16,11 @@ def csv_table(records: Sequence[CellResult]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     head = ["cell", "task", "model", "strategy", "defence", "level", "seed", "status", "note"]
-    head += ["metric", *_columns("utility"), "baseline"]
+    head += ["metric", *_columns("utility"), "majority_baseline"]
     for family in ("inversion", "membership"):
         head += [f"{family}_{name}" for name in ("attack", "view", "metric")]
         head += [*_columns(family), f"{family}_chance"]
-    head += ["inversion_floor", "inversion_ceiling", "flags"]
+    head += ["inversion_reference_attack", "inversion_reconstruction_bound", "flags"]
     for metric in metrics.SHOWN[1:]:
         head += [f"{metric}_attack", f"{metric}_view", *_columns(metric)]
     head += [f"{view}_{name}" for view in checks.VIEWS for name in ("guarantee", "delta")]
@@ -28,12 +29,13 @@ def csv_table(records: Sequence[CellResult]) -> str:
     for record, row in zip(records, cell_rows(records), strict=True):
         fields: list[object] = [record.cell, row.task, row.model, row.strategy, row.defence]
         fields += [row.level, record.labels["seed"], row.status, row.note]
-        fields += [row.metric, *_numbers(row.utility), row.baseline]
+        fields += [row.metric, *_numbers(row.utility), row.majority_baseline]
         for leak in (row.inversion, row.membership):
             fields += [leak.attack, leak.view, leak.metric] if leak else [None] * 3
             fields += [*_numbers(leak.estimate if leak else None), leak.chance if leak else None]
-        floor = row.inversion.floor if row.inversion else None
-        fields += [floor.value if floor else None, row.inversion and row.inversion.ceiling]
+        found = row.inversion
+        reference = found.reference_attack if found else None
+        fields += [reference and reference.value, found and found.reconstruction_bound]
         fields.append("; ".join(row.alarms))
         for metric in metrics.SHOWN[1:]:
             leak = worst(row.leaks, "inversion", metric)

@@ -1,66 +1,54 @@
 """Leaks: every number that attacks recovered, and the worst that each adversary can do."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 from reports import metrics
 from reports.averages import mean, mean_estimate
 from reports.checks import VIEWS
-from reports.records import CellResult, Estimate
+from reports.leak import Leak, NotMeasured
+from reports.records import CellResult
 
 
-@dataclass(frozen=True)
-class Leak:
-    """One attack's measured success; `chance` is what guessing would reach (None: unknown).
-
-    `floor` is what a plain look-up should reach, `ceiling` the most that the guarantee allows;
-    where there is none, `ceiling_basis` says why. `flags` are of `reports.metrics.FLAGS`: the
-    interval of some seed lies wholly beyond a limit.
-    """
-
-    attack: str
-    view: str
-    family: str
-    metric: str
-    estimate: Estimate
-    chance: float | None
-    floor: Estimate | None = None
-    ceiling: float | None = None
-    ceiling_basis: str = ""
-    flags: tuple[str, ...] = ()
-
-    @property
-    def alarms(self) -> tuple[str, ...]:
-        """What each flag means, in a sentence."""
-        return tuple(f"{self.attack} ({self.view}): {metrics.FLAGS[each]}" for each in self.flags)
+def alarms(leak: Leak) -> tuple[str, ...]:
+    """What each flag of a leak means, in a sentence."""
+    return tuple(f"{leak.attack} ({leak.view}): {metrics.FLAGS[each]}" for each in leak.flags)
 
 
 def leaks(records: Sequence[CellResult]) -> tuple[Leak, ...]:
     """Every attack and metric that was measured, with its mean over seeds."""
-    found: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
+    found: dict[tuple[str, str, str, str], list[Leak]] = {}
     for record in records:
-        for entry in record.leakage:
-            if "estimate" in entry:
-                key = (entry["attack"], entry["view"], entry["family"], entry["metric"])
-                found.setdefault(key, []).append(entry)
-    return tuple(_mean_leak(key, entries) for key, entries in found.items())
+        for each in record.leakage:
+            if isinstance(each, Leak):
+                key = (each.attack, each.view, each.family, each.metric)
+                found.setdefault(key, []).append(each)
+    return tuple(map(mean_leak, found.values()))
 
 
-def _mean_leak(key: tuple[str, str, str, str], entries: Sequence[dict[str, Any]]) -> Leak:
-    floors = [entry["floor"] for entry in entries if entry.get("floor") is not None]
-    ceilings = [entry["ceiling"] for entry in entries if entry.get("ceiling") is not None]
-    bases = dict.fromkeys(entry.get("ceiling_basis", "") for entry in entries)
-    flags = dict.fromkeys(flag for entry in entries for flag in entry.get("flags", ()))
-    return Leak(
-        *key,
-        estimate=mean_estimate([entry["estimate"] for entry in entries], key[-1]),
-        chance=mean([entry["chance"] for entry in entries if entry["chance"] is not None]),
-        floor=mean_estimate(floors, key[-1]) if floors else None,
-        ceiling=mean(ceilings) if len(ceilings) == len(entries) else None,
-        ceiling_basis="; ".join(basis for basis in bases if basis),
-        flags=tuple(flags),
+def mean_leak(seeds: Sequence[Leak]) -> Leak:
+    """The mean over seeds of one attack's leaks by one metric, with the flags of all.
+
+    There is a bound only where every seed has one.
+    """
+    metric = seeds[0].metric
+    references = [each.reference_attack for each in seeds if each.reference_attack is not None]
+    bounds = [x for each in seeds if (x := each.reconstruction_bound) is not None]
+    return replace(
+        seeds[0],
+        estimate=mean_estimate([each.estimate for each in seeds], metric),
+        chance=mean([each.chance for each in seeds if each.chance is not None]),
+        reference_attack=mean_estimate(references, metric) if references else None,
+        reference_basis=_joined(each.reference_basis for each in seeds),
+        reconstruction_bound=mean(bounds) if len(bounds) == len(seeds) else None,
+        bound_basis=_joined(each.bound_basis for each in seeds),
+        prior=mean([each.prior for each in seeds if each.prior is not None]),
+        flags=tuple(dict.fromkeys(flag for each in seeds for flag in each.flags)),
     )
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "; ".join(text for text in dict.fromkeys(texts) if text)
 
 
 def worst(found: Iterable[Leak], family: str, metric: str | None = None) -> Leak | None:
@@ -103,11 +91,9 @@ def view_lines(found: Sequence[Leak]) -> list[tuple[str, Leak]]:
 
 def unmeasured(records: Sequence[CellResult]) -> tuple[str, ...]:
     """Which attacks were not run or what could not be judged, and why, each once."""
-    entries = (entry for record in records for entry in record.leakage)
     texts = []
-    for entry in entries:
-        if entry.get("not_measured"):
-            what = f", {metrics.title(entry['metric'])}" if "metric" in entry else ""
-            head = f"{entry['attack']} ({entry['family']}, {entry['view']} view{what})"
-            texts.append(f"{head}: {entry['not_measured']}")
+    for each in (entry for record in records for entry in record.leakage):
+        if isinstance(each, NotMeasured):
+            what = f", {metrics.title(each.metric)}" if each.metric else ""
+            texts.append(f"{each.attack} ({each.family}, {each.view} view{what}): {each.reason}")
     return tuple(dict.fromkeys(texts))

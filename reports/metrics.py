@@ -76,13 +76,13 @@ _ALL = (
 
 METRICS: dict[str, Metric] = {each.name: each for each in _ALL}
 
-ABOVE_CEILING = "above the ceiling"
-BELOW_FLOOR = "below the floor"
+ABOVE_BOUND = "above the reconstruction bound"
+BELOW_REFERENCE = "below the reference attack"
 FLAGS = {
-    ABOVE_CEILING: "more was recovered than the guarantee allows: the mechanism is broken",
-    BELOW_FLOOR: "less was recovered than a plain look-up should: the attack is weak",
+    ABOVE_BOUND: "more was recovered than the guarantee allows: the mechanism is broken",
+    BELOW_REFERENCE: "less was recovered than a plain look-up should: the attack is weak",
 }
-"""What is wrong where a rate lies wholly beyond its floor or ceiling."""
+"""What is wrong where a rate lies wholly beyond its reference attack or its bound."""
 
 WORST = {"inversion": "token_accuracy", "membership": "auc"}
 """The metric by which the worst attack of a family is chosen."""

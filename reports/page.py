@@ -109,7 +109,7 @@ def _mechanisms(records: Iterable[CellResult]) -> list[tuple[dict[str, str], str
 
 
 def _alarms(rows: Iterable[Row]) -> list[tuple[str, list[str]]]:
-    """Every rate beyond a floor or a ceiling, with the settings in which it is."""
+    """Every rate beyond its reference attack or its bound, with the settings in which it is."""
     found: dict[str, list[str]] = {}
     for row in rows:
         for text in row.alarms:

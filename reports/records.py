@@ -8,60 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from reports import checks
+from reports import checks, older
+from reports.estimate import Estimate
+from reports.leak import Leak, LeakageEntry, NotMeasured, entry_from_json
 
-SCHEMA = 2
-READABLE = (1, 2)  # schema 1 had a flag `headline` on leakage entries, which nobody read
+SCHEMA = 3
 _TIMES = ("seconds",)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A measured number with the interval that it comes with.
-
-    `n` counts what was judged (examples, tokens, candidates); `method` says how the interval was
-    made.
-
-    Raises: ValueError unless low <= value <= high, all finite, n >= 1 and 0 < confidence < 1.
-
-    >>> Estimate(0.8, 0.7, 0.9, n=100).value
-    0.8
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    confidence: float = 0.95
-    method: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuses what is no estimate."""
-        for name in ("value", "low", "high", "confidence"):
-            number = checks.number(getattr(self, name), f"estimate.{name}")
-            object.__setattr__(self, name, number)
-        if not self.low <= self.value <= self.high:
-            raise ValueError(
-                f"expected low <= value <= high, "
-                f"got low={self.low}, value={self.value}, high={self.high}"
-            )
-        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
-            raise ValueError(f"expected an integer n >= 1, got n={self.n!r}")
-        if not 0 < self.confidence < 1:
-            raise ValueError(f"expected 0 < confidence < 1, got confidence={self.confidence}")
-
-    def to_json(self) -> dict[str, Any]:
-        """The estimate as plain JSON."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Any) -> "Estimate":
-        """The estimate that `to_json` wrote; ValueError for anything else."""
-        names = tuple(each.name for each in dataclasses.fields(cls))
-        if not isinstance(values, Mapping) or not set(values) <= set(names):
-            raise ValueError(f"expected an estimate with {', '.join(names)}, got {values!r}")
-        checks.has_keys(values, names[:4], "an estimate")
-        return cls(**values)
+_OBJECTS = (
+    "spec", "labels", "majority_baseline", "mechanisms", "bytes", "seconds", "provenance",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,11 +24,9 @@ class CellResult:
     """What is known of one cell: its specification, its fate, and everything measured in it.
 
     `spec` is any nested JSON; `labels` are the strings that tables show (task, model, strategy,
-    defence, level, seed). The first key of `utility` is the headline metric. `guarantees` holds
-    one entry per view; `leakage` one per attack and metric, with its `estimate`, or with the
-    reason under `not_measured`; beside an estimate may stand `floor` (an estimate), `ceiling` (a
-    number or null, with `ceiling_basis`) and `flags` of `reports.metrics.FLAGS`. `seconds` is left
-    out when two runs are compared.
+    defence, level, seed). The first key of `utility` is the headline metric; `majority_baseline`
+    holds by metric what the most frequent answer reaches. `guarantees` holds one entry per view,
+    `leakage` one per attack and metric. `seconds` is left out when two runs are compared.
 
     Raises: ValueError for a field that the readers could not use.
     """
@@ -85,9 +38,9 @@ class CellResult:
     reason: str = ""
     traceback: str = ""
     utility: dict[str, Estimate] = field(default_factory=dict)
-    baseline: dict[str, float | None] = field(default_factory=dict)
+    majority_baseline: dict[str, float | None] = field(default_factory=dict)
     guarantees: list[dict[str, Any]] = field(default_factory=list)
-    leakage: list[dict[str, Any]] = field(default_factory=list)
+    leakage: tuple[LeakageEntry, ...] = ()
     mechanisms: dict[str, dict[str, Any]] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -96,21 +49,16 @@ class CellResult:
 
     def __post_init__(self) -> None:
         """Copies every field into plain values and refuses what is no record."""
-        for name in ("spec", "labels", "baseline", "guarantees", "mechanisms", "bytes"):
+        for name in (*_OBJECTS, "guarantees"):
             object.__setattr__(self, name, checks.plain(getattr(self, name), name))
-        for name in ("seconds", "provenance"):
-            object.__setattr__(self, name, checks.plain(getattr(self, name), name))
-        object.__setattr__(self, "leakage", [_leak(each, i) for i, each in enumerate(self.leakage)])
+        object.__setattr__(self, "leakage", _entries(self.leakage))
         _check(self)
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON."""
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         values["utility"] = {name: each.to_json() for name, each in self.utility.items()}
-        values["leakage"] = [
-            {key: item.to_json() if isinstance(item, Estimate) else item for key, item in e.items()}
-            for e in self.leakage
-        ]
+        values["leakage"] = [each.to_json() for each in self.leakage]
         return values
 
     @classmethod
@@ -118,11 +66,7 @@ class CellResult:
         """The record that `to_json` wrote; ValueError for anything else."""
         if not isinstance(values, Mapping):
             raise ValueError(f"expected a record, got {type(values).__name__}")
-        if values.get("schema") not in READABLE:
-            known_schemas = " or ".join(map(str, READABLE))
-            raise ValueError(
-                f"expected schema={known_schemas}, got schema={values.get('schema')!r}"
-            )
+        values = older.renamed(values, SCHEMA)
         known = [each.name for each in dataclasses.fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -131,36 +75,24 @@ class CellResult:
         utility = values.get("utility", {})
         if not isinstance(utility, Mapping):
             raise ValueError(f"expected utility by metric, got utility={utility!r}")
-        read = {name: Estimate.from_json(each) for name, each in utility.items()}
-        return cls(**{**values, "utility": read, "leakage": _leaks(values), "schema": SCHEMA})
+        leakage = values.get("leakage", [])
+        if not isinstance(leakage, list):
+            raise ValueError(f"expected a list, got leakage={leakage!r}")
+        return cls(
+            **{
+                **values,
+                "utility": {name: Estimate.from_json(each) for name, each in utility.items()},
+                "leakage": [entry_from_json(e, f"leakage[{i}]") for i, e in enumerate(leakage)],
+            }
+        )
 
 
-def _leaks(values: Mapping[str, Any]) -> Any:
-    """The leakage entries of a stored record as the present schema has them."""
-    entries = values.get("leakage", [])
-    if values["schema"] == SCHEMA or not isinstance(entries, list):
-        return entries
-    return [
-        {key: item for key, item in entry.items() if key != "headline"}
-        if isinstance(entry, Mapping)
-        else entry
-        for entry in entries
-    ]
-
-
-def _leak(entry: Any, place: int) -> dict[str, Any]:
-    """One leakage entry as a fresh dict, its estimate and its floor `Estimate`s."""
-    where = f"leakage[{place}]"
-    if not isinstance(entry, Mapping):
-        raise ValueError(f"expected a dict, got {where}={entry!r}")
-    checks.leakage_keys(entry, where)
-    measured = [key for key in ("estimate", "floor") if entry.get(key) is not None]
-    rest = {key: item for key, item in entry.items() if key not in measured}
-    copied: dict[str, Any] = checks.plain(rest, where)
-    for key in measured:
-        raw = entry[key]
-        copied[key] = raw if isinstance(raw, Estimate) else Estimate.from_json(raw)
-    return copied
+def _entries(entries: Any) -> tuple[LeakageEntry, ...]:
+    """The entries of a record; ValueError, naming its place, for anything that is none."""
+    for place, each in enumerate(entries):
+        if not isinstance(each, Leak | NotMeasured):
+            raise ValueError(f"expected a Leak or a NotMeasured, got leakage[{place}]={each!r}")
+    return tuple(entries)
 
 
 def _check(record: CellResult) -> None:
@@ -170,7 +102,7 @@ def _check(record: CellResult) -> None:
     if record.schema != SCHEMA:
         raise ValueError(f"expected schema={SCHEMA}, got schema={record.schema!r}")
     checks.one_of(record.status, checks.STATUSES, "status")
-    for name in ("spec", "labels", "baseline", "mechanisms", "bytes", "seconds", "provenance"):
+    for name in _OBJECTS:
         if not isinstance(getattr(record, name), dict):
             raise ValueError(f"expected a dict, got {name}={getattr(record, name)!r}")
     checks.labels(record.labels)
@@ -183,9 +115,9 @@ def _check(record: CellResult) -> None:
     for name, estimate in record.utility.items():
         if not isinstance(name, str) or not isinstance(estimate, Estimate):
             raise ValueError(f"expected an Estimate, got utility.{name}={estimate!r}")
-    for name, value in record.baseline.items():
+    for name, value in record.majority_baseline.items():
         if value is not None:
-            checks.number(value, f"baseline.{name}")
+            checks.number(value, f"majority_baseline.{name}")
     if record.guarantees or record.status == "done":
         checks.guarantees(record.guarantees)
     for name, entry in record.mechanisms.items():

@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.averages import mean, mean_estimate
-from reports.leaks import Leak, unmeasured, view_lines, worst
+from reports.estimate import Estimate
+from reports.leak import Leak
+from reports.leaks import alarms, unmeasured, view_lines, worst
 from reports.leaks import leaks as measured_leaks
-from reports.records import CellResult, Estimate
+from reports.records import CellResult
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Row:
     seeds: tuple[str, ...]
     metric: str
     utility: Estimate | None
-    baseline: float | None
+    majority_baseline: float | None
     inversion: Leak | None
     membership: Leak | None
     protections: tuple[GuaranteeCell, ...]
@@ -74,8 +76,8 @@ class Row:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """Which attacks lie beyond a floor or a ceiling, and what that means."""
-        return tuple(dict.fromkeys(text for leak in self.leaks for text in leak.alarms))
+        """Which attacks lie beyond a reference attack or a bound, and what that means."""
+        return tuple(dict.fromkeys(text for leak in self.leaks for text in alarms(leak)))
 
     @property
     def setting(self) -> str:
@@ -147,7 +149,7 @@ def _row(group: Sequence[CellResult]) -> Row:
     done = [record for record in group if record.status == "done"]
     metric = next((next(iter(each.utility)) for each in done if each.utility), "")
     utilities = [record.utility[metric] for record in done if metric in record.utility]
-    baselines = [each.baseline[metric] for each in done if each.baseline.get(metric) is not None]
+    majority = [x for each in done if (x := each.majority_baseline.get(metric)) is not None]
     leaks = measured_leaks(done)
     return Row(
         task=labels["task"],
@@ -159,7 +161,7 @@ def _row(group: Sequence[CellResult]) -> Row:
         seeds=tuple(record.labels["seed"] for record in done),
         metric=metric,
         utility=mean_estimate(utilities, metric) if utilities else None,
-        baseline=mean([value for value in baselines if value is not None]),
+        majority_baseline=mean(majority),
         inversion=worst(leaks, "inversion"),
         membership=worst(leaks, "membership"),
         protections=_protections(done),

@@ -56,9 +56,11 @@ def task_story(rows: Sequence[Row]) -> list[str]:
 
 def beats_majority(row: Row) -> bool | None:
     """Whether the whole utility interval is better than the majority class; None if unknown."""
-    if row.utility is None or row.baseline is None:
+    if row.utility is None or row.majority_baseline is None:
         return None
-    return metrics.clearly_better(row.metric, row.utility.low, row.utility.high, row.baseline)
+    return metrics.clearly_better(
+        row.metric, row.utility.low, row.utility.high, row.majority_baseline
+    )
 
 
 def leak_value(row: Row, family: str) -> float | None:
@@ -87,9 +89,9 @@ def _told(row: Row) -> str:
         f"{utility.value:.{places}f} [{utility.low:.{places}f}, {utility.high:.{places}f}]"
     )
     verdict = beats_majority(row)
-    if verdict is not None and row.baseline is not None:
+    if verdict is not None and row.majority_baseline is not None:
         words = "clearly better than" if verdict else "not clearly better than"
-        text += f", {words} the majority class ({row.baseline:.3f})"
+        text += f", {words} the majority class ({row.majority_baseline:.3f})"
     if row.inversion:
         found = row.inversion.estimate
         text += (

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reports import checks, metrics
-from reports.leaks import Leak
+from reports.leak import Leak
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
 from reports.wording import ABSENT, beside, decimal, duration, interval, size, source
@@ -130,7 +130,8 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
     memberships = [row.membership for row in rows if row.membership]
     metric = next((row.metric for row in rows if row.metric), "")
     several = len({row.model for row in rows}) > 1
-    baseline = _span("majority class", [row.baseline for row in rows if row.baseline is not None])
+    majority = [x for row in rows if (x := row.majority_baseline) is not None]
+    baseline = _span("majority class", majority)
     heads = ["defence, strategy", "seeds", f"utility\n{metrics.title(metric)}{baseline}"]
     heads += [f"worst inversion\ntoken accuracy{_span('chance', _chances(inversions))}"]
     heads += [f"worst membership\nAUC{_span('chance', _chances(memberships))}"]
@@ -166,7 +167,7 @@ def _number_and_source(leak: Leak | None) -> str:
     if leak is None:
         return "not measured"
     lines = [interval(leak.estimate), f"{leak.attack} ({leak.view})"]
-    if leak.floor is not None or leak.ceiling is not None:
+    if leak.reference_attack is not None or leak.reconstruction_bound is not None:
         lines.append(beside(leak))
     return "\n".join([*lines, *leak.flags])
 
@@ -229,7 +230,7 @@ def _markdown_row(row: Row) -> list[str]:
     ]
     spent = [size(row.bytes), duration(row.seconds), row.note]
     names = [row.task, row.model, row.strategy, row.defence, row.level, seed_text(row)]
-    return [*names, utility, decimal(row.baseline), *leaks, *spent]
+    return [*names, utility, decimal(row.majority_baseline), *leaks, *spent]
 
 
 def _markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -2,8 +2,8 @@
 
 import math
 
-from reports.leaks import Leak
-from reports.records import Estimate
+from reports.estimate import Estimate
+from reports.leak import Leak
 
 ABSENT = "-"
 
@@ -49,20 +49,20 @@ def duration(seconds: float | None) -> str:
 
 
 def source(leak: Leak | None) -> str:
-    """Which attack on which view, and what chance, floor and ceiling are."""
+    """Which attack on which view, and what it is to be read beside."""
     return "" if leak is None else f"{leak.attack} ({leak.view}), {beside(leak)}"
 
 
 def beside(leak: Leak) -> str:
-    """What the number is to be read beside: chance, floor and ceiling, as far as there are any.
+    """What the number is to be read beside: chance, reference attack and reconstruction bound.
 
-    A ceiling is rounded up.
+    As far as there are any; a bound is rounded up.
     """
     parts = ["chance unknown" if leak.chance is None else f"chance {leak.chance:.3g}"]
-    if leak.floor is not None:
-        parts.append(f"floor {leak.floor.value:.3f}")
-    if leak.ceiling is not None:
-        parts.append(f"ceiling {math.ceil(1000 * leak.ceiling) / 1000:.3f}")
-    elif leak.ceiling_basis:
-        parts.append("no ceiling")
+    if leak.reference_attack is not None:
+        parts.append(f"reference attack {leak.reference_attack.value:.3f}")
+    if leak.reconstruction_bound is not None:
+        parts.append(f"bound {math.ceil(1000 * leak.reconstruction_bound) / 1000:.3f}")
+    elif leak.bound_basis:
+        parts.append("no bound")
     return ", ".join(parts)

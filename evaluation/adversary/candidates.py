@@ -29,16 +29,16 @@ class Candidates:
 
 def choose(cell: Cell, prepared: Prepared) -> Candidates:
     """Return a cell's candidates, in the pool's order: their place says nothing of membership."""
-    ins, outs = sides(cell.config, prepared)
+    members, others = members_and_non_members(cell.config, prepared)
     rng, limit = numpy_rng(cell.config.seed, "candidates"), cell.attacks.candidates
-    ins, outs = rng.permutation(ins)[:limit], rng.permutation(outs)
-    known = outs[len(outs) - min(cell.attacks.population, len(outs) // 2) :]
-    outs = outs[: len(outs) - len(known)][:limit]
-    candidates = np.sort(np.concatenate((ins, outs)))
-    return Candidates(candidates, np.isin(candidates, ins), np.sort(known))
+    members, others = rng.permutation(members)[:limit], rng.permutation(others)
+    known = others[len(others) - min(cell.attacks.population, len(others) // 2) :]
+    non_members = others[: len(others) - len(known)][:limit]
+    candidates = np.sort(np.concatenate((members, non_members)))
+    return Candidates(candidates, np.isin(candidates, members), np.sort(known))
 
 
-def sides(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+def members_and_non_members(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
     """Return the pool positions of the examples that were trained on, and of those left out.
 
     An example that the coin chose but no batch reached is neither. Of a document cut into several
@@ -47,7 +47,7 @@ def sides(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
     seen = seen_by(config, prepared)
     members = np.ones_like(seen) if prepared.members is None else prepared.members
     found = []
-    for side in (np.flatnonzero(seen), np.flatnonzero(~members)):
-        _, first = np.unique(prepared.pool.documents[side], return_index=True)
-        found.append(side[first])
+    for part in (np.flatnonzero(seen), np.flatnonzero(~members)):
+        _, first = np.unique(prepared.pool.documents[part], return_index=True)
+        found.append(part[first])
     return found[0], found[1]

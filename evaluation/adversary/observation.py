@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +13,6 @@ from fedbert.prepare import Prepared
 from fedbert.seeding import generator
 from fedbert.trainer import Trained
 from privacy.defence import Defence
-
-Leak = dict[str, Any]
 
 
 @dataclass(frozen=True)

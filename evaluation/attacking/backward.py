@@ -7,17 +7,19 @@ import numpy as np
 
 from attacks.attack import Lacks
 from evaluation.adversary.knowledge import head_knowledge
-from evaluation.adversary.observation import Leak, Observation, same_parts
+from evaluation.adversary.observation import Observation, same_parts
 from evaluation.adversary.transcript import TranscriptEntry
+from evaluation.attacking.loop import Head
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import BACKWARD
 from evaluation.metrics.tokens import token_accuracy, token_chance
 from fedbert.data.batches import IGNORED
 from fedbert.messages import Message
 from fedbert.seeding import generator, numpy_rng
+from reports.leak import LeakageEntry
 
 
-def backward(observation: Observation) -> Iterator[Leak]:
+def backward(observation: Observation) -> Iterator[LeakageEntry]:
     """Yield what attacks on G_Z recovered: masked words, or labels."""
     answered = [o for o in observation.transcript.kept if observation.transcript.answers_to(o)]
     kind = observation.prepared.task.kind
@@ -25,7 +27,7 @@ def backward(observation: Observation) -> Iterator[Leak]:
         attack = make_attack(name, BACKWARD, "missing")
         if not answered or hasattr(attack, "reconstruct") is not (kind == "mlm"):
             continue
-        head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
+        head = Head(attack.view, attack.name, "inversion")
         guessed: list[np.ndarray] = []
         for group in same_parts(answered):
             knowledge = head_knowledge(
@@ -33,12 +35,12 @@ def backward(observation: Observation) -> Iterator[Leak]:
             )
             lacking = knowledge if isinstance(knowledge, Lacks) else attack.missing(knowledge)
             if lacking is not None:
-                yield {**head, "not_measured": lacking.words}
+                yield head.not_measured(lacking.words)
                 break
             guessed += _asked(observation, attack, group, knowledge, len(guessed))
         else:
             if kind == "regression":
-                yield {**head, "not_measured": "scores have no accuracy, and are not judged yet"}
+                yield head.not_measured("scores have no accuracy, and are not judged yet")
             else:
                 yield from _judged(observation, head, answered, guessed)
 
@@ -62,12 +64,12 @@ def _asked(
 
 def _judged(
     observation: Observation,
-    head: Leak,
+    head: Head,
     answered: Sequence[TranscriptEntry],
     guessed: Sequence[np.ndarray],
-) -> Iterator[Leak]:
+) -> Iterator[LeakageEntry]:
     """Yield how many masked words or labels were right."""
-    rng = numpy_rng(observation.cell.config.seed, "judge", head["attack"])
+    rng = numpy_rng(observation.cell.config.seed, "judge", head.attack)
     labels = [observation.batch(o).labels.numpy() for o in answered]
     if observation.prepared.task.kind == "mlm":
         masked = [each != IGNORED for each in labels]
@@ -80,5 +82,4 @@ def _judged(
         chance = token_chance(labels, counted, everyone)
         metric, unit = "label_accuracy", "label"
     estimate = token_accuracy(labels, list(guessed), counted, rng)
-    leak = {**head, "metric": metric, "estimate": estimate, "unit": unit}
-    yield {**leak, "chance": chance}
+    yield head.leak(metric, estimate, unit, chance)

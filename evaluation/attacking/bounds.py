@@ -1,26 +1,28 @@
 """Bounds on token recovery: a reference attack by simulation, and what the guarantee allows.
 
-**The ceiling.** Let a word stand at a known place of a sequence of known length, and let p be the
-largest share that any word has there in text of this kind. All else the guesser learns from the
-message. Two sequences differ in all their rows at most, so under a guarantee per *token* a message
-of n tokens is at most n releases (for Gaussian noise mu grows by sqrt(n), pure epsilons add up);
-under one per *sequence* a change of one token, or of all, is one release. Whether or not the word
-is this one, the message comes from a mixture over sequences, and no test tells two mixtures apart
-better than their worst pair. So `evaluation.metrics.reconstruction_bound` holds with that many
-releases and the prior p, whatever the attacker knows of language: what the neighbours say of a
-token reaches it through their own noisy rows, which are counted. An attack that decides every token
-by its own row alone gets one release, not n.
+**The reconstruction bound** follows from the guarantee. Let a word stand at a known place of a
+sequence of known length, and let p be the largest share that any word has there in text of this
+kind. All else the guesser learns from the message. Two sequences differ in all their rows at most,
+so under a guarantee per *token* a message of n tokens is at most n releases (for Gaussian noise mu
+grows by sqrt(n), pure epsilons add up); under one per *sequence* a change of one token, or of all,
+is one release. Whether or not the word is this one, the message comes from a mixture over
+sequences, and no test tells two mixtures apart better than their worst pair. So
+`evaluation.metrics.reconstruction_bound` holds with that many releases and the prior p, whatever
+the attacker knows of language: what the neighbours say of a token reaches it through their own
+noisy rows, which are counted. An attack that decides every token by its own row alone gets one
+release, not n.
 
-A higher p only raises the ceiling, and p is taken high: the share of the most frequent word among
-the pool's texts at the same length and place, the attacked ones among them. The ceiling is concave
-in p, so the mean of p over tokens is put in at each number of releases.
+A higher p only raises the bound, and p is taken high: the share of the most frequent word among the
+pool's texts at the same length and place, the attacked ones among them. The bound is concave in p,
+so the mean of p over tokens is put in at each number of releases.
 
 It presumes what the guarantee does, that nothing but the message depends on the text: rows of E
-that earlier steps moved are not covered. Metric privacy has no ceiling: distant words may be told
+that earlier steps moved are not covered. Metric privacy has no bound: distant words may be told
 apart at will.
 
-**The floor.** Auxiliary text passes through the tables, the dropout and the mechanism in force, and
-the nearest token is looked up: the maximum-likelihood decode for a uniform prior.
+**The reference attack** is simulated. Auxiliary text passes through the tables, the dropout and the
+mechanism in force, and the nearest token is looked up: the maximum-likelihood decode for a uniform
+prior.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +35,7 @@ from attacks.attack import Knowledge
 from attacks.inversion.nearest_token import NearestToken
 from attacks.inversion.parts.possible_rows import PossibleRows
 from evaluation.metrics.intervals import clustered_share
-from evaluation.metrics.reconstruction_bound import ceiling_gaussian, ceiling_pure
+from evaluation.metrics.reconstruction_bound import bound_gaussian, bound_pure
 from fedbert.data.batches import Encoded
 from fedbert.messages import SmashedData, to_array
 from fedbert.protect import protect
@@ -41,16 +43,16 @@ from fedbert.split import EmbeddingTables
 from privacy.defence import Defence
 from privacy.events import GaussianEvent, MetricEvent, PureEvent
 from privacy.mechanism import Cost
-from reports.records import Estimate
+from reports.estimate import Estimate
 
-FLOOR_TOKENS = 512  # at most, of each state of the tables that is looked at
+REFERENCE_TOKENS = 512  # at most, of each state of the tables that is looked at
 
 
 @dataclass(frozen=True)
-class Ceiling:
+class ReconstructionBound:
     """The most that any guesser can be right on average, or None with the reason.
 
-    prior: the mean of the largest shares that the ceiling rests on.
+    prior: the mean of the largest shares that the bound rests on.
     """
 
     value: float | None
@@ -59,7 +61,7 @@ class Ceiling:
 
 
 @dataclass(frozen=True)
-class Floor:
+class ReferenceAttack:
     """What a look-up of the nearest token is expected to recover, or None with the reason."""
 
     estimate: Estimate | None
@@ -80,7 +82,7 @@ def largest_shares(pool: Encoded) -> dict[tuple[int, int], float]:
     }
 
 
-def ceiling(
+def reconstruction_bound(
     defence: Defence,
     cut_layer: int,
     attention: Sequence[np.ndarray],
@@ -88,8 +90,8 @@ def ceiling(
     shares: dict[tuple[int, int], float],
     heard: int,
     alone: bool,
-) -> Ceiling:
-    """Return the ceiling on the accuracy at counted tokens.
+) -> ReconstructionBound:
+    """Return the bound on the accuracy at counted tokens.
 
     attention, counted: [batch, seq] of each message, nonzero at tokens, and at tokens that count;
     heard: how many messages with one text an attacker holds, each noised afresh; alone: the attack
@@ -98,7 +100,7 @@ def ceiling(
     cost = defence.smashed.cost()
     why = _why_none(cost, cut_layer)
     if cost is None or why:
-        return Ceiling(None, None, why)
+        return ReconstructionBound(None, None, why)
     priors: dict[int, list[float]] = {}
     for mask, chosen in zip(attention, counted, strict=True):
         for row, mine in zip(mask != 0, chosen != 0, strict=True):
@@ -108,18 +110,18 @@ def ceiling(
             some += [shares.get((length, int(place)), 1.0) for place in mine.nonzero()[0]]
     tokens = sum(map(len, priors.values()))
     value = sum(
-        len(some) * _allowed(cost, releases, float(np.mean(some)))
+        len(some) * _bound(cost, releases, float(np.mean(some)))
         for releases, some in priors.items()
         if some
     )
     prior = sum(map(sum, priors.values())) / tokens
-    return Ceiling(min(1.0, value / tokens), prior, _basis(cost, heard, alone))
+    return ReconstructionBound(min(1.0, value / tokens), prior, _basis(cost, heard, alone))
 
 
 def _why_none(cost: Cost | None, cut_layer: int) -> str:
-    """Return why there is no ceiling; nothing where there is one."""
+    """Return why there is no bound; nothing where there is one."""
     if cost is None:
-        return "no guarantee, so no ceiling"
+        return "no guarantee, so no bound"
     if isinstance(cost.event, MetricEvent):
         return "metric privacy bounds no recovery: distant words may be told apart"
     if cost.unit == "token" and cut_layer > 0:
@@ -127,15 +129,15 @@ def _why_none(cost: Cost | None, cut_layer: int) -> str:
     if cost.unit not in ("token", "sequence") or not isinstance(
         cost.event, GaussianEvent | PureEvent
     ):
-        return f"no ceiling is known for {type(cost.event).__name__} per {cost.unit}"
+        return f"no bound is known for {type(cost.event).__name__} per {cost.unit}"
     return ""
 
 
-def _allowed(cost: Cost, releases: int, prior: float) -> float:
+def _bound(cost: Cost, releases: int, prior: float) -> float:
     if isinstance(cost.event, PureEvent):
-        return ceiling_pure(releases * cost.event.epsilon, prior)
+        return bound_pure(releases * cost.event.epsilon, prior)
     if isinstance(cost.event, GaussianEvent):
-        return ceiling_gaussian(cost.event.noise_multiplier, releases, prior)
+        return bound_gaussian(cost.event.noise_multiplier, releases, prior)
     return 1.0  # not reached: `_why_none` has refused the others
 
 
@@ -162,7 +164,7 @@ def most_heard(groups: Sequence[Sequence[tuple[int, np.ndarray]]]) -> int:
     return int(most)
 
 
-def floor(
+def reference_attack(
     defence: Defence,
     known: Iterable[Knowledge],
     texts: Sequence[np.ndarray],
@@ -170,7 +172,7 @@ def floor(
     dropout: float,
     rng: np.random.Generator,
     noise: torch.Generator,
-) -> Floor:
+) -> ReferenceAttack:
     """Return what the nearest token is expected to recover of such texts under the mechanism.
 
     known: what an attacker knows at a few moments of the training; texts: token ids [seq], special
@@ -181,10 +183,10 @@ def floor(
     hits, counts = [], []
     for knowledge in known:
         if knowledge.embedding is None:
-            return Floor(None, "no look-up behind encoder layers")
+            return ReferenceAttack(None, "no look-up behind encoder layers")
         lacks = NearestToken().missing(knowledge)
         if lacks is not None:
-            return Floor(None, f"no look-up: it {lacks.words}")
+            return ReferenceAttack(None, f"no look-up: it {lacks.words}")
         message, ids = _simulated(defence, knowledge.embedding, _some(texts, rng), rate, noise)
         seen = knowledge
         if defence.nearest_word:
@@ -195,15 +197,17 @@ def floor(
         hits.append(((guess == ids) & mine).sum(1))
         counts.append(mine.sum(1))
     estimate = clustered_share(np.concatenate(hits), np.concatenate(counts), rng)
-    return Floor(estimate, "nearest token on simulated messages of text that is not attacked")
+    return ReferenceAttack(
+        estimate, "nearest token on simulated messages of text that is not attacked"
+    )
 
 
 def _some(texts: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
-    """Return some texts drawn at random, FLOOR_TOKENS tokens or a little more."""
+    """Return some texts drawn at random, REFERENCE_TOKENS tokens or a little more."""
     chosen: list[np.ndarray] = []
     for i in rng.permutation(len(texts)):
         chosen.append(texts[i])
-        if sum(map(len, chosen)) >= FLOOR_TOKENS:
+        if sum(map(len, chosen)) >= REFERENCE_TOKENS:
             break
     return chosen
 

@@ -4,15 +4,19 @@ import numpy as np
 
 from attacks.membership.clients import by_client
 from evaluation.adversary.candidates import Candidates
-from evaluation.metrics.membership import Leak, auc
+from evaluation.attacking.loop import Head
+from evaluation.metrics.membership import auc
 from fedbert.config import Config
 from fedbert.data.partition import partition
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
+from reports.leak import LeakageEntry
 from reports.scores import Scored
 
 
-def client_level(config: Config, chosen: Candidates, prepared: Prepared, scored: Scored) -> Leak:
+def client_level(
+    head: Head, config: Config, chosen: Candidates, prepared: Prepared, scored: Scored
+) -> LeakageEntry:
     """Return how well clients that took part are told from as many that did not.
 
     Those that did not are dealt from the examples left out, as the others from their own.
@@ -24,7 +28,7 @@ def client_level(config: Config, chosen: Candidates, prepared: Prepared, scored:
     rng = numpy_rng(config.seed, "clients outside")
     few = min(len(others), len(scored.member_scores)) < 2 * config.data.clients
     if few or config.data.clients < 2 or config.training.strategy == "centralised":
-        return {"not_measured": "client level: needs two clients or more, two candidates in each"}
+        return head.not_measured("client level: needs two clients or more, two candidates in each")
     labels, documents = prepared.pool.labels[others], prepared.pool.documents[others]
     own = documents if prepared.task.kind == "mlm" else None
     by = config.data
@@ -32,8 +36,7 @@ def client_level(config: Config, chosen: Candidates, prepared: Prepared, scored:
     for client, places in enumerate(dealt):
         owner[others[places]] = client
     owners = owner[chosen.candidates]
-    inside, outside = (
-        by_client(scored.scores[side], owners[side]) for side in (chosen.members, ~chosen.members)
+    members, non_members = (
+        by_client(scored.scores[part], owners[part]) for part in (chosen.members, ~chosen.members)
     )
-    leak = {"metric": "client_auc", "estimate": auc(inside, outside), "unit": "client"}
-    return {**leak, "chance": 0.5}
+    return head.leak("client_auc", auc(members, non_members), "client", 0.5)

@@ -10,18 +10,20 @@ import numpy as np
 from attacks.attack import Knowledge, WordReader
 from attacks.inversion.learned_decoder import trained
 from evaluation.adversary.knowledge import knowledge_of, with_bottom
-from evaluation.adversary.observation import Leak, Observation, auxiliary_texts, same_parts
+from evaluation.adversary.observation import Observation, auxiliary_texts, same_parts
 from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.judge import ForwardJudge, Group
+from evaluation.attacking.loop import Head
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import INVERSION
 from fedbert.messages import ClientParts
 from fedbert.seeding import generator
+from reports.leak import LeakageEntry
 
 
-def forward(observation: Observation) -> tuple[list[Leak], list[dict[str, Any]]]:
+def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str, Any]]]:
     """Return the tokens that attacks on the smashed data recovered, and a few sentences."""
-    found: list[Leak] = []
+    found: list[LeakageEntry] = []
     guesses: dict[str, Sequence[np.ndarray]] = {}
     rate, seed = (
         observation.trained.split.whole.config.hidden_dropout_prob,
@@ -36,7 +38,7 @@ def forward(observation: Observation) -> tuple[list[Leak], list[dict[str, Any]]]
     decoders: dict[int, WordReader] = {}
     for name in observation.cell.attacks.inversion:
         attack = make_attack(name, INVERSION, "reconstruct")
-        head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
+        head = Head(attack.view, attack.name, "inversion")
         guessed: list[np.ndarray] = []
         for messages, _, make in groups:
             knowledge = make()
@@ -44,7 +46,7 @@ def forward(observation: Observation) -> tuple[list[Leak], list[dict[str, Any]]]
                 knowledge = make(whole=True)
             lacking = attack.missing(knowledge)
             if lacking is not None:
-                found.append({**head, "not_measured": lacking.words})
+                found.append(head.not_measured(lacking.words))
                 break
             number = len(guessed)
             if getattr(attack, "uses_decoder", False):  # one serves all attacks that start from it

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from evaluation.adversary.observation import Leak, Observation, auxiliary_texts
+from evaluation.adversary.observation import Observation, auxiliary_texts
 from evaluation.attacking.backward import backward
 from evaluation.attacking.forward import forward
 from evaluation.attacking.updates import updates
+from reports.leak import LeakageEntry
 
 
-def inversion(observation: Observation) -> tuple[list[Leak], list[dict[str, Any]]]:
+def inversion(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str, Any]]]:
     """Return what every attack of the grid recovered, view by view, and a few sentences with it."""
-    found: list[Leak] = []
+    found: list[LeakageEntry] = []
     samples: list[dict[str, Any]] = []
     if observation.transcript.kept:
         found, samples = forward(observation)

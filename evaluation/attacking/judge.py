@@ -1,24 +1,33 @@
 """Judge of attacks on the smashed data: scores beside chance and bounds, and flags."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from attacks.attack import Knowledge
-from evaluation.attacking.bounds import Ceiling, Floor, ceiling, floor, largest_shares, most_heard
+from evaluation.attacking.bounds import (
+    ReconstructionBound,
+    ReferenceAttack,
+    largest_shares,
+    most_heard,
+    reconstruction_bound,
+    reference_attack,
+)
+from evaluation.attacking.loop import Head
 from evaluation.attacking.samples import sampled
-from evaluation.metrics.inversion import Score, Text, judge_text
+from evaluation.metrics.inversion import Text, judge_text
 from evaluation.metrics.token_classes import classify
 from fedbert.data.batches import IGNORED, Batch
 from fedbert.messages import SmashedData
 from fedbert.prepare import Prepared
 from fedbert.seeding import generator, numpy_rng
 from privacy.defence import Defence
-from reports.metrics import ABOVE_CEILING, BELOW_FLOOR
+from reports.leak import Leak, LeakageEntry
+from reports.metrics import ABOVE_BOUND, BELOW_REFERENCE
 
-STATES = 3  # of the tables that the floor is simulated with: first, last, between
+STATES = 3  # of the tables that the reference attack is simulated with: first, last, between
 Group = tuple[Sequence[SmashedData], Sequence[Batch], Callable[..., Knowledge]]
 """Messages, the batches behind them, and what makes the knowledge that an attacker has of them."""
 
@@ -27,7 +36,7 @@ Group = tuple[Sequence[SmashedData], Sequence[Batch], Callable[..., Knowledge]]
 class ForwardJudge:
     """What is needed to judge any attack on some smashed data.
 
-    true, counted: [batch, seq] of each message; ceilings: for attacks that use all rows, and for
+    true, counted: [batch, seq] of each message; bounds: for attacks that use all rows, and for
     those that decide each token alone.
     """
 
@@ -38,8 +47,8 @@ class ForwardJudge:
     counted: tuple[np.ndarray, ...]
     text: Text
     vocabulary: tuple[str, ...]
-    ceilings: tuple[Ceiling, Ceiling]
-    floor: Floor
+    bounds: tuple[ReconstructionBound, ReconstructionBound]
+    reference: ReferenceAttack
 
     @staticmethod
     def of(
@@ -69,7 +78,7 @@ class ForwardJudge:
         shares = largest_shares(prepared.pool)
         cut = prepared.split.cut_layer
         bounds = [
-            ceiling(defence, cut, attention, counted, shares, heard, alone)
+            reconstruction_bound(defence, cut, attention, counted, shares, heard, alone)
             for alone in (False, True)
         ]
         names = tuple(prepared.tokenizer.convert_ids_to_tokens(range(prepared.vocabulary.size)))
@@ -89,36 +98,29 @@ class ForwardJudge:
             counted=counted,
             text=Text(tuple(special), classify(names, special, often), often),
             vocabulary=names,
-            ceilings=(bounds[0], bounds[1]),
-            floor=floor(defence, known, auxiliary, special, dropout, rng, noise),
+            bounds=(bounds[0], bounds[1]),
+            reference=reference_attack(defence, known, auxiliary, special, dropout, rng, noise),
         )
 
     def leaks(
-        self, head: dict[str, Any], guessed: Sequence[np.ndarray], alone: bool, adaptive: bool
-    ) -> Iterator[dict[str, Any]]:
+        self, head: Head, guessed: Sequence[np.ndarray], alone: bool, adaptive: bool
+    ) -> Iterator[LeakageEntry]:
         """Yield a record entry for every metric of an attack's answer, the token accuracy first.
 
-        head: view, attack and family; alone: the attack decides every token by its own row;
-        adaptive: it knows the mechanism, and is flagged where it stays below the floor.
+        alone: the attack decides every token by its own row; adaptive: it knows the mechanism, and
+        is flagged where it stays below the reference attack.
         """
-        attack = head["attack"]
 
         def rng(metric: str) -> np.random.Generator:
-            return numpy_rng(self.seed, "judge", attack, metric)
+            return numpy_rng(self.seed, "judge", head.attack, metric)
 
         for score in judge_text(self.true, guessed, self.counted, self.text, rng):
             if score.estimate is None:
-                yield {**head, "metric": score.metric, "not_measured": score.why}
+                yield head.not_measured(score.why, score.metric)
                 continue
-            leak = {
-                **head,
-                "metric": score.metric,
-                "estimate": score.estimate,
-                "unit": score.unit,
-                "chance": score.chance,
-            }
+            leak = head.leak(score.metric, score.estimate, score.unit, score.chance)
             if score.metric == "token_accuracy":
-                leak |= limits(score, self.floor, self.ceilings[alone], adaptive)
+                leak = within_limits(leak, self.reference, self.bounds[alone], adaptive)
             yield leak
 
     def samples(self, guesses: dict[str, Sequence[np.ndarray]]) -> list[dict[str, Any]]:
@@ -130,27 +132,29 @@ class ForwardJudge:
         return sampled(self.true, self.counted, names, guesses, self.vocabulary)
 
 
-def limits(score: Score, least: Floor, most: Ceiling, adaptive: bool = True) -> dict[str, Any]:
-    """Return floor and ceiling of a score, each a value or None, on what they rest, and the flags.
+def within_limits(
+    leak: Leak, reference: ReferenceAttack, bound: ReconstructionBound, adaptive: bool = True
+) -> Leak:
+    """Return a leak with the reference attack and the bound beside it, and the flags.
 
     A flag goes up where the interval lies wholly beyond the limit. An attack that is kept from
-    knowing the mechanism, for comparison, is not held to the floor.
+    knowing the mechanism, for comparison, is not held to the reference attack.
     """
     flags = []
-    found = score.estimate
-    if found is not None and most.value is not None and found.low > most.value:
-        flags.append(ABOVE_CEILING)
-    low = least.estimate
-    if adaptive and found is not None and low is not None and found.high < low.low:
-        flags.append(BELOW_FLOOR)
-    return {
-        "ceiling": most.value,
-        "ceiling_basis": most.basis,
-        "prior": most.prior,
-        "floor": least.estimate,
-        "floor_basis": least.basis,
-        "flags": flags,
-    }
+    if bound.value is not None and leak.estimate.low > bound.value:
+        flags.append(ABOVE_BOUND)
+    least = reference.estimate
+    if adaptive and least is not None and leak.estimate.high < least.low:
+        flags.append(BELOW_REFERENCE)
+    return replace(
+        leak,
+        reference_attack=least,
+        reference_basis=reference.basis,
+        reconstruction_bound=bound.value,
+        bound_basis=bound.basis,
+        prior=bound.prior,
+        flags=tuple(flags),
+    )
 
 
 def countable(batch: Batch, special: Sequence[int]) -> np.ndarray:

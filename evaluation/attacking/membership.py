@@ -9,7 +9,7 @@ import numpy as np
 from attacks.attack import Lacks, MembershipAttack
 from attacks.membership.message_matching import lacking, nearness
 from attacks.signals import Answers, Signals
-from evaluation.adversary.candidates import Candidates, choose, sides
+from evaluation.adversary.candidates import Candidates, choose, members_and_non_members
 from evaluation.adversary.inference import batches
 from evaluation.adversary.knowledge import knowledge_of
 from evaluation.adversary.observation import Observation, same_parts
@@ -17,14 +17,16 @@ from evaluation.adversary.round_watch import RoundWatch
 from evaluation.adversary.signals import arrays_of, signals_of
 from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.clients import client_level
+from evaluation.attacking.loop import Head
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import MEMBERSHIP
 from evaluation.grid.spec import Cell
 from evaluation.metrics.blind_baseline import LEAST, blind_baseline
-from evaluation.metrics.membership import Leak, leaks_of
+from evaluation.metrics.membership import CHANCES, judged
 from fedbert.prepare import Prepared
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import State
+from reports.leak import LeakageEntry
 from reports.scores import Scored
 
 BLIND = "text alone"
@@ -34,7 +36,7 @@ BLIND = "text alone"
 class Found:
     """What became of the attacks: entries for the record, the scores and signals behind them."""
 
-    leaks: list[Leak] = field(default_factory=list)
+    leaks: list[LeakageEntry] = field(default_factory=list)
     scored: dict[str, Scored] = field(default_factory=dict)
     signals: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -91,26 +93,23 @@ def membership(asked: Asked | None, observation: Observation, cache: Path | None
     signals = signals_of(observation, asked.chosen, cache, seen)
     found.signals.update(arrays_of(signals, asked.chosen))
     for attack in asked.attacks:
-        head = {"view": attack.view, "attack": attack.name, "family": "membership"}
+        head = Head(attack.view, attack.name, "membership")
         if attack.view == "forward":
             given, members = matching_signals(observation, attack.name)
         else:
             given, members = signals, asked.chosen.members
         lacks = shifted or (given if isinstance(given, Lacks) else attack.missing(given))
         if lacks is not None or isinstance(given, Lacks):
-            found.leaks.append({**head, "not_measured": "" if lacks is None else lacks.words})
+            found.leaks.append(head.not_measured("" if lacks is None else lacks.words))
             continue
         draws = numpy_rng(asked.cell.config.seed, "attack", attack.name)
         scored = _scored(asked.cell, attack, attack.score(given, draws), members)
         found.scored[attack.name] = scored
-        found.leaks += leaks_of(head, scored)
+        for metric, estimate in judged(scored).items():
+            found.leaks.append(head.leak(metric, estimate, "record", CHANCES[metric]))
         if asked.cell.attacks.client_level and attack.view != "forward":
-            found.leaks.append(
-                {
-                    **head,
-                    **client_level(asked.cell.config, asked.chosen, observation.prepared, scored),
-                }
-            )
+            parts = asked.cell.config, asked.chosen, observation.prepared, scored
+            found.leaks.append(client_level(head, *parts))
     return found
 
 
@@ -124,16 +123,15 @@ def _scored(
 def _blind(asked: Asked, prepared: Prepared, found: Found) -> Lacks | None:
     """Judge what text and label alone tell; return why the pool is shifted, or None."""
     chosen = asked.chosen
-    head = {"view": "release", "attack": BLIND, "family": "membership"}
+    head = Head("release", BLIND, "membership")
     if min(chosen.members.sum(), (~chosen.members).sum()) < LEAST:
-        found.leaks.append({**head, "not_measured": f"needs {LEAST} candidates a side"})
+        found.leaks.append(head.not_measured(f"needs {LEAST} candidates a side"))
         return None
     pool = prepared.pool.take(chosen.candidates)
     texts = np.split(pool.tokens, pool.offsets[1:-1])
     rng = numpy_rng(asked.cell.config.seed, "blind")
     estimate, shifted = blind_baseline(texts, pool.labels, chosen.members, rng)
-    leak = {**head, "metric": "blind_auc", "estimate": estimate, "unit": "record"}
-    found.leaks.append({**leak, "chance": 0.5})
+    found.leaks.append(head.leak("blind_auc", estimate, "record", 0.5))
     if not shifted:
         return None
     ends = f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
@@ -160,16 +158,16 @@ def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lac
         return Lacks(("nearness",), words), nobody
     if observation.defence.nearest_word:
         return Lacks(("nearness",), "E is fed other words than the candidate's"), nobody
-    inside: set[int] = set()
+    heard: set[int] = set()
     for each in overheard:
         data = prepared.clients[each.message.client]
         own = data.in_pool
-        inside |= set(own[data.chosen(each.message.step)].tolist())
-    _, outs = sides(config, prepared)
+        heard |= set(own[data.chosen(each.message.step)].tolist())
+    _, non_members = members_and_non_members(config, prepared)
     rng = numpy_rng(config.seed, "candidates", name)
-    others = rng.permutation(outs)[: observation.cell.attacks.candidates]
-    candidates = np.sort(np.concatenate((np.array(sorted(inside), dtype=np.int64), others)))
-    members = np.isin(candidates, sorted(inside))
+    others = rng.permutation(non_members)[: observation.cell.attacks.candidates]
+    candidates = np.sort(np.concatenate((np.array(sorted(heard), dtype=np.int64), others)))
+    members = np.isin(candidates, sorted(heard))
     rate = observation.trained.split.whole.config.hidden_dropout_prob
     best = np.full(len(candidates), -np.inf)
     for group in same_parts(overheard):

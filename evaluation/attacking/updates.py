@@ -9,7 +9,8 @@ import numpy as np
 from attacks.attack import Lacks
 from attacks.updates.whole_update import NotApplicable
 from evaluation.adversary.knowledge import received_noise, table_knowledge, update_knowledge
-from evaluation.adversary.observation import Leak, Observation
+from evaluation.adversary.observation import Observation
+from evaluation.attacking.loop import Head
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import UPDATES
 from evaluation.metrics.text import exact_match, rouge, token_sets
@@ -17,14 +18,16 @@ from evaluation.metrics.tokens import matched, token_accuracy, token_chance
 from fedbert.data.batches import IGNORED, Batch
 from fedbert.messages import ClientParts
 from fedbert.seeding import generator, numpy_rng
-from reports.records import Estimate
+from reports.leak import LeakageEntry
 
 
-def updates(observation: Observation, auxiliary: tuple[np.ndarray, ...] | None) -> Iterator[Leak]:
+def updates(
+    observation: Observation, auxiliary: tuple[np.ndarray, ...] | None
+) -> Iterator[LeakageEntry]:
     """Yield what every attack on updates recovered, as aggregator or as peer."""
     for name in observation.cell.attacks.updates:
         attack = make_attack(name, UPDATES, "missing")
-        head = {"view": attack.view, "attack": attack.name, "family": "inversion"}
+        head = Head(attack.view, attack.name, "inversion")
         if not observation.transcript.updates:
             continue  # nothing is sent
         if hasattr(attack, "reconstruct"):
@@ -35,7 +38,7 @@ def updates(observation: Observation, auxiliary: tuple[np.ndarray, ...] | None) 
             yield from _words(observation, attack, head)
 
 
-def _words(observation: Observation, attack: Any, head: Leak) -> Iterator[Leak]:
+def _words(observation: Observation, attack: Any, head: Head) -> Iterator[LeakageEntry]:
     """Yield which of a client's words its update of the word table gave away."""
     pairs, steps = observation.transcript.updates, observation.cell.config.training.local_steps
     knowledge = table_knowledge(
@@ -45,14 +48,14 @@ def _words(observation: Observation, attack: Any, head: Leak) -> Iterator[Leak]:
         knowledge = replace(knowledge, steps=steps)
     lacking = knowledge if isinstance(knowledge, Lacks) else attack.missing(knowledge)
     if lacking is not None:
-        yield {**head, "not_measured": lacking.words}
+        yield head.not_measured(lacking.words)
         return
     guessed = attack.tokens([m for pair in pairs for m in pair], knowledge)
     true = [_tokens(_batches(observation, parts)) for parts, _ in pairs]
     yield from _sets(observation, head, true, guessed)
 
 
-def _received(observation: Observation, attack: Any, head: Leak) -> Iterator[Leak]:
+def _received(observation: Observation, attack: Any, head: Head) -> Iterator[LeakageEntry]:
     """Yield which words of others a client reads from what it receives, its own taken off."""
     knowledge = table_knowledge(
         observation.defence, observation.prepared, observation.trained.split
@@ -77,17 +80,17 @@ def _received(observation: Observation, attack: Any, head: Leak) -> Iterator[Lea
             true.append(np.setdiff1d(theirs, own))
             guessed.append(np.setdiff1d(named, own))
     if isinstance(knowledge, Lacks):
-        yield {**head, "not_measured": knowledge.words}
+        yield head.not_measured(knowledge.words)
     elif not true:
         lacking = "needs a client that receives twice, with others training in between"
-        yield {**head, "not_measured": lacking}
+        yield head.not_measured(lacking)
     else:
         yield from _sets(observation, head, true, guessed)
 
 
 def _orders(
-    observation: Observation, attack: Any, head: Leak, auxiliary: tuple[np.ndarray, ...] | None
-) -> Iterator[Leak]:
+    observation: Observation, attack: Any, head: Head, auxiliary: tuple[np.ndarray, ...] | None
+) -> Iterator[LeakageEntry]:
     """Yield how much of whole sequences an update gave away; what is refused counts as missed."""
     guessed: list[np.ndarray] = []
     refused: list[str] = []
@@ -95,7 +98,7 @@ def _orders(
         knowledge = update_knowledge(observation, parts, auxiliary)
         lacking = knowledge if isinstance(knowledge, Lacks) else attack.missing(knowledge)
         if lacking is not None:
-            yield {**head, "not_measured": lacking.words}
+            yield head.not_measured(lacking.words)
             return
         draws = generator(observation.cell.config.seed, "attack", attack.name, number)
         [answer] = attack.reconstruct([parts, update], knowledge, draws)
@@ -104,7 +107,7 @@ def _orders(
             answer = np.zeros((1, 1), dtype=np.int64)
         guessed.append(answer)
     if len(refused) == len(guessed):
-        yield {**head, "not_measured": refused[0] if refused else "no update was heard"}
+        yield head.not_measured(refused[0] if refused else "no update was heard")
         return
     truth = [
         _rows(observation, _batches(observation, parts))
@@ -116,35 +119,24 @@ def _orders(
     rng = numpy_rng(observation.cell.config.seed, "judge", attack.name)
     chance = token_chance(true, counted, observation.words())
     tokens = token_accuracy(true, aligned, counted, rng)
-    yield _leak(head, "token_accuracy", tokens, "token", chance)
+    yield head.leak("token_accuracy", tokens, "token", chance)
     for n in (1, 2, "L"):
         if max(int(mask.sum(1).max()) for mask in counted) >= (n if isinstance(n, int) else 1):
             estimate = rouge(true, aligned, special, n, rng)
-            yield _leak(head, f"rouge{n}", estimate, "sequence", None)
+            yield head.leak(f"rouge{n}", estimate, "sequence")
     estimate = exact_match(true, aligned, special, rng)
-    yield _leak(head, "exact_match", estimate, "sequence", None)
+    yield head.leak("exact_match", estimate, "sequence")
 
 
 def _sets(
-    observation: Observation, head: Leak, true: Sequence[np.ndarray], guessed: Sequence[np.ndarray]
-) -> Iterator[Leak]:
+    observation: Observation, head: Head, true: Sequence[np.ndarray], guessed: Sequence[np.ndarray]
+) -> Iterator[LeakageEntry]:
     """Yield precision and recall of sets of words."""
-    rng = numpy_rng(observation.cell.config.seed, "judge", head["attack"])
+    rng = numpy_rng(observation.cell.config.seed, "judge", head.attack)
     rows = [each[None] for each in true], [each[None] for each in guessed]
     for metric, estimate in token_sets(*rows, observation.special, rng).items():
         if metric != "token_f1":
-            yield _leak(head, metric, estimate, "token", None)
-
-
-def _leak(
-    head: Leak,
-    metric: str,
-    estimate: Estimate,
-    unit: str,
-    chance: float | None,
-) -> Leak:
-    leak = {**head, "metric": metric, "estimate": estimate, "unit": unit}
-    return {**leak, "chance": chance}
+            yield head.leak(metric, estimate, "token")
 
 
 def _between(

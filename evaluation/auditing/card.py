@@ -107,7 +107,7 @@ def _named(subject: Subject, who: release.Candidates | str) -> dict[str, str]:
     if not isinstance(who, str):
         told = "" if who.fair else "; not by a fair coin, so that a shifted pool is possible"
         named["candidates"] = (
-            f"{len(who.inside)} ({int(who.inside.sum())} members): {who.origin}{told}"
+            f"{len(who.members)} ({int(who.members.sum())} members): {who.origin}{told}"
         )
     return named
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from attacks.signals import Signals
-from evaluation.adversary.candidates import sides
+from evaluation.adversary.candidates import members_and_non_members
 from evaluation.auditing.adversary import Means, lacking, signals_on, trained_rounds
 from evaluation.auditing.canaries.texts import joined
 from evaluation.auditing.subject import Subject
@@ -24,7 +24,7 @@ from fedbert.data.batches import Encoded
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
 from reports.card.content import Measured
-from reports.records import Estimate
+from reports.estimate import Estimate
 
 MOST = 4000  # candidates
 KNOWN = 0.25  # of the pool: whose coins an adversary with shadows is told
@@ -36,7 +36,7 @@ SHIFTED = "members differ in text or label alone: the pool is shifted, the rest 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Examples to tell apart: inside [candidate] bool; `fair` where a fair coin chose them.
+    """Examples to tell apart: members [candidate] bool; `fair` where a fair coin chose them.
 
     judged: those that count for the membership figures (a member that no batch reached does not).
     positions, population: in the training's pool, of the candidates and of examples that the
@@ -44,7 +44,7 @@ class Candidates:
     """
 
     encoded: Encoded
-    inside: np.ndarray
+    members: np.ndarray
     judged: np.ndarray
     fair: bool
     origin: str
@@ -74,22 +74,24 @@ def candidates_of(
                 "give --non-members"
             )
         own = subject.own
-        inside, _ = sides(_so_far(subject), own)
-        return _joined(own.pool.take(inside), subject.encoded(non_members), False, "--non-members")
+        members_seen, _ = members_and_non_members(_so_far(subject), own)
+        return _joined(
+            own.pool.take(members_seen), subject.encoded(non_members), False, "--non-members"
+        )
     return _by_coin(subject, subject.own, subject.own.members, told)
 
 
 def _by_coin(subject: Subject, own: Prepared, members: np.ndarray, told: bool) -> Candidates:
     """Return who is to be told apart among the pool, one block of each document."""
-    seen, out = sides(_so_far(subject), own)
+    seen, left_out = members_and_non_members(_so_far(subject), own)
     _, first = np.unique(own.pool.documents, return_index=True)
     drawn = numpy_rng(subject.config.seed, "audit").permutation(first)[:MOST]
     cut = int(KNOWN * len(drawn)) if told else 0
     chosen, known = np.sort(drawn[cut:]), np.sort(drawn[:cut])
     return Candidates(
         encoded=own.pool.take(chosen),
-        inside=members[chosen],
-        judged=np.isin(chosen, np.concatenate([seen, out])),
+        members=members[chosen],
+        judged=np.isin(chosen, np.concatenate([seen, left_out])),
         fair=subject.config.data.hold_out == 0.5,
         origin="the pool, by the training's coin",
         positions=chosen,
@@ -105,22 +107,22 @@ def _so_far(subject: Subject) -> Config:
 
 
 def _from_files(subject: Subject, members: Path, non_members: Path, fair: bool) -> Candidates:
-    ins, outs = subject.encoded(members), subject.encoded(non_members)
-    shared = len(_texts(ins) & _texts(outs))
+    both = subject.encoded(members), subject.encoded(non_members)
+    shared = len(_texts(both[0]) & _texts(both[1]))
     if shared:
         raise InputError(f"expected members and non-members apart, got {shared} texts in both")
-    return _joined(ins, outs, fair, f"{members.name} and {non_members.name}")
+    return _joined(*both, fair, f"{members.name} and {non_members.name}")
 
 
 def _texts(encoded: Encoded) -> set[bytes]:
     return {part.tobytes() for part in np.split(encoded.tokens, encoded.offsets[1:-1])}
 
 
-def _joined(ins: Encoded, outs: Encoded, fair: bool, origin: str) -> Candidates:
+def _joined(members: Encoded, non_members: Encoded, fair: bool, origin: str) -> Candidates:
     """Return two sets of examples as one."""
-    both = joined(ins, outs)
-    inside = np.arange(len(both)) < len(ins)
-    return Candidates(both, inside, np.ones(len(both), dtype=bool), fair, origin)
+    both = joined(members, non_members)
+    are_members = np.arange(len(both)) < len(members)
+    return Candidates(both, are_members, np.ones(len(both), dtype=bool), fair, origin)
 
 
 def membership(
@@ -143,7 +145,7 @@ def membership(
             continue
         draws = numpy_rng(subject.config.seed, "attack", attack.name)
         each = scores[attack.name] = attack.score(signals, draws)
-        inside, outside = each[who.judged & who.inside], each[who.judged & ~who.inside]
+        inside, outside = each[who.judged & who.members], each[who.judged & ~who.members]
         if min(len(inside), len(outside)) < 2:
             found.append(Measured(attack.view, attack.name, "auc", None, "too few candidates"))
             continue
@@ -169,11 +171,11 @@ def _figures(inside: np.ndarray, outside: np.ndarray) -> Iterator[tuple[str, Est
 def _text_alone(subject: Subject, who: Candidates) -> Measured:
     """Return how well words and labels alone tell members: at chance in a pool that is fair."""
     head = ("release", TEXT_ALONE, "auc")
-    if min(int(who.inside.sum()), int((~who.inside).sum())) < LEAST:
+    if min(int(who.members.sum()), int((~who.members).sum())) < LEAST:
         return Measured(*head, None, f"needs {LEAST} candidates a side")
     texts = np.split(who.encoded.tokens, who.encoded.offsets[1:-1])
     rng = numpy_rng(subject.config.seed, "text alone")
-    estimate, shifted = blind_baseline(texts, who.encoded.labels, who.inside, rng)
+    estimate, shifted = blind_baseline(texts, who.encoded.labels, who.members, rng)
     return Measured(*head, estimate, SHIFTED if shifted else "")
 
 
@@ -184,19 +186,19 @@ def one_run(
 
     Over attacks and over how many are guessed the significance is shared (Bonferroni).
     """
-    count = len(who.inside)
+    count = len(who.members)
     share = SIGNIFICANCE / max(1, len(scores))
     bounds = {
-        name: one_run_from_scores(each, who.inside, claim.delta, share)
+        name: one_run_from_scores(each, who.members, claim.delta, share)
         for name, each in scores.items()
     }
     best = max(bounds, key=lambda name: bounds[name], default="no attack")
-    everything = one_run_from_scores(who.inside.astype(float), who.inside, claim.delta, share)
+    everything = one_run_from_scores(who.members.astype(float), who.members, claim.delta, share)
     how = f"one run by a fair coin, {best}"
     what = "release, each record by membership"
     more = ""
     if everything <= claim.epsilon:
-        more = _needed(claim, share, float(who.inside.mean()), count)
+        more = _needed(claim, share, float(who.members.mean()), count)
     return Finding(what, claim, bounds.get(best, 0.0), everything, count, SIGNIFICANCE, how, more)
 
 

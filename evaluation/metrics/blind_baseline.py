@@ -8,7 +8,7 @@ from scipy import sparse
 
 from evaluation.metrics.membership import auc
 from fedbert.config import expect
-from reports.records import Estimate
+from reports.estimate import Estimate
 
 LEAST = 10  # candidates on a side
 ALARM = 1e-4  # how often a pool dealt by a fair coin is called shifted

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from fedbert.config import expect
-from reports.records import Estimate
+from reports.estimate import Estimate
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000

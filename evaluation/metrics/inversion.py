@@ -12,7 +12,7 @@ import numpy as np
 from evaluation.metrics.text import exact_match, rouge, token_sets
 from evaluation.metrics.token_classes import JUDGED, TokenClasses
 from evaluation.metrics.tokens import content_masks, token_accuracy, token_chance
-from reports.records import Estimate
+from reports.estimate import Estimate
 
 Arrays = Sequence[np.ndarray]
 Rng = Callable[[str], np.random.Generator]

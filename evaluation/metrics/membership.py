@@ -1,16 +1,13 @@
 """Membership metrics (AUC, TPR at FPR, balanced accuracy) from an attack's scores."""
 
-from typing import Any
-
 import numpy as np
 from scipy import optimize, stats
 
 from evaluation.metrics.intervals import CONFIDENCE, clopper_pearson
 from fedbert.config import InputError, expect
-from reports.records import Estimate
+from reports.estimate import Estimate
 from reports.scores import Scored
 
-Leak = dict[str, Any]
 CHANCES = {"auc": 0.5, "tpr_at_1pct_fpr": 0.01, "tpr_at_01pct_fpr": 0.001, "balanced_accuracy": 0.5}
 
 
@@ -20,27 +17,13 @@ def judged(scored: Scored) -> dict[str, Estimate]:
     Raises:
         InputError: if a side has fewer than two candidates.
     """
-    inside, outside = scored.member_scores, scored.non_member_scores
+    both = scored.member_scores, scored.non_member_scores
     return {
-        "auc": auc(inside, outside),
-        "tpr_at_1pct_fpr": tpr_at_fpr(inside, outside, 0.01),
-        "tpr_at_01pct_fpr": tpr_at_fpr(inside, outside, 0.001),
-        "balanced_accuracy": balanced_accuracy(inside, outside, np.random.default_rng(scored.seed)),
+        "auc": auc(*both),
+        "tpr_at_1pct_fpr": tpr_at_fpr(*both, 0.01),
+        "tpr_at_01pct_fpr": tpr_at_fpr(*both, 0.001),
+        "balanced_accuracy": balanced_accuracy(*both, np.random.default_rng(scored.seed)),
     }
-
-
-def leaks_of(head: Leak, scored: Scored) -> list[Leak]:
-    """Return the leakage entries of one attack on records; head: its view, name and family."""
-    return [
-        {
-            **head,
-            "metric": metric,
-            "estimate": estimate,
-            "unit": "record",
-            "chance": CHANCES[metric],
-        }
-        for metric, estimate in judged(scored).items()
-    ]
 
 
 def auc(
@@ -60,11 +43,13 @@ def auc(
     >>> auc(np.array([0, 4, 6, 7]), np.array([1, 2, 3, 5])).value == 11 / 16
     True
     """
-    ins, outs = _scores(member_scores, non_member_scores)
-    m, n = len(ins), len(outs)
-    ranks = stats.rankdata(np.concatenate([ins, outs]))
-    below = (ranks[:m] - stats.rankdata(ins)) / n  # [member], share of non-members below it
-    above = 1 - (ranks[m:] - stats.rankdata(outs)) / m  # [non-member], share of members above it
+    members, non_members = _scores(member_scores, non_member_scores)
+    m, n = len(members), len(non_members)
+    ranks = stats.rankdata(np.concatenate([members, non_members]))
+    below = (ranks[:m] - stats.rankdata(members)) / n  # [member], share of non-members below it
+    above = (
+        1 - (ranks[m:] - stats.rankdata(non_members)) / m
+    )  # [non-member], share of members above it
     value = min(1.0, max(0.0, float(below.mean())))
     z = float(stats.norm.isf((1 - confidence) / 2))
     low, high = _newcombe(value, m, n, z)
@@ -111,16 +96,18 @@ def tpr_at_fpr(
         InputError: if a side is empty, a score is not finite, or `fpr` is not within [0, 1].
     """
     expect(0 <= fpr <= 1, "0 <= fpr <= 1", "fpr", fpr)
-    ins, outs = _scores(member_scores, non_member_scores)
-    allowed = int(fpr * len(outs) + 1e-9)
-    found = len(ins)
-    if allowed < len(outs):
-        found = int((ins > np.sort(outs)[::-1][allowed]).sum())
-    low, high = clopper_pearson(found, len(ins), confidence)
+    members, non_members = _scores(member_scores, non_member_scores)
+    allowed = int(fpr * len(non_members) + 1e-9)
+    found = len(members)
+    if allowed < len(non_members):
+        found = int((members > np.sort(non_members)[::-1][allowed]).sum())
+    low, high = clopper_pearson(found, len(members), confidence)
     method = "Clopper-Pearson at the threshold found"
-    if fpr * len(outs) < 1:
-        method += f"; {len(outs)} non-members are too few for FPR {fpr:g}, so none is accused"
-    return Estimate(found / len(ins), low, high, len(ins), confidence, method)
+    if fpr * len(non_members) < 1:
+        method += (
+            f"; {len(non_members)} non-members are too few for FPR {fpr:g}, so none is accused"
+        )
+    return Estimate(found / len(members), low, high, len(members), confidence, method)
 
 
 def balanced_accuracy(
@@ -139,28 +126,33 @@ def balanced_accuracy(
     Raises:
         InputError: if a side has fewer than two candidates or a score is not finite.
     """
-    ins, outs = _scores(member_scores, non_member_scores)
-    expect(min(len(ins), len(outs)) > 1, "two candidates a side", "n", min(len(ins), len(outs)))
-    ins, outs = rng.permutation(ins), rng.permutation(outs)
-    m, n = len(ins) // 2, len(outs) // 2
-    threshold = _best_threshold(ins[:m], outs[:n])
-    hits, spared = ins[m:] >= threshold, outs[n:] < threshold
+    members, non_members = _scores(member_scores, non_member_scores)
+    expect(
+        min(len(members), len(non_members)) > 1,
+        "two candidates a side",
+        "n",
+        min(len(members), len(non_members)),
+    )
+    members, non_members = rng.permutation(members), rng.permutation(non_members)
+    m, n = len(members) // 2, len(non_members) // 2
+    threshold = _best_threshold(members[:m], non_members[:n])
+    hits, spared = members[m:] >= threshold, non_members[n:] < threshold
     tpr, tnr = float(hits.mean()), float(spared.mean())
     tpr_low, tpr_high = clopper_pearson(int(hits.sum()), len(hits), confidence)
     tnr_low, tnr_high = clopper_pearson(int(spared.sum()), len(spared), confidence)
     value = (tpr + tnr) / 2
     low = value - float(np.hypot(tpr - tpr_low, tnr - tnr_low)) / 2
     high = value + float(np.hypot(tpr_high - tpr, tnr_high - tnr)) / 2
-    judged = len(ins) - m + len(outs) - n
+    judged = len(members) - m + len(non_members) - n
     method = "threshold from one half, judged on the other"
     return Estimate(value, max(0.0, low), min(1.0, high), judged, confidence, method)
 
 
-def _best_threshold(ins: np.ndarray, outs: np.ndarray) -> float:
+def _best_threshold(members: np.ndarray, non_members: np.ndarray) -> float:
     """Return the score from which to call "member" for the best balanced accuracy."""
-    values = np.unique(np.concatenate([ins, outs]))
-    found = 1 - np.searchsorted(np.sort(ins), values, side="left") / len(ins)
-    spared = np.searchsorted(np.sort(outs), values, side="left") / len(outs)
+    values = np.unique(np.concatenate([members, non_members]))
+    found = 1 - np.searchsorted(np.sort(members), values, side="left") / len(members)
+    spared = np.searchsorted(np.sort(non_members), values, side="left") / len(non_members)
     return float(values[np.argmax(found + spared)])
 
 

@@ -6,21 +6,21 @@ from scipy import optimize, stats
 
 from fedbert.config import expect
 
-ROOT_ERROR = 1e-11  # added to a ceiling, so that it stays one
+ROOT_ERROR = 1e-11  # added to a bound, so that it stays one
 
 
-def ceiling_pure(epsilon: float, prior: float) -> float:
+def bound_pure(epsilon: float, prior: float) -> float:
     """Return the largest probability of guessing rightly against epsilon-DP (delta 0).
 
     prior: the largest probability of any one candidate before the message came, given all else
     that the guesser knows. Candidates must be neighbours under the guarantee's relation. That is
-    the posterior e^epsilon p / (1 - p + e^epsilon p), which `ceiling_gaussian`'s argument also
+    the posterior e^epsilon p / (1 - p + e^epsilon p), which `bound_gaussian`'s argument also
     gives. It is concave in the prior, so over many guesses the mean prior may be put in.
 
     Raises:
         InputError: for a negative epsilon or a prior that is none.
 
-    >>> round(ceiling_pure(1.0, 0.5), 4)
+    >>> round(bound_pure(1.0, 0.5), 4)
     0.7311
     """
     expect(epsilon >= 0, "epsilon >= 0", "epsilon", epsilon)
@@ -28,11 +28,11 @@ def ceiling_pure(epsilon: float, prior: float) -> float:
     return 1 / (1 + (1 - prior) / prior * math.exp(-epsilon))
 
 
-def ceiling_gaussian(noise_multiplier: float, releases: int, prior: float) -> float:
+def bound_gaussian(noise_multiplier: float, releases: int, prior: float) -> float:
     """Return the largest probability of guessing rightly against releases with Gaussian noise.
 
     noise_multiplier: noise std over the L2 distance of neighbours, each release; prior: as for
-    `ceiling_pure`, 1 / k for k equally likely candidates.
+    `bound_pure`, 1 / k for k equally likely candidates.
 
     The releases together are mu-GDP, mu = sqrt(releases) / noise_multiplier: a test of one
     candidate against another, or against any mixture, with false-alarm rate a has at most the
@@ -43,7 +43,7 @@ def ceiling_gaussian(noise_multiplier: float, releases: int, prior: float) -> fl
 
         s <= G((1 - s) p / (1 - p)),
 
-    whose right side falls in s: the ceiling is where both are equal. For two equally likely
+    whose right side falls in s: the bound is where both are equal. For two equally likely
     candidates it is Phi(mu / 2), which the likelier one attains.
 
     Reference: Dong, Roth, Su (2022), for the trade-off function and its composition.
@@ -51,7 +51,7 @@ def ceiling_gaussian(noise_multiplier: float, releases: int, prior: float) -> fl
     Raises:
         InputError: for noise or a number of releases that is not positive, or no prior.
 
-    >>> round(ceiling_gaussian(1.0, 1, 0.5), 4)
+    >>> round(bound_gaussian(1.0, 1, 0.5), 4)
     0.6915
     """
     expect(noise_multiplier > 0, "noise_multiplier > 0", "noise_multiplier", noise_multiplier)

@@ -10,7 +10,7 @@ from evaluation.metrics import intervals
 from evaluation.metrics.intervals import CONFIDENCE, percentiles
 from fedbert.config import InputError, expect
 from fedbert.tasks import Task
-from reports.records import Estimate
+from reports.estimate import Estimate
 
 RESAMPLES = 1000
 _IGNORED = -100
@@ -45,7 +45,7 @@ def judge(
     return {name: _classes(name, predictions, labels, rng) for name in task.metrics}
 
 
-def baseline(
+def majority_baseline(
     task: Task,
     train_labels: Sequence[np.ndarray] | np.ndarray,
     labels: Sequence[np.ndarray] | np.ndarray,

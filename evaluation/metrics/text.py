@@ -7,7 +7,7 @@ import numpy as np
 
 from evaluation.metrics.intervals import CONFIDENCE, clustered_share
 from fedbert.config import InputError, expect
-from reports.records import Estimate
+from reports.estimate import Estimate
 
 Arrays = Sequence[np.ndarray]
 Texts = Sequence[np.ndarray]
@@ -157,7 +157,7 @@ def scores(
     return found
 
 
-def guessing(true: Texts, auxiliary: Texts, special: Sequence[int]) -> float:
+def frequent_words_chance(true: Texts, auxiliary: Texts, special: Sequence[int]) -> float:
     """Return the mean token-set F1 of guessing the same frequent words of every text.
 
     How many is what serves the auxiliary texts best.

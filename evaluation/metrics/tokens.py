@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 
 from evaluation.metrics.intervals import CONFIDENCE, clustered_share
 from fedbert.config import InputError, expect
-from reports.records import Estimate
+from reports.estimate import Estimate
 
 Arrays = Sequence[np.ndarray]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from evaluation.adversary.candidates import sides
+from evaluation.adversary.candidates import members_and_non_members
 from evaluation.adversary.observation import Observation
 from evaluation.adversary.transcript import Transcript, spread
 from evaluation.attacking.inversion import inversion
@@ -62,14 +62,14 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     clock.lap("prepare")
     trained = train(config, prepared, defence, listeners=[tap, *listeners], on_round=on_round)
     clock.lap("train")
-    utility, floor = measure(prepared, trained.split, config.seed)
+    utility, majority_baseline = measure(prepared, trained.split, config.seed)
     give_back_memory()  # attacks take as much again
     clock.lap("evaluate")
     heard_all = Observation(cell, prepared, defence, trained, tap)
     found = membership(asked, heard_all, shadows)
     recovered, samples = inversion(heard_all)
-    inside_outside = sides(config, prepared)
-    leaks = [*recovered, *pooled(cell, prepared, trained.split, inside_outside), *found.leaks]
+    parts = members_and_non_members(config, prepared)
+    leaks = (*recovered, *pooled(cell, prepared, trained.split, parts), *found.leaks)
     clock.lap("attack")
     use = use_of(config, facts)
     claims = [*ledger(defence, use).values(), *label_claims(defence, use)]
@@ -77,7 +77,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
         **base,
         status="done",
         utility=utility,
-        baseline=floor,
+        majority_baseline=majority_baseline,
         guarantees=[entry.to_json() for entry in claims],
         leakage=leaks,
         mechanisms=_mechanisms(defence, trained, costs(defence, facts)),

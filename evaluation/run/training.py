@@ -83,11 +83,11 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
             trained = train(config, prepared, defence, start=start, on_round=saver.round)
         except ValueError as error:
             raise InputError(f"training stopped: {error}") from error
-        utility, floor = measure(prepared, trained.split, config.seed)
+        utility, majority = measure(prepared, trained.split, config.seed)
     lines = []
     for name, e in utility.items():
-        least = floor.get(name)
-        beside = "" if least is None else f"; without the text {least:.4f}"
+        constant = majority.get(name)
+        beside = "" if constant is None else f"; without the text {constant:.4f}"
         lines.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] (n={e.n}){beside}")
     lines += [entry.sentence() for entry in saver.entries(rounds)]
     return [*lines, f"checkpoint: {place}", f"transformers model: {place / 'model'}"]

@@ -3,22 +3,24 @@
 import numpy as np
 
 from evaluation.adversary.inference import batches, by_length, predict
-from evaluation.metrics.tasks import baseline, judge
+from evaluation.metrics.tasks import judge, majority_baseline
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
 from fedbert.split import SplitBert
-from reports.records import Estimate
+from reports.estimate import Estimate
 
-Floor = dict[str, float | None]
+Majority = dict[str, float | None]
 
 
-def measure(prepared: Prepared, split: SplitBert, seed: int) -> tuple[dict[str, Estimate], Floor]:
-    """Return every metric on every evaluation split, the headline first, and the floor of each.
+def measure(
+    prepared: Prepared, split: SplitBert, seed: int
+) -> tuple[dict[str, Estimate], Majority]:
+    """Return every metric on every evaluation split, the headline first, and each one's baseline.
 
-    The floor is what the majority class of the training labels (or their mean) would reach.
+    That is what the majority class of the training labels (or their mean) would reach.
     """
     found: dict[str, Estimate] = {}
-    floor: Floor = {}
+    majority: Majority = {}
     mlm = prepared.task.kind == "mlm"
     train = [d.encoded.tokens if mlm else d.encoded.labels for d in prepared.clients]
     for number, (name, encoded) in enumerate(prepared.evaluation.items()):
@@ -29,6 +31,8 @@ def measure(prepared: Prepared, split: SplitBert, seed: int) -> tuple[dict[str, 
         metrics = judge(prepared.task, predictions, encoded.labels, rng)
         suffix = "" if number == 0 else f" ({name.removeprefix('validation_')})"
         found |= {metric + suffix: estimate for metric, estimate in metrics.items()}
-        least = baseline(prepared.task, train, [batch.labels.numpy() for batch in shown])
-        floor |= {metric + suffix: value for metric, value in least.items()}
-    return found, floor
+        constant = majority_baseline(
+            prepared.task, train, [batch.labels.numpy() for batch in shown]
+        )
+        majority |= {metric + suffix: value for metric, value in constant.items()}
+    return found, majority

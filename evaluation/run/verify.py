@@ -5,7 +5,9 @@ from pathlib import Path
 
 from evaluation.metrics.membership import judged
 from fedbert.config import InputError
-from reports.records import CellResult, Estimate, read_records
+from reports.estimate import Estimate
+from reports.leak import Leak
+from reports.records import CellResult, read_records
 from reports.scores import FOLDER, read_scores, scores_path
 
 TOLERANCE = 1e-9
@@ -35,9 +37,9 @@ def verify(run: Path, records: Iterable[CellResult]) -> int:
         except ValueError as error:
             raise InputError(str(error)) from None
         stated = {
-            (entry["attack"], entry["metric"]): entry["estimate"]
-            for entry in record.leakage
-            if "estimate" in entry
+            (each.attack, each.metric): each.estimate
+            for each in record.leakage
+            if isinstance(each, Leak)
         }
         for name, scored in attacks.items():
             for metric, found in judged(scored).items():

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from reports.records import Estimate
+from reports.estimate import Estimate
 
 VIOLATES = "violates the claim"
 CONSISTENT = "consistent"

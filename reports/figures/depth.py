@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.records import CellResult, Estimate
+from reports.estimate import Estimate
+from reports.leak import Leak
+from reports.records import CellResult
 
 WORST = "worst over attacks"
 METRIC = "token_accuracy"
@@ -57,12 +59,12 @@ def depth_data(records: Sequence[CellResult], task: str) -> DepthFigure | None:
             continue
         setting = _setting(record)
         for leak in record.leakage:
-            if leak.get("view") != "forward" or leak.get("metric") != METRIC:
+            if not isinstance(leak, Leak) or (leak.view, leak.metric) != ("forward", METRIC):
                 continue
             by_attack = found.setdefault(setting, {})
-            by_attack.setdefault(leak["attack"], {}).setdefault(cut, []).append(leak["estimate"])
-            if leak.get("chance") is not None:
-                chances.append(leak["chance"])
+            by_attack.setdefault(leak.attack, {}).setdefault(cut, []).append(leak.estimate)
+            if leak.chance is not None:
+                chances.append(leak.chance)
     cuts = sorted({cut for each in found.values() for line in each.values() for cut in line})
     if len(cuts) < 2:
         return None

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.records import CellResult, Estimate
+from reports.estimate import Estimate
+from reports.leak import Leak
+from reports.records import CellResult
 from reports.scores import Scored
 
 AT = "tpr_at_1pct_fpr"
@@ -58,11 +60,11 @@ def corners(scored: Scored) -> tuple[np.ndarray, np.ndarray]:
 
     As `tpr_at_fpr` has it: at most k are accused, so only scores above the k + 1st are.
     """
-    outside = np.sort(scored.non_member_scores)[::-1]
-    inside = np.sort(scored.member_scores)
-    above = len(inside) - np.searchsorted(inside, outside[1:], side="right")
-    tpr = np.append(above, len(inside)) / len(inside)
-    return np.arange(1, len(outside) + 1) / len(outside), tpr
+    non_members = np.sort(scored.non_member_scores)[::-1]
+    members = np.sort(scored.member_scores)
+    above = len(members) - np.searchsorted(members, non_members[1:], side="right")
+    tpr = np.append(above, len(members)) / len(members)
+    return np.arange(1, len(non_members) + 1) / len(non_members), tpr
 
 
 def describe_roc(data: RocFigure) -> str:
@@ -83,11 +85,8 @@ def _panel(record: CellResult, attacks: Mapping[str, Scored]) -> RocPanel:
     for name, scored in attacks.items():
         fpr, tpr = corners(scored)
         kept = np.flatnonzero(np.diff(tpr, prepend=-1.0) != 0)  # where the curve rises
-        stated = {
-            e["metric"]: e["estimate"]
-            for e in record.leakage
-            if e["attack"] == name and "estimate" in e
-        }
+        leaks = [each for each in record.leakage if isinstance(each, Leak)]
+        stated = {each.metric: each.estimate for each in leaks if each.attack == name}
         points = tuple(fpr[kept].tolist()), tuple(tpr[kept].tolist())
         curves.append(Curve(name, *points, stated.get(AT), stated.get("auc")))
     curves.sort(key=lambda curve: -(curve.at.value if curve.at else 0.0))

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports import checks, metrics
-from reports.leaks import Leak
-from reports.records import Estimate
+from reports.estimate import Estimate
+from reports.leak import Leak
 from reports.rows import Row
 
 NO_UNIT = "none"
@@ -175,7 +175,7 @@ def axis_title(metric: str) -> str:
 
 def _figure(rows: Sequence[Row], task: str, family: str, panels: Iterable[Panel]) -> LeakageFigure:
     metric = rows[0].metric
-    majorities = [row.baseline for row in rows if row.baseline is not None]
+    majorities = [x for row in rows if (x := row.majority_baseline) is not None]
     leaks = [leak for row in rows if (leak := _leak(row, family))]
     chances = [leak.chance for leak in leaks if leak.chance is not None]
     return LeakageFigure(

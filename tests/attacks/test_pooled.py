@@ -20,9 +20,9 @@ from attacks.pooled.speaker import Speaker, said_before
 from attacks.pooled.writer import Writer, _drafts
 from evaluation.grid.build import resolve
 from evaluation.grid.catalogue import POOLED
-from evaluation.metrics.text import guessing, scores
+from evaluation.metrics.text import frequent_words_chance, scores
 from fedbert.config import InputError
-from reports.records import Estimate
+from reports.estimate import Estimate
 
 SURE = 1 - 1e-4  # confidence of the intervals: the false-alarm rate of each control
 WORDS, HIDDEN, SPECIAL = 24, 32, (0, 1, 2)
@@ -86,7 +86,7 @@ def at_noise(name: str, noise_std: float) -> dict[str, Estimate]:
 
 
 def chance(seen: World) -> float:
-    return guessing(seen.private, seen.knowledge.auxiliary or (), SPECIAL)
+    return frequent_words_chance(seen.private, seen.knowledge.auxiliary or (), SPECIAL)
 
 
 def test_every_attack_of_the_catalogue_is_here() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.adversary.candidates import sides
+from evaluation.adversary.candidates import members_and_non_members
 from evaluation.adversary.transcript import Transcript, spread
 from evaluation.grid.defence import Facts, costs, make_defence
 from evaluation.grid.parse import read_grid
@@ -17,6 +17,7 @@ from fedbert.config import InputError
 from fedbert.messages import ClientParts, SmashedData
 from fedbert.prepare import prepare
 from privacy.accounting import gaussian_epsilon, poisson_gaussian_epsilon
+from reports.leak import Leak, NotMeasured
 
 FACTS = Facts(
     delta=1e-5, releases=3, rounds=10, steps=20, sample_rate=0.1, width=8, length=6, labels=3,
@@ -33,7 +34,7 @@ def test_members_are_those_that_were_trained_on(cell: Cell) -> None:
     config = replace(cell.config, training=replace(cell.config.training, batch_size=4))
     prepared = prepare(config, coin=True)
     assert prepared.members is not None
-    ins, outs = sides(config, prepared)
+    members, non_members = members_and_non_members(config, prepared)
     seen = {
         int(data.pool_positions[i])
         for data in prepared.clients
@@ -41,11 +42,11 @@ def test_members_are_those_that_were_trained_on(cell: Cell) -> None:
         for step in range(2)  # two rounds of one step
         for i in data.chosen(step)
     }
-    assert set(ins.tolist()) == seen
-    assert set(outs.tolist()) == set(np.flatnonzero(~prepared.members).tolist())
-    assert len(ins) == 2 * 2 * 4 < prepared.members.sum()
+    assert set(members.tolist()) == seen
+    assert set(non_members.tolist()) == set(np.flatnonzero(~prepared.members).tolist())
+    assert len(members) == 2 * 2 * 4 < prepared.members.sum()
     longer = replace(config, training=replace(config.training, local_steps=20))
-    assert set(sides(longer, prepared)[0].tolist()) == set(
+    assert set(members_and_non_members(longer, prepared)[0].tolist()) == set(
         np.flatnonzero(prepared.members).tolist()
     )
 
@@ -57,7 +58,7 @@ def test_blocks_of_one_document_are_one_candidate(cell: Cell) -> None:
         training=replace(cell.config.training, local_steps=30),
     )
     prepared = prepare(config, coin=True)
-    for side in sides(config, prepared):
+    for side in members_and_non_members(config, prepared):
         documents = prepared.pool.documents[side]
         assert len(set(documents.tolist())) == len(documents) > 0
 
@@ -67,8 +68,9 @@ def test_every_kind_of_task_gives_a_record(cell: Cell, task: str) -> None:
     own = replace(cell, config=replace(cell.config, data=replace(cell.config.data, task=task)))
     record = run_cell(own).record
     assert record.status == "done", record.traceback
-    inversion = next(leak for leak in record.leakage if leak["attack"] == "nearest token")
-    assert inversion["metric"] == "token_accuracy" and inversion["estimate"].value == 1.0
+    inversion = next(leak for leak in record.leakage if leak.attack == "nearest token")
+    assert isinstance(inversion, Leak)
+    assert inversion.metric == "token_accuracy" and inversion.estimate.value == 1.0
     assert run_cell(own).record.to_json() | {"seconds": 0} == record.to_json() | {"seconds": 0}
 
 
@@ -76,7 +78,7 @@ def test_a_deeper_cut_is_not_measured_by_look_up(cell: Cell) -> None:
     own = replace(cell, config=replace(cell.config, model=replace(cell.config.model, cut_layer=1)))
     record = run_cell(own).record
     assert record.status == "done", record.traceback
-    assert "not_measured" in record.leakage[0] and record.leakage[0]["view"] == "forward"
+    assert isinstance(record.leakage[0], NotMeasured) and record.leakage[0].view == "forward"
 
 
 def test_target_epsilon_counts_releases_on_messages_and_rounds_on_updates() -> None:

@@ -11,7 +11,8 @@ from rich.console import Console
 from evaluation.grid.parse import grid_from, read_toml
 from evaluation.run.runner import run_grid
 from evaluation.run.workers import Loop
-from reports.metrics import ABOVE_CEILING, BELOW_FLOOR
+from reports.leak import Leak
+from reports.metrics import ABOVE_BOUND, BELOW_REFERENCE
 from reports.records import read_records
 from reports.render import render
 
@@ -48,17 +49,19 @@ def test_a_broken_mechanism_and_a_weak_attack_are_flagged_everywhere(
         grid_from(values, "test", "flags"), run, Loop(), lambda *_: None, lambda _: None
     )
     (record,) = read_records(run / "records.jsonl")
-    flags = {e["attack"]: e["flags"] for e in record.leakage if "flags" in e}
-    assert flags == {"nearest token": [ABOVE_CEILING], "guesser": [BELOW_FLOOR]}
+    flags = {
+        each.attack: each.flags for each in record.leakage if isinstance(each, Leak) and each.flags
+    }
+    assert flags == {"nearest token": (ABOVE_BOUND,), "guesser": (BELOW_REFERENCE,)}
     report = render(run)
     page = (run / "report.html").read_text()
     console = Console(width=100, file=io.StringIO(), record=True)
     for table in report.tables:
         console.print(table)
     shown = " ".join(console.export_text().split())
-    for words in (ABOVE_CEILING, "mechanism is broken", "attack is weak"):
+    for words in (ABOVE_BOUND, "mechanism is broken", "attack is weak"):
         assert words in page and words in shown, words
-    assert ABOVE_CEILING in (run / "table.md").read_text()
+    assert ABOVE_BOUND in (run / "table.md").read_text()
     assert "mechanism is broken" in (run / "table.csv").read_text()
     text = json.loads((run / "samples.json").read_text())
     assert list(text) == [record.cell] and 1 <= len(text[record.cell]) <= 4

@@ -11,7 +11,7 @@ from evaluation.grid.catalogue import INVERSION
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
-from reports.records import Estimate
+from reports.leak import Leak, LeakageEntry
 from tests.evaluation.test_mechanisms import EXAMPLES, Params
 
 MORE: dict[str, tuple[str, Params, Params, Params]] = {  # what one example a mechanism leaves out
@@ -46,7 +46,7 @@ def cell(small_grid: Path, monkeypatch: pytest.MonkeyPatch) -> Cell:
     return replace(found, config=config, attacks=attacks)
 
 
-def leaks(cell: Cell, row: str, cut_layer: int = 0, task: str = "sst2") -> list[dict[str, Any]]:
+def leaks(cell: Cell, row: str, cut_layer: int = 0, task: str = "sst2") -> tuple[LeakageEntry, ...]:
     place, params, model, training = ROWS[row]
     config = cell.config
     config = replace(
@@ -59,7 +59,7 @@ def leaks(cell: Cell, row: str, cut_layer: int = 0, task: str = "sst2") -> list[
     record = run_cell(replace(cell, config=config, defence=spec)).record
     if record.status == "skipped":
         assert cut_layer > 0 and "behind encoder layers" in record.reason
-        return []
+        return ()
     assert record.status == "done", record.traceback
     return record.leakage
 
@@ -73,20 +73,19 @@ def test_every_attack_on_every_mechanism_runs_or_says_why_not(
         assert row == "local_dp_fedavg" or (row == "metric" and cut_layer == 1)
         return
     names = [make_attack(name, INVERSION, "reconstruct").name for name in FORWARD]
-    by_name = {leak["attack"]: leak for leak in found if leak.get("headline", True)}
-    assert list(by_name) == names
-    ran = {name for name in names if "estimate" in by_name[name]}
+    by_name = {leak.attack: leak for leak in reversed(found)}
+    assert list(dict.fromkeys(leak.attack for leak in found)) == names
+    ran = {name for name in names if isinstance(by_name[name], Leak)}
     for name in names:
-        if name in ran:
-            assert isinstance(by_name[name]["estimate"], Estimate)
-        else:
-            assert by_name[name]["not_measured"].startswith("needs ")
+        each = by_name[name]
+        assert isinstance(each, Leak) or each.reason.startswith("needs ")
     always = {"learned decoder", "learned decoder, noise-unaware", "optimisation"}
     assert always <= ran and ("nearest token" in ran) is (cut_layer == 0)
 
 
 @pytest.mark.parametrize("task", ["mlm", "qnli"])
 def test_masked_and_paired_texts_are_read_too(cell: Cell, task: str) -> None:
-    found = {leak["attack"]: leak for leak in leaks(cell, "identity", 1, task)}
+    found = {leak.attack: leak for leak in reversed(leaks(cell, "identity", 1, task))}
     for name in ("learned decoder", "optimisation"):
-        assert found[name]["estimate"].value > 0.9
+        leak = found[name]
+        assert isinstance(leak, Leak) and leak.estimate.value > 0.9

@@ -9,7 +9,8 @@ import pytest
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
-from reports.records import Estimate
+from reports.estimate import Estimate
+from reports.leak import Leak
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ def found(cell: Cell, task: str = "sst2", **changes: Any) -> dict[tuple[str, str
     record = run_cell(replace(cell, config=config, **changes)).record
     assert record.status == "done", record.reason + record.traceback
     return {
-        (leak["attack"], leak.get("metric", "")): leak.get("estimate", leak.get("not_measured"))
-        for leak in record.leakage
+        (each.attack, each.metric or ""): each.estimate if isinstance(each, Leak) else each.reason
+        for each in record.leakage
     }
 
 

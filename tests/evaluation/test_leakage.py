@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from evaluation.metrics.intervals import clopper_pearson, clustered_share, share
 from evaluation.metrics.membership import auc, balanced_accuracy, tpr_at_fpr
-from evaluation.metrics.reconstruction_bound import ceiling_gaussian, ceiling_pure
+from evaluation.metrics.reconstruction_bound import bound_gaussian, bound_pure
 from evaluation.metrics.text import exact_match, rouge, token_sets
 from evaluation.metrics.tokens import content_masks, token_accuracy, token_chance
 from fedbert.config import InputError
@@ -319,54 +319,54 @@ def test_the_true_text_scores_one_and_another_zero() -> None:
             assert (found.value, found.n) == (value, 5) and found.high - found.low > 0.4
 
 
-# --- ceilings
+# --- bounds
 
 
-@pytest.mark.parametrize("ceiling", [ceiling_pure, lambda x, p: ceiling_gaussian(1 / x, 1, p)])
-def test_a_ceiling_lies_between_the_prior_and_certainty(ceiling: Callable[..., float]) -> None:
+@pytest.mark.parametrize("bound", [bound_pure, lambda x, p: bound_gaussian(1 / x, 1, p)])
+def test_a_bound_lies_between_the_prior_and_certainty(bound: Callable[..., float]) -> None:
     """It grows with both; knowing nothing leaves the prior; a certain prior stays certain."""
     priors = [1e-6, 0.01, 0.3, 0.5, 0.9]
-    table = np.array([[ceiling(x, p) for p in priors] for x in (1e-6, 0.1, 1.0, 3.0, 100.0)])
+    table = np.array([[bound(x, p) for p in priors] for x in (1e-6, 0.1, 1.0, 3.0, 100.0)])
     assert min(np.diff(table, axis=0).min(), np.diff(table, axis=1).min()) > -1e-10
     np.testing.assert_allclose(table[0], priors, atol=1e-5)
     np.testing.assert_allclose(table[-1], 1, atol=1e-9)
-    assert (table <= 1).all() and ceiling(1.0, 1.0) == 1.0
+    assert (table <= 1).all() and bound(1.0, 1.0) == 1.0
 
 
-def test_a_pure_ceiling_is_reached_by_randomised_response() -> None:
+def test_a_pure_bound_is_reached_by_randomised_response() -> None:
     """k answers, the true one e^epsilon as likely as each other: exact, and with its formula."""
     for epsilon, k in [(0.0, 4), (1.0, 2), (2.0, 10), (5.0, 1000)]:
         reached = math.exp(epsilon) / (math.exp(epsilon) + k - 1)
-        assert ceiling_pure(epsilon, 1 / k) == pytest.approx(reached)
+        assert bound_pure(epsilon, 1 / k) == pytest.approx(reached)
         p = 1 / k
         assert reached == pytest.approx(math.exp(epsilon) * p / (1 - p + math.exp(epsilon) * p))
 
 
 @pytest.mark.parametrize(("noise", "releases"), [(0.5, 1), (2.0, 4), (10.0, 9)])
-def test_two_candidates_reach_the_gaussian_ceiling(noise: float, releases: int) -> None:
+def test_two_candidates_reach_the_gaussian_bound(noise: float, releases: int) -> None:
     mu = math.sqrt(releases) / noise
-    assert ceiling_gaussian(noise, releases, 0.5) == pytest.approx(stats.norm.cdf(mu / 2))
+    assert bound_gaussian(noise, releases, 0.5) == pytest.approx(stats.norm.cdf(mu / 2))
 
 
 @pytest.mark.parametrize("k", [2, 3, 10, 50])
 @pytest.mark.parametrize("noise", [0.25, 0.5, 1.0])
-def test_no_guesser_of_many_candidates_passes_the_ceiling(k: int, noise: float) -> None:
+def test_no_guesser_of_many_candidates_passes_the_bound(k: int, noise: float) -> None:
     """The best decoder of k points at distance 1 from each other; false alarm at most 1e-4.
 
-    And the ceiling is not far off: at most 0.1 above the best for up to three candidates.
+    And the bound is not far off: at most 0.1 above the best for up to three candidates.
     """
     rng = np.random.default_rng([k, int(noise * 100)])
     n = 20_000
     seen = rng.normal(size=(n, k)) * noise
     seen[:, 0] += math.sqrt(0.5)  # unit vectors over sqrt 2; the first is true
     right = float((seen.argmax(1) == 0).mean())
-    ceiling = ceiling_gaussian(noise, 1, 1 / k)
-    assert right <= ceiling + Z * math.sqrt(ceiling * (1 - ceiling) / n)
+    bound = bound_gaussian(noise, 1, 1 / k)
+    assert right <= bound + Z * math.sqrt(bound * (1 - bound) / n)
     if k <= 3:
-        assert right > ceiling - 0.1
+        assert right > bound - 0.1
 
 
-def test_uneven_priors_stay_below_the_ceiling_of_the_largest() -> None:
+def test_uneven_priors_stay_below_the_bound_of_the_largest() -> None:
     """Points on a line and in a simplex, maximum a posteriori; false alarm at most 1e-4."""
     rng, n = fresh(), 20_000
     prior = np.array([0.5, 0.3, 0.15, 0.05])
@@ -376,11 +376,11 @@ def test_uneven_priors_stay_below_the_ceiling_of_the_largest() -> None:
             seen = points[true] + noise * rng.normal(size=(n, points.shape[1]))
             apart = ((seen[:, None] - points) ** 2).sum(2)
             guess = (np.log(prior) - apart / (2 * noise**2)).argmax(1)
-            ceiling = ceiling_gaussian(noise, 1, prior.max())
-            assert (guess == true).mean() <= ceiling + Z * math.sqrt(0.25 / n)
+            bound = bound_gaussian(noise, 1, prior.max())
+            assert (guess == true).mean() <= bound + Z * math.sqrt(0.25 / n)
 
 
-def test_bad_texts_and_ceilings_are_refused() -> None:
+def test_bad_texts_and_bounds_are_refused() -> None:
     one = np.array([[5, 6]])
     with pytest.raises(InputError, match=r"numbers=\(1, 2\)"):
         exact_match([one], [np.repeat(one, 2, 0)], SPECIAL, fresh())
@@ -390,11 +390,11 @@ def test_bad_texts_and_ceilings_are_refused() -> None:
         with pytest.raises(InputError, match="n="):
             rouge([one], [one], SPECIAL, n, fresh())
     for make, words in [
-        (lambda: ceiling_pure(-1.0, 0.5), "epsilon=-1"),
-        (lambda: ceiling_pure(1.0, 0.0), "prior=0"),
-        (lambda: ceiling_gaussian(0.0, 1, 0.5), "noise_multiplier=0"),
-        (lambda: ceiling_gaussian(1.0, 0, 0.5), "releases=0"),
-        (lambda: ceiling_gaussian(1.0, 1, 1.5), r"prior=1\.5"),
+        (lambda: bound_pure(-1.0, 0.5), "epsilon=-1"),
+        (lambda: bound_pure(1.0, 0.0), "prior=0"),
+        (lambda: bound_gaussian(0.0, 1, 0.5), "noise_multiplier=0"),
+        (lambda: bound_gaussian(1.0, 0, 0.5), "releases=0"),
+        (lambda: bound_gaussian(1.0, 1, 1.5), r"prior=1\.5"),
     ]:
         with pytest.raises(InputError, match=words):
             make()

@@ -1,4 +1,4 @@
-"""Floor and ceiling: the best attack reaches the ceiling, and passes it only on broken noise."""
+"""Reference attack and bound: the best attack reaches the bound, only broken noise passes it."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +10,16 @@ from scipy.stats import norm
 
 from attacks.attack import Knowledge
 from attacks.inversion.nearest_token import NearestToken
-from evaluation.attacking.bounds import Ceiling, Floor, ceiling, floor, largest_shares, most_heard
-from evaluation.attacking.judge import ForwardJudge, limits
-from evaluation.metrics.inversion import Score
+from evaluation.attacking.bounds import (
+    ReconstructionBound,
+    ReferenceAttack,
+    largest_shares,
+    most_heard,
+    reconstruction_bound,
+    reference_attack,
+)
+from evaluation.attacking.judge import ForwardJudge, within_limits
+from evaluation.attacking.loop import Head
 from fedbert.data.batches import Batch, Encoded
 from fedbert.data.client_data import Vocabulary
 from fedbert.messages import SmashedData, to_array
@@ -26,13 +33,15 @@ from privacy.gaussian import Gaussian
 from privacy.laplace import Laplace
 from privacy.mechanism import ClipOnly, Identity, Mechanism
 from privacy.metric import Metric
-from reports.metrics import ABOVE_CEILING, BELOW_FLOOR
-from reports.records import Estimate
+from reports.estimate import Estimate
+from reports.leak import Leak
+from reports.metrics import ABOVE_BOUND, BELOW_REFERENCE
 from tests.privacy import mistakes
 
 WORDS, WIDTH, LENGTH = 8, 16, 6
 SPECIAL = (0, 1, 2)  # padding, start, end
 CLIP = 1.0
+HEAD = Head("forward", "x", "inversion")
 
 
 def encoded(rows: np.ndarray) -> Encoded:
@@ -93,57 +102,67 @@ def world(mechanism: Mechanism, count: int = 300) -> tuple[ForwardJudge, Smashed
     return ForwardJudge.of(7, prepared, defence, groups, 0.0, auxiliary), message, knowledge
 
 
-def leak_of(mechanism: Mechanism, guess: str = "nearest", adaptive: bool = True) -> dict[str, Any]:
-    """The record entry of token accuracy under a mechanism."""
+def leak_of(mechanism: Mechanism, guess: str = "nearest", adaptive: bool = True) -> Leak:
+    """The token accuracy under a mechanism."""
     judge, message, knowledge = world(mechanism)
     guessed = NearestToken().reconstruct([message], knowledge, generator(1, "attack"))
     if guess == "unaware":  # as if nothing but padding had been read in half of the places
         guessed = [np.where(np.arange(LENGTH + 2) % 2, 3, guessed[0])]
-    head = {"view": "forward", "attack": "x", "family": "inversion"}
-    return next(judge.leaks(head, guessed, alone=True, adaptive=adaptive))
+    leak = next(judge.leaks(HEAD, guessed, alone=True, adaptive=adaptive))
+    assert isinstance(leak, Leak)
+    return leak
 
 
-def test_a_sound_mechanism_keeps_between_floor_and_ceiling() -> None:
+def test_a_sound_mechanism_keeps_between_reference_attack_and_bound() -> None:
     leak = leak_of(Gaussian(CLIP, 0.5))
-    assert leak["flags"] == [] and leak["ceiling"] < 0.75
-    assert leak["floor"].low <= leak["estimate"].value <= leak["floor"].high
-    assert 1 / WORDS < leak["estimate"].value < leak["ceiling"]
-    assert leak["prior"] == pytest.approx(1 / WORDS, abs=0.02)
+    bound, reference = leak.reconstruction_bound, leak.reference_attack
+    assert leak.flags == () and bound is not None and bound < 0.75
+    assert reference is not None and reference.low <= leak.estimate.value <= reference.high
+    assert 1 / WORDS < leak.estimate.value < bound
+    assert leak.prior == pytest.approx(1 / WORDS, abs=0.02)
 
 
-def test_a_third_of_the_noise_breaks_the_ceiling() -> None:
+def test_a_third_of_the_noise_breaks_the_bound() -> None:
     leak = leak_of(mistakes.PartOfTheNoise(CLIP, 0.5))
-    assert leak["estimate"].value > 0.8 > leak["ceiling"]
-    assert leak["flags"] == [ABOVE_CEILING]
+    assert leak.reconstruction_bound is not None
+    assert leak.estimate.value > 0.8 > leak.reconstruction_bound
+    assert leak.flags == (ABOVE_BOUND,)
 
 
 def test_an_attack_below_the_look_up_is_weak() -> None:
-    assert leak_of(Gaussian(CLIP, 0.3), "unaware")["flags"] == [BELOW_FLOOR]
-    assert leak_of(Identity(), "unaware")["flags"] == [BELOW_FLOOR]
-    assert leak_of(Identity(), "unaware", adaptive=False)["flags"] == []
+    assert leak_of(Gaussian(CLIP, 0.3), "unaware").flags == (BELOW_REFERENCE,)
+    assert leak_of(Identity(), "unaware").flags == (BELOW_REFERENCE,)
+    assert leak_of(Identity(), "unaware", adaptive=False).flags == ()
 
 
 def test_flags_need_the_whole_interval() -> None:
-    score = Score("token_accuracy", "token", Estimate(0.5, 0.4, 0.6, n=9), 0.1)
-    over = limits(score, Floor(None, "-"), Ceiling(0.41, 0.1, "-"))
-    under = limits(score, Floor(Estimate(0.7, 0.59, 0.8, n=9), "-"), Ceiling(None, None, "none"))
-    assert over["flags"] == [] and under["flags"] == []
-    assert limits(score, Floor(None, "-"), Ceiling(0.39, 0.1, "-"))["flags"] == [ABOVE_CEILING]
+    leak = HEAD.leak("token_accuracy", Estimate(0.5, 0.4, 0.6, n=9), "token", 0.1)
+    unknown, high = ReferenceAttack(None, "-"), Estimate(0.7, 0.59, 0.8, n=9)
+    over = within_limits(leak, unknown, ReconstructionBound(0.41, 0.1, "-"))
+    none = ReconstructionBound(None, None, "none")
+    under = within_limits(leak, ReferenceAttack(high, "-"), none)
+    assert over.flags == () and under.flags == () and under.reference_attack == high
+    broken = within_limits(leak, unknown, ReconstructionBound(0.39, 0.1, "-"))
+    assert broken.flags == (ABOVE_BOUND,)
 
 
 def mask(rows: int, length: int) -> list[np.ndarray]:
     return [np.ones((rows, length), dtype=np.int64)]
 
 
-def given(mechanism: Mechanism, alone: bool, length: int = 4, heard: int = 1) -> Ceiling:
-    """The ceiling for texts of one length, two words at each place, equally frequent."""
+def given(
+    mechanism: Mechanism, alone: bool, length: int = 4, heard: int = 1
+) -> ReconstructionBound:
+    """The bound for texts of one length, two words at each place, equally frequent."""
     shares = {(length, place): 0.5 for place in range(length)}
     every = mask(3, length)
-    return ceiling(Defence("d", smashed=mechanism), 0, every, every, shares, heard, alone)
+    return reconstruction_bound(
+        Defence("d", smashed=mechanism), 0, every, every, shares, heard, alone
+    )
 
 
 @pytest.mark.parametrize("length", [1, 4, 16])
-def test_sentences_of_one_word_repeated_reach_the_ceiling_for_all_rows(length: int) -> None:
+def test_sentences_of_one_word_repeated_reach_the_bound_for_all_rows(length: int) -> None:
     """The strongest use of language there is: either word fills the sentence. All rows together
     are then one row of length times the energy, and the likelier word is right with Phi(mu/2)."""
     multiplier, trials = 0.9, 40_000
@@ -167,7 +186,7 @@ def test_a_sequence_as_unit_needs_no_more_for_its_rows() -> None:
 
 
 def test_pure_epsilon_adds_up_over_rows_and_messages() -> None:
-    def odds(found: Ceiling) -> float:
+    def odds(found: ReconstructionBound) -> float:
         assert found.value is not None
         return found.value / (1 - found.value)
 
@@ -182,17 +201,19 @@ def test_pure_epsilon_adds_up_over_rows_and_messages() -> None:
      (Quantise(2, 1.0), 0, "no guarantee"), (Metric(1.0, 4), 0, "metric privacy"),
      (Gaussian(1.0, 1.0), 2, "behind encoder layers")],
 )  # fmt: skip
-def test_without_a_guarantee_there_is_no_ceiling_and_it_says_so(
+def test_without_a_guarantee_there_is_no_bound_and_it_says_so(
     mechanism: Mechanism, cut: int, words: str
 ) -> None:
     every = mask(2, 3)
-    found = ceiling(Defence("d", smashed=mechanism), cut, every, every, {}, 1, False)
+    found = reconstruction_bound(Defence("d", smashed=mechanism), cut, every, every, {}, 1, False)
     assert found.value is None and words in found.basis
 
 
 def test_lengths_that_nobody_saw_allow_everything() -> None:
     every = mask(2, 3)
-    found = ceiling(Defence("d", smashed=Gaussian(1.0, 9.0)), 0, every, every, {}, 1, True)
+    found = reconstruction_bound(
+        Defence("d", smashed=Gaussian(1.0, 9.0)), 0, every, every, {}, 1, True
+    )
     assert found.value == found.prior == 1.0
 
 
@@ -207,13 +228,13 @@ def test_a_text_heard_twice_in_one_call_counts_twice() -> None:
     assert most_heard([[(0, one), (1, one)], []]) == 1
 
 
-def test_the_floor_covers_what_nearest_token_recovers_with_dropout() -> None:
+def test_the_reference_attack_covers_what_nearest_token_recovers_with_dropout() -> None:
     known = tables()
     draws = generator(2, "noise")
-    found = floor(
+    found = reference_attack(
         Defence("d"), [Knowledge(embedding=known, dropout=0.2)], list(texts(100, 4)), SPECIAL, 0.2,
         numpy_rng(1, "floor"), draws,
     )  # fmt: skip
     assert found.estimate is not None and found.estimate.value > 0.9
-    none = floor(Defence("d"), [Knowledge()], [], SPECIAL, 0.0, numpy_rng(1, "f"), draws)
+    none = reference_attack(Defence("d"), [Knowledge()], [], SPECIAL, 0.0, numpy_rng(1, "f"), draws)
     assert none.estimate is None and "encoder layers" in none.basis

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.adversary.candidates import choose, sides
+from evaluation.adversary.candidates import choose, members_and_non_members
 from evaluation.adversary.signals import signals_from
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import MEMBERSHIP
@@ -21,6 +21,7 @@ from evaluation.run.workers import Loop
 from fedbert.config import InputError
 from fedbert.prepare import prepare
 from fedbert.seeding import numpy_rng
+from reports.leak import Leak, NotMeasured
 from reports.records import read_records
 from reports.scores import read_scores, read_signals, scores_path, write_scores
 
@@ -40,13 +41,14 @@ def cell(small_grid: Path) -> Cell:
 
 def test_candidates_are_in_the_pools_order_and_the_population_was_left_out(cell: Cell) -> None:
     prepared = prepare(cell.config, coin=True)
-    chosen, (ins, outs) = choose(cell, prepared), sides(cell.config, prepared)
+    chosen = choose(cell, prepared)
+    members, non_members = map(set, members_and_non_members(cell.config, prepared))
     assert (np.diff(chosen.candidates) > 0).all() and (np.diff(chosen.population) > 0).all()
-    assert set(chosen.candidates[chosen.members]) <= set(ins)
-    assert set(chosen.population) <= set(outs) and len(chosen.population) == 12
-    assert set(chosen.candidates[~chosen.members]) <= set(outs) - set(chosen.population)
+    assert set(chosen.candidates[chosen.members]) <= members
+    assert set(chosen.population) <= non_members and len(chosen.population) == 12
+    assert set(chosen.candidates[~chosen.members]) <= non_members - set(chosen.population)
     greedy = replace(cell, attacks=replace(cell.attacks, population=10**6))
-    assert len(choose(greedy, prepared).population) == len(outs) // 2
+    assert len(choose(greedy, prepared).population) == len(non_members) // 2
 
 
 @pytest.mark.parametrize("strategy", ["parallel", "centralised"])
@@ -61,8 +63,8 @@ def test_every_number_follows_from_what_is_on_disk(
     path = scores_path(tmp_path, own.id)
     write_scores(path, outcome.scored, outcome.signals)
     scored, signals = read_scores(path), signals_from(read_signals(path))
-    lacking = {leak["attack"]: leak["not_measured"] for leak in record.leakage
-               if leak["family"] == "membership" and "not_measured" in leak}  # fmt: skip
+    lacking = {each.attack: each.reason for each in record.leakage
+               if each.family == "membership" and isinstance(each, NotMeasured)}  # fmt: skip
     for name in SIGNALLED:
         attack = make_attack(name, MEMBERSHIP, "score")
         if attack.missing(signals) is not None:
@@ -78,8 +80,8 @@ def test_every_number_follows_from_what_is_on_disk(
     if strategy == "parallel":
         heard = scored["message matching"]
         assert heard.member_scores.min() > heard.non_member_scores.max()
-        clients = [leak for leak in record.leakage if leak.get("metric") == "client_auc"]
-        assert clients and all(leak["unit"] == "client" for leak in clients)
+        clients = [leak for leak in record.leakage if leak.metric == "client_auc"]
+        assert clients and all(isinstance(leak, Leak) and leak.unit == "client" for leak in clients)
 
 
 def test_shadows_change_nothing_in_the_training_and_the_cache_nothing_at_all(
@@ -91,9 +93,10 @@ def test_shadows_change_nothing_in_the_training_and_the_cache_nothing_at_all(
     first, again = (run_cell(cell, tmp_path / "shadows").record for _ in range(2))
     assert told(first) == told(again) == told(run_cell(cell).record)
     bare = replace(cell, attacks=replace(cell.attacks, shadows=0, membership=("loss_threshold",)))
-    loss = [leak["estimate"] for leak in first.leakage if leak["attack"] == "loss threshold"]
-    without = [leak["estimate"] for leak in run_cell(bare).record.leakage
-               if leak["attack"] == "loss threshold"]  # fmt: skip
+    loss, without = (
+        [leak for leak in record.leakage if leak.attack == "loss threshold"]
+        for record in (first, run_cell(bare).record)
+    )
     assert loss[:4] == without[:4]
 
 
@@ -172,8 +175,9 @@ def test_no_attack_is_judged_on_a_shifted_pool(cell: Cell, monkeypatch: pytest.M
     monkeypatch.setattr(membership, "blind_baseline", lambda *given: (real(*given)[0], True))
     few = replace(cell, attacks=replace(cell.attacks, shadows=0, membership=("loss_threshold",)))
     outcome = run_cell(few)
-    (leak,) = [leak for leak in outcome.record.leakage if leak["attack"] == "loss threshold"]
-    assert "the pool is shifted" in leak["not_measured"] and not outcome.scored
+    (leak,) = [leak for leak in outcome.record.leakage if leak.attack == "loss threshold"]
+    assert isinstance(leak, NotMeasured)
+    assert "the pool is shifted" in leak.reason and not outcome.scored
 
 
 def test_an_odd_number_of_shadows_is_refused() -> None:

@@ -13,10 +13,11 @@ from evaluation.adversary.embedding_service import EmbeddingService
 from evaluation.grid.catalogue import POOLED
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell
-from evaluation.metrics.text import guessing, scores
+from evaluation.metrics.text import frequent_words_chance, scores
 from evaluation.run.cell import run_cell
 from fedbert.prepare import prepare
-from reports.records import CellResult, Estimate
+from reports.leak import Leak, NotMeasured
+from reports.records import CellResult
 
 
 @pytest.fixture
@@ -69,37 +70,39 @@ def test_every_attack_is_judged_by_every_metric_and_repeats_itself(
     monkeypatch.setattr("attacks.pooled.speaker.EPOCHS", 2)
     monkeypatch.setattr("attacks.pooled.lesson.splice", few_splices)
     record = judged(cell, "sst2", 160, *POOLED)
-    leaks = [leak for leak in record.leakage if leak["view"] == "release"]
+    leaks = [leak for leak in record.leakage if leak.view == "release"]
     names = {f"{name} ({kind})" for name in ("bag of words", "set decoder", "writer")
              for kind in ("mean", "cls")}  # fmt: skip
     metrics = {"token_precision", "token_recall", "token_f1", "rouge1", "rouge2", "rougeL",
                "exact_match"}  # fmt: skip
-    assert {(leak["attack"], leak["metric"]) for leak in leaks} == {
+    assert {(leak.attack, leak.metric) for leak in leaks} == {
         (name, metric) for name in names for metric in metrics
     }
     for leak in leaks:
-        assert isinstance(leak["estimate"], Estimate) and leak["family"] == "inversion"
-        assert (leak["chance"] is not None) is (leak["metric"] == "token_f1")
-    by_name = {leak["attack"]: leak for leak in leaks if leak["metric"] == "token_f1"}
+        assert isinstance(leak, Leak) and leak.family == "inversion"
+        assert (leak.chance is not None) is (leak.metric == "token_f1")
+    by_name = {leak.attack: leak for leak in leaks if leak.metric == "token_f1"}
     best = by_name["bag of words (mean)"]
-    assert best["estimate"].low > best["chance"]
+    assert isinstance(best, Leak) and best.chance is not None
+    assert best.estimate.low > best.chance
     again = judged(cell, "sst2", 160, "bag_of_words")
-    [same] = [x for x in again.leakage if x["attack"] == "bag of words (mean)"
-              and x["metric"] == "token_f1"]  # fmt: skip
+    named = ("bag of words (mean)", "token_f1")
+    [same] = [leak for leak in again.leakage if (leak.attack, leak.metric) == named]
     assert same == best
 
 
 def test_too_little_auxiliary_text_is_said(cell: Cell) -> None:
     record = judged(cell, "sst2", 60, "bag_of_words")
-    [mean, cls] = [leak for leak in record.leakage if leak["view"] == "release"]
-    assert "at least 40 texts" in mean["not_measured"] and "cls" in cls["attack"]
+    [mean, cls] = [leak for leak in record.leakage if leak.view == "release"]
+    assert isinstance(mean, NotMeasured)
+    assert "at least 40 texts" in mean.reason and "cls" in cls.attack
 
 
 def test_frequent_words_are_the_best_of_all_prefixes() -> None:
     auxiliary = [np.array([0, 5, 6]), np.array([5, 6, 7]), np.array([5, 9, 9])]
     true = [np.array([0, 5, 8]), np.array([6, 5])]
     both = (2 * 1 / 4 + 1) / 2  # {5, 6} serves the auxiliary texts better than {5} or {5, 6, 7}
-    assert guessing(true, auxiliary, [0]) == pytest.approx(both)
+    assert frequent_words_chance(true, auxiliary, [0]) == pytest.approx(both)
 
 
 def test_scores_leave_out_pairs_of_words_where_there_are_none() -> None:

@@ -10,6 +10,7 @@ from evaluation.grid.catalogue import BACKWARD, UPDATES
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
+from reports.leak import Leak
 
 NAMES = {
     "masked_tokens": "masked tokens",
@@ -54,8 +55,8 @@ def leaks(cell: Cell, **training: Any) -> dict[tuple[str, str], Any]:
     record = run_cell(replace(cell, config=config)).record
     assert record.status == "done", record.reason + record.traceback
     return {
-        (leak["attack"], leak.get("metric", "")): leak.get("estimate", leak.get("not_measured"))
-        for leak in record.leakage
+        (each.attack, each.metric or ""): each.estimate if isinstance(each, Leak) else each.reason
+        for each in record.leakage
     }
 
 

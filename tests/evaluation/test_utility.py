@@ -11,7 +11,7 @@ from sklearn import metrics
 from transformers import BertConfig, BertForMaskedLM
 
 from evaluation.adversary.inference import predict
-from evaluation.metrics.tasks import baseline, f1_of, judge, matthews_of
+from evaluation.metrics.tasks import f1_of, judge, majority_baseline, matthews_of
 from fedbert.config import InputError
 from fedbert.data.batches import Batch
 from fedbert.split import SplitBert, cut
@@ -114,14 +114,20 @@ def test_interval_covers(name: str, metric: str) -> None:
 
 def test_baseline_is_the_training_majority() -> None:
     train, labels = np.array([1, 1, 1, 0]), np.array([1, 0, 0, 1, 1])
-    assert baseline(TASKS["sst2"], train, labels) == {"accuracy": 0.6}
-    assert baseline(TASKS["cola"], train, labels) == {"matthews": 0.0}
-    assert baseline(TASKS["mrpc"], train, labels) == {"f1": pytest.approx(0.75), "accuracy": 0.6}
-    assert baseline(TASKS["mrpc"], 1 - train, labels) == {"f1": 0.0, "accuracy": 0.4}
+    assert majority_baseline(TASKS["sst2"], train, labels) == {"accuracy": 0.6}
+    assert majority_baseline(TASKS["cola"], train, labels) == {"matthews": 0.0}
+    assert majority_baseline(TASKS["mrpc"], train, labels) == {
+        "f1": pytest.approx(0.75),
+        "accuracy": 0.6,
+    }
+    assert majority_baseline(TASKS["mrpc"], 1 - train, labels) == {"f1": 0.0, "accuracy": 0.4}
     scores = np.array([1.0, 2.0])
-    assert baseline(TASKS["stsb"], scores, scores) == {"pearson": None, "spearman": None}
+    assert majority_baseline(TASKS["stsb"], scores, scores) == {"pearson": None, "spearman": None}
     train, labels = [np.array([[7, -100], [7, 8]])], [np.array([[-100, 7], [9, -100]])]
-    assert baseline(TASKS["mlm"], train, labels) == {"masked_accuracy": 0.5, "perplexity": None}
+    assert majority_baseline(TASKS["mlm"], train, labels) == {
+        "masked_accuracy": 0.5,
+        "perplexity": None,
+    }
 
 
 def test_masked_lm() -> None:

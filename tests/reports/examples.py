@@ -5,12 +5,14 @@ import json
 import random
 from typing import Any
 
-from reports.records import CellResult, Estimate
+from reports.estimate import Estimate
+from reports.leak import Leak, LeakageEntry, NotMeasured
+from reports.records import CellResult
 
 METRICS = {"sst2": "accuracy", "cola": "matthews", "stsb": "spearman", "mlm": "perplexity"}
-BASELINES = {"sst2": 0.509, "cola": 0.0, "stsb": None, "mlm": None}
+MAJORITY = {"sst2": 0.509, "cola": 0.0, "stsb": None, "mlm": None}
 TOP = {"sst2": 0.86, "cola": 0.42, "stsb": 0.81, "mlm": 14.0}
-FLOOR = {"sst2": 0.51, "cola": 0.01, "stsb": 0.05, "mlm": 320.0}
+BOTTOM = {"sst2": 0.51, "cola": 0.01, "stsb": 0.05, "mlm": 320.0}
 # name, level, share of the utility kept, inversion token accuracy, membership AUC, guarantees
 DEFENCES = [
     ("none", "-", 1.0, 0.998, 0.63, {}),
@@ -60,11 +62,10 @@ def estimate(value: float, half: float, low: float = 0.0, high: float = 1.0) -> 
     return Estimate(value, bottom, top, n=872, method="percentile bootstrap over examples")
 
 
-def leak(view: str, attack: str, family: str, metric: str, found: Estimate) -> dict[str, Any]:
+def leak(view: str, attack: str, family: str, metric: str, found: Estimate) -> Leak:
     chance = {"auc": 0.5, "tpr_at_1pct_fpr": 0.01, "token_accuracy": 0.036}[metric]
-    return {"view": view, "attack": attack, "family": family, "metric": metric, "estimate": found,
-            "unit": "token" if family == "inversion" else "record",
-            "chance": chance}  # fmt: skip
+    unit = "token" if family == "inversion" else "record"
+    return Leak(view, attack, family, metric, found, unit, chance)
 
 
 def done(
@@ -73,10 +74,10 @@ def done(
     """One finished cell; `defence` is a row of DEFENCES."""
     name, level, kept, inversion, membership, given = DEFENCES[defence]
     draw = random.Random(f"{task} {strategy} {defence} {seed}")
-    top, floor, metric = TOP[task], FLOOR[task], METRICS[task]
-    value = floor + (top - floor) * kept + draw.gauss(0, 0.004) * (100 if task == "mlm" else 1)
+    top, bottom, metric = TOP[task], BOTTOM[task], METRICS[task]
+    value = bottom + (top - bottom) * kept + draw.gauss(0, 0.004) * (100 if task == "mlm" else 1)
     half, high = (4.0, 1e6) if task == "mlm" else (0.023, 1.0)
-    leakage: list[dict[str, Any]] = [
+    leakage: list[LeakageEntry] = [
         leak("release", "loss threshold", "membership", "auc",
              estimate(membership + draw.gauss(0, 0.006), 0.021)),
         leak("release", "loss threshold", "membership", "tpr_at_1pct_fpr", estimate(0.02, 0.01)),
@@ -89,14 +90,15 @@ def done(
         aware = estimate(inversion * 0.97, 0.01)
         leakage.append(leak("forward", "unaware nearest", "inversion", "token_accuracy", aware))
     else:
-        leakage.append({"view": "forward", "attack": "nearest token", "family": "inversion",
-                        "not_measured": "nothing is sent in the forward view"})  # fmt: skip
+        why = "nothing is sent in the forward view"
+        leakage.append(NotMeasured("forward", "nearest token", "inversion", why))
     spec = {"task": task, "strategy": strategy, "defence": {"name": name, "level": level},
             "seed": seed}  # fmt: skip
     return CellResult(
         cell=cell(spec), status="done", spec=spec, labels=labels(spec),
         utility={metric: estimate(value, half, -1.0, high)},
-        baseline={metric: BASELINES[task]}, guarantees=ledger(strategy, given), leakage=leakage,
+        majority_baseline={metric: MAJORITY[task]}, guarantees=ledger(strategy, given),
+        leakage=tuple(leakage),
         mechanisms={"smashed": {"name": name, "clip_norm": 8.0 if defence else None,
                                 "noise_std": 3.1 if given else 0.0,
                                 "clipped_share": 0.31 if defence else None,

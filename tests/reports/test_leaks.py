@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from reports import metrics
-from reports.checks import VIEWS
+from reports.checks import FAMILIES, UNITS, VIEWS
 from reports.csv_table import csv_table
+from reports.estimate import Estimate
+from reports.leak import Leak, NotMeasured, entry_from_json
 from reports.leaks import by_view
 from reports.page import page
-from reports.records import CellResult, Estimate, read_records
+from reports.records import CellResult, append_record, read_records
 from reports.render import render
 from reports.rows import cell_rows, setting_rows
 from reports.tables import markdown, terminal_tables
@@ -25,8 +27,7 @@ from reports.wording import beside
 
 def entry(view, attack, metric, value, **more):
     found = Estimate(value, max(0.0, value - 0.01), min(1.0, value + 0.01), n=100)
-    return {"view": view, "attack": attack, "family": "inversion", "metric": metric,
-            "estimate": found, "unit": "token", "chance": 0.1, **more}  # fmt: skip
+    return Leak(view, attack, "inversion", metric, found, "token", 0.1, **more)
 
 
 EVERY = [
@@ -43,7 +44,7 @@ EVERY = [
 
 
 def test_masked_words_labels_and_token_sets_stand_beside_token_accuracy(examples):
-    record = replace(examples.done(), leakage=[*examples.done().leakage[:1], *EVERY])
+    record = replace(examples.done(), leakage=(*examples.done().leakage[:1], *EVERY))
     (row,) = cell_rows([record])
     found = {
         view: {leak.metric: (leak.attack, leak.estimate.value) for leak in leaks}
@@ -94,7 +95,7 @@ def test_a_stronger_adversary_never_recovers_less(examples, attacks, further):
 
     def worst(chosen):
         entries = [entry(v, f"{m} {k}", m, x) for v, m, k, x in {c[:3]: c for c in chosen}.values()]
-        (row,) = cell_rows([replace(done, leakage=entries)])
+        (row,) = cell_rows([replace(done, leakage=tuple(entries))])
         table = {v: {x.metric: x.estimate.value for x in each} for v, each in by_view(row.leaks)}
         return {
             (view, m): table.get(view, {}).get(m, -1.0) for view in VIEWS for m in metrics.SHOWN
@@ -113,33 +114,111 @@ def test_a_stronger_adversary_never_recovers_less(examples, attacks, further):
 
 
 def test_limits_and_flags_over_seeds(examples):
-    floor = Estimate(0.3, 0.25, 0.35, n=50)
-    limits = {"floor": floor, "ceiling_basis": "per token"}
+    look_up = Estimate(0.3, 0.25, 0.35, n=50)
+    limits = {"reference_attack": look_up, "bound_basis": "per token"}
+    flags = (metrics.ABOVE_BOUND,)
     one = entry(
-        "forward", "x", "token_accuracy", 0.9, ceiling=0.5, flags=["above the ceiling"], **limits
+        "forward", "x", "token_accuracy", 0.9, reconstruction_bound=0.5, flags=flags, **limits
     )
-    two = entry("forward", "x", "token_accuracy", 0.7, ceiling=0.8, flags=[], **limits)
-    records = [replace(examples.done(seed=k), leakage=[e]) for k, e in enumerate((one, two))]
+    two = entry("forward", "x", "token_accuracy", 0.7, reconstruction_bound=0.8, **limits)
+    records = [replace(examples.done(seed=k), leakage=(e,)) for k, e in enumerate((one, two))]
     (row,) = setting_rows(records)
-    assert row.inversion is not None
-    assert row.inversion.ceiling == pytest.approx(0.65) and row.inversion.floor.value == 0.3
-    assert row.alarms == ("x (forward): " + metrics.FLAGS["above the ceiling"],)
-    assert beside(row.inversion) == "chance 0.1, floor 0.300, ceiling 0.650"
-    bare = entry("forward", "x", "token_accuracy", 0.7, ceiling=None, ceiling_basis="no guarantee")
-    (row,) = setting_rows([records[0], replace(records[1], leakage=[bare])])
-    assert row.inversion is not None and row.inversion.ceiling is None
-    assert beside(row.inversion).endswith("no ceiling")
+    leak = row.inversion
+    assert leak is not None and leak.reference_attack.value == 0.3
+    assert leak.reconstruction_bound == pytest.approx(0.65)
+    assert row.alarms == ("x (forward): " + metrics.FLAGS[metrics.ABOVE_BOUND],)
+    assert beside(leak) == "chance 0.1, reference attack 0.300, bound 0.650"
+    bare = entry("forward", "x", "token_accuracy", 0.7, bound_basis="no guarantee")
+    (row,) = setting_rows([records[0], replace(records[1], leakage=(bare,))])
+    assert row.inversion is not None and row.inversion.reconstruction_bound is None
+    assert beside(row.inversion).endswith("no bound")
     again = CellResult.from_json(json.loads(json.dumps(records[0].to_json())))
-    assert again == records[0] and again.leakage[0]["floor"] == floor
+    assert again == records[0] and again.leakage == (one,)
 
 
-def test_records_of_schema_1_are_read_and_lose_their_flag(examples):
-    values = examples.done().to_json()
-    values["schema"] = 1
-    values["leakage"] = [{**each, "headline": True} for each in values["leakage"]]
-    record = CellResult.from_json(json.loads(json.dumps(values)))
-    assert record == examples.done() and record.schema == 2
+FINITE = st.floats(-1e6, 1e6)
+ESTIMATES = st.tuples(FINITE, FINITE, FINITE).map(sorted).map(
+    lambda x: Estimate(x[1], x[0], x[2], n=3, method="by hand")
+)  # fmt: skip
+HEADS = (st.sampled_from(VIEWS), st.text(min_size=1), st.sampled_from(FAMILIES))
+LEAKS = st.builds(
+    Leak, *HEADS, metric=st.sampled_from(list(metrics.METRICS)), estimate=ESTIMATES,
+    unit=st.sampled_from(UNITS), chance=st.none() | FINITE,
+    reference_attack=st.none() | ESTIMATES, reference_basis=st.text(),
+    reconstruction_bound=st.none() | FINITE, bound_basis=st.text(), prior=st.none() | FINITE,
+    flags=st.lists(st.sampled_from(list(metrics.FLAGS))).map(tuple),
+)  # fmt: skip
+NOT_MEASURED = st.builds(
+    NotMeasured, *HEADS, reason=st.text(min_size=1), metric=st.none() | st.text(min_size=1)
+)
+
+
+@given(LEAKS | NOT_MEASURED)
+def test_what_was_measured_and_what_not_come_back_as_they_were(each):
+    assert entry_from_json(json.loads(json.dumps(each.to_json(), allow_nan=False)), "x") == each
+
+
+SOUND = entry("forward", "x", "token_accuracy", 0.7).to_json()
+UNSOUND = [
+    ({"view": "sideways"}, "view='sideways'"),
+    ({"family": "theft"}, "family='theft'"),
+    ({"attack": ""}, "expected a text, got attack=''"),
+    ({"metric": 3}, "metric=3"),
+    ({"unit": "word"}, "unit='word'"),
+    ({"chance": float("nan")}, "chance=nan"),
+    ({"estimate": None}, "Estimate, got estimate=None"),
+    ({"estimate": {**SOUND["estimate"], "low": 0.9}}, "low <= value <= high"),
+    ({"reference_attack": 0.3}, "expected an estimate"),
+    ({"reconstruction_bound": "1"}, "reconstruction_bound='1'"),
+    ({"flags": ["fine"]}, "flags='fine'"),
+    ({"flags": "above"}, "expected a list"),
+    ({"floor": None}, r"unknown=\['floor'\]"),
+    ({"not_measured": ""}, "unknown="),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), UNSOUND, ids=[words for _, words in UNSOUND])
+def test_what_is_no_leak_is_refused_with_its_place(change, words):
+    with pytest.raises(ValueError, match=r"^leakage\[3\]: .*" + words):
+        entry_from_json({**SOUND, **change}, "leakage[3]")
+    with pytest.raises(ValueError, match="with estimate"):
+        entry_from_json({k: v for k, v in SOUND.items() if k != "estimate"}, "leakage[3]")
+
+
+SCHEMA_2 = Path(__file__).parent / "schema_2.jsonl"
+
+
+def test_a_stored_record_of_schema_2_is_read_in_todays_words(tmp_path):
+    (record,) = read_records(SCHEMA_2)
+    assert record.schema == 3 and record.majority_baseline == {"accuracy": 0.5}
+    leak, missing, member = record.leakage
+    assert isinstance(leak, Leak) and leak.estimate == Estimate(0.9, 0.8, 0.95, n=40, method="m")
+    assert leak.reference_attack == Estimate(0.97, 0.96, 0.98, n=50)
+    assert (leak.reconstruction_bound, leak.prior) == (0.7, 0.1)
+    assert (leak.reference_basis, leak.bound_basis) == ("by look-up", "per token")
+    assert leak.flags == (metrics.ABOVE_BOUND, metrics.BELOW_REFERENCE)
+    assert missing == NotMeasured("forward", "prior", "inversion", "no number", "number_accuracy")
+    assert isinstance(member, Leak) and (member.metric, member.chance) == ("auc", 0.5)
+    append_record(tmp_path / "records.jsonl", record)
+    assert read_records(tmp_path / "records.jsonl") == [record]
+    assert "ceiling" not in (tmp_path / "records.jsonl").read_text()
+
+
+def test_records_of_schema_1_lose_their_flag(tmp_path):
+    values = json.loads(SCHEMA_2.read_text())
+    flagged = [{**each, "headline": True} for each in values["leakage"]]
+    record = CellResult.from_json({**values, "schema": 1, "leakage": flagged})
+    assert record == read_records(SCHEMA_2)[0]
     assert "headline" not in json.dumps(record.to_json())
+
+
+@pytest.mark.parametrize("schema", [0, 4, None, "2", True])
+def test_any_other_schema_is_refused_in_one_line(schema, tmp_path):
+    values = json.loads(SCHEMA_2.read_text())
+    (tmp_path / "records.jsonl").write_text(json.dumps({**values, "schema": schema}) + "\n")
+    with pytest.raises(ValueError, match=r"jsonl:1: expected schema of 1, 2, 3, got schema=") as e:
+        read_records(tmp_path / "records.jsonl")
+    assert "\n" not in str(e.value)
 
 
 @pytest.mark.parametrize("run", sorted(Path("docs/results").rglob("records.jsonl")), ids=str)

@@ -115,7 +115,7 @@ def test_markup_in_the_data_stays_text(examples, place):
     elif place == "sentence":
         done = replace(done, guarantees=[{**each, "sentence": MARKUP} for each in done.guarantees])
     else:
-        done = replace(done, leakage=[{**each, "attack": MARKUP} for each in done.leakage])
+        done = replace(done, leakage=tuple(replace(each, attack=MARKUP) for each in done.leakage))
     text = page([done, failed, skipped], MARKUP)
     assert "<script" not in text and html.escape(MARKUP) in text
     assert "script" not in _parsed(text).tags

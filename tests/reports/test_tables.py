@@ -11,7 +11,7 @@ from reports import glossary, metrics
 from reports.averages import mean_estimate
 from reports.checks import VIEWS
 from reports.csv_table import csv_table
-from reports.records import Estimate
+from reports.estimate import Estimate
 from reports.render import in_order
 from reports.rows import cell_rows, round_up, setting_rows
 from reports.story import headline, task_story
@@ -58,11 +58,11 @@ def test_a_cell_row_by_hand(examples):
     (row,) = cell_rows([record])
     assert (row.task, row.strategy, row.defence, row.level) == (
         "sst2", "parallel", "gaussian token", "eps 8")  # fmt: skip
-    assert row.utility == record.utility["accuracy"] and row.baseline == 0.509
+    assert row.utility == record.utility["accuracy"] and row.majority_baseline == 0.509
     assert row.inversion is not None and row.membership is not None
     assert (row.inversion.attack, row.inversion.view) == ("nearest token", "forward")
-    assert row.inversion.estimate == record.leakage[2]["estimate"]
-    assert row.membership.estimate == record.leakage[0]["estimate"]
+    assert row.inversion.estimate == record.leakage[2].estimate
+    assert row.membership.estimate == record.leakage[0].estimate
     assert [each.short for each in row.protections] == [
         "eps 8.0 (token, replace-one, local)", "none", "none", "none", "none"]  # fmt: skip
     assert row.units == ("token",)
@@ -127,7 +127,7 @@ def test_the_worst_attack_is_chosen_by_its_mean_over_seeds(examples):
                           Estimate(value, value, value, n=10))
             for name, value in (("a", first), ("b", second))
         ]  # fmt: skip
-        return replace(examples.done(seed=seed), leakage=entries)
+        return replace(examples.done(seed=seed), leakage=tuple(entries))
 
     (row,) = setting_rows([record(0, 0.9, 0.5), record(1, 0.1, 0.6)])
     assert row.inversion is not None

@@ -246,9 +246,9 @@ def test_an_overfitted_release_violates_a_claim(good: Path) -> None:
     subject = open_subject(good, None)
     who = candidates_of(subject, None, None, False)
     assert not isinstance(who, str) and who.fair
-    told = one_run(subject, who, {"oracle": who.inside.astype(float)}, Claim(1.0, 1e-5))
+    told = one_run(subject, who, {"oracle": who.members.astype(float)}, Claim(1.0, 1e-5))
     assert told.verdict == "violates the claim"
-    noise = np.random.default_rng(0).normal(size=len(who.inside))
+    noise = np.random.default_rng(0).normal(size=len(who.members))
     assert one_run(subject, who, {"noise": noise}, Claim(1.0, 1e-5)).verdict == "consistent"
 
 

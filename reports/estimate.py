@@ -1,0 +1,57 @@
+"""Estimates: measured numbers, each with the interval that it comes with."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reports import checks
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured number with the interval that it comes with.
+
+    `n` counts what was judged (examples, tokens, candidates); `method` says how the interval was
+    made.
+
+    Raises: ValueError unless low <= value <= high, all finite, n >= 1 and 0 < confidence < 1.
+
+    >>> Estimate(0.8, 0.7, 0.9, n=100).value
+    0.8
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    confidence: float = 0.95
+    method: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuses what is no estimate."""
+        for name in ("value", "low", "high", "confidence"):
+            number = checks.number(getattr(self, name), f"estimate.{name}")
+            object.__setattr__(self, name, number)
+        if not self.low <= self.value <= self.high:
+            raise ValueError(
+                f"expected low <= value <= high, "
+                f"got low={self.low}, value={self.value}, high={self.high}"
+            )
+        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
+            raise ValueError(f"expected an integer n >= 1, got n={self.n!r}")
+        if not 0 < self.confidence < 1:
+            raise ValueError(f"expected 0 < confidence < 1, got confidence={self.confidence}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The estimate as plain JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Estimate":
+        """The estimate that `to_json` wrote; ValueError for anything else."""
+        names = tuple(each.name for each in dataclasses.fields(cls))
+        if not isinstance(values, Mapping) or not set(values) <= set(names):
+            raise ValueError(f"expected an estimate with {', '.join(names)}, got {values!r}")
+        checks.has_keys(values, names[:4], "an estimate")
+        return cls(**values)
