@@ -1,4 +1,4 @@
-"""The loop over attacks: make each, say what it lacks or hear its answer, have it judged."""
+"""Loop over attacks: make each, say what it lacks or hear its answer, have it judged."""
 
 from dataclasses import dataclass
 from typing import Any
