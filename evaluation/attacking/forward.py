@@ -56,7 +56,8 @@ def forward(observation: Observation) -> tuple[list[Leak], list[dict[str, Any]]]
         else:
             guesses[attack.name] = guessed
             alone = name in INVERSION and INVERSION[name].alone
-            adaptive = getattr(attack, "adaptive", True)
+            baseline = name in INVERSION and INVERSION[name].baseline  # held to no floor
+            adaptive = getattr(attack, "adaptive", True) and not baseline
             found += judge.leaks(head, guessed, alone, adaptive)
     return found, judge.samples(guesses)
 

@@ -15,6 +15,7 @@ class Entry:
         others say; it then has a lower ceiling (`evaluation.attacking.bounds`).
     seconds: what it takes, about: see `evaluation.grid.durations`; None where nobody measured it.
     first: what it takes once before that, to learn from auxiliary text.
+    baseline: what an attack is to be read beside: it reaches chance and is not meant to win.
     """
 
     target: str
@@ -22,6 +23,7 @@ class Entry:
     alone: bool = False
     seconds: float | None = None
     first: float = 0.0
+    baseline: bool = False
 
 
 MECHANISMS = {
