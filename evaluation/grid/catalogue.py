@@ -161,6 +161,12 @@ POOLED = {
 }
 
 MEMBERSHIP = {
+    "random_guess": Entry(
+        "attacks.membership.random_guess:RandomGuess",
+        "release view: a baseline, scores drawn at random",
+        seconds=0.55,
+        baseline=True,
+    ),
     "loss_threshold": Entry(
         "attacks.membership.loss_threshold:LossThreshold",
         "release view: members have less loss (Yeom et al. 2018)",

@@ -119,6 +119,7 @@ DRAWN = [lambda: drawn(3.0)], [lambda: drawn(0.0)]
 LEARNT = [lambda: learnt(60), lambda: drawn(3.0)], [lambda: learnt(0, 400), lambda: drawn(0.0)]
 MATCHED = [lambda: matched(0.0), lambda: matched(0.5)], [lambda: matched(1e3)]
 MEMBERSHIPS: dict[str, tuple[list[World], list[World], set[str]]] = {
+    "random_guess": ([], [lambda: drawn(3.0), lambda: drawn(0.0)], set()),
     "loss_threshold": (*LEARNT, set()),
     "entropy": ([lambda: drawn(6.0)], [lambda: learnt(0, 400), lambda: drawn(0.0)], {"logs"}),
     "modified_entropy": (*LEARNT, {"logs"}),
