@@ -59,6 +59,12 @@ MECHANISMS = {
 }
 
 INVERSION = {
+    "most_frequent": Entry(
+        "attacks.inversion.most_frequent:MostFrequent",
+        "a baseline: the most frequent token of auxiliary text, everywhere",
+        seconds=0.01,
+        baseline=True,
+    ),
     "nearest_token": Entry(
         "attacks.inversion.nearest_token:NearestToken",
         "forward view, cut layer 0: maximum-likelihood look-up of every token",

@@ -95,6 +95,7 @@ def noised(a: torch.Tensor, batch: Batch, generator: torch.Generator) -> torch.T
 
 # name in the catalogue -> (open worlds, lacking knowledge by field)
 INVERSIONS: dict[str, tuple[list[Callable[[], Inversion]], set[str]]] = {
+    "most_frequent": ([lambda: informed_world("bert")], {"auxiliary"}),
     "nearest_token": (
         [lambda: smashed_world("bert"), lambda: smashed_world("roberta")],
         {"embedding"},
