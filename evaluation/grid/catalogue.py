@@ -36,6 +36,7 @@ MECHANISMS = {
         "Gaussian noise with row and column covariance, or in fewer dimensions",
     ),
     "metric": Entry("privacy.metric:Metric", "d_chi privacy: epsilon grows with distance"),
+    "uniform": Entry("privacy.uniform:Uniform", "L2 clip and uniform noise: no guarantee"),
     "quantise": Entry("privacy.empirical:Quantise", "few levels per value: no guarantee"),
     "feature_dropout": Entry(
         "privacy.empirical:FeatureDropout", "values dropped at random: no guarantee"

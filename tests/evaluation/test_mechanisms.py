@@ -36,6 +36,7 @@ EXAMPLES: dict[str, tuple[str, Params, Params, Params]] = {
         {},
     ),
     "metric": ("smashed", {"eta": 5.0, "nearest_word": True}, {}, {}),
+    "uniform": ("smashed", {"clip_norm": 3.0, "half_width": 0.2}, {}, {}),
     "quantise": ("smashed", {"clip_norm": 3.0, "bits": 6}, {}, {}),
     "feature_dropout": ("smashed", {"rate": 0.2}, {}, {}),
     "dp_fedavg": ("update", {"clip_norm": 1.0, "target_epsilon": 50.0}, {}, {}),

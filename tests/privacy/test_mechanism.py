@@ -27,6 +27,7 @@ from privacy.matrix_gaussian import MatrixGaussian
 from privacy.mechanism import RELATIONS, UNITS, VIEWS, ClipOnly, Cost, Identity, Mechanism
 from privacy.metric import Metric
 from privacy.noise import NoiseModel
+from privacy.uniform import Uniform
 from tests.privacy.others import EvenNoise, OwnLaplace
 
 EVERY: list[Mechanism] = [
@@ -47,6 +48,7 @@ EVERY: list[Mechanism] = [
     Metric(40.0, width=32),
     Quantise(4, 0.5),
     FeatureDropout(0.3),
+    Uniform(0.5, 3.0),
 ]
 CLIPPING = [  # in L2: how each of them clips to a norm
     partial(replace, mechanism)
