@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Lacks, check_noise, unfit_noise
+from attacks.attack import Lacks, check_noise, served, unfit_noise
 from fedbert.config import InputError, expect
 from fedbert.messages import HiddenGradient, HiddenStates, Message, SmashedData
 from fedbert.split import Head
@@ -81,12 +81,7 @@ def known_head(knowledge: HeadKnowledge, kinds: Sequence[str], name: str) -> Hea
     Raises:
         InputError: if it is unknown or is of none of these kinds.
     """
-    lacks = lacking(knowledge, kinds)
-    if knowledge.head is None or lacks is not None:
-        kind = None if knowledge.head is None else knowledge.head.kind
-        words = "" if lacks is None else lacks.words
-        raise InputError(f"expected knowledge.head, got {kind}: {name} {words}")
-    return knowledge.head
+    return served(knowledge.head, lacking(knowledge, kinds), name)
 
 
 def steps_of(messages: Sequence[Message]) -> list[Step]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import NOISES, InversionAttack, Knowledge, Lacks, unfit_noise
+from attacks.attack import NOISES, InversionAttack, Knowledge, Lacks, served, unfit_noise
 from attacks.inversion.nearest_token import NearestToken
 from attacks.inversion.parts.likelihood import Likelihood
 from attacks.inversion.parts.look_up import (
@@ -21,7 +21,7 @@ from attacks.inversion.parts.look_up import (
 )
 from attacks.inversion.parts.ngram import Ngram
 from attacks.inversion.parts.possible_rows import PossibleRows
-from fedbert.config import InputError, expect
+from fedbert.config import expect
 from fedbert.messages import SmashedData
 from fedbert.split import EmbeddingTables
 
@@ -117,11 +117,9 @@ def needed_by(
     Raises:
         InputError: if the attack's `missing` says that something is lacking.
     """
-    lacks, tables, texts = attack.missing(knowledge), knowledge.embedding, knowledge.auxiliary
-    if lacks is not None or tables is None or texts is None:
-        words = "" if lacks is None else lacks.words
-        raise InputError(f"expected knowledge that serves {attack.name}: it {words}")
-    return tables, texts
+    lacks = attack.missing(knowledge)
+    tables = served(knowledge.embedding, lacks, attack.name)
+    return tables, served(knowledge.auxiliary, lacks, attack.name)
 
 
 def readings(

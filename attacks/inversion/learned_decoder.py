@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Knowledge, Lacks
+from attacks.attack import Knowledge, Lacks, served
 from attacks.inversion.language_prior import viterbi
 from attacks.inversion.parts.decoder import Decoder, FirstScores, Frequencies, Rows, train
 from attacks.inversion.parts.first_scores import Exact, Linear, exact_for, word_rows
@@ -192,10 +192,7 @@ def refuse(name: str, knowledge: Knowledge, messages: Sequence[SmashedData]) -> 
     Raises:
         InputError: if it or anything else is lacking, or a message is not of its shape.
     """
-    lacks, bottom = lacking(knowledge), knowledge.bottom
-    if lacks is not None or bottom is None:
-        words = "" if lacks is None else lacks.words
-        raise InputError(f"expected knowledge that serves {name}: it {words}")
+    bottom = served(knowledge.bottom, lacking(knowledge), name)
     config = bottom.config
     room = config.max_position_embeddings - position_offset(config)
     for message in messages:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import NOISES, Knowledge, Lacks, unfit_noise
+from attacks.attack import NOISES, Knowledge, Lacks, served, unfit_noise
 from attacks.inversion.parts.look_up import (
     Found,
     Tokens,
@@ -25,7 +25,6 @@ from attacks.inversion.parts.look_up import (
 )
 from attacks.inversion.parts.possible_rows import PossibleRows
 from attacks.inversion.parts.search import search
-from fedbert.config import InputError
 from fedbert.messages import SmashedData
 
 MASKED_TOKENS_AT_ONCE = 64
@@ -74,12 +73,9 @@ class NearestToken:
             InputError: if `missing` says that something is lacking, or the tables of E do not fit
                 the messages.
         """
-        lacks = self.missing(knowledge)
-        if lacks is not None or knowledge.embedding is None:
-            words = "" if lacks is None else lacks.words
-            raise InputError(f"expected knowledge that serves {self.name}: it {words}")
-        tokens = received(messages, knowledge.embedding)
-        candidates = PossibleRows.of(knowledge.embedding)
+        tables = served(knowledge.embedding, self.missing(knowledge), self.name)
+        tokens = received(messages, tables)
+        candidates = PossibleRows.of(tables)
         with torch.no_grad():
             if knowledge.clip_norm is not None and knowledge.clip_unit == "sequence":
                 tokens = rescaled(tokens, fitted_scales(tokens, candidates, knowledge))

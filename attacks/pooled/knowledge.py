@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Lacks, check_noise, unfit_noise
-from fedbert.config import InputError, expect
+from attacks.attack import Lacks, check_noise, served, unfit_noise
+from fedbert.config import expect
 
 Texts = Sequence[np.ndarray]
 LEAST = 40
@@ -114,11 +114,9 @@ def required(knowledge: PooledKnowledge, vectors: np.ndarray, name: str) -> tupl
         InputError: as `PooledAttack.invert`.
     """
     lacks = knowledge.missing()
-    if lacks is not None or knowledge.embed is None or knowledge.auxiliary is None:
-        words = "" if lacks is None else lacks.words
-        raise InputError(f"expected knowledge that serves {name}: it {words}")
-    clean = knowledge.clipped(knowledge.embed(knowledge.auxiliary))
+    embed, texts = served(knowledge.embed, lacks, name), served(knowledge.auxiliary, lacks, name)
+    clean = knowledge.clipped(embed(texts))
     fits = vectors.ndim == 2 and vectors.shape[1] == clean.shape[1]
     expect(fits, f"vectors [sequence, {clean.shape[1]}]", "shape", vectors.shape)
     expect(bool(np.isfinite(vectors).all()), "finite vectors", "vectors", "with NaN or infinity")
-    return knowledge.auxiliary, clean
+    return texts, clean

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
-from attacks.attack import Lacks, check_noise, unfit_noise
+from attacks.attack import Lacks, check_noise, served, unfit_noise
 from fedbert.config import InputError, expect
 from fedbert.messages import Array, ClientParts, ClientUpdate, Message, RowValues, dense
 
@@ -135,12 +135,9 @@ class EmbeddingRows:
             InputError: if `missing` says that something is lacking, or a ClientUpdate comes
                 without its ClientParts or without the word table (frozen tables tell nothing).
         """
-        lacks = self.missing(knowledge)
-        if lacks is not None or knowledge.word is None:
-            words = "" if lacks is None else lacks.words
-            raise InputError(f"expected knowledge that serves {self.name}: it {words}")
+        table = served(knowledge.word, self.missing(knowledge), self.name)
         pairs = _updates if self.view == "aggregator" else _receipts
-        return [_words(seen, knowledge) for seen in pairs(messages, knowledge.word)]
+        return [_words(seen, knowledge) for seen in pairs(messages, table)]
 
 
 def as_peer() -> EmbeddingRows:

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from attacks.attack import Lacks
+from attacks.attack import Lacks, served
 from attacks.updates.assembly import Options, chained, language_of, padded
 from attacks.updates.row_match import Labelled, RowMatch
 from attacks.updates.row_order import RowOrder, options_of
@@ -20,7 +20,7 @@ from attacks.updates.whole_update import (
     model_at,
     steps_of,
 )
-from fedbert.config import InputError, expect
+from fedbert.config import expect
 from fedbert.messages import Message
 from fedbert.split import SplitBert
 
@@ -98,11 +98,7 @@ class GradientMatching:
         Raises:
             InputError: if `missing` says that something is lacking.
         """
-        lacks = self.missing(knowledge)
-        if lacks is not None or knowledge.model is None:
-            words = "" if lacks is None else lacks.words
-            raise InputError(f"expected knowledge for {self.name}, got {words}")
-        model = knowledge.model
+        model = served(knowledge.model, self.missing(knowledge), self.name)
         steps = steps_of(messages, knowledge)
         return [self._sequences(step, knowledge, model, generator) for step in steps]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from attacks.attack import Lacks
+from attacks.attack import Lacks, served
 from attacks.updates.assembly import Options, chained, language_of, padded
 from attacks.updates.whole_update import (
     NotApplicable,
@@ -76,9 +76,7 @@ class RowOrder:
         Raises:
             InputError: if `missing` says that something is lacking.
         """
-        lacks = self.missing(knowledge)
-        if lacks is not None:
-            raise InputError(f"expected knowledge for {self.name}, got {lacks.words}")
+        served(knowledge.word, self.missing(knowledge), self.name)
         return [_sequences(step, knowledge) for step in steps_of(messages, knowledge)]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Lacks
+from attacks.attack import Lacks, served
 from attacks.updates.assembly import Options, chained, language_of, padded, settled
 from attacks.updates.whole_update import (
     NotApplicable,
@@ -21,7 +21,6 @@ from attacks.updates.whole_update import (
     model_at,
     steps_of,
 )
-from fedbert.config import InputError
 from fedbert.data.batches import Batch
 from fedbert.messages import Message
 from fedbert.split import SplitBert, position_offset
@@ -82,12 +81,9 @@ class SpanCheck:
         Raises:
             InputError: if `missing` says that something is lacking.
         """
-        lacks = self.missing(knowledge)
-        if lacks is not None or knowledge.model is None:
-            words = "" if lacks is None else lacks.words
-            raise InputError(f"expected knowledge for {self.name}, got {words}")
+        model = served(knowledge.model, self.missing(knowledge), self.name)
         steps = steps_of(messages, knowledge)
-        return [_sequences(step, knowledge, knowledge.model, generator) for step in steps]
+        return [_sequences(step, knowledge, model, generator) for step in steps]
 
 
 @dataclass(frozen=True)

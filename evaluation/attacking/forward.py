@@ -57,8 +57,10 @@ def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str
             guessed += attack.reconstruct(messages, knowledge, draws)
         else:
             guesses[attack.name] = guessed
-            alone = name.name in INVERSION and INVERSION[name.name].alone
-            adaptive = getattr(attack, "adaptive", True)
+            entry = INVERSION.get(name.name)
+            alone = entry is not None and entry.alone
+            baseline = entry is not None and entry.baseline  # held to no reference attack
+            adaptive = getattr(attack, "adaptive", True) and not baseline
             found += judge.leaks(head, guessed, alone, adaptive)
     return found, judge.samples(guesses)
 

@@ -15,6 +15,7 @@ class Entry:
         others say; it then has a lower ceiling (`evaluation.attacking.bounds`).
     seconds: what it takes, about: see `evaluation.grid.durations`; None where nobody measured it.
     first: what it takes once before that, to learn from auxiliary text.
+    baseline: what an attack is to be read beside: it reaches chance and is not meant to win.
     """
 
     target: str
@@ -22,6 +23,7 @@ class Entry:
     alone: bool = False
     seconds: float | None = None
     first: float = 0.0
+    baseline: bool = False
 
 
 MECHANISMS = {
@@ -34,6 +36,7 @@ MECHANISMS = {
         "Gaussian noise with row and column covariance, or in fewer dimensions",
     ),
     "metric": Entry("privacy.metric:Metric", "d_chi privacy: epsilon grows with distance"),
+    "uniform": Entry("privacy.uniform:Uniform", "L2 clip and uniform noise: no guarantee"),
     "quantise": Entry("privacy.empirical:Quantise", "few levels per value: no guarantee"),
     "feature_dropout": Entry(
         "privacy.empirical:FeatureDropout", "values dropped at random: no guarantee"
@@ -57,6 +60,12 @@ MECHANISMS = {
 }
 
 INVERSION = {
+    "most_frequent": Entry(
+        "attacks.inversion.most_frequent:MostFrequent",
+        "a baseline: the most frequent token of auxiliary text, everywhere",
+        seconds=0.01,
+        baseline=True,
+    ),
     "nearest_token": Entry(
         "attacks.inversion.nearest_token:NearestToken",
         "forward view, cut layer 0: maximum-likelihood look-up of every token",
@@ -159,6 +168,12 @@ POOLED = {
 }
 
 MEMBERSHIP = {
+    "random_guess": Entry(
+        "attacks.membership.random_guess:RandomGuess",
+        "release view: a baseline, scores drawn at random",
+        seconds=0.55,
+        baseline=True,
+    ),
     "loss_threshold": Entry(
         "attacks.membership.loss_threshold:LossThreshold",
         "release view: members have less loss (Yeom et al. 2018)",

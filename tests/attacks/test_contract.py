@@ -95,6 +95,7 @@ def noised(a: torch.Tensor, batch: Batch, generator: torch.Generator) -> torch.T
 
 # name in the catalogue -> (open worlds, lacking knowledge by field)
 INVERSIONS: dict[str, tuple[list[Callable[[], Inversion]], set[str]]] = {
+    "most_frequent": ([lambda: informed_world("bert")], {"auxiliary"}),
     "nearest_token": (
         [lambda: smashed_world("bert"), lambda: smashed_world("roberta")],
         {"embedding"},
@@ -119,6 +120,7 @@ DRAWN = [lambda: drawn(3.0)], [lambda: drawn(0.0)]
 LEARNT = [lambda: learnt(60), lambda: drawn(3.0)], [lambda: learnt(0, 400), lambda: drawn(0.0)]
 MATCHED = [lambda: matched(0.0), lambda: matched(0.5)], [lambda: matched(1e3)]
 MEMBERSHIPS: dict[str, tuple[list[World], list[World], set[str]]] = {
+    "random_guess": ([], [lambda: drawn(3.0), lambda: drawn(0.0)], set()),
     "loss_threshold": (*LEARNT, set()),
     "entropy": ([lambda: drawn(6.0)], [lambda: learnt(0, 400), lambda: drawn(0.0)], {"logs"}),
     "modified_entropy": (*LEARNT, {"logs"}),
@@ -153,7 +155,7 @@ def generator() -> torch.Generator:
 
 
 def draws() -> np.random.Generator:
-    return np.random.default_rng(0)
+    return np.random.default_rng([0, 1])  # no world is drawn from this seed
 
 
 @pytest.fixture(autouse=True)
@@ -165,42 +167,64 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_attack_has_an_example() -> None:
-    assert set(INVERSIONS) == set(INVERSION)
-    assert set(MEMBERSHIPS) == set(MEMBERSHIP)
+    """An attack wins somewhere, or it is a baseline by its entry of the catalogue."""
+    for examples, catalogue in ((INVERSIONS, INVERSION), (MEMBERSHIPS, MEMBERSHIP)):
+        apart = set(examples) ^ set(catalogue)
+        assert not apart, f"law: one row here for one line of the catalogue, got {apart}"
+    for name, (open_worlds, *_) in MEMBERSHIPS.items():
+        bare = MEMBERSHIP[name].baseline
+        assert bare is not bool(open_worlds), f"law: {name} has a world to win in, or is a baseline"
 
 
 @pytest.mark.parametrize(("name", "make"), INVERSION_CASES)
 def test_inversion_wins_in_the_open_and_not_in_noise(
     name: str, make: Callable[[], Inversion]
 ) -> None:
-    """Chance is one in the words; the second half alarms falsely with probability 1e-4."""
-    rng = np.random.default_rng(0)
+    """Chance is one in the words; where there is nothing to win, it alarms falsely with
+    probability 1e-4. A baseline's positive control is that it reaches chance.
+    """
+    rng, chance = np.random.default_rng(0), 1 / (60 - worlds.FIRST_WORD)
     world = make()
-    guesses = attack(name).reconstruct(world.messages, world.knowledge, generator())
-    assert token_accuracy(world.true, guesses, world.counted, rng, SURE).low > 0.9
     noise = drowned(world)
-    guesses = attack(name).reconstruct(noise.messages, noise.knowledge, generator())
-    found = token_accuracy(world.true, guesses, world.counted, rng, SURE)
-    assert found.low <= 1 / (60 - worlds.FIRST_WORD) <= found.high
-    assert found.high < 0.1
+    told, in_noise = (
+        attack(name).reconstruct(each.messages, each.knowledge, generator())
+        for each in (world, noise)
+    )
+    found = token_accuracy(world.true, told, world.counted, rng, SURE)
+    if INVERSION[name].baseline:
+        same = all(map(np.array_equal, told, in_noise))
+        assert same, f"law: {name}, a baseline, answers whatever was sent"
+        assert found.low <= chance <= found.high, f"law: {name}, a baseline, reaches chance"
+    else:
+        assert found.low > 0.9, f"law: {name} wins where nothing is hidden (positive control)"
+    found = token_accuracy(world.true, in_noise, world.counted, rng, SURE)
+    law = f"law: {name} is at chance where the messages are noise (negative control)"
+    assert found.low <= chance <= found.high and found.high < 0.1, law
 
 
 @pytest.mark.parametrize(("name", "make", "wins"), MEMBERSHIP_CASES)
 def test_membership_wins_in_the_open_and_not_where_nothing_was_learnt(
     name: str, make: World, wins: bool
 ) -> None:
-    """Where there is nothing to win, it alarms falsely with probability 1e-4."""
+    """Where there is nothing to win, it alarms falsely with probability 1e-4; for a baseline there
+    never is.
+    """
     world = make()
     scores = attack(name).score(world.signals, draws())
     found = auc(scores[world.members], scores[~world.members], SURE)
-    assert (found.low > 0.6) if wins else (found.low <= 0.5 <= found.high)
+    if wins:
+        assert found.low > 0.6, f"law: {name} wins in the open (positive control)"
+    else:
+        law = f"law: {name} is at chance where there is nothing to win (negative control)"
+        assert found.low <= 0.5 <= found.high, law
 
 
 @pytest.mark.parametrize("name", NEEDS)
 def test_what_is_missing_is_named_and_refused_in_one_line(name: str) -> None:
     chosen = attack(name)
     lacks = chosen.missing(Knowledge() if name in INVERSIONS else NOTHING)
-    assert set(() if lacks is None else lacks.fields) == NEEDS[name]
+    named = set(() if lacks is None else lacks.fields)
+    assert named == NEEDS[name], f"law: {name} names the fields that it lacks, of its row"
     if name in INVERSIONS:
         world = INVERSIONS[name][0][0]()
         assert chosen.missing(world.knowledge) is None
@@ -224,10 +248,12 @@ def test_inversion_repeats_itself_and_leaves_the_messages_and_the_global_generat
         attack(name).reconstruct(world.messages, world.knowledge, generator()) for _ in range(2)
     )
     for one, other, message, copy in zip(first, second, world.messages, before, strict=True):
-        np.testing.assert_array_equal(one, other)
-        np.testing.assert_array_equal(message.activations, copy)
-        assert one.dtype == np.int64 and one.shape == message.attention_mask.shape
-    assert torch.equal(state, torch.random.get_rng_state())
+        np.testing.assert_array_equal(one, other, f"law: {name} repeats itself from one seed")
+        np.testing.assert_array_equal(message.activations, copy, f"law: {name} changes no message")
+        law = f"law: {name} answers with ids [batch, seq] int64 of each message"
+        assert one.dtype == np.int64 and one.shape == message.attention_mask.shape, law
+    law = f"law: {name} draws from the generator that it is handed alone"
+    assert torch.equal(state, torch.random.get_rng_state()), law
 
 
 @pytest.mark.parametrize("name", MEMBERSHIPS)
@@ -235,10 +261,14 @@ def test_membership_scores_repeat_and_follow_the_order(name: str) -> None:
     signals = drawn(1.0).signals
     order = np.random.default_rng(1).permutation(400)
     first, second = (attack(name).score(signals, draws()) for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-    assert first.shape == (400,) and np.isfinite(first).all()
+    np.testing.assert_array_equal(first, second, f"law: {name} repeats itself from one seed")
+    law = f"law: {name} gives one finite number per candidate"
+    assert first.shape == (400,) and np.isfinite(first).all(), law
+    if MEMBERSHIP[name].baseline:
+        pytest.skip("a baseline may score by the candidates' order alone")
     turned = attack(name).score(in_order(signals, order), draws())
-    np.testing.assert_allclose(turned, first[order], rtol=1e-9, atol=1e-9)
+    law = f"law: {name} scores candidates in any order alike (equivariance)"
+    np.testing.assert_allclose(turned, first[order], rtol=1e-9, atol=1e-9, err_msg=law)
 
 
 @pytest.mark.parametrize("name", MEMBERSHIPS)

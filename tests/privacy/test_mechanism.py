@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
+from evaluation.grid.build import resolve
+from evaluation.grid.catalogue import MECHANISMS
 from privacy.adaptive_clip import AdaptiveDPFedAvg
 from privacy.dp_fedavg import DPFedAvg
+from privacy.dp_sgd.mechanism import DPSGD
 from privacy.empirical import FeatureDropout, Quantise
 from privacy.events import GaussianEvent, MetricEvent, PureEvent
 from privacy.gaussian import Gaussian
@@ -23,17 +27,9 @@ from privacy.matrix_gaussian import MatrixGaussian
 from privacy.mechanism import RELATIONS, UNITS, VIEWS, ClipOnly, Cost, Identity, Mechanism
 from privacy.metric import Metric
 from privacy.noise import NoiseModel
+from privacy.uniform import Uniform
 from tests.privacy.others import EvenNoise, OwnLaplace
 
-CLIPPING = [
-    ClipOnly,
-    lambda c: Gaussian(c, 1.0),
-    lambda c: DPFedAvg(c, 1.0),
-    lambda c: LocalDPFedAvg(c, 1.0),
-    lambda c: AdaptiveDPFedAvg(c, 1.0),
-    lambda c: MatrixGaussian(c, 1.0, width=1, length=9, row_spread=2.0),
-    lambda c: Quantise(4, c),
-]
 EVERY: list[Mechanism] = [
     Identity(),
     Identity(unit="client"),
@@ -44,6 +40,7 @@ EVERY: list[Mechanism] = [
     DPFedAvg(0.5, 0.7),
     LocalDPFedAvg(0.5, 0.7),
     AdaptiveDPFedAvg(0.5, 0.7),
+    DPSGD(0.5, 0.7, sample_rate=0.1),
     Laplace(0.5, 3.0),
     Laplace(2.0, 0.4, unit="sequence"),
     MatrixGaussian(0.5, 0.3, width=1, length=800),
@@ -51,6 +48,12 @@ EVERY: list[Mechanism] = [
     Metric(40.0, width=32),
     Quantise(4, 0.5),
     FeatureDropout(0.3),
+    Uniform(0.5, 3.0),
+]
+CLIPPING = [  # in L2: how each of them clips to a norm
+    partial(replace, mechanism)
+    for mechanism in {type(each): each for each in EVERY}.values()
+    if mechanism.clip_norm is not None and getattr(mechanism, "norm_order", 2) == 2
 ]
 NO_RANDOMNESS = (Identity, ClipOnly, Quantise)
 
@@ -65,6 +68,13 @@ def naive_clip(records: np.ndarray, clip_norm: float) -> np.ndarray:
         norm = math.sqrt(math.fsum(float(v) ** 2 for v in row))
         rows.append([float(v) * (clip_norm / norm if norm > clip_norm else 1.0) for v in row])
     return np.array(rows)
+
+
+def test_every_mechanism_of_messages_has_a_row():
+    others = {"randomised_response", "distance_correlation"}  # act on labels, on the loss
+    classes = {resolve(name, MECHANISMS, "tests") for name in MECHANISMS.keys() - others}
+    apart = classes ^ {type(mechanism) for mechanism in EVERY}
+    assert not apart, f"law: one row in EVERY for one line of the catalogue, got {apart}"
 
 
 @pytest.mark.parametrize("mechanism", EVERY, ids=str)
@@ -85,9 +95,10 @@ def test_shape_and_type_are_kept(mechanism, dtype, shape):
 def test_the_fields_agree_with_the_cost(mechanism):
     assert mechanism.unit in UNITS
     cost = mechanism.cost()
-    if cost is None:
-        assert mechanism.noise_std == 0.0
-    else:
+    model = mechanism.noise_model()
+    law = "law: `noise_std` is that of the noise model, 0 for errors that are no draws"
+    assert mechanism.noise_std == (model.std if model.independent or cost else 0.0), law
+    if cost is not None:
         assert cost.unit == mechanism.unit
         assert cost.relation in RELATIONS
         assert claimed_std(mechanism, cost) == pytest.approx(lowest_std(mechanism), rel=1e-12)
@@ -225,7 +236,7 @@ MATRICES = st.sampled_from([np.float32, np.float64]).flatmap(
 @given(MATRICES, st.floats(1e-6, 1e6))
 @pytest.mark.parametrize("make", CLIPPING)
 def test_norms_never_exceed_the_bound(make, records, clip_norm):
-    clipped = make(clip_norm).clip(torch.from_numpy(records)).double()
+    clipped = make(clip_norm=clip_norm).clip(torch.from_numpy(records)).double()
     norms = clipped.norm(dim=1)
     assert float(norms.max()) <= clip_norm * (1 + 1e-14)
 
@@ -258,7 +269,7 @@ def test_the_gradient_is_the_true_one(make):
     records = torch.randn(6, 5, generator=generator(4), dtype=torch.float64)
     records[:3] *= 0.05  # three rows within the bound, three beyond
     records.requires_grad_()
-    clip = make(1.0).clip
+    clip = make(clip_norm=1.0).clip
     assert torch.autograd.gradcheck(clip, (records,))
     # A row on the sphere has no gradient along itself: that is lost if the norm is a constant.
     (gradient,) = torch.autograd.grad(clip(records)[3:].square().sum(), records)
@@ -285,7 +296,7 @@ def test_non_finite_values_are_refused_and_counted(make, bad):
     records = torch.ones(3, 4)
     records[0, 1] = records[2, 0] = bad
     with pytest.raises(ValueError, match="expected finite values, got 2 non-finite of 12 values"):
-        make(1.0).clip(records)
+        make(clip_norm=1.0).clip(records)
 
 
 @pytest.mark.parametrize(
@@ -319,13 +330,13 @@ def test_other_types_are_refused(dtype):
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan])
 def test_clip_norm_must_be_positive(make, bad):
     with pytest.raises(ValueError, match=f"expected clip_norm > 0, got clip_norm={bad}"):
-        make(bad)
+        make(clip_norm=bad)
 
 
 @pytest.mark.parametrize("make", CLIPPING)
 def test_clip_norm_must_be_finite(make):
     with pytest.raises(ValueError, match="expected a finite clip_norm, got clip_norm=inf"):
-        make(math.inf)
+        make(clip_norm=math.inf)
 
 
 @pytest.mark.parametrize("kind", [Gaussian, DPFedAvg])
