@@ -1,10 +1,15 @@
-"""The loop over attacks: make each, say what it lacks or hear its answer, have it judged."""
+"""The loop over attacks, of grids and audits: make each, ask it, and have its answer judged."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from evaluation.grid.build import make_attack
+from evaluation.grid.catalogue import Entry
 from reports.estimate import Estimate
-from reports.leak import Leak, NotMeasured
+from reports.leak import Leak, LeakageEntry, NotMeasured
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,55 @@ class Head:
         """Return what the attack reached by a metric."""
         return Leak(self.view, self.attack, self.family, metric, estimate, unit, chance)
 
-    def not_measured(self, reason: Any, metric: str | None = None) -> NotMeasured:
+    def not_measured(self, reason: str, metric: str | None = None) -> NotMeasured:
         """Return why the attack did not run, or was not judged by a metric."""
         return NotMeasured(self.view, self.attack, self.family, reason, metric)
+
+
+@dataclass(frozen=True)
+class Named:
+    """An attack that was asked for, with its catalogue entry (None for a "module:Class")."""
+
+    attack: Any
+    head: Head
+    entry: Entry | None
+
+
+def named(
+    names: Iterable[str], catalogue: dict[str, Entry], verb: str, family: str, of: str = ""
+) -> tuple[Named, ...]:
+    """Return the attacks of these names; `of`: what it is that they attack, where reports say so.
+
+    Raises:
+        InputError: for a name that is no attack's with such a verb.
+    """
+    found = []
+    for name in names:
+        attack = make_attack(name, catalogue, verb)
+        shown = f"{attack.name} ({of})" if of else attack.name
+        found.append(Named(attack, Head(attack.view, shown, family), catalogue.get(name)))
+    return tuple(found)
+
+
+def entries(
+    attacks: Iterable[Named],
+    ask: Callable[[Named], T | str],
+    judge: Callable[[Named, T], Iterable[LeakageEntry]],
+) -> Iterator[LeakageEntry]:
+    """Yield what became of every attack, in their order.
+
+    ask: returns an attack's answer, or in words why there is none. judge: yields what the answer
+    is worth against the truth, which no attack sees.
+    """
+    for each in attacks:
+        answer = ask(each)
+        if isinstance(answer, str):
+            yield each.head.not_measured(answer)
+        else:
+            yield from judge(each, answer)
+
+
+def in_words(lacking: Any) -> str | None:
+    """Return in words what an attack's `missing` says; None where it lacks nothing."""
+    found: str | None = getattr(lacking, "words", lacking)
+    return found
