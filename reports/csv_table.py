@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from reports import checks, metrics
 from reports.estimate import Estimate
+from reports.labels import columns
 from reports.leaks import worst
 from reports.records import CellResult
 from reports.rows import cell_rows
@@ -15,7 +16,10 @@ def csv_table(records: Sequence[CellResult]) -> str:
     """One line per cell, numbers at full precision, as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    head = ["cell", "task", "model", "strategy", "defence", "level", "seed", "status", "note"]
+    rows = cell_rows(records)
+    names = columns(rows)
+    head = ["cell", "task", "model", "strategy", "defence", "level", *names]
+    head += ["seed", "status", "note"]
     head += ["metric", *_columns("utility"), "majority_baseline"]
     for family in ("inversion", "membership"):
         head += [f"{family}_{name}" for name in ("attack", "view", "metric")]
@@ -26,9 +30,11 @@ def csv_table(records: Sequence[CellResult]) -> str:
     head += [f"{view}_{name}" for view in checks.VIEWS for name in ("guarantee", "delta")]
     head += ["places", "mechanisms", *MECHANISM]
     writer.writerow([*head, "bytes", "seconds"])
-    for record, row in zip(records, cell_rows(records), strict=True):
+    for record, row in zip(records, rows, strict=True):
         fields: list[object] = [record.cell, row.task, row.model, row.strategy, row.defence]
-        fields += [row.level, record.labels["seed"], row.status, row.note]
+        known = dict(row.further)
+        fields += [row.level, *(known.get(name) for name in names)]
+        fields += [record.labels["seed"], row.status, row.note]
         fields += [row.metric, *_numbers(row.utility), row.majority_baseline]
         for leak in (row.inversion, row.membership):
             fields += [leak.attack, leak.view, leak.metric] if leak else [None] * 3
@@ -41,9 +47,9 @@ def csv_table(records: Sequence[CellResult]) -> str:
             leak = worst(row.leaks, "inversion", metric)
             fields += [leak.attack, leak.view] if leak else [None] * 2
             fields += _numbers(leak.estimate if leak else None)
-        known = {each.view: each for each in row.protections}
+        promised = {each.view: each for each in row.protections}
         for view in checks.VIEWS:
-            each = known.get(view)
+            each = promised.get(view)
             fields += [each.short, each.delta] if each else [None, None]
         fields += _of_mechanisms(record)
         writer.writerow([*fields, None if row.bytes is None else round(row.bytes), row.seconds])

@@ -19,8 +19,8 @@ class Leak:
     unit: what is counted. chance: what a guess without the message reaches (None: unknown).
     reference_attack: what a plain look-up should reach. reconstruction_bound: the most that the
     guarantee lets any attack recover; where there is none, `bound_basis` says why; prior: of a
-    guess before the message, on which the bound rests. flags: of `reports.metrics.FLAGS`, where
-    the interval lies wholly beyond one of the two.
+    guess before the message, on which the bound rests. flags: of `reports.metrics.FLAGS`, what
+    is wrong with it.
 
     Raises: ValueError for a field that the readers could not use.
     """

@@ -78,11 +78,14 @@ METRICS: dict[str, Metric] = {each.name: each for each in _ALL}
 
 ABOVE_BOUND = "above the reconstruction bound"
 BELOW_REFERENCE = "below the reference attack"
+SHIFTED_POOL = "shifted pool"
 FLAGS = {
     ABOVE_BOUND: "more was recovered than the guarantee allows: the mechanism is broken",
     BELOW_REFERENCE: "less was recovered than a plain look-up should: the attack is weak",
+    SHIFTED_POOL: "members differ in text or label alone: the rest means little",
 }
-"""What is wrong where a rate lies wholly beyond its reference attack or its bound."""
+"""What is wrong: a rate lies wholly beyond its reference attack or its bound, or says more of the
+pool than of the model."""
 
 WORST = {"inversion": "token_accuracy", "membership": "auc"}
 """The metric by which the worst attack of a family is chosen."""

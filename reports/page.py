@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from reports import checks, glossary, metrics, story
+from reports.labels import columns, further_labels, in_words
 from reports.records import CellResult
 from reports.rows import Row, reason, setting_rows
 from reports.samples import LEVELS, Sampled
@@ -63,6 +64,8 @@ def page(
         beside=beside,
         by_short=by_short,
         metric_title=metrics.title,
+        further=further_labels,
+        in_words=in_words,
     )
     return environment.from_string(source_text).render(
         title=title,
@@ -77,6 +80,7 @@ def page(
         views=checks.VIEWS,
         guarantees=by_guarantee(rows),
         mechanisms=_mechanisms(records),
+        further=columns(rows),
         gone=[record for record in records if record.status != "done"],
         reason=reason,
         unmeasured=_unmeasured(rows),
@@ -96,6 +100,7 @@ def _task(rows: Sequence[Row]) -> dict[str, Any]:
         "rows": [(row, story.beats_majority(row)) for row in rows],
         "views": any(row.view_lines for row in rows),
         "models": len({row.model for row in rows}) > 1,
+        "further": columns(rows),
     }
 
 
@@ -113,7 +118,7 @@ def _alarms(rows: Iterable[Row]) -> list[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for row in rows:
         for text in row.alarms:
-            found.setdefault(text, []).append(f"{row.task}, {row.strategy}, {row.setting}")
+            found.setdefault(text, []).append(f"{row.task}, {row.strategy}, {row.name}")
     return list(found.items())
 
 
@@ -122,7 +127,7 @@ def _unmeasured(rows: Iterable[Row]) -> list[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for row in rows:
         for text in row.unmeasured:
-            found.setdefault(text, []).append(f"{row.task}, {row.strategy}, {row.setting}")
+            found.setdefault(text, []).append(f"{row.task}, {row.strategy}, {row.name}")
     return list(found.items())
 
 

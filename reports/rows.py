@@ -8,6 +8,7 @@ from typing import Any
 
 from reports.averages import mean, mean_estimate
 from reports.estimate import Estimate
+from reports.labels import Pairs, further_labels, in_words
 from reports.leak import Leak
 from reports.leaks import alarms, unmeasured, view_lines, worst
 from reports.leaks import leaks as measured_leaks
@@ -46,7 +47,8 @@ class GuaranteeCell:
 class Row:
     """One line of the table; `seeds` are those whose numbers it holds.
 
-    `bytes` and `seconds` are totals over message kinds and phases, averaged over seeds.
+    `bytes` and `seconds` are totals over message kinds and phases, averaged over seeds. `further`
+    holds the labels that not every record has, such as the settings of a sweep.
     """
 
     task: str
@@ -68,6 +70,7 @@ class Row:
     unmeasured: tuple[str, ...] = ()
     utilities: tuple[tuple[str, Estimate], ...] = ()
     leaks: tuple[Leak, ...] = ()
+    further: Pairs = ()
 
     @property
     def view_lines(self) -> list[tuple[str, Leak]]:
@@ -83,6 +86,11 @@ class Row:
     def setting(self) -> str:
         """Defence and level in a few words."""
         return self.defence if self.level in ("-", "") else f"{self.defence}, {self.level}"
+
+    @property
+    def name(self) -> str:
+        """The setting with its further labels."""
+        return self.setting + in_words(self.further)
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -171,6 +179,7 @@ def _row(group: Sequence[CellResult]) -> Row:
         unmeasured=unmeasured(done),
         utilities=_utilities(done),
         leaks=leaks,
+        further=further_labels(labels),
     )
 
 

@@ -82,10 +82,10 @@ def _told(row: Row) -> str:
     """One setting in words, with its intervals."""
     utility = row.utility
     if utility is None:
-        return f"{row.setting} ({row.strategy}) has no measured utility"
+        return f"{row.name} ({row.strategy}) has no measured utility"
     places = 1 if abs(utility.high) >= 10 else 3
     text = (
-        f"{row.setting} ({row.strategy}): {metrics.title(row.metric)} "
+        f"{row.name} ({row.strategy}): {metrics.title(row.metric)} "
         f"{utility.value:.{places}f} [{utility.low:.{places}f}, {utility.high:.{places}f}]"
     )
     verdict = beats_majority(row)

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reports import checks, metrics
+from reports.labels import cells, columns
 from reports.leak import Leak
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
@@ -31,36 +32,25 @@ def terminal_tables(records: Sequence[CellResult]) -> tuple[Table, ...]:
 def markdown(records: Sequence[CellResult]) -> str:
     """The same tables as Markdown, with the full sentence of every guarantee below them."""
     rows = setting_rows(records)
-    first = ["task", "model", "strategy", "defence", "level", "seeds", "utility", "majority"]
+    names = columns(rows)
+    setting = ["model", "strategy", "defence", "level", *names]
+    first = ["task", *setting, "seeds", "utility", "majority"]
     first += ["worst inversion", "worst membership AUC", "bytes", "seconds", "note"]
-    third = [
-        "task",
-        "model",
-        "strategy",
-        "defence",
-        "level",
-        "view",
-        "what",
-        "worst",
-        "beside",
-        "flags",
-    ]
-    second = ["model", "strategy", "defence", "level", *checks.VIEWS]
-    lines = ["## Utility and leakage", "", *_markdown_table(first, map(_markdown_row, rows))]
+    third = ["task", *setting, "view", "what", "worst", "beside", "flags"]
+    second = [*setting, *checks.VIEWS]
+    body = [_markdown_row(row, names) for row in rows]
+    lines = ["## Utility and leakage", "", *_markdown_table(first, body)]
     lines += ["", f"Intervals: {confidence(rows)}. {HOW_AVERAGED}", ""]
-    views = [_markdown_view(row, *each) for row in rows for each in row.view_lines]
+    views = [_markdown_view(row, names, *each) for row in rows for each in row.view_lines]
     if views:
         lines += ["## Worst inversion per view", "", *_markdown_table(third, views), ""]
     lines += ["## Guarantee per view", ""]
     groups = by_guarantee(rows)
-    body = [
-        [row.model, row.strategy, row.defence, row.level, *(each.short for each in row.protections)]
-        for row, _ in groups
-    ]
+    body = [[*_setting(row, names), *(each.short for each in row.protections)] for row, _ in groups]
     lines += _markdown_table(second, body)
     for row, tasks in groups:
-        names = _md(", ".join((row.model, row.strategy, row.setting)))
-        lines += ["", f"**{names}** ({_md(', '.join(tasks))})", ""]
+        title = _md(", ".join((row.model, row.strategy, row.name)))
+        lines += ["", f"**{title}** ({_md(', '.join(tasks))})", ""]
         lines += [f"- {each.view}: {_md(each.sentence)}" for each in row.protections]
     return "\n".join(lines) + "\n"
 
@@ -73,11 +63,11 @@ HOW_AVERAGED = (
 
 
 def by_guarantee(rows: Iterable[Row]) -> list[tuple[Row, tuple[str, ...]]]:
-    """One row per model, strategy, defence, level and guarantees, with its tasks."""
+    """One row per model, strategy, setting and guarantees, with its tasks."""
     found: dict[tuple[object, ...], tuple[Row, list[str]]] = {}
     for row in rows:
         if row.protections:
-            key = (row.model, row.strategy, row.defence, row.level, row.protections)
+            key = (*_setting(row), row.further, row.protections)
             tasks = found.setdefault(key, (row, []))[1]
             if row.task not in tasks:
                 tasks.append(row.task)
@@ -132,23 +122,24 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
     several = len({row.model for row in rows}) > 1
     majority = [x for row in rows if (x := row.majority_baseline) is not None]
     baseline = _span("majority class", majority)
-    heads = ["defence, strategy", "seeds", f"utility\n{metrics.title(metric)}{baseline}"]
+    names = columns(rows)
+    heads = ["defence, strategy", *names, "seeds", f"utility\n{metrics.title(metric)}{baseline}"]
     heads += [f"worst inversion\ntoken accuracy{_span('chance', _chances(inversions))}"]
     heads += [f"worst membership\nAUC{_span('chance', _chances(memberships))}"]
-    table = _table(f"{task}: utility and leakage [{confidence(rows)}]", heads, (23, 5, 21, 21, 21))
+    table = _table(
+        f"{task}: utility and leakage [{confidence(rows)}]",
+        heads,
+        (23, *_narrow(names), 5, 21, 21, 21),
+    )
     for row in rows:
         name = f"{row.setting}\n{row.strategy}{', ' + row.model if several else ''}"
         if row.seeds:
             utility = interval(row.utility) + (f"\n{row.note}" if row.note else "")
-            cells = [
-                name,
-                seed_text(row),
-                utility,
-                *map(_number_and_source, (row.inversion, row.membership)),
-            ]
+            found = map(_number_and_source, (row.inversion, row.membership))
+            rest = [seed_text(row), utility, *found]
         else:
-            cells = [name, ABSENT, row.note, "", ""]
-        table.add_row(*map(escape, cells))
+            rest = [ABSENT, row.note, "", ""]
+        table.add_row(*map(escape, (name, *cells(row.further, names), *rest)))
     return table
 
 
@@ -174,44 +165,55 @@ def _number_and_source(leak: Leak | None) -> str:
 
 def _view_table(task: str, rows: Sequence[Row]) -> Table:
     """What the adversary of every view recovers at worst, and the flags."""
-    heads = ("defence, strategy", "view: what", "worst attack", "beside")
-    table = _table(f"{task}: worst inversion per view", heads, (23, 24, 24, 22))
+    names = columns(rows)
+    heads = ("defence, strategy", *names, "view: what", "worst attack", "beside")
+    widths = (23, *_narrow(names), 24, 24, 22)
+    table = _table(f"{task}: worst inversion per view", heads, widths)
     for row in rows:
-        name = f"{row.setting}\n{row.strategy}"
+        setting = [f"{row.setting}\n{row.strategy}", *cells(row.further, names)]
         for view, leak in row.view_lines:
             what = f"{view}:\n{metrics.title(leak.metric)}"
             found = f"{interval(leak.estimate)}\n{leak.attack} ({leak.view})"
             near = "\n".join([beside(leak), *leak.flags])
-            table.add_row(*map(escape, (name, what, found, near)))
-            name = ""
+            table.add_row(*map(escape, (*setting, what, found, near)))
+            setting = [""] * len(setting)
         for alarm in row.alarms:
-            table.add_row("", "", escape(f"NOTE: {alarm}"), "")
+            table.add_row(*[""] * (1 + len(names)), "", escape(f"NOTE: {alarm}"), "")
     return table
 
 
-def _markdown_view(row: Row, view: str, leak: Leak) -> list[str]:
-    names = [row.task, row.model, row.strategy, row.defence, row.level, view]
-    names.append(metrics.title(leak.metric))
+def _setting(row: Row, names: Sequence[str] = ()) -> list[str]:
+    """Model, strategy, defence and level of a row, and its further labels of these names."""
+    return [row.model, row.strategy, row.defence, row.level, *cells(row.further, names)]
+
+
+def _narrow(names: Sequence[str]) -> list[int]:
+    """The widths of the columns of further labels."""
+    return [9] * len(names)
+
+
+def _markdown_view(row: Row, names: Sequence[str], view: str, leak: Leak) -> list[str]:
+    head = [row.task, *_setting(row, names), view, metrics.title(leak.metric)]
     found = f"{interval(leak.estimate)} {leak.attack} ({leak.view})"
-    return [*names, found, beside(leak), "; ".join(leak.flags)]
+    return [*head, found, beside(leak), "; ".join(leak.flags)]
 
 
 def _guarantee_table(rows: Sequence[Row]) -> Table:
     """What is guaranteed per view, and what was sent and spent."""
-    heads = ("defence, strategy", "guarantee: views", "bytes", "seconds")
-    table = _table("Guarantee per view", heads, (25, 48, 10, 10))
+    names = columns(rows)
+    heads = ("defence, strategy", *names, "guarantee: views", "bytes", "seconds")
+    table = _table("Guarantee per view", heads, (25, *_narrow(names), 48, 10, 10))
     for row, tasks in by_guarantee(rows):
         same = [
             each
             for each in rows
-            if (each.model, each.strategy, each.setting) == (row.model, row.strategy, row.setting)
-            and each.task in tasks
+            if (_setting(each), each.further) == (_setting(row), row.further) and each.task in tasks
         ]
         text = "\n".join(f"{short}: {', '.join(views)}" for short, views in by_short(row))
-        cells = [f"{row.setting}\n{row.strategy}, {row.model}", text]
-        cells += [_range([each.bytes for each in same], size)]
-        cells += [_range([each.seconds for each in same], duration)]
-        table.add_row(*map(escape, cells))
+        line = [f"{row.setting}\n{row.strategy}, {row.model}", *cells(row.further, names), text]
+        line += [_range([each.bytes for each in same], size)]
+        line += [_range([each.seconds for each in same], duration)]
+        table.add_row(*map(escape, line))
     return table
 
 
@@ -222,15 +224,22 @@ def _range(values: Sequence[float | None], show: Callable[[float | None], str]) 
     return " to ".join(ends)
 
 
-def _markdown_row(row: Row) -> list[str]:
+def _markdown_row(row: Row, names: Sequence[str]) -> list[str]:
     utility = f"{interval(row.utility)} {metrics.title(row.metric)}" if row.utility else ABSENT
     leaks = [
         f"{interval(leak.estimate)} {source(leak)}" if leak else ABSENT
         for leak in (row.inversion, row.membership)
     ]
     spent = [size(row.bytes), duration(row.seconds), row.note]
-    names = [row.task, row.model, row.strategy, row.defence, row.level, seed_text(row)]
-    return [*names, utility, decimal(row.majority_baseline), *leaks, *spent]
+    return [
+        row.task,
+        *_setting(row, names),
+        seed_text(row),
+        utility,
+        decimal(row.majority_baseline),
+        *leaks,
+        *spent,
+    ]
 
 
 def _markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

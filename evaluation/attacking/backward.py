@@ -1,6 +1,7 @@
 """Backward view: masked words or labels that attacks recover from the gradient G_Z."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,7 @@ from attacks.attack import Lacks
 from evaluation.adversary.knowledge import head_knowledge
 from evaluation.adversary.observation import Observation, same_parts
 from evaluation.adversary.transcript import TranscriptEntry
-from evaluation.attacking.loop import Head
-from evaluation.grid.build import make_attack
+from evaluation.attacking.loop import Named, entries, named
 from evaluation.grid.catalogue import BACKWARD
 from evaluation.metrics.tokens import token_accuracy, token_chance
 from fedbert.data.batches import IGNORED
@@ -22,27 +22,29 @@ from reports.leak import LeakageEntry
 def backward(observation: Observation) -> Iterator[LeakageEntry]:
     """Yield what attacks on G_Z recovered: masked words, or labels."""
     answered = [o for o in observation.transcript.kept if observation.transcript.answers_to(o)]
-    kind = observation.prepared.task.kind
-    for name in observation.cell.attacks.backward:
-        attack = make_attack(name, BACKWARD, "missing")
-        if not answered or hasattr(attack, "reconstruct") is not (kind == "mlm"):
-            continue
-        head = Head(attack.view, attack.name, "inversion")
-        guessed: list[np.ndarray] = []
-        for group in same_parts(answered):
-            knowledge = head_knowledge(
-                observation.defence, group[0].parts, observation.trained.split
-            )
-            lacking = knowledge if isinstance(knowledge, Lacks) else attack.missing(knowledge)
-            if lacking is not None:
-                yield head.not_measured(lacking.words)
-                break
-            guessed += _asked(observation, attack, group, knowledge, len(guessed))
-        else:
-            if kind == "regression":
-                yield head.not_measured("scores have no accuracy, and are not judged yet")
-            else:
-                yield from _judged(observation, head, answered, guessed)
+    reads_words = observation.prepared.task.kind == "mlm"
+    attacks = [
+        each
+        for each in named(observation.cell.attacks.backward, BACKWARD, "missing", "inversion")
+        if answered and hasattr(each.attack, "reconstruct") is reads_words
+    ]
+    ask = partial(_ask, observation, answered)
+    yield from entries(attacks, ask, partial(_judge, observation, answered))
+
+
+def _ask(
+    observation: Observation, answered: Sequence[TranscriptEntry], each: Named
+) -> list[np.ndarray] | Lacks:
+    """Return an attack's answer to every step, or why there is none."""
+    guessed: list[np.ndarray] = []
+    for group in same_parts(answered):
+        split = observation.trained.split
+        knowledge = head_knowledge(observation.defence, group[0].parts, split)
+        lacks = knowledge if isinstance(knowledge, Lacks) else each.attack.missing(knowledge)
+        if lacks is not None:
+            return lacks
+        guessed += _asked(observation, each.attack, group, knowledge, len(guessed))
+    return guessed
 
 
 def _asked(
@@ -62,24 +64,27 @@ def _asked(
     return found
 
 
-def _judged(
+def _judge(
     observation: Observation,
-    head: Head,
     answered: Sequence[TranscriptEntry],
+    each: Named,
     guessed: Sequence[np.ndarray],
 ) -> Iterator[LeakageEntry]:
     """Yield how many masked words or labels were right."""
-    rng = numpy_rng(observation.cell.config.seed, "judge", head.attack)
+    if observation.prepared.task.kind == "regression":
+        yield each.head.not_measured("scores have no accuracy, and are not judged yet")
+        return
+    rng = numpy_rng(observation.cell.config.seed, "judge", each.head.attack)
     labels = [observation.batch(o).labels.numpy() for o in answered]
     if observation.prepared.task.kind == "mlm":
-        masked = [each != IGNORED for each in labels]
+        masked = [of_batch != IGNORED for of_batch in labels]
         chance = token_chance(labels, masked, observation.words())
         metric, unit, counted = "masked_token_accuracy", "token", masked
     else:
-        labels, guessed = [each[:, None] for each in labels], [g[:, None] for g in guessed]
-        counted = [np.ones_like(each, dtype=bool) for each in labels]
+        labels, guessed = [own[:, None] for own in labels], [g[:, None] for g in guessed]
+        counted = [np.ones_like(own, dtype=bool) for own in labels]
         everyone = np.bincount(observation.prepared.pool.labels.astype(np.int64))
         chance = token_chance(labels, counted, everyone)
         metric, unit = "label_accuracy", "label"
     estimate = token_accuracy(labels, list(guessed), counted, rng)
-    yield head.leak(metric, estimate, unit, chance)
+    yield each.head.leak(metric, estimate, unit, chance)

@@ -1,20 +1,19 @@
 """Forward view: tokens that attacks recover from the smashed data."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from attacks.attack import Knowledge, WordReader
+from attacks.attack import Knowledge, Lacks, WordReader
 from attacks.inversion.learned_decoder import trained
 from evaluation.adversary.knowledge import knowledge_of, with_bottom
 from evaluation.adversary.observation import Observation, auxiliary_texts, same_parts
 from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.judge import ForwardJudge, Group
-from evaluation.attacking.loop import Head
-from evaluation.grid.build import make_attack
+from evaluation.attacking.loop import Named, entries, named
 from evaluation.grid.catalogue import INVERSION
 from fedbert.messages import ClientParts
 from fedbert.seeding import generator
@@ -23,8 +22,6 @@ from reports.leak import LeakageEntry
 
 def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str, Any]]]:
     """Return the tokens that attacks on the smashed data recovered, and a few sentences."""
-    found: list[LeakageEntry] = []
-    guesses: dict[str, Sequence[np.ndarray]] = {}
     rate, seed = (
         observation.trained.split.whole.config.hidden_dropout_prob,
         observation.cell.config.seed,
@@ -35,34 +32,45 @@ def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str
         known = partial(_known, observation, group[0].parts, texts, types)
         groups.append(([o.message for o in group], [observation.batch(o) for o in group], known))
     judge = ForwardJudge.of(seed, observation.prepared, observation.defence, groups, rate, texts)
-    decoders: dict[int, WordReader] = {}
-    for name in observation.cell.attacks.inversion:
-        attack = make_attack(name, INVERSION, "reconstruct")
-        head = Head(attack.view, attack.name, "inversion")
-        guessed: list[np.ndarray] = []
-        for messages, _, make in groups:
-            knowledge = make()
-            if attack.missing(knowledge) is not None:
-                knowledge = make(whole=True)
-            lacking = attack.missing(knowledge)
-            if lacking is not None:
-                found.append(head.not_measured(lacking.words))
-                break
-            number = len(guessed)
-            if getattr(attack, "uses_decoder", False):  # one serves all attacks that start from it
-                if number not in decoders:
-                    decoders[number] = trained(knowledge, generator(seed, "decoder", number))
-                knowledge = replace(knowledge, decoder=decoders[number])
-            draws = generator(seed, "attack", attack.name, number)
-            guessed += attack.reconstruct(messages, knowledge, draws)
-        else:
-            guesses[attack.name] = guessed
-            entry = INVERSION.get(name.name)
-            alone = entry is not None and entry.alone
-            baseline = entry is not None and entry.baseline  # held to no reference attack
-            adaptive = getattr(attack, "adaptive", True) and not baseline
-            found += judge.leaks(head, guessed, alone, adaptive)
+    guesses: dict[str, Sequence[np.ndarray]] = {}
+
+    def judged(each: Named, guessed: list[np.ndarray]) -> Iterator[LeakageEntry]:
+        guesses[each.attack.name] = guessed
+        alone = each.entry is not None and each.entry.alone
+        baseline = each.entry is not None and each.entry.baseline  # held to no reference attack
+        adaptive = getattr(each.attack, "adaptive", True) and not baseline
+        return judge.leaks(each.head, guessed, alone, adaptive)
+
+    attacks = named(observation.cell.attacks.inversion, INVERSION, "reconstruct", "inversion")
+    found = list(entries(attacks, partial(_ask, groups, seed, {}), judged))
     return found, judge.samples(guesses)
+
+
+def _ask(
+    groups: Sequence[Group], seed: int, decoders: dict[int, WordReader], each: Named
+) -> list[np.ndarray] | Lacks:
+    """Return an attack's answer to every message, or why there is none.
+
+    decoders: those trained so far, by the number of messages before a group's; one serves all
+    attacks that start from it.
+    """
+    attack = each.attack
+    guessed: list[np.ndarray] = []
+    for messages, _, make in groups:
+        knowledge = make()
+        if attack.missing(knowledge) is not None:
+            knowledge = make(whole=True)
+        lacks = attack.missing(knowledge)
+        if lacks is not None:
+            return lacks
+        number = len(guessed)
+        if getattr(attack, "uses_decoder", False):
+            if number not in decoders:
+                decoders[number] = trained(knowledge, generator(seed, "decoder", number))
+            knowledge = replace(knowledge, decoder=decoders[number])
+        draws = generator(seed, "attack", attack.name, number)
+        guessed += attack.reconstruct(messages, knowledge, draws)
+    return guessed
 
 
 def _known(

@@ -1,10 +1,17 @@
-"""Loop over attacks: make each, say what it lacks or hear its answer, have it judged."""
+"""Loop over attacks, of grids and audits: make each, ask it, and have its answer judged."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from attacks.attack import Lacks
+from evaluation.grid.build import make_attack
+from evaluation.grid.catalogue import Entry
+from evaluation.grid.spec import Spec
 from reports.estimate import Estimate
-from reports.leak import Leak, NotMeasured
+from reports.leak import Leak, LeakageEntry, NotMeasured
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -19,6 +26,50 @@ class Head:
         """Return what the attack reached by a metric."""
         return Leak(self.view, self.attack, self.family, metric, estimate, unit, chance)
 
-    def not_measured(self, reason: Any, metric: str | None = None) -> NotMeasured:
+    def not_measured(self, reason: str, metric: str | None = None) -> NotMeasured:
         """Return why the attack did not run, or was not judged by a metric."""
         return NotMeasured(self.view, self.attack, self.family, reason, metric)
+
+
+@dataclass(frozen=True)
+class Named:
+    """An attack that was asked for, with its catalogue entry (None for a "module:Class")."""
+
+    attack: Any
+    head: Head
+    entry: Entry | None
+
+
+def named(
+    names: Iterable[Spec | str], catalogue: dict[str, Entry], verb: str, family: str, of: str = ""
+) -> tuple[Named, ...]:
+    """Return the attacks of these names; `of`: what it is that they attack, where reports say so.
+
+    Raises:
+        InputError: for a name that is no attack's with such a verb.
+    """
+    found = []
+    for asked in names:
+        attack = make_attack(asked, catalogue, verb)
+        shown = f"{attack.name} ({of})" if of else attack.name
+        entry = catalogue.get(asked if isinstance(asked, str) else asked.name)
+        found.append(Named(attack, Head(attack.view, shown, family), entry))
+    return tuple(found)
+
+
+def entries(
+    attacks: Iterable[Named],
+    ask: Callable[[Named], T | Lacks | str],
+    judge: Callable[[Named, T], Iterable[LeakageEntry]],
+) -> Iterator[LeakageEntry]:
+    """Yield what became of every attack, in their order.
+
+    ask: returns an attack's answer, or what it lacks, or in words why it is not asked.
+    judge: yields what the answer is worth against the truth, which no attack sees.
+    """
+    for each in attacks:
+        answer = ask(each)
+        if isinstance(answer, Lacks | str):
+            yield each.head.not_measured(answer if isinstance(answer, str) else answer.words)
+        else:
+            yield from judge(each, answer)

@@ -1,12 +1,12 @@
 """Membership of a cell: candidates chosen, signals computed once, attacks asked and judged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from attacks.attack import Lacks, MembershipAttack
+from attacks.attack import Lacks
 from attacks.membership.message_matching import lacking, nearness
 from attacks.signals import Answers, Signals
 from evaluation.adversary.candidates import Candidates, choose, members_and_non_members
@@ -17,16 +17,17 @@ from evaluation.adversary.round_watch import RoundWatch
 from evaluation.adversary.signals import arrays_of, signals_of
 from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.clients import client_level
-from evaluation.attacking.loop import Head
-from evaluation.grid.build import make_attack
+from evaluation.attacking.loop import Head, Named, entries, named
 from evaluation.grid.catalogue import MEMBERSHIP
 from evaluation.grid.spec import Cell
 from evaluation.metrics.blind_baseline import LEAST, blind_baseline
-from evaluation.metrics.membership import CHANCES, judged
+from evaluation.metrics.membership import judged
+from fedbert.data.batches import Encoded
 from fedbert.prepare import Prepared
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import State
-from reports.leak import LeakageEntry
+from reports.leak import Leak, LeakageEntry
+from reports.metrics import METRICS
 from reports.scores import Scored
 
 BLIND = "text alone"
@@ -46,7 +47,7 @@ class Asked:
     """The membership attacks of a cell, and what they will be asked about; made before training."""
 
     cell: Cell
-    attacks: tuple[MembershipAttack, ...]
+    attacks: tuple[Named, ...]
     chosen: Candidates
     watch: RoundWatch | None
 
@@ -66,13 +67,13 @@ def ask(cell: Cell, prepared: Prepared) -> Asked | None:
 
     Only an aggregator's attack needs to be there while the training runs.
     """
-    attacks = tuple(make_attack(n, MEMBERSHIP, "score") for n in cell.attacks.membership)
+    attacks = named(cell.attacks.membership, MEMBERSHIP, "score", "membership")
     if prepared.members is None or not attacks:
         return None
     chosen = choose(cell, prepared)
     if min(chosen.members.sum(), (~chosen.members).sum()) < 2:
         return None
-    watched = any(attack.view == "aggregator" for attack in attacks)
+    watched = any(each.head.view == "aggregator" for each in attacks)
     watch = None
     if watched and cell.config.training.strategy != "centralised":
         watch = RoundWatch(prepared, chosen.candidates, cell.config.seed)
@@ -87,56 +88,69 @@ def membership(asked: Asked | None, observation: Observation, cache: Path | None
     """
     if asked is None:
         return Found()
-    found = Found()
-    shifted = _blind(asked, observation.prepared, found)
+    found, seed = Found(), asked.cell.config.seed
+    pool = observation.prepared.pool.take(asked.chosen.candidates)
+    entry, shifted = blind(pool, asked.chosen.members, seed, "blind")
+    found.leaks.append(entry)
     seen = (None, None, None) if asked.watch is None else asked.watch.arrays()
     signals = signals_of(observation, asked.chosen, cache, seen)
     found.signals.update(arrays_of(signals, asked.chosen))
-    for attack in asked.attacks:
-        head = Head(attack.view, attack.name, "membership")
-        if attack.view == "forward":
-            given, members = matching_signals(observation, attack.name)
+    why = None
+    if shifted and isinstance(entry, Leak):
+        e = entry.estimate
+        ends = f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]"
+        why = f"the pool is shifted: text and label alone tell members with AUC {ends}"
+
+    def ask(each: Named) -> Scored | Lacks | str:
+        if why is not None:
+            return why
+        if each.head.view == "forward":
+            given, members = matching_signals(observation, each.attack.name)
         else:
             given, members = signals, asked.chosen.members
-        lacks = shifted or (given if isinstance(given, Lacks) else attack.missing(given))
-        if lacks is not None or isinstance(given, Lacks):
-            found.leaks.append(head.not_measured("" if lacks is None else lacks.words))
-            continue
-        draws = numpy_rng(asked.cell.config.seed, "attack", attack.name)
-        scored = _scored(asked.cell, attack, attack.score(given, draws), members)
-        found.scored[attack.name] = scored
-        for metric, estimate in judged(scored).items():
-            found.leaks.append(head.leak(metric, estimate, "record", CHANCES[metric]))
-        if asked.cell.attacks.client_level and attack.view != "forward":
-            parts = asked.cell.config, asked.chosen, observation.prepared, scored
-            found.leaks.append(client_level(head, *parts))
+        return given if isinstance(given, Lacks) else scored(each, given, members, seed)
+
+    def judge(each: Named, answer: Scored) -> Iterator[LeakageEntry]:
+        found.scored[each.attack.name] = answer
+        yield from figures(each, answer)
+        if asked.cell.attacks.client_level and each.head.view != "forward":
+            parts = asked.cell.config, asked.chosen, observation.prepared, answer
+            yield client_level(each.head, *parts)
+
+    found.leaks += entries(asked.attacks, ask, judge)
     return found
 
 
-def _scored(
-    cell: Cell, attack: MembershipAttack, scores: np.ndarray, members: np.ndarray
-) -> Scored:
-    seed = derive(cell.config.seed, "judge", attack.name)
-    return Scored(np.asarray(scores, dtype=np.float64), members, seed)
+def scored(each: Named, signals: Signals, members: np.ndarray, seed: int) -> Scored | Lacks:
+    """Return an attack's scores beside who was a member [candidate], or what it lacks."""
+    lacks: Lacks | None = each.attack.missing(signals)
+    if lacks is not None:
+        return lacks
+    draws = numpy_rng(seed, "attack", each.attack.name)
+    scores = np.asarray(each.attack.score(signals, draws), dtype=np.float64)
+    return Scored(scores, members, derive(seed, "judge", each.attack.name))
 
 
-def _blind(asked: Asked, prepared: Prepared, found: Found) -> Lacks | None:
-    """Judge what text and label alone tell; return why the pool is shifted, or None."""
-    chosen = asked.chosen
+def figures(each: Named, answer: Scored) -> Iterator[Leak]:
+    """Yield every number of an attack on records."""
+    for metric, estimate in judged(answer).items():
+        yield each.head.leak(metric, estimate, "record", METRICS[metric].chance)
+
+
+def blind(
+    candidates: Encoded, members: np.ndarray, seed: int, stream: str
+) -> tuple[LeakageEntry, bool]:
+    """Return how well text and label alone tell members, and whether the pool is thus shifted.
+
+    members [candidate] bool; stream: which draws from the seed.
+    """
     head = Head("release", BLIND, "membership")
-    if min(chosen.members.sum(), (~chosen.members).sum()) < LEAST:
-        found.leaks.append(head.not_measured(f"needs {LEAST} candidates a side"))
-        return None
-    pool = prepared.pool.take(chosen.candidates)
-    texts = np.split(pool.tokens, pool.offsets[1:-1])
-    rng = numpy_rng(asked.cell.config.seed, "blind")
-    estimate, shifted = blind_baseline(texts, pool.labels, chosen.members, rng)
-    found.leaks.append(head.leak("blind_auc", estimate, "record", 0.5))
-    if not shifted:
-        return None
-    ends = f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
-    words = f"the pool is shifted: text and label alone tell members with AUC {ends}"
-    return Lacks(("candidates",), words)
+    if min(members.sum(), (~members).sum()) < LEAST:
+        return head.not_measured(f"needs {LEAST} candidates a side"), False
+    texts = np.split(candidates.tokens, candidates.offsets[1:-1])
+    rng = numpy_rng(seed, stream)
+    estimate, shifted = blind_baseline(texts, candidates.labels, members, rng)
+    return head.leak("blind_auc", estimate, "record", METRICS["blind_auc"].chance), shifted
 
 
 def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lacks, np.ndarray]:

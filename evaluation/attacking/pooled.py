@@ -1,14 +1,14 @@
 """Pooled vectors of a released model: what they give away of the text it was trained on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
 
+from attacks.attack import Lacks
 from attacks.pooled.knowledge import PooledKnowledge, Texts
 from evaluation.adversary.embedding_service import POOLINGS, EmbeddingService
-from evaluation.attacking.loop import Head
-from evaluation.grid.build import make_attack
+from evaluation.attacking.loop import Named, entries, named
 from evaluation.grid.catalogue import POOLED
 from evaluation.grid.spec import Cell
 from evaluation.metrics.text import frequent_words_chance, scores
@@ -38,38 +38,45 @@ def pooled(
     judged = {text.tobytes() for text in private}
     auxiliary = tuple(text for text in texts[1] if text.tobytes() not in judged)
     service = EmbeddingService(split, prepared.vocabulary.pad, prepared.tokenizer.sep_token_id)
-    return [
-        leak
-        for pooling in POOLINGS
-        for leak in _pooled(cell, private, auxiliary, special, service, pooling)
-    ]
+    found: list[LeakageEntry] = []
+    for pooling in POOLINGS:
+        attacks = named(cell.attacks.pooled, POOLED, "invert", "inversion", of=pooling)
+        embed = partial(service.vectors, pooling=pooling)
+        knowledge = PooledKnowledge(embed, auxiliary, tuple(special))
+        ask = partial(_ask, embed, private, knowledge, seed)
+        found += entries(attacks, ask, partial(_judge, private, knowledge, seed))
+    return found
 
 
-def _pooled(
-    cell: Cell,
+def _ask(
+    embed: Callable[[Texts], np.ndarray],
     private: Texts,
-    auxiliary: tuple[np.ndarray, ...],
-    special: Sequence[int],
-    service: EmbeddingService,
-    pooling: str,
+    knowledge: PooledKnowledge,
+    seed: int,
+    each: Named,
+) -> Sequence[np.ndarray] | Lacks | str:
+    """Return the texts that an attack reads off the private texts' vectors, or why it does not."""
+    if not private:
+        return "needs a text that was trained on"
+    lacks: Lacks | None = each.attack.missing(knowledge)
+    if lacks is not None:
+        return lacks
+    draws = generator(seed, "attack", "pooled")  # the same texts of its own for all
+    found: Sequence[np.ndarray] = each.attack.invert(embed(private), knowledge, draws)
+    return found
+
+
+def _judge(
+    private: Texts,
+    knowledge: PooledKnowledge,
+    seed: int,
+    each: Named,
+    guessed: Sequence[np.ndarray],
 ) -> Iterator[LeakageEntry]:
-    """Yield what every attack recovers from vectors of one kind."""
-    embed = partial(service.vectors, pooling=pooling)
-    knowledge = PooledKnowledge(embed, auxiliary, tuple(special))
-    for name in cell.attacks.pooled:
-        attack = make_attack(name, POOLED, "invert")
-        head = Head(attack.view, f"{attack.name} ({pooling})", "inversion")
-        if not private:
-            yield head.not_measured("needs a text that was trained on")
-            continue
-        lacks = attack.missing(knowledge)
-        if lacks is not None:
-            yield head.not_measured(lacks.words)
-            continue
-        draws = generator(cell.config.seed, "attack", "pooled")  # the same texts of its own for all
-        guessed = attack.invert(embed(private), knowledge, draws)
-        rng = numpy_rng(cell.config.seed, "judge", head.attack)
-        chance = frequent_words_chance(private, auxiliary, special)
-        for metric, estimate in scores(private, guessed, special, rng).items():
-            known = chance if metric == "token_f1" else None
-            yield head.leak(metric, estimate, "record", known)
+    """Yield what an attack's texts are worth."""
+    rng = numpy_rng(seed, "judge", each.head.attack)
+    special = knowledge.special
+    chance = frequent_words_chance(private, knowledge.auxiliary or (), special)
+    for metric, estimate in scores(private, guessed, special, rng).items():
+        known = chance if metric == "token_f1" else None
+        yield each.head.leak(metric, estimate, "record", known)

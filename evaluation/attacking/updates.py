@@ -1,7 +1,8 @@
 """Update attacks: words of a client's batches, and their order, recovered and judged."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,7 @@ from attacks.attack import Lacks
 from attacks.updates.whole_update import NotApplicable
 from evaluation.adversary.knowledge import received_noise, table_knowledge, update_knowledge
 from evaluation.adversary.observation import Observation
-from evaluation.attacking.loop import Head
-from evaluation.grid.build import make_attack
+from evaluation.attacking.loop import Head, Named, entries, named
 from evaluation.grid.catalogue import UPDATES
 from evaluation.metrics.text import exact_match, rouge, token_sets
 from evaluation.metrics.tokens import matched, token_accuracy, token_chance
@@ -21,85 +21,105 @@ from fedbert.seeding import generator, numpy_rng
 from reports.leak import LeakageEntry
 
 
+@dataclass(frozen=True)
+class NamedWords:
+    """Sets of words, token ids [word] each: of the truth, and those that an attack named."""
+
+    true: tuple[np.ndarray, ...]
+    guessed: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The token ids [sequence, seq] that an attack read off each update."""
+
+    guessed: tuple[np.ndarray, ...]
+
+
 def updates(
     observation: Observation, auxiliary: tuple[np.ndarray, ...] | None
 ) -> Iterator[LeakageEntry]:
     """Yield what every attack on updates recovered, as aggregator or as peer."""
-    for name in observation.cell.attacks.updates:
-        attack = make_attack(name, UPDATES, "missing")
-        head = Head(attack.view, attack.name, "inversion")
-        if not observation.transcript.updates:
-            continue  # nothing is sent
-        if hasattr(attack, "reconstruct"):
-            yield from _orders(observation, attack, head, auxiliary)
-        elif attack.view == "peer":
-            yield from _received(observation, attack, head)
-        else:
-            yield from _words(observation, attack, head)
+    attacks = named(observation.cell.attacks.updates, UPDATES, "missing", "inversion")
+    if observation.transcript.updates:  # else nothing is sent
+        ask, judge = partial(_ask, observation, auxiliary), partial(_judge, observation)
+        yield from entries(attacks, ask, judge)
 
 
-def _words(observation: Observation, attack: Any, head: Head) -> Iterator[LeakageEntry]:
-    """Yield which of a client's words its update of the word table gave away."""
+def _ask(
+    observation: Observation, auxiliary: tuple[np.ndarray, ...] | None, each: Named
+) -> NamedWords | Sequences | Lacks | str:
+    """Return an attack's answer, or why there is none."""
+    if hasattr(each.attack, "reconstruct"):
+        return _sequences(observation, each.attack, auxiliary)
+    return (_received if each.head.view == "peer" else _sent)(observation, each.attack)
+
+
+def _judge(
+    observation: Observation, each: Named, answer: NamedWords | Sequences
+) -> Iterator[LeakageEntry]:
+    """Yield what an answer is worth."""
+    if isinstance(answer, NamedWords):
+        return _judged_words(observation, each.head, answer)
+    return _judged_sequences(observation, each.head, answer)
+
+
+def _sent(observation: Observation, attack: Any) -> NamedWords | Lacks | str:
+    """Return which of a client's words its update of the word table gave away."""
     pairs, steps = observation.transcript.updates, observation.cell.config.training.local_steps
     knowledge = table_knowledge(
         observation.defence, observation.prepared, observation.trained.split
     )
-    if not isinstance(knowledge, Lacks):
-        knowledge = replace(knowledge, steps=steps)
-    lacking = knowledge if isinstance(knowledge, Lacks) else attack.missing(knowledge)
-    if lacking is not None:
-        yield head.not_measured(lacking.words)
-        return
+    if isinstance(knowledge, Lacks):
+        return knowledge
+    knowledge = replace(knowledge, steps=steps)
+    lacks: Lacks | None = attack.missing(knowledge)
+    if lacks is not None:
+        return lacks
     guessed = attack.tokens([m for pair in pairs for m in pair], knowledge)
     true = [_tokens(_batches(observation, parts)) for parts, _ in pairs]
-    yield from _sets(observation, head, true, guessed)
+    return NamedWords(tuple(true), tuple(guessed))
 
 
-def _received(observation: Observation, attack: Any, head: Head) -> Iterator[LeakageEntry]:
-    """Yield which words of others a client reads from what it receives, its own taken off."""
+def _received(observation: Observation, attack: Any) -> NamedWords | Lacks | str:
+    """Return which words of others a client reads from what it receives, its own taken off."""
     knowledge = table_knowledge(
         observation.defence, observation.prepared, observation.trained.split
     )
+    if isinstance(knowledge, Lacks):
+        return knowledge
     true, guessed = [], []
     for pair in observation.transcript.receipts:
         between = _between(observation, *pair)
-        if isinstance(knowledge, Lacks):
-            break
         noise = received_noise(observation, range(pair[0].round, pair[1].round))
         if isinstance(noise, Lacks):
-            knowledge = noise
-            break
+            return noise
         mine = pair[0].client
         own = _tokens([b for c, r in between if c == mine for b in _steps(observation, c, r)])
         theirs = _tokens([b for c, r in between if c != mine for b in _steps(observation, c, r)])
         own = np.union1d(own, observation.special)
-        [named] = attack.tokens(list(pair), replace(knowledge, noise="gaussian", noise_std=noise))[
+        [told] = attack.tokens(list(pair), replace(knowledge, noise="gaussian", noise_std=noise))[
             -1:
         ]
         if len(np.setdiff1d(theirs, own)):
             true.append(np.setdiff1d(theirs, own))
-            guessed.append(np.setdiff1d(named, own))
-    if isinstance(knowledge, Lacks):
-        yield head.not_measured(knowledge.words)
-    elif not true:
-        lacking = "needs a client that receives twice, with others training in between"
-        yield head.not_measured(lacking)
-    else:
-        yield from _sets(observation, head, true, guessed)
+            guessed.append(np.setdiff1d(told, own))
+    if not true:
+        return "needs a client that receives twice, with others training in between"
+    return NamedWords(tuple(true), tuple(guessed))
 
 
-def _orders(
-    observation: Observation, attack: Any, head: Head, auxiliary: tuple[np.ndarray, ...] | None
-) -> Iterator[LeakageEntry]:
-    """Yield how much of whole sequences an update gave away; what is refused counts as missed."""
+def _sequences(
+    observation: Observation, attack: Any, auxiliary: tuple[np.ndarray, ...] | None
+) -> Sequences | Lacks | str:
+    """Return the whole sequences that updates gave away; what is refused counts as missed."""
     guessed: list[np.ndarray] = []
     refused: list[str] = []
     for number, (parts, update) in enumerate(observation.transcript.updates):
         knowledge = update_knowledge(observation, parts, auxiliary)
-        lacking = knowledge if isinstance(knowledge, Lacks) else attack.missing(knowledge)
-        if lacking is not None:
-            yield head.not_measured(lacking.words)
-            return
+        lacks = knowledge if isinstance(knowledge, Lacks) else attack.missing(knowledge)
+        if isinstance(lacks, Lacks):
+            return lacks
         draws = generator(observation.cell.config.seed, "attack", attack.name, number)
         [answer] = attack.reconstruct([parts, update], knowledge, draws)
         if isinstance(answer, NotApplicable):
@@ -107,33 +127,37 @@ def _orders(
             answer = np.zeros((1, 1), dtype=np.int64)
         guessed.append(answer)
     if len(refused) == len(guessed):
-        yield head.not_measured(refused[0] if refused else "no update was heard")
-        return
+        return refused[0] if refused else "no update was heard"
+    return Sequences(tuple(guessed))
+
+
+def _judged_sequences(
+    observation: Observation, head: Head, answer: Sequences
+) -> Iterator[LeakageEntry]:
+    """Yield how much of whole sequences was right, each matched to the one most like it."""
     truth = [
         _rows(observation, _batches(observation, parts))
         for parts, _ in observation.transcript.updates
     ]
     true, counted = [ids for ids, _ in truth], [mask for _, mask in truth]
-    aligned = [matched(*each) for each in zip(true, counted, guessed, strict=True)]
+    aligned = [matched(*each) for each in zip(true, counted, answer.guessed, strict=True)]
     special = [*observation.special, 0]
-    rng = numpy_rng(observation.cell.config.seed, "judge", attack.name)
+    rng = numpy_rng(observation.cell.config.seed, "judge", head.attack)
     chance = token_chance(true, counted, observation.words())
     tokens = token_accuracy(true, aligned, counted, rng)
     yield head.leak("token_accuracy", tokens, "token", chance)
     for n in (1, 2, "L"):
         if max(int(mask.sum(1).max()) for mask in counted) >= (n if isinstance(n, int) else 1):
-            estimate = rouge(true, aligned, special, n, rng)
-            yield head.leak(f"rouge{n}", estimate, "sequence")
-    estimate = exact_match(true, aligned, special, rng)
-    yield head.leak("exact_match", estimate, "sequence")
+            yield head.leak(f"rouge{n}", rouge(true, aligned, special, n, rng), "sequence")
+    yield head.leak("exact_match", exact_match(true, aligned, special, rng), "sequence")
 
 
-def _sets(
-    observation: Observation, head: Head, true: Sequence[np.ndarray], guessed: Sequence[np.ndarray]
+def _judged_words(
+    observation: Observation, head: Head, answer: NamedWords
 ) -> Iterator[LeakageEntry]:
     """Yield precision and recall of sets of words."""
     rng = numpy_rng(observation.cell.config.seed, "judge", head.attack)
-    rows = [each[None] for each in true], [each[None] for each in guessed]
+    rows = [each[None] for each in answer.true], [each[None] for each in answer.guessed]
     for metric, estimate in token_sets(*rows, observation.special, rng).items():
         if metric != "token_f1":
             yield head.leak(metric, estimate, "token")

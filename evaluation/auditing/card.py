@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
 from evaluation.auditing import membership as release
 from evaluation.auditing.adversary import Means
@@ -24,8 +25,10 @@ from reports.card.content import (
     WITHIN,
     Card,
     Check,
-    Measured,
+    figure,
 )
+from reports.leak import Leak, LeakageEntry, NotMeasured
+from reports.metrics import metric as metric_of
 
 NO_MECHANISM = ("penalty",)
 
@@ -79,10 +82,10 @@ def audit(directory: Path, request: Request) -> Card:
         request.fair_coin,
         told=request.means.shadows > 0,
     )
-    measured: list[Measured] = []
+    measured: list[LeakageEntry] = []
     scores: dict[str, np.ndarray] = {}
     if isinstance(who, str):
-        measured.append(Measured("release", "membership", "auc", None, who))
+        measured.append(Head("release", "all", "membership").not_measured(who))
     else:
         measured, scores = release.membership(subject, who, request.means)
     measured += _read_off(subject, request)
@@ -195,7 +198,7 @@ def _against_the_ledger(subject: Subject, asked: tuple[float, float]) -> Iterato
         yield Check(name, verdict, told)
 
 
-def _read_off(subject: Subject, request: Request) -> list[Measured]:
+def _read_off(subject: Subject, request: Request) -> list[LeakageEntry]:
     """Return what is read off the forward view of the given text, or the training's own."""
     text: Encoded | None = None
     auxiliary: Encoded | None = None
@@ -214,11 +217,11 @@ def _read_off(subject: Subject, request: Request) -> list[Measured]:
             auxiliary = own.pool.take(np.flatnonzero(~chosen))
     if text is None:
         why = f"no text is given, and {subject.unknown}"
-        return [Measured("forward", "all", "token_accuracy", None, why)]
+        return [forward.EVERY.not_measured(why)]
     return forward.inversion(subject, text, auxiliary, subject.config.seed)
 
 
-def _limits(request: Request, measured: list[Measured]) -> Iterator[Check]:
+def _limits(request: Request, measured: list[LeakageEntry]) -> Iterator[Check]:
     """Yield whether the worst attack stays within each limit that was given."""
     for option, limit, metric in (
         ("--max-auc", request.max_auc, "auc"),
@@ -228,17 +231,17 @@ def _limits(request: Request, measured: list[Measured]) -> Iterator[Check]:
         if limit is None:
             continue
         name = f"{option} {limit:g}"
-        values = [
-            (each.estimate.value, each)
-            for each in measured
-            if each.metric == metric
-            and each.estimate is not None
-            and each.attack != release.TEXT_ALONE
-        ]
-        if not values:
-            whys = [each.note for each in measured if each.metric == metric and each.note]
+        leaks = [each for each in measured if isinstance(each, Leak) and each.metric == metric]
+        if not leaks:
+            whys = _whys(measured, metric_of(metric).family)
             yield Check(name, NOT_MEASURED, "; ".join(whys) or "no attack could run")
             continue
-        value, worst = max(values, key=lambda pair: pair[0])
-        verdict = ABOVE if value > limit else WITHIN
-        yield Check(name, verdict, f"{worst.attack}: {worst.figure}")
+        worst = max(leaks, key=lambda leak: leak.estimate.value)
+        verdict = ABOVE if worst.estimate.value > limit else WITHIN
+        yield Check(name, verdict, f"{worst.attack}: {figure(worst)}")
+
+
+def _whys(measured: list[LeakageEntry], family: str) -> tuple[str, ...]:
+    """Return why attacks of a family did not run, each reason once."""
+    missing = [each for each in measured if isinstance(each, NotMeasured)]
+    return tuple(dict.fromkeys(each.reason for each in missing if each.family == family))

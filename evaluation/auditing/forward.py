@@ -1,15 +1,17 @@
 """Forward view of an audited model: how much text is read off what a client would send."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
+from attacks.attack import Lacks
 from attacks.inversion.learned_decoder import trained
 from attacks.inversion.nearest_token import NearestToken
 from evaluation.adversary.knowledge import knowledge_of, with_bottom
+from evaluation.attacking.loop import Head, Named, entries, named
 from evaluation.auditing.subject import Subject
-from evaluation.grid.build import make_attack
-from evaluation.grid.catalogue import INVERSION
+from evaluation.grid.catalogue import INVERSION, looking
 from evaluation.metrics.tokens import token_accuracy
 from fedbert.data.batches import Encoded, collate
 from fedbert.data.client_data import ClientData
@@ -17,15 +19,16 @@ from fedbert.messages import ClientParts, SmashedData, to_array
 from fedbert.seeding import generator, numpy_rng
 from fedbert.smashing import Smashing
 from privacy.defence import Defence
-from reports.card.content import Measured
+from reports.leak import Leak, LeakageEntry
 
 SENTENCES = 64
 BATCH = 16
+EVERY = Head("forward", "all", "inversion")
 
 
 def inversion(
     subject: Subject, text: Encoded, auxiliary: Encoded | None, seed: int = 0
-) -> list[Measured]:
+) -> list[LeakageEntry]:
     """Return the share of a text's tokens that every attack reads off its smashed data.
 
     The text is sent as a client sends it: through E with its dropout, and the mechanism on the
@@ -33,10 +36,10 @@ def inversion(
     """
     defence = subject.defence
     if subject.checkpoint is not None and _silent(subject):
-        return [Measured("forward", "all", "token_accuracy", None, "no activations are sent")]
+        return [EVERY.not_measured("no activations are sent")]
     if defence is None:
         why = "the manifest names a mechanism that is not the catalogue's"
-        return [Measured("forward", "all", "token_accuracy", None, why)]
+        return [EVERY.not_measured(why)]
     chosen = numpy_rng(seed, "audit text").permutation(len(text))[:SENTENCES]
     text = text.take(np.sort(chosen))
     data = ClientData(0, text, subject.vocabulary, BATCH, seed)
@@ -44,35 +47,35 @@ def inversion(
     special = list(subject.vocabulary.special)
     counted = [m.astype(bool) & ~np.isin(i, special) for i, m in zip(ids, masks, strict=True)]
     tables = subject.split.embedding_tables() if subject.split.cut_layer == 0 else None
-    words = None
+    texts = None
     if auxiliary is not None:
-        words = tuple(np.split(auxiliary.tokens, auxiliary.offsets[1:-1]))
+        texts = tuple(np.split(auxiliary.tokens, auxiliary.offsets[1:-1]))
     rate = subject.split.whole.config.hidden_dropout_prob
-    knowledge = knowledge_of(defence, tables, rate, words)
+    knowledge = knowledge_of(defence, tables, rate, texts)
     looked_up = NearestToken().missing(knowledge) is None
-    if not looked_up and words is not None:  # a deeper cut, or unknown noise: it takes a decoder
+    if not looked_up and texts is not None:  # a deeper cut, or unknown noise: it takes a decoder
         nobody = ClientParts(0, 0, {})
         longest = subject.config.data.max_length
         knowledge = with_bottom(knowledge, defence, nobody, subject.split, longest)
         decoder = trained(knowledge, generator(seed, "decoder"))
         knowledge = replace(knowledge, decoder=decoder)
-    found = []
-    for name, entry in INVERSION.items():
-        if entry.baseline:  # it reads nothing off the messages
-            continue
-        attack = make_attack(name, INVERSION, "reconstruct")
-        lacks = attack.missing(knowledge)
+
+    def ask(each: Named) -> list[np.ndarray] | Lacks | str:
+        lacks: Lacks | None = each.attack.missing(knowledge)
+        if lacks is not None and looked_up and "bottom" in lacks.fields:
+            return "not asked where a look-up does; a grid trains it"
         if lacks is not None:
-            untrained = looked_up and "bottom" in lacks.fields
-            why = "not asked where a look-up does; a grid trains it" if untrained else lacks.words
-            found.append(Measured(attack.view, attack.name, "token_accuracy", None, why))
-            continue
-        draws = generator(seed, "attack", attack.name)
-        guessed = attack.reconstruct(messages, knowledge, draws)
-        rng = numpy_rng(seed, "judge", attack.name)
-        estimate = token_accuracy(ids, guessed, counted, rng)
-        found.append(Measured(attack.view, attack.name, "token_accuracy", estimate))
-    return found
+            return lacks
+        draws = generator(seed, "attack", each.attack.name)
+        guessed: list[np.ndarray] = each.attack.reconstruct(messages, knowledge, draws)
+        return guessed
+
+    def judge(each: Named, guessed: list[np.ndarray]) -> Iterator[Leak]:
+        rng = numpy_rng(seed, "judge", each.attack.name)
+        yield each.head.leak("token_accuracy", token_accuracy(ids, guessed, counted, rng), "token")
+
+    attacks = named(looking(INVERSION), INVERSION, "reconstruct", "inversion")
+    return list(entries(attacks, ask, judge))
 
 
 def _silent(subject: Subject) -> bool:

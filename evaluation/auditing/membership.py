@@ -1,37 +1,35 @@
 """Release view of an audited model: who was in the training data, and what that shows."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from attacks.attack import Lacks
 from attacks.signals import Signals
 from evaluation.adversary.candidates import members_and_non_members
+from evaluation.attacking.loop import Named, entries, named
+from evaluation.attacking.membership import blind, figures, scored
 from evaluation.auditing.adversary import Means, lacking, signals_on, trained_rounds
 from evaluation.auditing.canaries.texts import joined
 from evaluation.auditing.subject import Subject
 from evaluation.auditing.verdict import Claim, Finding
-from evaluation.grid.build import make_attack
-from evaluation.grid.catalogue import MEMBERSHIP
-from evaluation.metrics.blind_baseline import LEAST, blind_baseline
+from evaluation.grid.catalogue import MEMBERSHIP, looking
 from evaluation.metrics.epsilon_bounds import one_run_p
-from evaluation.metrics.membership import auc, tpr_at_fpr
 from evaluation.metrics.one_run_gaussian import FRACTIONS, one_run_from_scores
 from fedbert.config import Config, InputError
 from fedbert.data.batches import Encoded
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
-from reports.card.content import Measured
-from reports.estimate import Estimate
+from reports.leak import Leak, LeakageEntry
+from reports.metrics import SHIFTED_POOL
+from reports.scores import Scored
 
 MOST = 4000  # candidates
 KNOWN = 0.25  # of the pool: whose coins an adversary with shadows is told
 SIGNIFICANCE = 0.05
 MOST_NEEDED = 2**15  # candidates
-TEXT_ALONE = "text alone (no model)"  # no attack on the model
-SHIFTED = "members differ in text or label alone: the pool is shifted, the rest means little"
 
 
 @dataclass(frozen=True)
@@ -127,33 +125,30 @@ def _joined(members: Encoded, non_members: Encoded, fair: bool, origin: str) -> 
 
 def membership(
     subject: Subject, who: Candidates, means: Means | None = None
-) -> tuple[list[Measured], dict[str, np.ndarray]]:
+) -> tuple[list[LeakageEntry], dict[str, np.ndarray]]:
     """Return the membership figures of every attack of the catalogue, and the attacks' scores.
 
     Raises:
         InputError: where the adversary's own models cannot be had.
     """
-    means = means or Means()
-    found, scores = [_text_alone(subject, who)], {}
+    means, seed = means or Means(), subject.config.seed
     signals = _signals(subject, who, means)
-    for name, entry in MEMBERSHIP.items():
-        if entry.baseline:  # it would take its share of the significance
-            continue
-        attack = make_attack(name, MEMBERSHIP, "score")
-        lacks = attack.missing(signals)
-        if lacks is not None:
-            why = lacking(means, subject, lacks)
-            found.append(Measured(attack.view, attack.name, "auc", None, why))
-            continue
-        draws = numpy_rng(subject.config.seed, "attack", attack.name)
-        each = scores[attack.name] = attack.score(signals, draws)
-        inside, outside = each[who.judged & who.members], each[who.judged & ~who.members]
-        if min(len(inside), len(outside)) < 2:
-            found.append(Measured(attack.view, attack.name, "auc", None, "too few candidates"))
-            continue
-        for metric, estimate in _figures(inside, outside):
-            found.append(Measured(attack.view, attack.name, metric, estimate))
-    return found, scores
+    scores: dict[str, np.ndarray] = {}
+
+    def ask(each: Named) -> Scored | str:
+        found = scored(each, signals, who.members, seed)
+        if isinstance(found, Lacks):
+            return lacking(means, subject, found)
+        scores[each.attack.name] = found.scores
+        judged = replace(found, scores=found.scores[who.judged], members=who.members[who.judged])
+        few = min(len(judged.member_scores), len(judged.non_member_scores)) < 2
+        return "too few candidates" if few else judged
+
+    alone, shifted = blind(who.encoded, who.members, seed, "text alone")
+    if shifted and isinstance(alone, Leak):
+        alone = replace(alone, flags=(SHIFTED_POOL,))
+    attacks = named(looking(MEMBERSHIP), MEMBERSHIP, "score", "membership")
+    return [alone, *entries(attacks, ask, figures)], scores
 
 
 def _signals(subject: Subject, who: Candidates, means: Means) -> Signals:
@@ -163,22 +158,6 @@ def _signals(subject: Subject, who: Candidates, means: Means) -> Signals:
     everyone = np.concatenate([who.positions, who.population])
     encoded = subject.own.pool.take(everyone)
     return signals_on(subject, encoded, everyone, len(who.population), means)
-
-
-def _figures(inside: np.ndarray, outside: np.ndarray) -> Iterator[tuple[str, Estimate]]:
-    yield "auc", auc(inside, outside)
-    yield "tpr_at_1pct_fpr", tpr_at_fpr(inside, outside, 0.01)
-
-
-def _text_alone(subject: Subject, who: Candidates) -> Measured:
-    """Return how well words and labels alone tell members: at chance in a pool that is fair."""
-    head = ("release", TEXT_ALONE, "auc")
-    if min(int(who.members.sum()), int((~who.members).sum())) < LEAST:
-        return Measured(*head, None, f"needs {LEAST} candidates a side")
-    texts = np.split(who.encoded.tokens, who.encoded.offsets[1:-1])
-    rng = numpy_rng(subject.config.seed, "text alone")
-    estimate, shifted = blind_baseline(texts, who.encoded.labels, who.members, rng)
-    return Measured(*head, estimate, SHIFTED if shifted else "")
 
 
 def one_run(

@@ -234,3 +234,8 @@ MEMBERSHIP = {
         "forward view, cut layer 0: was the candidate's A among the messages heard?",
     ),
 }
+
+
+def looking(catalogue: dict[str, Entry]) -> tuple[str, ...]:
+    """Return the names of the attacks that look at what they are given: all but the baselines."""
+    return tuple(name for name, entry in catalogue.items() if not entry.baseline)

@@ -8,11 +8,9 @@ from fedbert.config import InputError, expect
 from reports.estimate import Estimate
 from reports.scores import Scored
 
-CHANCES = {"auc": 0.5, "tpr_at_1pct_fpr": 0.01, "tpr_at_01pct_fpr": 0.001, "balanced_accuracy": 0.5}
-
 
 def judged(scored: Scored) -> dict[str, Estimate]:
-    """Return every number of one attack on records, by metric.
+    """Return every number of one attack on records, by metric of `reports.metrics`.
 
     Raises:
         InputError: if a side has fewer than two candidates.

@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from reports.estimate import Estimate
+from reports.leak import Leak, LeakageEntry, NotMeasured
+from reports.metrics import FLAGS
 
 VIOLATES = "violates the claim"
 CONSISTENT = "consistent"
@@ -42,23 +43,15 @@ class Check:
             raise ValueError(f"expected one of {VERDICTS}, got verdict={self.verdict!r}")
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What an attack of a view recovered; None where it was not measured, `note` says why."""
+def figure(leak: Leak) -> str:
+    """The estimate with its interval."""
+    e = leak.estimate
+    return f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}], n = {e.n}"
 
-    view: str
-    attack: str
-    metric: str
-    estimate: Estimate | None
-    note: str = ""
 
-    @property
-    def figure(self) -> str:
-        """The estimate with its interval, or that there is none."""
-        e = self.estimate
-        if e is None:
-            return NOT_MEASURED
-        return f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}], n = {e.n}"
+def note(leak: Leak) -> str:
+    """What a leak's flags mean; nothing without any."""
+    return "; ".join(FLAGS[flag] for flag in leak.flags)
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,7 @@ class Card:
     subject: dict[str, str]
     claims: tuple[str, ...]
     checks: tuple[Check, ...]
-    measured: tuple[Measured, ...]
+    measured: tuple[LeakageEntry, ...]
 
     @property
     def code(self) -> int:
@@ -88,35 +81,28 @@ class Card:
         return CONSISTENT if verdicts else "no claim and no limit was given: nothing was tested"
 
     @property
-    def told(self) -> tuple[Measured, ...]:
+    def told(self) -> tuple[Leak, ...]:
         """What was measured."""
-        return tuple(each for each in self.measured if each.estimate is not None)
+        return tuple(each for each in self.measured if isinstance(each, Leak))
 
     @property
     def untold(self) -> list[tuple[str, str, str]]:
         """What was not: the view, why, and the attacks that it holds for."""
         found: dict[tuple[str, str], list[str]] = {}
         for each in self.measured:
-            if each.estimate is None:
-                found.setdefault((each.view, each.note), []).append(each.attack)
+            if isinstance(each, NotMeasured):
+                found.setdefault((each.view, each.reason), []).append(each.attack)
         return [(view, why, ", ".join(names)) for (view, why), names in found.items()]
 
     def to_json(self) -> dict[str, Any]:
         """The card as plain JSON."""
         return {
             "format": "fedbert-privacy audit",
-            "version": 1,
+            "version": 2,
             "subject": self.subject,
             "verdict": self.verdict,
             "exit_code": self.code,
             "claims": list(self.claims),
             "checks": [asdict(check) for check in self.checks],
-            "measured": [_plain(each) for each in self.measured],
+            "measured": [each.to_json() for each in self.measured],
         }
-
-
-def _plain(each: Measured) -> dict[str, Any]:
-    head = {"view": each.view, "attack": each.attack, "metric": each.metric}
-    if each.estimate is None:
-        return {**head, "not_measured": each.note}
-    return {**head, "estimate": each.estimate.to_json(), "note": each.note}

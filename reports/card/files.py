@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 from jinja2 import Environment, StrictUndefined
 from rich.table import Table
 
-from reports.card.content import FAILED, WEAK, WHO, Card
+from reports.card.content import FAILED, WEAK, WHO, Card, figure, note
 from reports.whole import write_whole
 
 
@@ -57,6 +57,7 @@ def as_html(card: Card) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters.update(figure=figure, note=note)
     return environment.from_string(text).render(card=card, who=WHO, failed=FAILED, weak=WEAK)
 
 
@@ -72,7 +73,7 @@ def tables(card: Card) -> list[Table]:
         measured.add_column(name, overflow="fold")
     for each in card.told:
         view = f"{each.view}: {WHO.get(each.view, '')}"
-        measured.add_row(view, each.attack, each.metric, each.figure, each.note)
+        measured.add_row(view, each.attack, each.metric, figure(each), note(each))
     untold = Table(title="Not measured", title_justify="left", header_style="bold")
     for name in ("view", "attacks", "why"):
         untold.add_column(name, overflow="fold")

@@ -193,19 +193,19 @@ def _leak(row: Row, family: str) -> Leak | None:
 
 
 def _setting_label(row: Row) -> str:
-    return row.setting
+    return row.name
 
 
 def _strategy_label(row: Row) -> str:
-    return f"{row.setting} ({row.strategy})"
+    return f"{row.name} ({row.strategy})"
 
 
 def _model_label(row: Row) -> str:
-    return f"{row.setting} ({row.model})"
+    return f"{row.name} ({row.model})"
 
 
 def _point(row: Row, family: str, group: str, label: str) -> Point:
     leak = _leak(row, family)
     if leak is None or row.utility is None:
-        raise ValueError(f"expected utility and {family} of {row.setting}, got none")
+        raise ValueError(f"expected utility and {family} of {row.name}, got none")
     return Point(label, group, leak.estimate, row.utility, reference=not row.units)

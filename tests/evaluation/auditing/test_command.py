@@ -94,7 +94,7 @@ def test_a_good_checkpoint_is_consistent_and_written_in_three_forms(
     assert sum("isolation" in name for name in verdicts) == 2
     assert sum(name.startswith("release: epsilon") for name in verdicts) == 1
     attacks = {each["attack"] for each in card["measured"]}
-    assert {"loss threshold", "nearest token", "text alone (no model)"} <= attacks
+    assert {"loss threshold", "nearest token", "text alone"} <= attacks
     suite = ElementTree.fromstring((out / "audit.xml").read_text())
     assert suite.get("failures") == "0" and len(suite) == len(card["checks"])
     page = (out / "audit.html").read_text()
