@@ -61,7 +61,7 @@ class DataConfig:
 
     task: a GLUE task, or "mlm" for masked language modelling.
     source: "embedded" (Rotten Tomatoes sentences), "generated", a directory, or a hub name.
-    pool, evaluation: at most so many examples (a seeded choice); None = all.
+    pool_size, evaluation: at most so many examples (a seeded choice); None = all.
     max_length: the most tokens of an example.
     clients: among how many parties the pool is dealt.
     partition: how: "iid", or skewed by labels ("dirichlet") or sizes ("quantity").
@@ -72,7 +72,7 @@ class DataConfig:
 
     task: TaskName = "sst2"
     source: Text = "embedded"
-    pool: Examples = None
+    pool_size: Examples = None
     evaluation: Examples = None
     max_length: Annotated[int, Field(ge=8, le=512)] = 64
     clients: Annotated[int, Field(ge=1, le=CLIENTS)] = 4
