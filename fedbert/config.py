@@ -1,6 +1,5 @@
 """The settings of one training, as frozen values that check themselves."""
 
-from dataclasses import asdict
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
@@ -167,4 +166,5 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as nested plain dictionaries."""
-        return asdict(self)
+        parts = {"model": self.model, "data": self.data, "training": self.training}
+        return {**{name: dict(vars(part)) for name, part in parts.items()}, "seed": self.seed}
