@@ -67,7 +67,7 @@ def nearest(repeats: int) -> list[Row]:
 CELL: dict[str, Any] = {
     "model": {"source": "embedded"},
     "data": {
-        "source": "embedded", "pool": 2000, "evaluation": 20, "max_length": 32, "clients": 2,
+        "source": "embedded", "pool_size": 2000, "evaluation": 20, "max_length": 32, "clients": 2,
         "hold_out": 0.5,
     },
     "training": {"rounds": 2, "local_steps": 1, "batch_size": 64},

@@ -28,6 +28,8 @@ from fedbert.trainer import State, load_values
 
 FORMAT = "fedbert-privacy checkpoint"
 VERSION = 1
+RENAMED = {"pool": "pool_size"}
+"""Keys of [data] by what they were called in manifests of version 1."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,23 @@ def read(directory: Path) -> Checkpoint:
         losses=tuple(manifest["losses"]),
     )
     return Checkpoint(
-        directory, manifest, from_mapping(Config, manifest["config"], str(directory)), state
+        directory,
+        manifest,
+        from_mapping(Config, upgraded(manifest["config"]), str(directory)),
+        state,
     )
+
+
+def upgraded(config: Any) -> Any:
+    """Return a manifest's configuration with the keys of today.
+
+    >>> upgraded({"data": {"pool": 60}, "seed": 1})
+    {'data': {'pool_size': 60}, 'seed': 1}
+    """
+    data = config.get("data") if isinstance(config, dict) else None
+    if not isinstance(data, dict) or "pool" not in data or "pool_size" in data:
+        return config
+    return config | {"data": {RENAMED.get(key, key): value for key, value in data.items()}}
 
 
 def check_same(

@@ -1,6 +1,5 @@
 """Configuration of one training, as frozen values that check themselves."""
 
-from dataclasses import asdict
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
@@ -61,7 +60,7 @@ class DataConfig:
 
     task: a GLUE task, or "mlm" for masked language modelling.
     source: "embedded" (Rotten Tomatoes sentences), "generated", a directory, or a hub name.
-    pool, evaluation: at most so many examples (a seeded choice); None = all.
+    pool_size, evaluation: at most so many examples (a seeded choice); None = all.
     max_length: the most tokens of an example.
     clients: among how many parties the pool is dealt.
     partition: how: "iid", or skewed by labels ("dirichlet") or sizes ("quantity").
@@ -72,7 +71,7 @@ class DataConfig:
 
     task: TaskName = "sst2"
     source: Text = "embedded"
-    pool: Examples = None
+    pool_size: Examples = None
     evaluation: Examples = None
     max_length: Annotated[int, Field(ge=8, le=512)] = 64
     clients: Annotated[int, Field(ge=1, le=CLIENTS)] = 4
@@ -167,4 +166,5 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as nested plain dictionaries."""
-        return asdict(self)
+        parts = {"model": self.model, "data": self.data, "training": self.training}
+        return {**{name: dict(vars(part)) for name, part in parts.items()}, "seed": self.seed}

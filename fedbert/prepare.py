@@ -59,7 +59,9 @@ def prepare(config: Config, coin: bool = False) -> Prepared:
     """
     task = task_of(config)
     data = config.data
-    examples = load(task.name, data.source, data.pool, data.evaluation, derive(config.seed, "pool"))
+    examples = load(
+        task.name, data.source, data.pool_size, data.evaluation, derive(config.seed, "pool")
+    )
     tokenizer = load_tokenizer(config.model)
     encoded = {name: encode(e, tokenizer, config.data.max_length) for name, e in examples.items()}
     split = load_model(config.model, task, tokenizer, config.seed, config.training.precision)

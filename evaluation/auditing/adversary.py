@@ -5,10 +5,12 @@ under the same defence, and knows some examples of the pool to be left out. With
 which somebody else trained without the candidates, it has their losses.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from attacks.attack import Lacks
 from attacks.signals import Signals
@@ -16,16 +18,18 @@ from evaluation.adversary.inference import answers_on
 from evaluation.adversary.shadow_models import Trainings, shadow_answers
 from evaluation.adversary.signals import features_of, part
 from evaluation.auditing.subject import Subject, check_head, refuse_code, settings_of
+from evaluation.grid.spec import SHADOWS
 from fedbert.config import Config, InputError, ModelConfig
 from fedbert.data.batches import Encoded
 from fedbert.model import load_model
 from fedbert.prepare import Prepared, poisson_sampled
+from fedbert.settings import settings
 
 HEARD = ("round_losses", "alignments", "projections", "nearness")  # of Signals
 TRAINED = ("shadow_losses", "population")  # what models of the adversary's own give
 
 
-@dataclass(frozen=True)
+@settings
 class Means:
     """What the adversary has besides the model: how many shadows it trains, or other models.
 
@@ -33,13 +37,13 @@ class Means:
     folder in which the shadows' answers are kept and looked for.
     """
 
-    shadows: int = 0
+    shadows: Annotated[int, Field(ge=0, le=SHADOWS)] = 0
     references: tuple[Path, ...] = ()
     cache: Path | None = None
 
     def __post_init__(self) -> None:
-        """Check both."""
-        if self.shadows < 0 or self.shadows % 2:
+        """Check what bounds do not say."""
+        if self.shadows % 2:
             raise InputError(f"expected shadows in pairs: 2, 4, ..., got shadows={self.shadows}")
         if self.shadows and self.references:
             raise InputError("expected --shadows or --reference, got both")

@@ -1,10 +1,11 @@
 """Audit of one model: its manifest, its mechanisms, and what adversaries recover; as a card."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
@@ -16,6 +17,7 @@ from evaluation.auditing.verdict import Claim
 from evaluation.grid.spec import PLACES
 from fedbert.config import InputError, expect
 from fedbert.data.batches import Encoded
+from fedbert.settings import settings
 from reports.card.content import (
     ABOVE,
     CONSISTENT,
@@ -31,9 +33,10 @@ from reports.leak import Leak, LeakageEntry, NotMeasured
 from reports.metrics import metric as metric_of
 
 NO_MECHANISM = ("penalty",)
+Limit = Annotated[float | None, Field(ge=0, le=1)]
 
 
-@dataclass(frozen=True)
+@settings
 class Request:
     """What is asked of an audit.
 
@@ -47,19 +50,16 @@ class Request:
     non_members: Path | None = None
     fair_coin: bool = False
     task: str | None = None
-    max_auc: float | None = None
-    max_tpr_at_1pct: float | None = None
-    max_token_recovery: float | None = None
-    means: Means = field(default_factory=Means)
+    max_auc: Limit = None
+    max_tpr_at_1pct: Limit = None
+    max_token_recovery: Limit = None
+    means: Means = Means()
 
     def __post_init__(self) -> None:
-        """Check every field."""
+        """Check the claim."""
         if self.claim is not None:
-            expect(0 < self.claim[0] < float("inf"), "epsilon > 0", "claim", self.claim)
+            expect(self.claim[0] > 0, "epsilon > 0", "claim", self.claim)
             expect(0 < self.claim[1] < 1, "0 < delta < 1", "claim", self.claim)
-        for name in ("max_auc", "max_tpr_at_1pct", "max_token_recovery"):
-            value = getattr(self, name)
-            expect(value is None or 0 <= value <= 1, f"0 <= {name} <= 1", name, value)
 
 
 def audit(directory: Path, request: Request) -> Card:

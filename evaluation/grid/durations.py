@@ -87,7 +87,7 @@ def units(cell: "Cell") -> dict[str, float]:
         shared = family == "membership"  # the target answers once for all of them
         attack += amount * (max(each, default=0.0) if shared else sum(each))
     return {
-        "prepare": 1.0 + (data.pool or 0),
+        "prepare": 1.0 + (data.pool_size or 0),
         "train": 1.0 + steps * tokens,
         "evaluate": 1.0 + (data.evaluation or 0) * data.max_length,
         "attack": 1.0 + attack,

@@ -1,18 +1,25 @@
 """Expansion of a grid's lists: every combination once, each a cell that was checked."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import Any
 
-from evaluation.grid.file import GridSettings, OverrideSettings, TrainingSettings
-from evaluation.grid.spec import Cell
+from evaluation.grid.file import (
+    COUNTS,
+    CUT,
+    PARTS,
+    GridSettings,
+    OverrideSettings,
+    TrainingSettings,
+)
+from evaluation.grid.spec import AttackSettings, Cell, in_words
 from fedbert.config import InputError
 from fedbert.settings import from_mapping
 
 CELLS = 100_000
 """The most cells of a grid."""
-PARTS = ("model", "data", "training")
 
 
 def cells_of(asked: GridSettings, where: str) -> tuple[Cell, ...]:
@@ -29,9 +36,11 @@ def cells_of(asked: GridSettings, where: str) -> tuple[Cell, ...]:
     cells: dict[str, Cell] = {}
     for values in product(*axes.values()):
         point = dict(zip(axes, values, strict=True))
+        training, attacks = _training(asked, point, where), _attacks(asked, point, where)
+        swept = tuple((key, in_words(point[key])) for key in asked.sweep)
         for (defence, level), seed in product(levels, asked.seeds):
-            training = _training(asked, point | {"seed": seed}, where)
-            cell = Cell(training.config, defence, level, asked.attacks, training.delta)
+            config = replace(training.config, seed=seed)
+            cell = Cell(config, defence, level, attacks, training.delta, swept)
             if cell.id in cells:
                 raise InputError(f"{where}: expected different cells, got two of {cell.labels}")
             cells[cell.id] = cell
@@ -45,8 +54,19 @@ def _axes(asked: GridSettings) -> dict[str, tuple[Any, ...]]:
         "training.strategy": asked.strategies,
     }
     if asked.cut_layers is not None:
-        axes["model.cut_layer"] = asked.cut_layers
-    return axes
+        axes[CUT] = asked.cut_layers
+    return axes | asked.sweep
+
+
+def _attacks(asked: GridSettings, point: Mapping[str, Any], where: str) -> AttackSettings:
+    """Return the attacks at one point."""
+    counts = {name: point[f"attacks.{name}"] for name in COUNTS if f"attacks.{name}" in point}
+    if not counts:
+        return asked.attacks
+    try:
+        return replace(asked.attacks, **counts)
+    except InputError as error:
+        raise InputError(f"{where}: attacks: {error}") from None
 
 
 def _training(asked: GridSettings, point: Mapping[str, Any], where: str) -> TrainingSettings:
@@ -55,9 +75,11 @@ def _training(asked: GridSettings, point: Mapping[str, Any], where: str) -> Trai
     values: dict[str, Any] = {"delta": asked.delta}
     values |= {part: {**getattr(asked, part), **getattr(own, part)} for part in PARTS}
     for key, value in point.items():
-        part, dot, name = key.partition(".")
-        if not dot:
+        part, _, name = key.partition(".")
+        if key == "delta":
             values[key] = value
+        elif part not in PARTS:
+            continue
         elif name in values[part]:
             raise InputError(f"{where}: {part}: {name} comes from the grid's lists, not here")
         else:

@@ -1,8 +1,8 @@
 """Files of settings as they are written: a grid's, a training's, and a defence within either."""
 
 from collections.abc import Iterator
-from dataclasses import field
-from typing import Annotated, Any
+from dataclasses import field, fields
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, Field
 
@@ -20,8 +20,9 @@ from fedbert.config import (
     Text,
     TrainingConfig,
 )
-from fedbert.settings import Plain, refused, settings
+from fedbert.settings import Plain, refused, settings, unknown_key
 
+DELTA = 1e-5
 LEVEL = 'level = {"smashed.KEY" = [..]}'
 
 
@@ -33,6 +34,22 @@ def _mechanism(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Mechanism = Annotated[dict[str, Plain], AfterValidator(_mechanism)]
+PARTS = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
+COUNTS = ("messages", "candidates", "shadows", "population")
+CUT = "model.cut_layer"
+OWN = {"data.task": "tasks", "training.strategy": "strategies", "seed": "seeds"}
+"""Settings that have a list of their own."""
+SWEPT = (
+    *(
+        f"{part}.{each.name}"
+        for part, kind in PARTS.items()
+        for each in fields(cast(Any, kind))
+        if f"{part}.{each.name}" not in OWN
+    ),
+    *(f"attacks.{name}" for name in COUNTS),
+    "delta",
+)
+"""What a sweep may go over."""
 Section = dict[str, Plain]
 """A part of [model], [data] or [training], before the grid's lists are put in."""
 
@@ -119,6 +136,8 @@ class GridSettings:
     attacks: which attacks run, and on how much.
     defences: each makes a row of the comparison.
     override: settings of single tasks, by the task's name.
+    sweep: further settings, each over a list of values: {"data.clients" = [4, 64]}. Any of model,
+        data, training, of the numbers of attacks, and delta; each is a column of the tables.
     """
 
     tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)]
@@ -126,7 +145,7 @@ class GridSettings:
     strategies: Annotated[tuple[Strategy, ...], Field(min_length=1)] = ("parallel",)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     cut_layers: Annotated[tuple[CutLayer, ...] | None, Field(min_length=1)] = None
-    delta: Delta = 1e-5
+    delta: Delta = DELTA
     model: Section = field(default_factory=dict)
     data: Section = field(default_factory=dict)
     training: Section = field(default_factory=dict)
@@ -135,6 +154,26 @@ class GridSettings:
         DefenceSettings("none"),
     )
     override: dict[TaskName, OverrideSettings] = field(default_factory=dict)
+    sweep: dict[str, Annotated[tuple[Plain, ...], Field(min_length=1)]] = field(
+        default_factory=dict
+    )
+
+    def __post_init__(self) -> None:
+        """Check that what is swept exists, and is set nowhere else."""
+        for key in self.sweep:
+            if key in OWN:
+                raise InputError(f"sweep: expected {key} in its own list {OWN[key]}, got it here")
+            if key not in SWEPT:
+                raise InputError(f"sweep: {unknown_key(key, SWEPT)}")
+            if key == CUT and self.cut_layers is not None:
+                raise InputError(f"sweep: expected {CUT} in one list, got it in cut_layers too")
+            part, _, name = key.partition(".")
+            sections = (self, *self.override.values())
+            written = part in PARTS and any(name in getattr(each, part) for each in sections)
+            if part == "attacks":
+                written = getattr(self.attacks, name) != getattr(AttackSettings(), name)
+            if written or (key == "delta" and self.delta != DELTA):
+                raise InputError(f"{key} comes from the grid's sweep, not from here")
 
 
 @settings
@@ -151,7 +190,7 @@ class TrainingSettings:
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     seed: Seed = 0
-    delta: Delta = 1e-5
+    delta: Delta = DELTA
     defence: DefenceSettings = DefenceSettings("none")
 
     def __post_init__(self) -> None:

@@ -10,6 +10,9 @@ from pydantic import TypeAdapter
 from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.durations import FAMILIES
 from evaluation.grid.file import (
+    OWN,
+    PARTS,
+    SWEPT,
     DefenceSettings,
     GridSettings,
     OverrideSettings,
@@ -24,24 +27,25 @@ CLASSES = (
     GridSettings, OverrideSettings, TrainingSettings, DefenceSettings, AttackSettings, ModelConfig,
     DataConfig, TrainingConfig,
 )  # fmt: skip
-SECTIONS = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
-LISTED = {"data": "task", "training": "strategy"}
-"""Keys that a grid has lists for, in place of a setting in its section."""
 PLAIN = {"type": ["string", "number", "boolean"]}
 
 
 def grid_schema() -> dict[str, Any]:
     """Return the JSON Schema of a grid file."""
     found = _described(TypeAdapter(GridSettings).json_schema())
-    parts = {part: _section(part, kind) for part, kind in SECTIONS.items()}
+    parts = {part: _section(part, kind) for part, kind in PARTS.items()}
     found["properties"]["defences"]["default"] = [{"name": "none"}]
     for holder in (found, found["$defs"]["OverrideSettings"]):
         holder["properties"] |= {
-            part: {"$ref": f"#/$defs/{kind.__name__}"} for part, kind in SECTIONS.items()
+            part: {"$ref": f"#/$defs/{kind.__name__}"} for part, kind in PARTS.items()
         }
-    found["$defs"] |= {SECTIONS[part].__name__: schema for part, schema in parts.items()}
+    found["$defs"] |= {PARTS[part].__name__: schema for part, schema in parts.items()}
     found["properties"]["tasks"]["items"] = {"enum": list(TASKS)}
     found["properties"]["override"]["propertyNames"] = {"enum": list(TASKS)}
+    found["properties"]["sweep"] |= {
+        "propertyNames": {"enum": list(SWEPT)},
+        "additionalProperties": {"type": "array", "items": PLAIN, "minItems": 1},
+    }
     _name_attacks(found["$defs"]["AttackSettings"])
     _name_mechanisms(found["$defs"]["DefenceSettings"])
     return {"$schema": DIALECT, "title": "A grid of FedBERT trainings", **_titled(found)}
@@ -75,7 +79,8 @@ def field_docs(kind: type) -> dict[str, str]:
 def _section(part: str, kind: type) -> dict[str, Any]:
     """Return the schema of a section of a grid, without what the grid has a list for."""
     found = _described(TypeAdapter(kind).json_schema())
-    found["properties"].pop(LISTED.get(part), None)
+    for key in OWN:
+        found["properties"].pop(key.removeprefix(f"{part}."), None)
     return found
 
 

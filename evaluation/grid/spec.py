@@ -143,13 +143,17 @@ class AttackSettings:
 
 @dataclass(frozen=True)
 class Cell:
-    """One training with its judgement. Its id is the hash of its canonical JSON."""
+    """One training with its judgement. Its id is the hash of its canonical JSON.
+
+    swept: what a sweep set, as (key, value in words): columns of the tables.
+    """
 
     config: Config
     defence: DefenceSpec
     level: str
     attacks: AttackSettings
     delta: float
+    swept: tuple[tuple[str, str], ...] = ()
 
     def spec(self) -> dict[str, Any]:
         """Return the cell as plain JSON."""
@@ -159,6 +163,7 @@ class Cell:
             "level": self.level,
             "attacks": self.attacks.to_json(),
             "delta": self.delta,
+            **({"sweep": [key for key, _ in self.swept]} if self.swept else {}),
         }
 
     @cached_property
@@ -177,6 +182,7 @@ class Cell:
             "defence": self.defence.name,
             "level": self.level,
             "seed": str(self.config.seed),
+            **dict(self.swept),
         }
 
 

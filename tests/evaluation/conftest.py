@@ -17,7 +17,7 @@ source = "tiny"
 tokenizer = "generated"
 [data]
 source = "generated"
-pool = 60
+pool_size = 60
 evaluation = 20
 max_length = 16
 clients = 2

@@ -54,7 +54,7 @@ def test_members_are_those_that_were_trained_on(cell: Cell) -> None:
 def test_blocks_of_one_document_are_one_candidate(cell: Cell) -> None:
     config = replace(
         cell.config,
-        data=replace(cell.config.data, task="mlm", pool=20),
+        data=replace(cell.config.data, task="mlm", pool_size=20),
         training=replace(cell.config.training, local_steps=30),
     )
     prepared = prepare(config, coin=True)

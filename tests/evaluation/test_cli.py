@@ -150,7 +150,7 @@ tokenizer = "generated"
 [data]
 task = "{task}"
 source = "generated"
-pool = 24
+pool_size = 24
 evaluation = 8
 max_length = 16
 clients = 2

@@ -38,7 +38,7 @@ def test_a_broken_mechanism_and_a_weak_attack_are_flagged_everywhere(
     monkeypatch.syspath_prepend(str(tmp_path))
     values = read_toml(small_grid, "grid")
     values["seeds"] = [0]
-    values["data"]["pool"] = 400
+    values["data"]["pool_size"] = 400
     values["training"]["batch_size"] = 64
     values["attacks"]["inversion"] = ["nearest_token", "guessing:Guesser"]
     claim = {"clip_norm": 8.0, "noise_multiplier": 3.0}

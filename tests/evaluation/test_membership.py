@@ -35,7 +35,7 @@ def cell(small_grid: Path) -> Cell:
         membership=tuple(MEMBERSHIP), messages=2, candidates=60, shadows=4, population=12,
         client_level=True,
     )  # fmt: skip
-    config = replace(first.config, data=replace(first.config.data, pool=120))
+    config = replace(first.config, data=replace(first.config.data, pool_size=120))
     return replace(first, config=config, attacks=attacks)
 
 

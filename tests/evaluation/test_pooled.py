@@ -27,7 +27,7 @@ def cell(small_grid: Path) -> Cell:
 
 
 def judged(cell: Cell, task: str, pool: int, *names: str) -> CellResult:
-    config = replace(cell.config, data=replace(cell.config.data, task=task, pool=pool))
+    config = replace(cell.config, data=replace(cell.config.data, task=task, pool_size=pool))
     attacks = replace(cell.attacks, pooled=names)
     record = run_cell(replace(cell, config=config, attacks=attacks)).record
     assert record.status == "done", record.traceback

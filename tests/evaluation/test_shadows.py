@@ -129,7 +129,7 @@ def test_the_key_holds_what_touches_the_training_and_nothing_else(trainings: Tra
 
 def test_masked_lm_is_asked_several_maskings_the_same_for_every_model(small_grid: Path) -> None:
     cell = read_grid(small_grid).cells[0]
-    config = replace(cell.config, data=replace(cell.config.data, task="mlm", pool=20))
+    config = replace(cell.config, data=replace(cell.config.data, task="mlm", pool_size=20))
     prepared = prepare(config, coin=True)
     chosen = choose(replace(cell, config=config), prepared).candidates
     one = answers_on(prepared.split, prepared, chosen, 0)

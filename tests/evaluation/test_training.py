@@ -40,7 +40,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_hold_out_is_the_coin_of_a_grid_and_is_off_without_a_say() -> None:
     config = Config(
         ModelConfig("tiny", tokenizer="generated"),
-        DataConfig(source="generated", pool=200, evaluation=4, max_length=12),
+        DataConfig(source="generated", pool_size=200, evaluation=4, max_length=12),
     )
     assert prepare(config).members is None
     half = replace(config, data=replace(config.data, hold_out=0.5))

@@ -267,6 +267,23 @@ def test_a_resumed_run_has_to_be_the_same_run(pristine: Path) -> None:
         check_same(found, same, "0" * 64, none | {"delta": 1e-6})
 
 
+def test_a_manifest_with_the_pools_earlier_key_is_read(pristine: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "earlier"
+    shutil.copytree(pristine, folder)
+
+    def earlier(manifest: dict[str, Any]) -> None:
+        data = manifest["config"]["data"]
+        data["pool"] = data.pop("pool_size") or 24
+
+    edit(folder, earlier, True)
+    found = read(folder)
+    before = read(pristine).config
+    assert found.config == replace(before, data=replace(before.data, pool_size=24))
+    edit(folder, lambda m: m["config"]["data"].update(pool_size=3), True)
+    with pytest.raises(InputError, match="unknown key 'pool': did you mean 'pool_size'"):
+        read(folder)
+
+
 class CrashError(OSError):
     """Stands for a full disk or a kill."""
 

@@ -60,7 +60,7 @@ def test_an_unknown_key_is_refused_and_the_allowed_ones_named(kind: Any) -> None
         (ModelConfig, "freeze_embeddings", "true", "true or false"),
         (ModelConfig, "dropout", True, "a number"),
         (ModelConfig, "source", None, "a text"),
-        (DataConfig, "pool", 10.5, "an integer"),
+        (DataConfig, "pool_size", 10.5, "an integer"),
         (DataConfig, "alpha", {}, "a number"),
     ],
 )
@@ -98,7 +98,7 @@ def test_a_wrong_type_is_refused(kind: Any, key: str, value: Any, expected: str)
         (ModelConfig, "dropout", 1.0),
         (ModelConfig, "dropout", -0.1),
         (ModelConfig, "dropout", math.nan),
-        (DataConfig, "pool", 1),
+        (DataConfig, "pool_size", 1),
         (DataConfig, "evaluation", 0),
         (DataConfig, "max_length", 7),
         (DataConfig, "max_length", 513),
@@ -138,16 +138,16 @@ def test_a_round_has_no_more_clients_than_there_are() -> None:
 
 def test_edges_that_are_allowed() -> None:
     ModelConfig(dropout=0.0, cut_layer=12)
-    DataConfig(pool=2, evaluation=2, max_length=8, clients=1)
+    DataConfig(pool_size=2, evaluation=2, max_length=8, clients=1)
     TrainingConfig(warmup_fraction=0.0, weight_decay=0.0, clients_per_round=1, rounds=1)
     assert from_mapping(TrainingConfig, {"learning_rate": 1}, "x").learning_rate == 1
-    assert from_mapping(DataConfig, {"pool": None}, "x") == DataConfig()
+    assert from_mapping(DataConfig, {"pool_size": None}, "x") == DataConfig()
 
 
 def test_settings_survive_json() -> None:
     config = Config(
         ModelConfig("tiny", cut_layer=1, dropout=0.0),
-        DataConfig(pool=10),
+        DataConfig(pool_size=10),
         TrainingConfig(strategy="sequential", optimizer_state="hand_on"),
         seed=7,
     )
@@ -195,7 +195,7 @@ def test_a_bad_configuration_is_refused_with_its_place(values: Any, reason: str)
 @pytest.mark.parametrize(
     ("kind", "key", "most"),
     [
-        (DataConfig, "pool", EXAMPLES),
+        (DataConfig, "pool_size", EXAMPLES),
         (DataConfig, "evaluation", EXAMPLES),
         (DataConfig, "clients", CLIENTS),
         (TrainingConfig, "rounds", STEPS),

@@ -30,7 +30,7 @@ NOISE = 0.8
 def config_of(strategy: str, records: int, rate: float) -> Config:
     return Config(
         ModelConfig("tiny", tokenizer="generated"),
-        DataConfig(source="generated", pool=records, evaluation=4, max_length=12, clients=1),
+        DataConfig(source="generated", pool_size=records, evaluation=4, max_length=12, clients=1),
         TrainingConfig(strategy=strategy, rounds=2, local_steps=5, batch_size=int(rate * records)),
         seed=1,
     )

@@ -29,7 +29,7 @@ tokenizer = "generated"
 [data]
 task = "sst2"
 source = "generated"
-pool = 120
+pool_size = 120
 evaluation = 20
 max_length = 24
 clients = 2
