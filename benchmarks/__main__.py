@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks import attacks, dp_sgd, rounds, shadows, steps
+from benchmarks import attacks, dp_sgd, noise, rounds, shadows, steps
 from benchmarks.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "dp-sgd": dp_sgd.compare,
     "nearest-token": attacks.nearest,
     "shadows": shadows.sixteen,
+    "noise": noise.drawn,
 }
 NOTES: dict[str, Callable[[], list[str]]] = {
     "memory": rounds.memory,

@@ -1,0 +1,119 @@
+"""Noise added to records: both on one grid, summed in float64, rounded once to the records' type.
+
+What floating point gives away are low-order bits: a float64 sum shows by its last digits which
+record it came from, as not every number can be a record plus a drawn value. Here records are cut
+and noise is rounded to multiples of one step far below the noise's standard deviation, a power of
+two. Their sum is exact where float64 holds it, and whatever is rounded then is the sum alone.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from privacy.checks import positive, whole
+from privacy.randomness.draws import Draws
+from privacy.randomness.key_stream import CHUNK
+from privacy.randomness.transforms import Floats
+
+GRID_BITS = 26
+TYPES = (torch.float32, torch.float64)
+
+
+def grid_step(std: float) -> float:
+    """Return the step: the power of two in (std * 2**-27, std * 2**-26].
+
+    >>> grid_step(1.0) == 2.0**-26, grid_step(1.9) == 2.0**-26
+    (True, True)
+
+    Raises:
+        ValueError: std is not positive and finite, or lies beyond 2**-512 or 2**512.
+    """
+    positive("std", std)
+    exponent = math.frexp(std)[1] - 1
+    if abs(exponent) > 512:
+        raise ValueError(f"expected 2**-512 < std < 2**512, got std={std}")
+    return math.ldexp(1.0, exponent - GRID_BITS)
+
+
+def grid_shift(values: int) -> float:
+    """Return by how much cutting to the grid can move two records of so many values apart.
+
+    In standard deviations of the noise, at most. Cutting goes towards zero, so a clipped record
+    stays within its clip and two of them within twice that: this is for sums of clipped records
+    alone, where neighbours are cut after they were summed.
+
+    >>> round(grid_shift(4_400_000), 6)
+    3.1e-05
+    """
+    whole("values", values)
+    return math.sqrt(values) * 2.0**-GRID_BITS
+
+
+def add_gaussian(records: Tensor, std: float, draws: Draws) -> Tensor:
+    """Return the records plus Gaussian noise of this standard deviation on every value.
+
+    Gradients pass through to the records. See `add_noise` for the rounding.
+
+    Raises:
+        ValueError: std is not positive and finite, or the records are no float32 or float64, or
+            not finite.
+    """
+    step = grid_step(std)
+    return _passed(records, step, lambda out, _: draws.gaussian_into(out, std / step))
+
+
+def add_laplace(records: Tensor, scale: float, draws: Draws) -> Tensor:
+    """Return the records plus Laplace noise of this scale on every value; else `add_gaussian`."""
+    step = grid_step(math.sqrt(2.0) * scale)
+    return _passed(records, step, lambda out, _: draws.laplace_into(out, scale / step))
+
+
+def add_noise(records: Tensor, noise: Tensor, std: float) -> Tensor:
+    """Return the records plus float64 noise of the same shape that was drawn already.
+
+    std: the noise's standard deviation, or a lower one; it fixes the grid, and must be known
+    without looking at records or noise.
+
+    Raises:
+        ValueError: shapes differ, the noise is not float64, or as `add_gaussian`.
+    """
+    if noise.shape != records.shape or noise.dtype != torch.float64:
+        raise ValueError(
+            f"expected float64 noise of shape {list(records.shape)}, "
+            f"got {noise.dtype} of shape {list(noise.shape)}"
+        )
+    flat, step = noise.detach().cpu().reshape(-1).numpy(), grid_step(std)
+
+    def fill(out: Floats, start: int) -> None:
+        np.divide(flat[start : start + out.size], step, out=out)
+
+    return _passed(records, step, fill)
+
+
+def _passed(records: Tensor, step: float, fill: Callable[[Floats, int], None]) -> Tensor:
+    """Return records plus noise; `fill(out, start)` writes noise from `start` on, in steps."""
+    if records.dtype not in TYPES:
+        raise ValueError(f"expected records of float32 or float64, got dtype={records.dtype}")
+    values = records.detach().cpu().contiguous()
+    flat = values.reshape(-1).numpy()
+    widest = float(np.abs(flat).max()) if flat.size else 0.0
+    if not math.isfinite(widest / step):
+        raise ValueError(f"expected finite records, got a largest absolute value of {widest}")
+    found = torch.empty_like(values)
+    target = found.view(-1).numpy()
+    noise, cut = (np.empty(min(CHUNK, flat.size)) for _ in range(2))
+    for start in range(0, flat.size, CHUNK):
+        part = flat[start : start + CHUNK]
+        drawn, kept = noise[: part.size], cut[: part.size]
+        fill(drawn, start)
+        np.rint(drawn, out=drawn)
+        np.multiply(part, 1.0 / step, out=kept, dtype=np.float64)
+        np.trunc(kept, out=kept)
+        np.add(drawn, kept, out=drawn)  # whole numbers: exact below 2**53 steps
+        np.multiply(drawn, step, out=target[start : start + CHUNK], casting="same_kind")
+    noisy = found.to(records.device)
+    # The first difference is 0 and carries the gradient.
+    return records - records.detach() + noisy if records.requires_grad else noisy
