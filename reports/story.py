@@ -42,6 +42,8 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
      "Its interval is its own, not corrected for having been chosen. An attack measures a lower "
      "bound of what leaks: a low number says that these attacks failed, not that none can "
      "succeed."),
+    ("baseline", "what stands for comparison and reads no message, such as a random guess: shown "
+     "beside the attacks, never chosen as the worst of them."),
     ("interval", "in square brackets, at the confidence given. A number over several seeds is "
      "their mean; its interval adds Student's t over the seeds and the runs' own intervals in "
      "quadrature, cut at the bounds of the metric. With two seeds it is wide, and rightly so."),

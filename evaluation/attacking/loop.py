@@ -14,15 +14,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Head:
-    """Whose entries: the attack's view, its name in reports, and its family."""
+    """Whose entries: the attack's view, its name in reports, its family; whether a baseline's."""
 
     view: str
     attack: str
     family: str
+    baseline: bool = False
 
     def leak(self, metric: str, estimate: Estimate, unit: str, chance: float | None = None) -> Leak:
         """Return what the attack reached by a metric."""
-        return Leak(self.view, self.attack, self.family, metric, estimate, unit, chance)
+        head = self.view, self.attack, self.family
+        return Leak(*head, metric, estimate, unit, chance, baseline=self.baseline)
 
     def not_measured(self, reason: str, metric: str | None = None) -> NotMeasured:
         """Return why the attack did not run, or was not judged by a metric."""
@@ -50,7 +52,9 @@ def named(
     for name in names:
         attack = make_attack(name, catalogue, verb)
         shown = f"{attack.name} ({of})" if of else attack.name
-        found.append(Named(attack, Head(attack.view, shown, family), catalogue.get(name)))
+        entry = catalogue.get(name)
+        head = Head(attack.view, shown, family, getattr(entry, "baseline", False))
+        found.append(Named(attack, head, entry))
     return tuple(found)
 
 
