@@ -20,7 +20,7 @@ class Leak:
     reference_attack: what a plain look-up should reach. reconstruction_bound: the most that the
     guarantee lets any attack recover; where there is none, `bound_basis` says why; prior: of a
     guess before the message, on which the bound rests. flags: of `reports.metrics.FLAGS`, what
-    is wrong with it.
+    is wrong with it. baseline: it stands for comparison and is no attack on the message.
 
     Raises: ValueError for a field that the readers could not use.
     """
@@ -38,6 +38,7 @@ class Leak:
     bound_basis: str = ""
     prior: float | None = None
     flags: tuple[str, ...] = ()
+    baseline: bool = False
 
     def __post_init__(self) -> None:
         """Refuses what is no leak."""
@@ -52,9 +53,16 @@ class Leak:
         for name in ("chance", "reconstruction_bound", "prior"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else checks.number(value, name))
+        if not isinstance(self.baseline, bool):
+            raise ValueError(f"expected true or false, got baseline={self.baseline!r}")
         for flag in self.flags:
             checks.one_of(flag, FLAGS, "flags")
         object.__setattr__(self, "flags", tuple(self.flags))
+
+    @property
+    def name(self) -> str:
+        """The attack's name as reports show it: a baseline is called one."""
+        return f"{self.attack} (baseline)" if self.baseline else self.attack
 
     def to_json(self) -> dict[str, Any]:
         """The leak as plain JSON, less what it does not have."""

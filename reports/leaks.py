@@ -12,7 +12,7 @@ from reports.records import CellResult
 
 def alarms(leak: Leak) -> tuple[str, ...]:
     """What each flag of a leak means, in a sentence."""
-    return tuple(f"{leak.attack} ({leak.view}): {metrics.FLAGS[each]}" for each in leak.flags)
+    return tuple(f"{leak.name} ({leak.view}): {metrics.FLAGS[each]}" for each in leak.flags)
 
 
 def leaks(records: Sequence[CellResult]) -> tuple[Leak, ...]:
@@ -54,12 +54,24 @@ def _joined(texts: Iterable[str]) -> str:
 def worst(found: Iterable[Leak], family: str, metric: str | None = None) -> Leak | None:
     """The attack that wins most by its mean over seeds; None where nothing was measured.
 
-    By the metric given, else by the one that the family is judged by.
+    By the metric given, else by the one that the family is judged by. Baselines are not among them.
     """
     metric = metric or metrics.WORST[family]
-    judged = [leak for leak in found if (leak.family, leak.metric) == (family, metric)]
-    sign = 1.0 if metrics.metric(metric).worse == "higher" else -1.0
-    return max(judged, key=lambda leak: sign * leak.estimate.value, default=None)
+    return _highest(
+        leak
+        for leak in found
+        if (leak.family, leak.metric) == (family, metric) and not leak.baseline
+    )
+
+
+def _highest(chosen: Iterable[Leak]) -> Leak | None:
+    """The worst of leaks by one metric for the data's owner."""
+
+    def harm(leak: Leak) -> float:
+        value = leak.estimate.value
+        return value if metrics.metric(leak.metric).worse == "higher" else -value
+
+    return max(chosen, key=harm, default=None)
 
 
 def by_view(found: Sequence[Leak]) -> tuple[tuple[str, tuple[Leak, ...]], ...]:
@@ -82,11 +94,20 @@ def view_lines(found: Sequence[Leak]) -> list[tuple[str, Leak]]:
     """`by_view` as lines: view and worst attack, for what attacks on the view itself measured.
 
     What an adversary recovers from another view that it sees too stands with that view; where it
-    has attacks of its own for the same metric, the worst of all is the one that is shown.
+    has attacks of its own for the same metric, the worst of all is the one that is shown. The best
+    baseline on the view follows, where there is one.
     """
-    own = {(leak.view, leak.metric) for leak in found if leak.family == "inversion"}
-    table = by_view(found)
-    return [(view, leak) for view, each in table for leak in each if (view, leak.metric) in own]
+    inversions = [leak for leak in found if leak.family == "inversion"]
+    own = {(leak.view, leak.metric) for leak in inversions if not leak.baseline}
+    lines = []
+    for view, each in by_view(found):
+        for leak in each:
+            if (view, leak.metric) not in own:
+                continue
+            key = (view, leak.metric, True)
+            constant = _highest(x for x in inversions if (x.view, x.metric, x.baseline) == key)
+            lines += [(view, leak)] + ([(view, constant)] if constant else [])
+    return lines
 
 
 def unmeasured(records: Sequence[CellResult]) -> tuple[str, ...]:

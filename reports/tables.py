@@ -157,7 +157,7 @@ def _number_and_source(leak: Leak | None) -> str:
     """The number, its attack, and what it lies between."""
     if leak is None:
         return "not measured"
-    lines = [interval(leak.estimate), f"{leak.attack} ({leak.view})"]
+    lines = [interval(leak.estimate), f"{leak.name} ({leak.view})"]
     if leak.reference_attack is not None or leak.reconstruction_bound is not None:
         lines.append(beside(leak))
     return "\n".join([*lines, *leak.flags])
@@ -173,7 +173,7 @@ def _view_table(task: str, rows: Sequence[Row]) -> Table:
         setting = [f"{row.setting}\n{row.strategy}", *cells(row.further, names)]
         for view, leak in row.view_lines:
             what = f"{view}:\n{metrics.title(leak.metric)}"
-            found = f"{interval(leak.estimate)}\n{leak.attack} ({leak.view})"
+            found = f"{interval(leak.estimate)}\n{leak.name} ({leak.view})"
             near = "\n".join([beside(leak), *leak.flags])
             table.add_row(*map(escape, (*setting, what, found, near)))
             setting = [""] * len(setting)
@@ -194,7 +194,7 @@ def _narrow(names: Sequence[str]) -> list[int]:
 
 def _markdown_view(row: Row, names: Sequence[str], view: str, leak: Leak) -> list[str]:
     head = [row.task, *_setting(row, names), view, metrics.title(leak.metric)]
-    found = f"{interval(leak.estimate)} {leak.attack} ({leak.view})"
+    found = f"{interval(leak.estimate)} {leak.name} ({leak.view})"
     return [*head, found, beside(leak), "; ".join(leak.flags)]
 
 

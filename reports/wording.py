@@ -50,7 +50,7 @@ def duration(seconds: float | None) -> str:
 
 def source(leak: Leak | None) -> str:
     """Which attack on which view, and what it is to be read beside."""
-    return "" if leak is None else f"{leak.attack} ({leak.view}), {beside(leak)}"
+    return "" if leak is None else f"{leak.name} ({leak.view}), {beside(leak)}"
 
 
 def beside(leak: Leak) -> str:

@@ -35,10 +35,10 @@ def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str
     guesses: dict[str, Sequence[np.ndarray]] = {}
 
     def judged(each: Named, guessed: list[np.ndarray]) -> Iterator[LeakageEntry]:
-        guesses[each.attack.name] = guessed
+        if not each.head.baseline:
+            guesses[each.attack.name] = guessed
         alone = each.entry is not None and each.entry.alone
-        baseline = each.entry is not None and each.entry.baseline  # held to no reference attack
-        adaptive = getattr(each.attack, "adaptive", True) and not baseline
+        adaptive = not each.head.baseline and getattr(each.attack, "adaptive", True)
         return judge.leaks(each.head, guessed, alone, adaptive)
 
     attacks = named(observation.cell.attacks.inversion, INVERSION, "reconstruct", "inversion")

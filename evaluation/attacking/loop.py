@@ -16,15 +16,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Head:
-    """Whose entries: the attack's view, its name in reports, and its family."""
+    """Whose entries: the attack's view, its name in reports, its family; whether a baseline's."""
 
     view: str
     attack: str
     family: str
+    baseline: bool = False
 
     def leak(self, metric: str, estimate: Estimate, unit: str, chance: float | None = None) -> Leak:
         """Return what the attack reached by a metric."""
-        return Leak(self.view, self.attack, self.family, metric, estimate, unit, chance)
+        head = self.view, self.attack, self.family
+        return Leak(*head, metric, estimate, unit, chance, baseline=self.baseline)
 
     def not_measured(self, reason: str, metric: str | None = None) -> NotMeasured:
         """Return why the attack did not run, or was not judged by a metric."""
@@ -53,7 +55,8 @@ def named(
         attack = make_attack(asked, catalogue, verb)
         shown = f"{attack.name} ({of})" if of else attack.name
         entry = catalogue.get(asked if isinstance(asked, str) else asked.name)
-        found.append(Named(attack, Head(attack.view, shown, family), entry))
+        baseline = entry is not None and entry.baseline
+        found.append(Named(attack, Head(attack.view, shown, family, baseline), entry))
     return tuple(found)
 
 

@@ -30,6 +30,7 @@ from reports.card.content import (
     figure,
 )
 from reports.leak import Leak, LeakageEntry, NotMeasured
+from reports.leaks import worst as worst_of
 from reports.metrics import metric as metric_of
 
 NO_MECHANISM = ("penalty",)
@@ -231,12 +232,12 @@ def _limits(request: Request, measured: list[LeakageEntry]) -> Iterator[Check]:
         if limit is None:
             continue
         name = f"{option} {limit:g}"
-        leaks = [each for each in measured if isinstance(each, Leak) and each.metric == metric]
-        if not leaks:
-            whys = _whys(measured, metric_of(metric).family)
+        family = metric_of(metric).family
+        worst = worst_of([x for x in measured if isinstance(x, Leak)], family, metric)
+        if worst is None:
+            whys = _whys(measured, family)
             yield Check(name, NOT_MEASURED, "; ".join(whys) or "no attack could run")
             continue
-        worst = max(leaks, key=lambda leak: leak.estimate.value)
         verdict = ABOVE if worst.estimate.value > limit else WITHIN
         yield Check(name, verdict, f"{worst.attack}: {figure(worst)}")
 

@@ -73,7 +73,7 @@ def tables(card: Card) -> list[Table]:
         measured.add_column(name, overflow="fold")
     for each in card.told:
         view = f"{each.view}: {WHO.get(each.view, '')}"
-        measured.add_row(view, each.attack, each.metric, figure(each), note(each))
+        measured.add_row(view, each.name, each.metric, figure(each), note(each))
     untold = Table(title="Not measured", title_justify="left", header_style="bold")
     for name in ("view", "attacks", "why"):
         untold.add_column(name, overflow="fold")

@@ -55,6 +55,7 @@ def depth_data(records: Sequence[CellResult], task: str) -> DepthFigure | None:
     """
     found: dict[str, dict[str, dict[int, list[Estimate]]]] = {}
     chances: list[float] = []
+    baselines: set[str] = set()
     for record in records:
         cut = _cut(record)
         if record.status != "done" or record.labels.get("task") != task or cut is None:
@@ -64,13 +65,15 @@ def depth_data(records: Sequence[CellResult], task: str) -> DepthFigure | None:
             if not isinstance(leak, Leak) or (leak.view, leak.metric) != ("forward", METRIC):
                 continue
             by_attack = found.setdefault(setting, {})
-            by_attack.setdefault(leak.attack, {}).setdefault(cut, []).append(leak.estimate)
+            if leak.baseline:
+                baselines.add(leak.name)
+            by_attack.setdefault(leak.name, {}).setdefault(cut, []).append(leak.estimate)
             if leak.chance is not None:
                 chances.append(leak.chance)
     cuts = sorted({cut for each in found.values() for line in each.values() for cut in line})
     if len(cuts) < 2:
         return None
-    panels = tuple(Depth(setting, _lines(attacks)) for setting, attacks in found.items())
+    panels = tuple(Depth(setting, _lines(attacks, baselines)) for setting, attacks in found.items())
     return DepthFigure(task, panels, tuple(cuts), sum(chances) / len(chances) if chances else None)
 
 
@@ -87,17 +90,18 @@ def describe_depth(data: DepthFigure) -> str:
     return " ".join(parts)
 
 
-def _lines(attacks: dict[str, dict[int, list[Estimate]]]) -> tuple[Line, ...]:
+def _lines(attacks: dict[str, dict[int, list[Estimate]]], baselines: set[str]) -> tuple[Line, ...]:
+    """The worst of the attacks that are no baselines, then every attack."""
     joined = {
         name: {cut: _joined(seeds) for cut, seeds in sorted(points.items())}
         for name, points in attacks.items()
     }
     worst: dict[int, Estimate] = {}
-    for points in joined.values():
-        for cut, estimate in points.items():
+    for name, points in joined.items():
+        for cut, estimate in () if name in baselines else points.items():
             if cut not in worst or estimate.value > worst[cut].value:
                 worst[cut] = estimate
-    everything = {WORST: dict(sorted(worst.items())), **joined}
+    everything = ({WORST: dict(sorted(worst.items()))} if worst else {}) | joined
     return tuple(
         Line(name, tuple(points), tuple(points.values())) for name, points in everything.items()
     )

@@ -87,9 +87,11 @@ def _panel(record: CellResult, attacks: Mapping[str, Scored]) -> RocPanel:
         fpr, tpr = corners(scored)
         kept = np.flatnonzero(np.diff(tpr, prepend=-1.0) != 0)  # where the curve rises
         leaks = [each for each in record.leakage if isinstance(each, Leak)]
-        stated = {each.metric: each.estimate for each in leaks if each.attack == name}
+        own = [each for each in leaks if each.attack == name]
+        stated = {each.metric: each.estimate for each in own}
+        shown = own[0].name if own else name
         points = tuple(fpr[kept].tolist()), tuple(tpr[kept].tolist())
-        curves.append(Curve(name, *points, stated.get(AT), stated.get("auc")))
+        curves.append(Curve(shown, *points, stated.get(AT), stated.get("auc")))
     curves.sort(key=lambda curve: -(curve.at.value if curve.at else 0.0))
     labels = record.labels
     level = "" if labels["level"] in ("-", "") else f", {labels['level']}"

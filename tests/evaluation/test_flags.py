@@ -3,18 +3,23 @@
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from evaluation.grid.parse import grid_from, read_toml
+from evaluation.grid.catalogue import INVERSION
+from evaluation.grid.parse import grid_from, read_grid, read_toml
+from evaluation.run.cell import run_cell
 from evaluation.run.runner import run_grid
 from evaluation.run.workers import Loop
 from reports.leak import Leak
 from reports.metrics import ABOVE_BOUND, BELOW_REFERENCE
 from reports.records import read_records
 from reports.render import render
+from reports.rows import setting_rows
 
 ATTACK = """
 import numpy as np
@@ -71,3 +76,22 @@ def test_a_broken_mechanism_and_a_weak_attack_are_flagged_everywhere(
     render(run)
     assert "Sample sentences" not in (run / "report.html").read_text()
     assert "guessing" in sys.modules
+
+
+def test_a_baseline_is_neither_weak_nor_worst_nor_a_reconstruction(
+    tmp_path: Path, small_grid: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "constant.py").write_text(ATTACK)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = SimpleNamespace(target="constant:Guesser", alone=True, baseline=True)
+    monkeypatch.setitem(INVERSION, "constant", entry)
+    cell = read_grid(small_grid).cells[0]
+    attacks = replace(cell.attacks, inversion=("constant",), backward=(), updates=(), membership=())
+    outcome = run_cell(replace(cell, attacks=attacks))
+    leaks = [each for each in outcome.record.leakage if isinstance(each, Leak)]
+    assert leaks and all(each.baseline and not each.flags for each in leaks)
+    assert leaks[0].reference_attack is not None
+    assert leaks[0].estimate.high < leaks[0].reference_attack.low
+    assert not outcome.samples
+    (row,) = setting_rows([outcome.record])
+    assert row.inversion is None and row.view_lines == []

@@ -1,6 +1,8 @@
 """The loop over attacks: every attack one way out, in order, and the truth to the judge alone."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -57,3 +59,18 @@ def test_what_is_lacking_is_said_in_words() -> None:
 
     assert in_words(Lacks()) == in_words("needs `auxiliary`") == "needs `auxiliary`"
     assert in_words(None) is None
+
+
+def test_a_catalogue_says_what_is_a_baseline() -> None:
+    target = MEMBERSHIP["loss_threshold"].target
+    flagged: dict[str, Any] = {
+        "flagged": SimpleNamespace(target=target, baseline=True),
+        "not": SimpleNamespace(target=target, baseline=False),
+        "silent": SimpleNamespace(target=target),
+    }
+    found = named([*flagged, target], flagged, "score", "membership")
+    assert [each.head.baseline for each in found] == [True, False, False, False]
+    estimate = Estimate(0.5, 0.4, 0.6, n=9)
+    assert [each.head.leak("auc", estimate, "record", 0.5).baseline for each in found[:2]] == [
+        True, False,
+    ]  # fmt: skip

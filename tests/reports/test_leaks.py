@@ -15,8 +15,9 @@ from reports import metrics
 from reports.checks import FAMILIES, UNITS, VIEWS
 from reports.csv_table import csv_table
 from reports.estimate import Estimate
+from reports.figures.depth import WORST, depth_data
 from reports.leak import Leak, NotMeasured, entry_from_json
-from reports.leaks import by_view
+from reports.leaks import by_view, worst
 from reports.page import page
 from reports.records import CellResult, append_record, read_records
 from reports.render import render
@@ -136,6 +137,53 @@ def test_limits_and_flags_over_seeds(examples):
     assert again == records[0] and again.leakage == (one,)
 
 
+CONSTANT = [
+    entry("forward", "look-up", "token_accuracy", 0.2),
+    entry("forward", "often", "token_accuracy", 0.3, baseline=True),
+    entry("forward", "drawn", "token_accuracy", 0.1, baseline=True),
+    entry("peer", "drawn", "token_recall", 0.9, baseline=True),
+]
+
+
+def test_a_baseline_is_shown_as_one_and_never_the_worst(examples):
+    member = examples.leak("release", "coin", "membership", "auc", Estimate(0.9, 0.8, 1.0, n=9))
+    leakage = (examples.done().leakage[0], replace(member, baseline=True), *CONSTANT)
+    record = replace(examples.done(), leakage=leakage)
+    (row,) = setting_rows([record, replace(record, labels={**record.labels, "seed": "1"})])
+    assert row.inversion is not None and row.membership is not None
+    assert (row.inversion.attack, row.membership.attack) == ("look-up", "loss threshold")
+    assert worst(row.leaks, "inversion", "token_recall") is None
+    assert [(view, leak.name) for view, leak in row.view_lines] == [
+        ("forward", "look-up"), ("forward", "often (baseline)"),
+    ]  # fmt: skip
+    console = Console(width=100, file=io.StringIO(), record=True)
+    for table in terminal_tables([record]):
+        console.print(table)
+    shown = " ".join(console.export_text().split())
+    for text in (shown, markdown([record]), page([record], "t")):
+        assert "often (baseline)" in text and "0.300 [0.290, 0.310]" in text
+    assert "drawn (baseline)" in page([record], "t") and "coin (baseline)" in page([record], "t")
+    assert "look-up (baseline)" not in page([record], "t")
+    assert "often" not in csv_table([record])
+    again = CellResult.from_json(json.loads(json.dumps(record.to_json())))
+    assert again == record and again.leakage[3].baseline
+    assert "baseline" not in again.leakage[0].to_json()
+
+
+def test_the_depth_figures_worst_is_no_baseline(examples):
+    records = [
+        replace(examples.done(), spec={"model": {"cut_layer": cut}}, leakage=tuple(CONSTANT))
+        for cut in (0, 1)
+    ]
+    data = depth_data(records, "sst2")
+    assert data is not None
+    (panel,) = data.panels
+    lines = {line.attack: [point.value for point in line.points] for line in panel.lines}
+    assert lines[WORST] == lines["look-up"] == [0.2, 0.2] and lines["often (baseline)"] == [0.3] * 2
+    bare = [replace(record, leakage=tuple(CONSTANT[1:])) for record in records]
+    assert WORST not in depth_data(bare, "sst2").attacks
+
+
 FINITE = st.floats(-1e6, 1e6)
 ESTIMATES = st.tuples(FINITE, FINITE, FINITE).map(sorted).map(
     lambda x: Estimate(x[1], x[0], x[2], n=3, method="by hand")
@@ -146,7 +194,7 @@ LEAKS = st.builds(
     unit=st.sampled_from(UNITS), chance=st.none() | FINITE,
     reference_attack=st.none() | ESTIMATES, reference_basis=st.text(),
     reconstruction_bound=st.none() | FINITE, bound_basis=st.text(), prior=st.none() | FINITE,
-    flags=st.lists(st.sampled_from(list(metrics.FLAGS))).map(tuple),
+    flags=st.lists(st.sampled_from(list(metrics.FLAGS))).map(tuple), baseline=st.booleans(),
 )  # fmt: skip
 NOT_MEASURED = st.builds(
     NotMeasured, *HEADS, reason=st.text(min_size=1), metric=st.none() | st.text(min_size=1)
@@ -172,6 +220,7 @@ UNSOUND = [
     ({"reconstruction_bound": "1"}, "reconstruction_bound='1'"),
     ({"flags": ["fine"]}, "flags='fine'"),
     ({"flags": "above"}, "expected a list"),
+    ({"baseline": 1}, "baseline=1"),
     ({"floor": None}, r"unknown=\['floor'\]"),
     ({"not_measured": ""}, "unknown="),
 ]
