@@ -18,9 +18,9 @@ Fill = Callable[[Floats, float, Words, NDArray[np.uint64]], None]
 
 
 class Draws:
-    """Independent draws, each from words that no other draw has seen. Noise is float64.
+    """Independent draws, each from words that no other draw has seen; for one thread at a time.
 
-    The scale of a draw may be any positive number: what it means is the mechanism's business.
+    Noise comes as float64 tensors on the CPU, coins and orders as numpy arrays.
     """
 
     __slots__ = ("_source",)
@@ -48,7 +48,7 @@ class Draws:
         self._fill(out, scale, laplace_into)
 
     def _filled(self, shape: Shape, fill: Callable[[Floats, float], None], scale: float) -> Tensor:
-        found = torch.empty(shape, dtype=torch.float64)
+        found = torch.empty(shape, dtype=torch.float64, device="cpu")
         fill(found.view(-1).numpy(), scale)
         return found
 

@@ -3,8 +3,7 @@
 import math
 from typing import Literal, get_args
 
-from scipy.special import gammaincc, ndtri_exp
-from scipy.stats import norm
+from scipy.special import gammaincc, ndtr, ndtri_exp
 
 from privacy.checks import one_of, positive, whole
 from privacy.randomness.transforms import LEAST_LOG, TAIL_LOG
@@ -42,7 +41,7 @@ def tail_mass(kind: TailKind, shift: float = 0.0) -> float:
         raise ValueError(f"expected a finite shift >= 0, got shift={shift}")
     reach, far = largest(kind) - shift, largest(kind) + shift
     if kind == "gaussian":
-        return float(norm.sf(reach) + norm.sf(far))
+        return float(ndtr(-reach) + ndtr(-far))
     near = 0.5 * math.exp(-reach) if reach >= 0 else 1.0 - 0.5 * math.exp(reach)
     return near + 0.5 * math.exp(-far)
 

@@ -51,6 +51,7 @@ def test_labels_that_look_alike_have_keys_of_their_own() -> None:
         (123,),
         ("1", 23),
     ]
+    alike += [("a", "b"), ("asb",), ("ai1",), ("a", 1), (1, "b"), ("1sb",)]
     alike += [("-1",), (-1,), ("i",), ("s", ""), ("é",), ("e\u0301",)]
     assert len({stream_key(bytes(32), label) for label in alike}) == len(alike)
 
