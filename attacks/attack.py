@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 import torch
 
-from fedbert.config import InputError, expect
 from fedbert.data.batches import Batch
+from fedbert.errors import InputError, expect
 from fedbert.messages import SmashedData
 from fedbert.split import Bottom, EmbeddingTables, SplitBert
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedbert.config import InputError, expect
 from fedbert.data.batches import Batch
+from fedbert.errors import InputError, expect
 from fedbert.split import SplitBert, answering
 
 LEAST = 1e-15  # of a loss: what float32 logits cannot tell from none

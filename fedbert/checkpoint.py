@@ -19,7 +19,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from fedbert.config import Config, InputError
+from fedbert.config import Config
+from fedbert.errors import InputError
 from fedbert.prepare import Prepared
 from fedbert.provenance import provenance
 from fedbert.settings import from_mapping

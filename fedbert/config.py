@@ -4,8 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from fedbert.settings import InputError as InputError
-from fedbert.settings import expect as expect
+from fedbert.errors import expect
 from fedbert.settings import one_of, settings
 from fedbert.tasks import TASKS
 

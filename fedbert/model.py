@@ -19,8 +19,9 @@ from transformers import (
     RobertaConfig,
 )
 
-from fedbert.config import SIZES, InputError, ModelConfig
+from fedbert.config import SIZES, ModelConfig
 from fedbert.data.client_data import Vocabulary
+from fedbert.errors import InputError
 from fedbert.seeding import scoped
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import Task

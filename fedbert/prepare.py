@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from fedbert.config import Config, InputError
+from fedbert.config import Config
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import ClientData, Vocabulary
 from fedbert.data.examples import Examples
 from fedbert.data.partition import partition, partition_counts
 from fedbert.data.sources import load
+from fedbert.errors import InputError
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.seeding import derive, numpy_rng
 from fedbert.split import SplitBert, position_offset

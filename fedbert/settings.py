@@ -3,7 +3,6 @@
 pydantic checks. What it finds is worded here, once for files and for construction in Python.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +13,8 @@ from typing import Annotated, Any, TypeVar, cast, dataclass_transform, get_args,
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
+
+from fedbert.errors import InputError, nearest, unknown_key
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 BOUNDS = {
@@ -41,37 +42,6 @@ WORDS = {
 
 Steps = tuple[int | str, ...]
 T = TypeVar("T")
-
-
-class InputError(ValueError):
-    """The user's input is at fault; the message is one line: expected, found, where."""
-
-
-def expect(condition: bool, expected: str, name: str, value: object) -> None:
-    """Raise InputError "expected ..., got name=value" unless the condition holds."""
-    if not condition:
-        raise InputError(f"expected {expected}, got {name}={value!r}")
-
-
-def nearest(name: object, known: Iterable[str]) -> str:
-    """Return ": did you mean ...?" with the known name nearest to one, or nothing.
-
-    >>> nearest("sst-2", ["cola", "sst2"]), nearest("x", ["cola"])
-    (": did you mean 'sst2'?", '')
-    """
-    found = difflib.get_close_matches(str(name), list(known), 1)
-    return f": did you mean {found[0]!r}?" if found else ""
-
-
-def unknown_key(name: str, known: Iterable[str]) -> str:
-    """Return the line about a key that does not exist.
-
-    >>> unknown_key("batchsize", ["rounds", "batch_size"])
-    "unknown key 'batchsize': did you mean 'batch_size'? allowed: rounds, batch_size"
-    """
-    allowed = list(known)
-    near = nearest(name, allowed)
-    return f"unknown key {name!r}{near or ';'} allowed: {', '.join(allowed)}"
 
 
 def refused(expected: str, names: Iterable[str] = ()) -> PydanticCustomError:

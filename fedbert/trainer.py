@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from fedbert.client import Client
-from fedbert.config import Config, InputError
+from fedbert.config import Config
+from fedbert.errors import InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.messages import Array, Channel, Listener, to_tensor
 from fedbert.prepare import Prepared, circumstances, expected_batches, under, with_model

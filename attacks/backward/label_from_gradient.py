@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Lacks, check_noise, served, unfit_noise
-from fedbert.config import InputError, expect
+from fedbert.errors import InputError, expect
 from fedbert.messages import HiddenGradient, HiddenStates, Message, SmashedData
 from fedbert.split import Head
 

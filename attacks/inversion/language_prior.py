@@ -21,7 +21,7 @@ from attacks.inversion.parts.look_up import (
 )
 from attacks.inversion.parts.ngram import Ngram
 from attacks.inversion.parts.possible_rows import PossibleRows
-from fedbert.config import expect
+from fedbert.errors import expect
 from fedbert.messages import SmashedData
 from fedbert.split import EmbeddingTables
 

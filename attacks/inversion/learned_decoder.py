@@ -13,7 +13,7 @@ from attacks.inversion.parts.decoder import Decoder, FirstScores, Frequencies, R
 from attacks.inversion.parts.first_scores import Exact, Linear, exact_for, word_rows
 from attacks.inversion.parts.ngram import Ngram
 from attacks.inversion.parts.simulation import Texts, bank, pushed, scoped
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.messages import SmashedData
 from fedbert.split import Bottom, position_offset
 

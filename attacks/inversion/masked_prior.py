@@ -20,7 +20,7 @@ from attacks.inversion.nearest_token import NearestToken
 from attacks.inversion.parts.cloze import GAPS, Cloze, Page, trained
 from attacks.inversion.parts.first_scores import unit_rows
 from attacks.inversion.parts.look_up import spread
-from fedbert.config import expect
+from fedbert.errors import expect
 from fedbert.messages import SmashedData
 
 SEQUENCES_AT_ONCE = 64

@@ -10,8 +10,8 @@ from torch import Tensor
 from attacks.attack import Knowledge, Lacks, needed, unfit_noise
 from attacks.inversion.parts.possible_rows import PossibleRows
 from attacks.signals import Signals
-from fedbert.config import InputError
 from fedbert.data.batches import Batch
+from fedbert.errors import InputError
 from fedbert.messages import SmashedData
 
 LEAST = 1e-3  # of the noise's standard deviation: what float32 rows differ by, and then some

@@ -10,7 +10,7 @@ from attacks.attack import Lacks
 from attacks.pooled.evidence import Evidence
 from attacks.pooled.knowledge import PooledKnowledge
 from attacks.pooled.lesson import Lesson
-from fedbert.config import expect
+from fedbert.errors import expect
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from attacks.attack import Lacks, check_noise, served, unfit_noise
-from fedbert.config import expect
+from fedbert.errors import expect
 
 Texts = Sequence[np.ndarray]
 LEAST = 40

@@ -11,7 +11,7 @@ from attacks.pooled.evidence import Evidence
 from attacks.pooled.knowledge import PooledKnowledge
 from attacks.pooled.lesson import Lesson
 from attacks.pooled.speaker import Lines, Speaker, taught
-from fedbert.config import expect
+from fedbert.errors import expect
 
 MARGINS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 

@@ -11,7 +11,7 @@ from attacks.pooled.evidence import Evidence
 from attacks.pooled.knowledge import PooledKnowledge
 from attacks.pooled.lesson import Lesson
 from attacks.pooled.speaker import Lines, Speaker, taught
-from fedbert.config import expect
+from fedbert.errors import expect
 
 CLOSE = 1e-2  # standard deviations per coordinate by which a draft may miss without noise
 AT_ONCE = 64  # vectors

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from attacks.attack import Lacks, check_noise, served, unfit_noise
-from fedbert.config import InputError, expect
+from fedbert.errors import InputError, expect
 from fedbert.messages import Array, ClientParts, ClientUpdate, Message, RowValues, dense
 
 ROUNDING = 2e-6

@@ -20,7 +20,7 @@ from attacks.updates.whole_update import (
     model_at,
     steps_of,
 )
-from fedbert.config import expect
+from fedbert.errors import expect
 from fedbert.messages import Message
 from fedbert.split import SplitBert
 

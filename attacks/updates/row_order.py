@@ -17,7 +17,7 @@ from attacks.updates.whole_update import (
     missing_step,
     steps_of,
 )
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.messages import Message
 
 SAME = 0.25

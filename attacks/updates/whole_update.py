@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from attacks.attack import Lacks, check_noise, unfit_noise
-from fedbert.config import InputError, expect
+from fedbert.errors import InputError, expect
 from fedbert.messages import ClientParts, ClientUpdate, Message, dense
 from fedbert.split import SplitBert, duplicate
 

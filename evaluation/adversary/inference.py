@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.signals import Answers, answers_of
-from fedbert.config import InputError
 from fedbert.data.batches import IGNORED, Batch, Encoded, collate, mask_tokens
+from fedbert.errors import InputError
 from fedbert.prepare import Prepared
 from fedbert.seeding import generator
 from fedbert.split import SplitBert, answering

@@ -19,8 +19,9 @@ from evaluation.adversary.shadow_models import Trainings, shadow_answers
 from evaluation.adversary.signals import features_of, part
 from evaluation.auditing.subject import Subject, check_head, refuse_code, settings_of
 from evaluation.grid.spec import SHADOWS
-from fedbert.config import Config, InputError, ModelConfig
+from fedbert.config import Config, ModelConfig
 from fedbert.data.batches import Encoded
+from fedbert.errors import InputError
 from fedbert.model import load_model
 from fedbert.prepare import Prepared, poisson_sampled
 from fedbert.settings import settings

@@ -15,8 +15,8 @@ from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.subject import Subject, open_subject
 from evaluation.auditing.verdict import Claim
 from evaluation.grid.spec import PLACES
-from fedbert.config import InputError, expect
 from fedbert.data.batches import Encoded
+from fedbert.errors import InputError, expect
 from fedbert.settings import settings
 from reports.card.content import (
     ABOVE,

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from evaluation.metrics.epsilon_bounds import check_levels, check_one_run, gaussian_mu_bound
 from evaluation.metrics.one_run_gaussian import one_run_mu
-from fedbert.config import expect
+from fedbert.errors import expect
 
 
 def gaussian_epsilon_bound(

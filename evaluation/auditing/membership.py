@@ -18,8 +18,9 @@ from evaluation.auditing.verdict import Claim, Finding
 from evaluation.grid.catalogue import MEMBERSHIP, looking
 from evaluation.metrics.epsilon_bounds import one_run_p
 from evaluation.metrics.one_run_gaussian import FRACTIONS, one_run_from_scores
-from fedbert.config import Config, InputError
+from fedbert.config import Config
 from fedbert.data.batches import Encoded
+from fedbert.errors import InputError
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
 from reports.leak import Leak, LeakageEntry

@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 
 from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound, one_run_gaussian_epsilon
 from evaluation.metrics.epsilon_bounds import clopper_pearson_epsilon, one_run_epsilon, share_bounds
-from fedbert.config import expect
+from fedbert.errors import expect
 
 SIGNIFICANCE = 0.05
 MOST = 2**20  # scores a side: beyond, a method is said not to get there

@@ -19,7 +19,7 @@ from evaluation.metrics.epsilon_bounds import (
     split_epsilon,
 )
 from evaluation.metrics.one_run_gaussian import one_run_from_scores, right_guesses
-from fedbert.config import expect
+from fedbert.errors import expect
 from fedbert.seeding import numpy_rng
 
 SIGNIFICANCE = 0.05

@@ -12,11 +12,12 @@ from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.file import DefenceSettings
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.checkpoint import Checkpoint, read
-from fedbert.config import Config, DataConfig, InputError, ModelConfig
+from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import Vocabulary
 from fedbert.data.examples import from_tables
 from fedbert.data.tables import read_table
+from fedbert.errors import InputError
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.prepare import Prepared, poisson_sampled, prepare
 from fedbert.settings import from_mapping

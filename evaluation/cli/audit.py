@@ -7,7 +7,7 @@ import click
 
 from evaluation.cli.exit_codes import BAD_INPUT, FAILED, OK, TOO_WEAK, in_words
 from evaluation.cli.shared import FILE, print_tables, quiet, with_options
-from fedbert.config import InputError
+from fedbert.errors import InputError
 
 if TYPE_CHECKING:
     from evaluation.auditing.card import Request

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from evaluation.cli.shared import FILE, quiet, with_options
-from fedbert.config import InputError
+from fedbert.errors import InputError
 
 ACCOUNTANT = click.Choice(["pld", "rdp", "prv"])
 SPENDING = [

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from privacy.accountants import (
     ACCOUNTANTS,
     Accountant,

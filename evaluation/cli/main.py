@@ -10,7 +10,7 @@ from evaluation.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, INTERRUPTED
 from evaluation.cli.grid_commands import plot, privacy_utility, report
 from evaluation.cli.listing import list_, schema
 from evaluation.cli.training_commands import finetune, pretrain
-from fedbert.config import InputError
+from fedbert.errors import InputError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

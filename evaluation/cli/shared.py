@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fedbert.config import InputError
+from fedbert.errors import InputError
 
 T = TypeVar("T")
 RUNS = Path("runs")

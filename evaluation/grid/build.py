@@ -8,8 +8,7 @@ from typing import Any, get_args
 
 from evaluation.grid.catalogue import Entry
 from evaluation.grid.spec import Spec, in_words
-from fedbert.config import InputError
-from fedbert.settings import nearest, unknown_key
+from fedbert.errors import InputError, nearest, unknown_key
 
 TARGET = "target_epsilon"
 TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}

@@ -6,7 +6,8 @@ from typing import Any
 from evaluation.grid.build import build, resolve
 from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.spec import PLACES, DefenceSpec
-from fedbert.config import Config, InputError
+from fedbert.config import Config
+from fedbert.errors import InputError
 from fedbert.prepare import Prepared, poisson_sampled
 from fedbert.trainer import planned_releases, planned_steps
 from privacy.accounting import Use

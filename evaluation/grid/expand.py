@@ -15,7 +15,7 @@ from evaluation.grid.file import (
     TrainingSettings,
 )
 from evaluation.grid.spec import AttackSettings, Cell, in_words
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.settings import from_mapping
 
 CELLS = 100_000

@@ -12,7 +12,6 @@ from fedbert.config import (
     CutLayer,
     DataConfig,
     Delta,
-    InputError,
     ModelConfig,
     Seed,
     Strategy,
@@ -20,7 +19,8 @@ from fedbert.config import (
     Text,
     TrainingConfig,
 )
-from fedbert.settings import Plain, refused, settings, unknown_key
+from fedbert.errors import InputError, unknown_key
+from fedbert.settings import Plain, refused, settings
 
 DELTA = 1e-5
 LEVEL = 'level = {"smashed.KEY" = [..]}'

@@ -9,7 +9,7 @@ from typing import Any
 from evaluation.grid.expand import cells_of
 from evaluation.grid.file import GridSettings
 from evaluation.grid.spec import Grid
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.settings import from_mapping
 
 

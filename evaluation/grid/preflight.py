@@ -6,7 +6,7 @@ from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import BACKWARD, INVERSION, MEMBERSHIP, POOLED, UPDATES
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.spec import AttackSettings, Grid
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.prepare import Prepared, circumstances, prepare
 from fedbert.trainer import check
 from privacy.defence import refuse

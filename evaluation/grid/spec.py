@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from fedbert.config import EXAMPLES, Config, InputError, ModelConfig, expect
+from fedbert.config import EXAMPLES, Config, ModelConfig
+from fedbert.errors import InputError, expect
 from fedbert.settings import plain, refused, settings
 
 Scalar = str | int | float | bool

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from evaluation.metrics.membership import auc
-from fedbert.config import expect
+from fedbert.errors import expect
 from reports.estimate import Estimate
 
 LEAST = 10  # candidates on a side

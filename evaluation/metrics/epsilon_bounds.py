@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special, stats
 
 from evaluation.metrics.intervals import clopper_pearson
-from fedbert.config import InputError, expect
+from fedbert.errors import InputError, expect
 
 HIGHEST = 64.0  # no audit of fewer than e^64 trials reaches it
 STEPS = 50  # of a bisection: to 1e-13

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from fedbert.config import expect
+from fedbert.errors import expect
 from reports.estimate import Estimate
 
 CONFIDENCE = 0.95

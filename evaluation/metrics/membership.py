@@ -4,7 +4,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from evaluation.metrics.intervals import CONFIDENCE, clopper_pearson
-from fedbert.config import InputError, expect
+from fedbert.errors import InputError, expect
 from reports.estimate import Estimate
 from reports.scores import Scored
 

@@ -25,7 +25,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from evaluation.metrics.epsilon_bounds import check_one_run, one_run_epsilon
-from fedbert.config import expect
+from fedbert.errors import expect
 
 MOST_MU = 20.0  # beyond any count of canaries
 STEPS = 40  # of a bisection: to 2e-11

@@ -4,7 +4,7 @@ import math
 
 from scipy import optimize, stats
 
-from fedbert.config import expect
+from fedbert.errors import expect
 
 ROOT_ERROR = 1e-11  # added to a bound, so that it stays one
 

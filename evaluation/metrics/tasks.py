@@ -8,7 +8,7 @@ from sklearn import metrics
 
 from evaluation.metrics import intervals
 from evaluation.metrics.intervals import CONFIDENCE, percentiles
-from fedbert.config import InputError, expect
+from fedbert.errors import InputError, expect
 from fedbert.tasks import Task
 from reports.estimate import Estimate
 

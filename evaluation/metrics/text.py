@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.metrics.intervals import CONFIDENCE, clustered_share
-from fedbert.config import InputError, expect
+from fedbert.errors import InputError, expect
 from reports.estimate import Estimate
 
 Arrays = Sequence[np.ndarray]

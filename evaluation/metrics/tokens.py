@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from evaluation.metrics.intervals import CONFIDENCE, clustered_share
-from fedbert.config import InputError, expect
+from fedbert.errors import InputError, expect
 from reports.estimate import Estimate
 
 Arrays = Sequence[np.ndarray]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from reports.whole import write_whole
 
 

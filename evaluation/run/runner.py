@@ -12,7 +12,7 @@ from evaluation.grid.spec import Cell, Grid
 from evaluation.run.files import locked, note, write_json
 from evaluation.run.outcome import Outcome
 from evaluation.run.workers import CellRunner
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from reports.records import CellResult, append_record, read_records
 from reports.scores import scores_path, write_scores
 

@@ -13,7 +13,8 @@ from evaluation.grid.spec import DefenceSpec
 from evaluation.run.files import locked
 from evaluation.run.utility import measure
 from fedbert.checkpoint import check_same, read, recover, save
-from fedbert.config import Config, InputError
+from fedbert.config import Config
+from fedbert.errors import InputError
 from fedbert.prepare import Prepared, prepare
 from fedbert.settings import from_mapping
 from fedbert.trainer import State, check, train

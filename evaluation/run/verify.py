@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from evaluation.metrics.membership import judged
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from reports.estimate import Estimate
 from reports.leak import Leak
 from reports.records import CellResult, read_records

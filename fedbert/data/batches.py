@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.tasks import Task
 
 if TYPE_CHECKING:

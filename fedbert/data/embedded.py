@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fedbert.config import InputError
 from fedbert.data.tables import Table, read_table
+from fedbert.errors import InputError
 from fedbert.tasks import Task
 
 SHA256 = "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"

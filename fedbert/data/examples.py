@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fedbert.config import InputError
 from fedbert.data.tables import Table, place, shown
+from fedbert.errors import InputError
 from fedbert.tasks import Task
 
 _HEADING = re.compile(r"= (?!=)\S.*(?<!=) =")

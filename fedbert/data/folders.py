@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fedbert.config import InputError
 from fedbert.data.glue_zip import is_glue_folder, read_glue_folder
 from fedbert.data.tables import READABLE, Table, read_table
+from fedbert.errors import InputError
 from fedbert.tasks import Task
 
 _SHARD = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})")

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedbert.config import InputError
 from fedbert.data.tables import Table, check_encoding, decode, place, unreadable
+from fedbert.errors import InputError
 from fedbert.tasks import Task, Tsv
 
 logger = logging.getLogger(__name__)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from fedbert.config import InputError
 from fedbert.data.folders import matching
 from fedbert.data.tables import Table, one_line
+from fedbert.errors import InputError
 from fedbert.tasks import Task
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fedbert.config import InputError
+from fedbert.errors import InputError
 
 KINDS = ("iid", "dirichlet", "quantity")
 SCORE_BINS = 5

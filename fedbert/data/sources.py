@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from fedbert.config import InputError
 from fedbert.data.examples import Examples, from_tables
 from fedbert.data.folders import load_folder
 from fedbert.data.tables import Table
+from fedbert.errors import InputError
 from fedbert.tasks import TASKS, Task
 
 __all__ = ["Examples", "load"]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fedbert.config import InputError
 from fedbert.data.tables import Table
+from fedbert.errors import InputError
 from fedbert.tasks import Task
 
 TRAIN, EVALUATION = 2000, 500

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedbert.config import InputError
+from fedbert.errors import InputError
 
 READABLE = (".parquet", ".csv", ".jsonl", ".json", ".txt")
 

@@ -18,8 +18,8 @@ from evaluation.grid.build import resolve
 from evaluation.grid.catalogue import INVERSION, MEMBERSHIP
 from evaluation.metrics.membership import auc
 from evaluation.metrics.tokens import token_accuracy
-from fedbert.config import InputError
 from fedbert.data.batches import Batch
+from fedbert.errors import InputError
 from fedbert.messages import SmashedData
 from fedbert.split import cut
 from tests.attacks import worlds

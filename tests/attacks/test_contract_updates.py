@@ -14,7 +14,7 @@ from attacks.updates.whole_update import NotApplicable, UpdateKnowledge
 from evaluation.grid.build import resolve
 from evaluation.grid.catalogue import BACKWARD, UPDATES
 from evaluation.metrics.tokens import matched, token_accuracy
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.messages import HiddenGradient, Message
 from tests.attacks import update_worlds
 from tests.fedbert import tiny

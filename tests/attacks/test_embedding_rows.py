@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from attacks.updates.embedding_rows import EmbeddingRows, TableKnowledge
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.messages import ClientParts, ClientUpdate, Message, RowValues, Transcript
 from fedbert.trainer import train
 from tests.fedbert import tiny

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from scipy.stats import binomtest
 
 from attacks.backward.label_from_gradient import HeadKnowledge, LabelFromGradient
-from fedbert.config import InputError
 from fedbert.data.batches import Batch, collate
+from fedbert.errors import InputError
 from fedbert.messages import HiddenGradient, HiddenStates, Message, Transcript, to_array
 from fedbert.split import SplitBert, cut
 from fedbert.trainer import train

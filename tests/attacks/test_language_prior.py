@@ -13,8 +13,8 @@ from attacks.inversion.language_prior import LanguagePrior, unigram_prior, viter
 from attacks.inversion.nearest_token import NearestToken
 from attacks.inversion.parts import look_up
 from attacks.inversion.parts.ngram import Ngram
-from fedbert.config import InputError
 from fedbert.data.batches import Batch
+from fedbert.errors import InputError
 from fedbert.messages import SmashedData
 from fedbert.split import SplitBert
 from tests.attacks import worlds

@@ -13,7 +13,7 @@ from attacks.inversion.parts.decoder import Decoder, Frequencies, Rows
 from attacks.inversion.parts.first_scores import Exact, Linear, exact_for, word_rows
 from attacks.inversion.parts.simulation import Texts, bank, pushed
 from evaluation.metrics.tokens import token_accuracy
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from reports.estimate import Estimate
 from tests.attacks import worlds
 from tests.attacks.forward_worlds import World, world

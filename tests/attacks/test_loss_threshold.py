@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from attacks.membership.loss_threshold import LossThreshold
 from attacks.signals import Answers, Signals, answers_of, logit_scaled
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from tests.attacks import worlds
 
 ANY = np.random.default_rng(0)  # no attack here draws

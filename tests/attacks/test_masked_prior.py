@@ -13,7 +13,7 @@ from attacks.inversion.nearest_token import NearestToken
 from attacks.inversion.parts import cloze
 from attacks.inversion.parts.cloze import GAPS, Cloze, Page
 from attacks.inversion.parts.ngram import Ngram
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from tests.attacks import worlds
 from tests.attacks.test_language_prior import batch_of, dense, known, source
 

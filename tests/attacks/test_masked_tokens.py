@@ -13,8 +13,8 @@ from transformers import BertConfig, BertForMaskedLM
 
 from attacks.backward.label_from_gradient import HeadKnowledge
 from attacks.backward.masked_tokens import MaskedTokens
-from fedbert.config import InputError
 from fedbert.data.batches import collate, mask_tokens
+from fedbert.errors import InputError
 from fedbert.messages import (
     HiddenGradient,
     HiddenStates,

@@ -9,8 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from attacks.attack import Knowledge
 from attacks.inversion.nearest_token import NearestToken
-from fedbert.config import InputError
 from fedbert.data.batches import Batch
+from fedbert.errors import InputError
 from fedbert.messages import SmashedData
 from fedbert.split import SplitBert
 from tests.attacks import worlds

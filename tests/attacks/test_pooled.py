@@ -21,7 +21,7 @@ from attacks.pooled.writer import Writer, _drafts
 from evaluation.grid.build import resolve
 from evaluation.grid.catalogue import POOLED
 from evaluation.metrics.text import frequent_words_chance, scores
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from reports.estimate import Estimate
 
 SURE = 1 - 1e-4  # confidence of the intervals: the false-alarm rate of each control

@@ -12,7 +12,7 @@ from attacks.updates.row_order import RowOrder
 from attacks.updates.span_check import Span, SpanCheck, span_of, token_options
 from attacks.updates.whole_update import NotApplicable, UpdateKnowledge, model_at, steps_of
 from evaluation.metrics.tokens import matched
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.messages import ClientUpdate
 from tests.attacks.update_worlds import Round, drowned, one_round
 

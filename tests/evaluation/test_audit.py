@@ -11,7 +11,7 @@ from evaluation.metrics.epsilon_bounds import (
     one_run_epsilon,
     split_epsilon,
 )
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from privacy.accountants import gaussian_epsilon
 
 REPEATS = 400

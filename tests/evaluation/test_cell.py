@@ -13,7 +13,7 @@ from evaluation.grid.defence import Facts, costs, make_defence
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.messages import ClientParts, SmashedData
 from fedbert.prepare import prepare
 from privacy.accounting import gaussian_epsilon, poisson_gaussian_epsilon

@@ -16,7 +16,7 @@ from evaluation.metrics.membership import auc, balanced_accuracy, tpr_at_fpr
 from evaluation.metrics.reconstruction_bound import bound_gaussian, bound_pure
 from evaluation.metrics.text import exact_match, rouge, token_sets
 from evaluation.metrics.tokens import content_masks, token_accuracy, token_chance
-from fedbert.config import InputError
+from fedbert.errors import InputError
 
 SCORES = st.lists(st.integers(-6, 6), min_size=1, max_size=12).map(
     lambda values: np.array(values, dtype=float)

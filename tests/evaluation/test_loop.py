@@ -8,7 +8,7 @@ import pytest
 
 from evaluation.attacking.loop import Head, Named, entries, in_words, named
 from evaluation.grid.catalogue import INVERSION, MEMBERSHIP
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from reports.estimate import Estimate
 from reports.leak import Leak, NotMeasured
 

@@ -12,7 +12,7 @@ from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.prepare import prepare
 from privacy.defence import Defence
 from privacy.laplace import Laplace

@@ -18,7 +18,7 @@ from evaluation.run.cell import run_cell
 from evaluation.run.runner import run_grid
 from evaluation.run.verify import verify_run
 from evaluation.run.workers import Loop
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.prepare import prepare
 from fedbert.seeding import numpy_rng
 from reports.leak import Leak, NotMeasured

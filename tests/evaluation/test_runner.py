@@ -14,7 +14,7 @@ from evaluation.grid.parse import read_grid
 from evaluation.run.files import locked
 from evaluation.run.runner import remaining, run_grid
 from evaluation.run.workers import Loop, Workers
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from reports.records import read_records, without_times
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from evaluation.run.training import read_training
-from fedbert.config import Config, DataConfig, InputError, ModelConfig
+from fedbert.config import Config, DataConfig, ModelConfig
+from fedbert.errors import InputError
 from fedbert.prepare import prepare
 
 

@@ -12,8 +12,8 @@ from transformers import BertConfig, BertForMaskedLM
 
 from evaluation.adversary.inference import predict
 from evaluation.metrics.tasks import f1_of, judge, majority_baseline, matthews_of
-from fedbert.config import InputError
 from fedbert.data.batches import Batch
+from fedbert.errors import InputError
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import TASKS
 from tests.attacks import worlds

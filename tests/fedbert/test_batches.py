@@ -8,11 +8,11 @@ import pytest
 import torch
 from transformers import BertTokenizerFast
 
-from fedbert.config import InputError
 from fedbert.data.batches import IGNORED, Batch, Encoded, collate, encode, epoch_order, mask_tokens
 from fedbert.data.examples import Examples
 from fedbert.data.sources import load
 from fedbert.data.synthetic import WORDS
+from fedbert.errors import InputError
 from fedbert.tasks import TASKS
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -20,7 +20,7 @@ from transformers import (
 
 from fedbert import checkpoint
 from fedbert.checkpoint import check_same, read, recover, save
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.trainer import State, train
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg

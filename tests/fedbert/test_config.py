@@ -16,10 +16,10 @@ from fedbert.config import (
     STEPS,
     Config,
     DataConfig,
-    InputError,
     ModelConfig,
     TrainingConfig,
 )
+from fedbert.errors import InputError
 from fedbert.settings import from_mapping
 
 

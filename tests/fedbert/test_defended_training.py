@@ -10,9 +10,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from fedbert.config import InputError
 from fedbert.data.batches import collate
 from fedbert.data.client_data import ClientData
+from fedbert.errors import InputError
 from fedbert.messages import ClientUpdate, ClipFactors, ExampleNorms, SmashedData, Transcript, dense
 from fedbert.optim import learning_rate, optimizer_for
 from fedbert.prepare import poisson_sampled

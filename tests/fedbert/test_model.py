@@ -9,8 +9,9 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertModel, GPT2Config
 
-from fedbert.config import InputError, ModelConfig
+from fedbert.config import ModelConfig
 from fedbert.data.synthetic import WORDS
+from fedbert.errors import InputError
 from fedbert.model import (
     SHAPES,
     embedded_directory,

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedbert.config import InputError
 from fedbert.data.partition import KINDS, SCORE_BINS, partition, partition_counts
+from fedbert.errors import InputError
 
 ALPHAS = (1e-9, 0.01, 0.1, 0.5, 1.0, 100.0)
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fedbert.config import InputError
 from fedbert.data.embedded import EVALUATION
 from fedbert.data.hub import load_hub
 from fedbert.data.sources import load
+from fedbert.errors import InputError
 from fedbert.tasks import TASKS, Task
 
 GLUE = [name for name in TASKS if name != "mlm"]

@@ -7,10 +7,10 @@ import pytest
 from sklearn.feature_extraction import FeatureHasher
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from fedbert.config import InputError
 from fedbert.data.examples import Examples
 from fedbert.data.sources import load
 from fedbert.data.synthetic import EVALUATION, TRAIN, WORDS
+from fedbert.errors import InputError
 from fedbert.tasks import TASKS
 
 CLASSES = [task.name for task in TASKS.values() if task.kind == "classification"]

@@ -14,7 +14,7 @@ from attacks.inversion.parts.decoder import INNER, Choices, Frequencies, Neighbo
 from attacks.inversion.parts.ngram import Ngram
 from attacks.inversion.parts.plateau import until_plateau, values
 from attacks.inversion.parts.simulation import scoped
-from fedbert.config import InputError
+from fedbert.errors import InputError
 
 GAPS = 4  # one place in so many is a gap at a time
 BATCH = 32

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attacks.attack import Knowledge
 from attacks.inversion.parts.possible_rows import PossibleRows
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from fedbert.messages import SmashedData
 from fedbert.split import EmbeddingTables
 

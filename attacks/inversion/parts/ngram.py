@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedbert.config import InputError, expect
+from fedbert.errors import InputError, expect
 
 FALLBACK_DISCOUNT = 0.5  # where the counts do not say
 

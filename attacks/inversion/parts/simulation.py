@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.attack import Knowledge
-from fedbert.config import InputError
 from fedbert.data.batches import Batch
+from fedbert.errors import InputError
 from fedbert.split import Bottom, position_offset
 
 SEQUENCES_AT_ONCE = 32

@@ -20,7 +20,8 @@ import torch
 from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound, one_run_gaussian_epsilon
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.metrics.one_run_gaussian import right_guesses
-from fedbert.config import Config, InputError, expect
+from fedbert.config import Config
+from fedbert.errors import InputError, expect
 from fedbert.fleet import InProcess
 from fedbert.messages import Array, ClientParts, ClientUpdate
 from fedbert.prepare import Prepared

@@ -25,7 +25,8 @@ from evaluation.auditing.verdict import Claim, Finding
 from evaluation.metrics.epsilon_bounds import gaussian_mu_bound, one_run_epsilon
 from evaluation.metrics.intervals import clopper_pearson
 from evaluation.metrics.one_run_gaussian import right_guesses
-from fedbert.config import Config, InputError, expect
+from fedbert.config import Config
+from fedbert.errors import InputError, expect
 from fedbert.fleet import InProcess
 from fedbert.prepare import Prepared, poisson_sampled
 from fedbert.private_step import PrivateStep

@@ -8,9 +8,10 @@ from attacks.attack import MembershipAttack
 from attacks.signals import Signals, answers_of
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.metrics.one_run_gaussian import one_run_from_scores
-from fedbert.config import Config, expect
+from fedbert.config import Config
 from fedbert.data.batches import Encoded, collate, mask_tokens
 from fedbert.data.client_data import Vocabulary
+from fedbert.errors import expect
 from fedbert.prepare import Prepared
 from fedbert.seeding import generator, numpy_rng
 from fedbert.trainer import train

@@ -9,7 +9,7 @@ from scipy import special
 from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.metrics.epsilon_bounds import clopper_pearson_epsilon, share_bounds
-from fedbert.config import InputError, expect
+from fedbert.errors import InputError, expect
 
 SIGNIFICANCE = 1e-3  # samples cost little, and an audit asks this of several mechanisms
 THRESHOLDS = 400

@@ -14,7 +14,7 @@ from torch import Tensor
 from evaluation.auditing.mechanisms.distinguish import SIGNIFICANCE, distinguish
 from evaluation.auditing.mechanisms.probes import label_probe, row_probes, step_probe, sum_probe
 from evaluation.auditing.verdict import Claim, Finding
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from privacy.accountants import gaussian_epsilon
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import Event, GaussianEvent, MetricEvent, PoissonGaussianEvent, PureEvent

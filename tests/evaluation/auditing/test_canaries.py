@@ -14,7 +14,8 @@ from evaluation.auditing.canaries.gradients import (
 )
 from evaluation.auditing.canaries.texts import audit_texts, canary_texts, joined
 from evaluation.auditing.verdict import Claim
-from fedbert.config import Config, DataConfig, InputError, ModelConfig, TrainingConfig
+from fedbert.config import Config, DataConfig, ModelConfig, TrainingConfig
+from fedbert.errors import InputError
 from fedbert.prepare import Prepared, prepare
 from fedbert.trainer import train
 from privacy.defence import Defence

@@ -15,7 +15,7 @@ from evaluation.metrics.one_run_gaussian import (
     refuted,
     right_guesses,
 )
-from fedbert.config import InputError
+from fedbert.errors import InputError
 from privacy.accountants import gaussian_epsilon
 
 DELTA = 1e-5

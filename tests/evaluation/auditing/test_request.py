@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.auditing.adversary import Means
 from evaluation.auditing.card import Request
-from fedbert.config import InputError
+from fedbert.errors import InputError
 
 
 @pytest.mark.parametrize(

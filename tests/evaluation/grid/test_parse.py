@@ -13,7 +13,7 @@ from evaluation.grid.catalogue import MEMBERSHIP, UPDATES
 from evaluation.grid.parse import default_grid, grid_from, read_grid
 from evaluation.grid.preflight import preflight
 from evaluation.grid.spec import AttackSettings, Spec
-from fedbert.config import InputError
+from fedbert.errors import InputError
 
 
 def change(text: str, key: str, by: str) -> dict[str, Any]:

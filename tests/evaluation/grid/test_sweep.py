@@ -9,7 +9,7 @@ from evaluation.grid.file import SWEPT, GridSettings
 from evaluation.grid.parse import grid_from
 from evaluation.grid.schema import grid_schema
 from evaluation.grid.spec import Cell
-from fedbert.config import InputError
+from fedbert.errors import InputError
 
 
 @pytest.fixture

@@ -1,0 +1,35 @@
+"""Errors of input: one line that says what was expected, what was found, and the nearest name."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """The user's input is at fault; the message is one line: expected, found, where."""
+
+
+def expect(condition: bool, expected: str, name: str, value: object) -> None:
+    """Raise InputError "expected ..., got name=value" unless the condition holds."""
+    if not condition:
+        raise InputError(f"expected {expected}, got {name}={value!r}")
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return ": did you mean ...?" with the known name nearest to one, or nothing.
+
+    >>> nearest("sst-2", ["cola", "sst2"]), nearest("x", ["cola"])
+    (": did you mean 'sst2'?", '')
+    """
+    found = difflib.get_close_matches(str(name), list(known), 1)
+    return f": did you mean {found[0]!r}?" if found else ""
+
+
+def unknown_key(name: str, known: Iterable[str]) -> str:
+    """Return the line about a key that does not exist.
+
+    >>> unknown_key("batchsize", ["rounds", "batch_size"])
+    "unknown key 'batchsize': did you mean 'batch_size'? allowed: rounds, batch_size"
+    """
+    allowed = list(known)
+    near = nearest(name, allowed)
+    return f"unknown key {name!r}{near or ';'} allowed: {', '.join(allowed)}"
