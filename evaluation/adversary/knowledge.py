@@ -124,9 +124,9 @@ def _basis(mechanism: MatrixGaussian) -> Tensor | None:
     """Return the map [width, dimension] that undoes the covariance of features, or projects."""
     if mechanism.keep is None and mechanism.column_spread == 1.0:
         return None
-    whitening = torch.linalg.inv(mechanism.column_factor).T
+    whitening: Tensor = torch.linalg.inv(mechanism.column_factor).T
     projection = mechanism.projection
-    return whitening if projection is None else projection @ whitening
+    return whitening if projection is None else torch.matmul(projection, whitening)
 
 
 def update_knowledge(
