@@ -87,7 +87,7 @@ class _RowSum:
 
     def result(self) -> Array:
         rows = np.flatnonzero(self.touched)
-        full = self.base * self.base.dtype.type(self.all)
+        full: Array = self.base * self.base.dtype.type(self.all)
         rest = (self.all - self.own[rows])[:, None] * self.base[rows]
         full[rows] = self.sum[rows] + rest
         return full

@@ -17,7 +17,7 @@ from privacy.defence import Defence
 def word_name(split: SplitBert) -> str:
     """Return the transformers name of the word table."""
     word = split.bottom.embeddings.word_embeddings.weight
-    return next(n for n, p in split.whole.named_parameters() if p is word)
+    return str(next(n for n, p in split.whole.named_parameters() if p is word))
 
 
 def compact_rows(

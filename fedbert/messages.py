@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedbert.seeding import numpy_rng
-
 Array = np.ndarray
 
 
@@ -34,7 +32,7 @@ class RowValues:
 
     def dense(self) -> Array:
         """Return the array itself [row, column], read-only."""
-        full = self.base * self.base.dtype.type(self.factor)
+        full: Array = self.base * self.base.dtype.type(self.factor)
         full[self.rows] = self.values
         full.flags.writeable = False
         return full
@@ -195,49 +193,6 @@ class Listener(Protocol):
 
     def hear(self, message: Message) -> None:
         """Take note of a message."""
-
-
-@dataclass
-class Transcript:
-    """Keeps what an adversary saw: all messages of some kinds, or a bounded sample of them.
-
-    kinds: names of KINDS; rounds and clients: None = any. limit: keep a uniformly drawn
-    sample of at most so many messages of each kind (Vitter 1985, algorithm R), so that memory stays
-    bounded; None = all. heard counts the messages that were asked for, kept or not.
-    """
-
-    kinds: frozenset[str] = frozenset(KINDS.values())
-    rounds: frozenset[int] | None = None
-    clients: frozenset[int] | None = None
-    limit: int | None = None
-    seed: int = 0
-    heard: Counter[str] = field(default_factory=Counter)
-    _kept: dict[str, list[tuple[int, Message]]] = field(default_factory=dict)
-
-    @property
-    def messages(self) -> list[Message]:
-        """Return the kept messages in the order in which they crossed."""
-        kept = [each for kind in self._kept.values() for each in kind]
-        return [message for _, message in sorted(kept, key=lambda each: each[0])]
-
-    def hear(self, message: Message) -> None:
-        """Keep the message if it is one of those asked for, or falls into the sample."""
-        kind = KINDS[type(message)]
-        if kind not in self.kinds:
-            return
-        if self.rounds is not None and message.round not in self.rounds:
-            return
-        if self.clients is not None and message.client not in self.clients:
-            return
-        order, count = self.heard.total(), self.heard[kind]
-        self.heard[kind] += 1
-        kept = self._kept.setdefault(kind, [])
-        if self.limit is None or len(kept) < self.limit:
-            kept.append((order, message))
-            return
-        place = int(numpy_rng(self.seed, "transcript", kind, count).integers(count + 1))
-        if place < self.limit:
-            kept[place] = (order, message)
 
 
 class Guard(Protocol):

@@ -132,7 +132,7 @@ def flips(documents: np.ndarray, rng: np.random.Generator, chance: float = 0.5) 
 
     documents [example]: as in `Encoded`; chance: of a member.
     """
-    return (rng.random(int(documents.max()) + 1) < chance)[documents]
+    return np.asarray((rng.random(int(documents.max()) + 1) < chance)[documents])
 
 
 def with_model(prepared: Prepared, split: SplitBert) -> Prepared:

@@ -44,7 +44,7 @@ class Smashing:
         if self.defence.one_shot:
             return self._once(bottom, batch)
         if len(batch) == 0:
-            weight = bottom.embeddings.LayerNorm.weight
+            weight: Tensor = bottom.embeddings.LayerNorm.weight
             return weight.new_zeros(0, batch.input_ids.shape[1], len(weight))
         a = self._smashed(bottom, batch, step)
         return a if self.defence.nearest_word else self._protected(a, batch, step)
@@ -77,7 +77,7 @@ class Smashing:
             if example not in self._sent:
                 self._sent[example] = self._first(bottom, example)
         if len(batch) == 0:
-            weight = bottom.embeddings.LayerNorm.weight
+            weight: Tensor = bottom.embeddings.LayerNorm.weight
             return weight.new_zeros(0, batch.input_ids.shape[1], len(weight))
         rows = [self._sent[example] for example in batch.index.tolist()]
         return torch.stack(rows)[:, : batch.input_ids.shape[1]].to(device)

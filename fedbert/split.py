@@ -219,7 +219,8 @@ def position_ids(input_ids: Tensor, config: Any) -> Tensor:
     """
     if config.model_type == "roberta":
         real = (input_ids != config.pad_token_id).long()
-        return real.cumsum(1) * real + config.pad_token_id
+        rows: Tensor = real.cumsum(1) * real + config.pad_token_id
+        return rows
     return torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
 
 

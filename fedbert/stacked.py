@@ -179,7 +179,7 @@ class _Attention:
 
 def _heads(values: Tensor, heads: int) -> Tensor:
     """Return [client, batch, token, hidden] as [client * batch, heads, token, head]."""
-    split = values.flatten(0, 1).unflatten(-1, (heads, -1))
+    split: Tensor = values.flatten(0, 1).unflatten(-1, (heads, -1))
     return split.transpose(1, 2)
 
 

@@ -2,7 +2,7 @@
 
 import ctypes
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from fedbert.errors import InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.messages import Array, Channel, Listener, to_tensor
 from fedbert.prepare import Prepared, circumstances, expected_batches, under, with_model
-from fedbert.protect import MechanismLog, guards
+from fedbert.protect import MechanismGuard, MechanismLog, guards
 from fedbert.seeding import generator
 from fedbert.server import Server
 from fedbert.split import SplitBert, duplicate
@@ -115,15 +115,11 @@ def train(
     posted = guards(defence, config.seed)
     channel = Channel(listeners, posted)
     _spawn(fleet, config, prepared, defence)
-    losses: list[float] = []
-    first = 0
+    first, losses = 0, list[float]()
     if start is not None:
-        first = start.round
+        first, losses = start.round, list(start.losses)
         _restore(fleet, prepared, start)
-        for kind, guard in posted.items():
-            guard.log = MechanismLog.from_json(start.plain["channel"][kind])
-        channel.bytes.update(start.bytes)
-        losses.extend(start.losses)
+        _rewind(channel, posted, start)
     strategy = STRATEGIES[config.training.strategy]
     state = start
     for number in range(first, config.training.rounds):
@@ -144,10 +140,7 @@ def train(
         state = State(rounds, values, {}, {}, dict(channel.bytes), tuple(losses))
     if state is None:
         raise InputError("expected rounds left to train, got none")
-    protection = {kind: guard.log for kind, guard in posted.items()}
-    for party in [SERVER, *(client_name(d.client) for d in prepared.clients)]:
-        for place, log in fleet.call(party, "report").items():
-            protection[place] = protection.get(place, MechanismLog()) + log
+    protection = _logs(fleet, prepared, posted)
     fleet.close()
     releases = planned_releases(config, prepared)
     del prepared, split
@@ -221,3 +214,21 @@ def _restore(fleet: Fleet, prepared: Prepared, state: State) -> None:
     for data in prepared.clients:
         party = client_name(data.client)
         fleet.call(party, "restore", held.get(party, {}), state.plain[party])
+
+
+def _rewind(channel: Channel, posted: Mapping[str, MechanismGuard], state: State) -> None:
+    """Give the channel and its guards what they had counted at a saved state."""
+    for kind, guard in posted.items():
+        guard.log = MechanismLog.from_json(state.plain["channel"][kind])
+    channel.bytes.update(state.bytes)
+
+
+def _logs(
+    fleet: Fleet, prepared: Prepared, posted: Mapping[str, MechanismGuard]
+) -> dict[str, MechanismLog]:
+    """Return the log of every mechanism that acted, on the channel or at a party."""
+    found = {kind: guard.log for kind, guard in posted.items()}
+    for party in [SERVER, *(client_name(d.client) for d in prepared.clients)]:
+        for place, log in fleet.call(party, "report").items():
+            found[place] = found.get(place, MechanismLog()) + log
+    return found

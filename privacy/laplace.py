@@ -71,11 +71,6 @@ class Laplace:
         return cls(clip_norm=clip_norm, epsilon=share, unit=unit)
 
     @property
-    def norm_order(self) -> int:
-        """1: `clip_norm` bounds the sum of absolute values."""
-        return 1
-
-    @property
     def scale(self) -> float:
         """The noise's scale b, its mean absolute value: 2 * clip_norm / epsilon."""
         return 2.0 * self.clip_norm / self.epsilon

@@ -1,21 +1,29 @@
 """What is built and shipped: five top-level packages, a template, a grid, no third-party text."""
 
 import importlib
+import os
 import subprocess
 import sys
 import tomllib
 import zipfile
 from pathlib import Path
 
+import pytest
+
 PACKAGES = {"fedbert", "privacy", "attacks", "evaluation", "reports"}
 
 
-def test_the_wheel_made_from_the_sdist_holds_the_five_packages_and_their_data(
-    tmp_path: Path,
-) -> None:
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path)]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the wheel that is made from the sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
     subprocess.run(command, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def test_wheel_holds_the_five_packages_and_their_data(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     names = archive.namelist()
     top = {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")}
@@ -26,6 +34,32 @@ def test_the_wheel_made_from_the_sdist_holds_the_five_packages_and_their_data(
     assert archive.read("reports/glossary.md") == Path("docs/glossary.md").read_bytes()
     (licence,) = (name for name in names if name.endswith(".dist-info/licenses/LICENSE"))
     assert archive.read(licence) == Path("LICENSE").read_bytes()
+
+
+def test_the_wheel_works_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    """Unpacked, from another directory: help, the list, and the default grid from the package."""
+    unpacked = tmp_path / "unpacked"
+    zipfile.ZipFile(wheel).extractall(unpacked)
+    code = (
+        "import sys\n"
+        "from evaluation.cli import main\n"
+        "from evaluation.grid.parse import default_grid, read_grid\n"
+        "path = default_grid()\n"
+        "print(main.__file__, path, len(read_grid(path).cells), sep='\\n')\n"
+        "for arguments in (['list'], ['--help']):\n"
+        "    sys.argv = ['fedbert-eval', *arguments]\n"
+        "    try:\n        main.main()\n"
+        "    except SystemExit as end:\n        print('code', end.code)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(unpacked), "PYTHONSAFEPATH": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) > 3 and lines[0].startswith(str(unpacked)), done.stdout + done.stderr
+    assert Path(lines[1]) == unpacked / "evaluation/grids/default.toml" and int(lines[2]) > 0
+    assert len([line for line in lines if line in ("code None", "code 0")]) == 2, done.stderr
+    assert "nearest_token" in done.stdout and "Usage: fedbert-eval" in done.stdout
 
 
 def test_init_files_hold_a_docstring_only() -> None:

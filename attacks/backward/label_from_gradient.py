@@ -201,7 +201,8 @@ def _clip(rows: Tensor, bound: float | None) -> Tensor:
     if bound is None:
         return rows
     norms = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return rows * (bound / norms.clamp(min=1e-30)).clamp(max=1.0)
+    clipped: Tensor = rows * (bound / norms.clamp(min=1e-30)).clamp(max=1.0)
+    return clipped
 
 
 def _score(step: Step, head: Head, knowledge: HeadKnowledge) -> np.ndarray:

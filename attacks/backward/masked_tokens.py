@@ -126,7 +126,8 @@ class _Decoder:
         """Return J d [row, hidden, direction] for directions [hidden, direction]."""
 
         def one(point: Tensor, direction: Tensor) -> Tensor:
-            return jvp(self.before, (point,), (direction,))[1]
+            pushed: Tensor = jvp(self.before, (point,), (direction,))[1]
+            return pushed
 
         return _each(one, (None, 0), (0, None), z, directions.T).transpose(1, 2)
 
@@ -261,7 +262,8 @@ def _noisy(step: Step, words: _Decoder, knowledge: HeadKnowledge, everywhere: bo
 
 def _ratio(scores: Tensor) -> Tensor:
     """Return the logarithm [row] of the mean likelihood ratio over the words [row, vocab]."""
-    return scores.logsumexp(1) - np.log(scores.shape[1])
+    mean: Tensor = scores.logsumexp(1) - np.log(scores.shape[1])
+    return mean
 
 
 def _scaled(dots: Tensor, norms: Tensor, bound: float, variance: float, rate: float) -> Tensor:

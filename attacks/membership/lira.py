@@ -42,9 +42,9 @@ class OnlineLira:
         """Return the log-likelihood ratio [candidate]."""
         needed(None if self.missing(signals) else True, "shadow_losses", self.name)
         answers = signals.candidates
-        return self._log_density(answers, answers.shadow_members) - self._log_density(
-            answers, ~answers.shadow_members
-        )
+        inside = self._log_density(answers, answers.shadow_members)
+        ratio: np.ndarray = inside - self._log_density(answers, ~answers.shadow_members)
+        return ratio
 
     def _log_density(self, answers: Answers, used: np.ndarray) -> np.ndarray:
         """Return the log-density [candidate] of the target's confidence, less a constant."""

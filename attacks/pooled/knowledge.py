@@ -66,7 +66,8 @@ class PooledKnowledge:
         if self.clip_norm is None:
             return rows
         norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp(min=1e-12)
-        return rows * (self.clip_norm / norms).clamp(max=1)
+        clipped: Tensor = rows * (self.clip_norm / norms).clamp(max=1)
+        return clipped
 
     def body(self, text: np.ndarray) -> np.ndarray:
         """Return a text's ids [word] without special ones."""

@@ -197,4 +197,5 @@ def _codes(weight: Tensor) -> Tensor:
     """Return a code [vocab, CODE or fewer] per word: alike for words with alike evidence."""
     _, axes = torch.linalg.eigh(weight.T.double() @ weight.double())
     codes = weight @ axes[:, -CODE:].float()
-    return codes / codes.square().mean().sqrt().clamp(min=1e-6)
+    unit: Tensor = codes / codes.square().mean().sqrt().clamp(min=1e-6)
+    return unit

@@ -222,7 +222,7 @@ def _faded(seen: _Seen, name: str, which: int) -> Array:
     if name not in seen.old:
         return np.zeros_like(seen.new[name], dtype=np.float64)
     steps = float(seen.new["step"]) - float(seen.old["step"])
-    return seen.old[name].astype(np.float64) * BETAS[which] ** steps
+    return np.asarray(seen.old[name].astype(np.float64) * BETAS[which] ** steps)
 
 
 def _factor(seen: _Seen) -> float:
@@ -292,7 +292,7 @@ def _common(rows: Array) -> Array:
     """
     count = max(1, rows.shape[1] // COMMON)
     lengths = np.square(rows).sum(1)
-    common = np.median(rows, axis=0)[:, None]
+    common: Array = np.median(rows, axis=0)[:, None]
     common = common / max(float(np.linalg.norm(common)), 1e-300)
     for _ in range(FITS):
         left = lengths - np.square(rows @ common).sum(1)

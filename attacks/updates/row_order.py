@@ -126,7 +126,7 @@ def _unbalanced(by_word: np.ndarray, by_place: np.ndarray, rounding: float) -> n
     ours, theirs = null[: len(by_word)], null[len(by_word) :]
     gaps = np.linalg.norm(theirs[:, None] - ours[None], axis=2)
     lengths = np.linalg.norm(ours, axis=1)[None] + np.linalg.norm(theirs, axis=1)[:, None]
-    apart = (gaps > SAME * lengths).astype(np.float64)
+    apart: np.ndarray = (gaps > SAME * lengths).astype(np.float64)
     for place, row in enumerate(apart):
         linked = np.flatnonzero(row == 0)
         if len(linked) > 1:

@@ -96,7 +96,10 @@ class Span:
     def distance(self, rows: Tensor) -> Tensor:
         """Return how far rows [..., hidden] lie from it, over their lengths [...]."""
         left = rows - (rows @ self.basis) @ self.basis.T
-        return torch.linalg.vector_norm(left, dim=-1) / torch.linalg.vector_norm(rows, dim=-1)
+        share: Tensor = torch.linalg.vector_norm(left, dim=-1) / torch.linalg.vector_norm(
+            rows, dim=-1
+        )
+        return share
 
 
 def span_of(step: Step, split: SplitBert, layer: int, parts: Sequence[str]) -> Span | NotApplicable:

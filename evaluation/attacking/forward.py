@@ -60,7 +60,7 @@ def _ask(
         knowledge = make()
         if attack.missing(knowledge) is not None:
             knowledge = make(whole=True)
-        lacks = attack.missing(knowledge)
+        lacks: Lacks | None = attack.missing(knowledge)
         if lacks is not None:
             return lacks
         number = len(guessed)

@@ -28,12 +28,8 @@ def mismatches(subject: Subject) -> list[str]:
     Every epsilon is recomputed from the recorded costs, and must not be below that; where the data
     can be had, costs and guarantees are recomputed from configuration and defence as well.
     """
-    if subject.checkpoint is None:
-        return []
     found = list(_from_costs(subject))
-    if subject.own is not None and subject.spec is not None and subject.defence is not None:
-        found += [line for line in _from_configuration(subject) if line not in found]
-    return found
+    return found + [line for line in _from_configuration(subject) if line not in found]
 
 
 def recomputed(subject: Subject, claim: dict[str, Any]) -> tuple[float, str] | None:
@@ -76,13 +72,15 @@ def _from_costs(subject: Subject) -> Iterator[str]:
 
 
 def _from_configuration(subject: Subject) -> Iterator[str]:
-    """Compare what configuration, defence and data give with what is recorded."""
-    manifest, own, spec = subject.checkpoint.manifest, subject.own, subject.spec  # type: ignore[union-attr]
-    config = subject.checkpoint.config  # type: ignore[union-attr]
-    facts = facts_of(config, own, spec, subject.delta, manifest["round"])  # type: ignore[arg-type]
-    yield from _differences("costs", manifest["costs"], costs(subject.defence, facts))  # type: ignore[arg-type]
+    """Compare what configuration, defence and data give with what is recorded, where all is had."""
+    checkpoint, own, spec, defence = subject.checkpoint, subject.own, subject.spec, subject.defence
+    if checkpoint is None or own is None or spec is None or defence is None:
+        return
+    manifest, config = checkpoint.manifest, checkpoint.config
+    facts = facts_of(config, own, spec, subject.delta, manifest["round"])
+    yield from _differences("costs", manifest["costs"], costs(defence, facts))
     use = use_of(config, facts)
-    entries = [*ledger(subject.defence, use).values(), *label_claims(subject.defence, use)]  # type: ignore[arg-type]
+    entries = [*ledger(defence, use).values(), *label_claims(defence, use)]
     now = [entry.to_json() for entry in entries]
     yield from _differences("guarantees", manifest.get("guarantees", []), now)
 

@@ -75,7 +75,7 @@ def majority_baseline(
 def _flat(labels: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """Return all labels [label] but the ignored ones."""
     flat = np.concatenate([np.ravel(each) for each in labels] or [np.zeros(0, np.int64)])
-    return flat[flat != _IGNORED]
+    return np.asarray(flat[flat != _IGNORED])
 
 
 def _confusion(labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
@@ -89,7 +89,8 @@ def f1_of(tables: np.ndarray) -> np.ndarray:
     """Return F1 of class 1 [...] of confusion tables [..., true, answered]; 0 where undefined."""
     right = tables[..., 1, 1]
     total = tables[..., 1, :].sum(-1) + tables[..., :, 1].sum(-1)
-    return np.divide(2 * right, total, out=np.zeros_like(total), where=total > 0)
+    scores: np.ndarray = np.divide(2 * right, total, out=np.zeros_like(total), where=total > 0)
+    return scores
 
 
 def matthews_of(tables: np.ndarray) -> np.ndarray:
@@ -102,7 +103,8 @@ def matthews_of(tables: np.ndarray) -> np.ndarray:
     covariance = right * total - (true * answered).sum(-1)
     spread = (total**2 - (true**2).sum(-1)) * (total**2 - (answered**2).sum(-1))
     root = np.sqrt(np.clip(spread, 0, None))
-    return np.divide(covariance, root, out=np.zeros_like(root), where=root > 0)
+    correlations: np.ndarray = np.divide(covariance, root, out=np.zeros_like(root), where=root > 0)
+    return correlations
 
 
 def accuracy_of(tables: np.ndarray) -> np.ndarray:
@@ -172,7 +174,7 @@ def _correlations(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     root = np.sqrt((x**2).sum(1)) * np.sqrt((y**2).sum(1))
     defined = varied & (root > 0)
     found = np.divide((x * y).sum(1), root, out=np.zeros(len(x)), where=defined)
-    return np.clip(found, -1.0, 1.0)
+    return np.asarray(np.clip(found, -1.0, 1.0))
 
 
 def _masked_lm(task: Task, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Estimate]:

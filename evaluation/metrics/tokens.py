@@ -91,4 +91,4 @@ def matched(true: np.ndarray, counted: np.ndarray, guessed: np.ndarray) -> np.nd
     padded[: len(cut), : cut.shape[1]] = cut
     hits = ((true[:, None] == padded[None]) & (counted[:, None] != 0)).sum(2)
     _, chosen = linear_sum_assignment(-hits)
-    return padded[chosen]
+    return np.asarray(padded[chosen])

@@ -13,8 +13,7 @@ from fedbert.data.tables import Table
 from fedbert.errors import InputError
 from fedbert.tasks import Task
 
-TRAIN, EVALUATION = 2000, 500
-"""Examples per split where the user names no number."""
+TRAIN, EVALUATION = 2000, 500  # examples per split where the user names no number
 
 _PATIENCE = 500  # texts seen before, one after the other, until there seem to be no new ones
 

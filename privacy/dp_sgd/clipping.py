@@ -1,6 +1,4 @@
-"""Clip factors from norms, and the check that a clipped sum is one."""
-
-from collections.abc import Mapping
+"""Clip factors from the squared norms of gradients."""
 
 import torch
 from torch import Tensor
@@ -31,21 +29,3 @@ def clip_factors(squared_norms: Tensor, clip_norm: float) -> Tensor:
     norms = squared_norms.double().sqrt()
     target = clip_norm * (1.0 - MARGIN)
     return torch.where(norms > target, target / norms, 1.0)
-
-
-def check_clipped(
-    clipped: Mapping[str, Tensor], squared_norms: Tensor, factors: Tensor, clip_norm: float
-) -> None:
-    """Check a party's clipped sum, before noise, against its squared norms and the factors.
-
-    Raises:
-        RuntimeError: an example contributes more than the clip norm, or the sum is longer than
-            the clipped gradients together can be.
-    """
-    lengths = factors.double() * squared_norms.double().sqrt()
-    if bool((lengths > clip_norm).any()):
-        raise RuntimeError(f"expected norms of at most {clip_norm}, got {float(lengths.max())}")
-    parts = [torch.linalg.vector_norm(v, dtype=torch.float64) for v in clipped.values()]
-    length, most = float(sum(p.square() for p in parts)) ** 0.5, float(lengths.sum())
-    if length > most * (1.0 + MARGIN) + torch.finfo(torch.float32).tiny:
-        raise RuntimeError(f"expected a clipped sum of at most {most}, got {length}")

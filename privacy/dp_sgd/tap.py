@@ -31,7 +31,7 @@ def tap(value: Tensor, receive: Callable[[Tensor], None]) -> Tensor:
     Where nothing before it needs a gradient (frozen parameters), the backward pass begins here.
     """
     if value.requires_grad:
-        value.register_hook(receive)  # type: ignore[no-untyped-call]
+        value.register_hook(receive)
         return value
     start = torch.empty(0, dtype=value.dtype, device=value.device, requires_grad=True)
     tapped: Tensor = _Tap.apply(value, start, receive)  # type: ignore[no-untyped-call]

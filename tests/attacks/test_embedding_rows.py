@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from attacks.updates.embedding_rows import EmbeddingRows, TableKnowledge
 from fedbert.errors import InputError
-from fedbert.messages import ClientParts, ClientUpdate, Message, RowValues, Transcript
+from fedbert.messages import ClientParts, ClientUpdate, Message, RowValues
 from fedbert.trainer import train
 from tests.fedbert import tiny
 
@@ -25,7 +25,7 @@ def trained(kind: str, **settings: Any) -> tuple[list[Message], TableKnowledge, 
     config = tiny.config_of(kind, **settings)
     prepared = tiny.prepared_for(config, kind)
     kinds = frozenset(("client_parts", "client_update"))
-    transcript = Transcript(kinds=kinds)
+    transcript = tiny.Recorder(*kinds)
     train(config, prepared, tiny.NO_DEFENCE, listeners=[transcript])
     base = prepared.split.whole.base_model_prefix
     word = f"{base}.embeddings.word_embeddings.weight"

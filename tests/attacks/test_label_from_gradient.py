@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from attacks.backward.label_from_gradient import HeadKnowledge, LabelFromGradient
 from fedbert.data.batches import Batch, collate
 from fedbert.errors import InputError
-from fedbert.messages import HiddenGradient, HiddenStates, Message, Transcript, to_array
+from fedbert.messages import HiddenGradient, HiddenStates, Message, to_array
 from fedbert.split import SplitBert, cut
 from fedbert.trainer import train
 from tests.fedbert import tiny
@@ -129,7 +129,7 @@ def test_a_real_clients_step(architecture: str, kind: str, dropout: float) -> No
     """With dropout, only most labels: the client's mask is unknown."""
     config = tiny.config_of(kind, architecture=architecture, rounds=1, local_steps=1, batch_size=64)
     prepared = tiny.prepared_for(config, kind, dropout, count=64)
-    transcript = Transcript()
+    transcript = tiny.Recorder()
     sent = cut(tiny.twin(prepared.split.whole), 0)
     train(config, prepared, tiny.NO_DEFENCE, listeners=[transcript])
     found = labels(transcript.messages, HeadKnowledge(sent.head))

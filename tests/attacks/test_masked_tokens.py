@@ -20,7 +20,6 @@ from fedbert.messages import (
     HiddenStates,
     Message,
     SmashedData,
-    Transcript,
     to_array,
 )
 from fedbert.split import SplitBert, cut
@@ -212,7 +211,7 @@ def test_in_pure_noise_nothing_is_called_masked_and_words_are_guessed_at_chance(
 def test_a_real_clients_first_steps_give_every_masked_word_away(architecture: str) -> None:
     """Dropout is on; noise on A would change nothing. The later step's H is known only nearly."""
     config = tiny.config_of("mlm-tied", architecture=architecture, rounds=1, learning_rate=1e-3)
-    prepared, transcript = tiny.prepared_for(config, "mlm-tied"), Transcript()
+    prepared, transcript = tiny.prepared_for(config, "mlm-tied"), tiny.Recorder()
     sent = cut(tiny.twin(prepared.split.whole), 0)
     train(config, prepared, tiny.NO_DEFENCE, listeners=[transcript])
     rng = torch.Generator().manual_seed(0)

@@ -8,7 +8,7 @@ import torch
 
 from attacks.updates.embedding_rows import TableKnowledge
 from attacks.updates.whole_update import UpdateKnowledge
-from fedbert.messages import ClientParts, ClientUpdate, Message, Transcript
+from fedbert.messages import ClientParts, ClientUpdate, Message
 from fedbert.optim import decays, learning_rate
 from fedbert.prepare import assemble
 from fedbert.trainer import train
@@ -69,7 +69,7 @@ def one_round(
     texts = replace(texts, token_types=np.zeros_like(texts.token_types))
     data = {"train": texts, "validation": texts}
     prepared = assemble(config, tiny.tokenizer(), split, data, "0" * 64)
-    transcript = Transcript(kinds=frozenset(("client_parts", "client_update")))
+    transcript = tiny.Recorder("client_parts", "client_update")
     train(config, prepared, tiny.NO_DEFENCE, listeners=[transcript])
     updates = [m for m in transcript.messages if isinstance(m, ClientUpdate)]
     steps = config.training.local_steps

@@ -12,7 +12,7 @@ from transformers import AutoModelForMaskedLM
 
 from fedbert.averaging import Noised, Weighted
 from fedbert.checkpoint import save
-from fedbert.messages import ClientUpdate, RowValues, Transcript, dense
+from fedbert.messages import ClientUpdate, RowValues, dense
 from fedbert.trainer import train
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
@@ -111,7 +111,7 @@ def test_a_tied_decoder_does_not_undo_the_average(architecture: str, tmp_path) -
         strategy="parallel",
     )
     prepared = tiny.prepared_for(config, "mlm-tied")
-    transcript = Transcript(kinds=frozenset({"client_update"}))
+    transcript = tiny.Recorder("client_update")
     done = train(config, prepared, tiny.NO_DEFENCE, listeners=[transcript])
     name = f"{architecture}.embeddings.word_embeddings.weight"
     updates = [m for m in transcript.messages if isinstance(m, ClientUpdate)]

@@ -13,7 +13,7 @@ from torch import Tensor
 from fedbert.data.batches import collate
 from fedbert.data.client_data import ClientData
 from fedbert.errors import InputError
-from fedbert.messages import ClientUpdate, ClipFactors, ExampleNorms, SmashedData, Transcript, dense
+from fedbert.messages import ClientUpdate, ClipFactors, ExampleNorms, SmashedData, dense
 from fedbert.optim import learning_rate, optimizer_for
 from fedbert.prepare import poisson_sampled
 from fedbert.smashing import nearest_words
@@ -164,7 +164,7 @@ def test_the_noise_has_the_scale_of_the_guarantee() -> None:
 
 
 def test_the_transcript_shows_norms_and_factors_under_dp_sgd_alone() -> None:
-    transcript = Transcript()
+    transcript = tiny.Recorder()
     config = tiny.config_of("two")
     done = train(config, tiny.prepared_for(config), dp_sgd(), listeners=[transcript])
     norms = [m for m in transcript.messages if isinstance(m, ExampleNorms)]
@@ -194,7 +194,7 @@ def once(**settings: Any) -> tuple[list[SmashedData], Any]:
     defence = Defence("once", smashed=Gaussian(2.0, 0.5, settings.pop("unit")), one_shot=True)
     config = tiny.config_of("two", freeze=True, rounds=8, **settings)
     config = replace(config, data=replace(config.data, max_length=12))
-    transcript = Transcript()
+    transcript = tiny.Recorder()
     prepared = tiny.prepared_for(config)
     done = train(config, prepared, defence, listeners=[transcript])
     return [m for m in transcript.messages if isinstance(m, SmashedData)], (prepared, done)
@@ -225,7 +225,7 @@ def test_one_shot_release_depends_on_neither_batch_nor_moment() -> None:
     config = replace(config, data=replace(config.data, max_length=12))
     prepared, states = tiny.prepared_for(config), []
     train(config, prepared, defence, on_round=states.append)
-    transcript = Transcript()
+    transcript = tiny.Recorder()
     train(config, prepared, defence, start=states[3], listeners=[transcript])
     resumed = [m for m in transcript.messages if isinstance(m, SmashedData)]
     assert len(resumed) == 8
@@ -251,7 +251,7 @@ def test_randomised_labels_are_drawn_once_and_kept() -> None:
 
 def test_local_dp_fedavg_noises_what_the_aggregator_sees() -> None:
     config = tiny.config_of("two", clients=2, strategy="fedavg", rounds=1, learning_rate=1e-9)
-    prepared, transcript = tiny.prepared_for(config), Transcript()
+    prepared, transcript = tiny.prepared_for(config), tiny.Recorder()
     mechanism = LocalDPFedAvg(clip_norm=0.2, noise_multiplier=1.5)
     done = train(config, prepared, Defence("local", update=mechanism), listeners=[transcript])
     start = {n: p.detach().numpy() for n, p in prepared.split.whole.named_parameters()}
@@ -318,7 +318,7 @@ def test_nearest_words_of_clean_rows_are_the_words_themselves() -> None:
 def test_metric_noise_with_nearest_words_sends_rows_of_words() -> None:
     defence = Defence("words", smashed=Metric(eta=4.0, width=tiny.HIDDEN, nearest_word=True))
     config = tiny.config_of("two", freeze=True)
-    prepared, transcript = tiny.prepared_for(config, dropout=0.0), Transcript()
+    prepared, transcript = tiny.prepared_for(config, dropout=0.0), tiny.Recorder()
     train(config, prepared, defence, listeners=[transcript])
     changed = total = 0
     for message in (m for m in transcript.messages if isinstance(m, SmashedData)):

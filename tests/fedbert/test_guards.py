@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from fedbert.messages import HiddenGradient, SmashedData, Transcript
+from fedbert.messages import HiddenGradient, SmashedData
 from fedbert.trainer import planned_releases, planned_steps, train
 from privacy.defence import Defence
 from privacy.gaussian import Gaussian
@@ -19,7 +19,7 @@ FIELDS = {"hidden": "hidden", "hidden_gradient": "gradient", "smashed_gradient":
 @pytest.mark.parametrize("strategy", ["parallel", "sequential"])
 def test_a_mechanism_acts_on_each_direction(kind: str, strategy: str) -> None:
     config = tiny.config_of("two", clients=2, strategy=strategy)
-    heard = Transcript(kinds=frozenset({kind}))
+    heard = tiny.Recorder(kind)
     bound = 1e-3
     defence = Defence("d", **{kind: ClipOnly(bound, unit="sequence")})
     done = train(config, tiny.prepared_for(config), defence, listeners=[heard])
@@ -36,7 +36,7 @@ def test_a_mechanism_acts_on_each_direction(kind: str, strategy: str) -> None:
 def test_noise_on_gradients_covers_every_position() -> None:
     config = tiny.config_of("two", clients=2)
     defence = Defence("d", hidden_gradient=Gaussian(1.0, 0.5, unit="sequence"))
-    heard = Transcript(kinds=frozenset({"hidden_gradient"}))
+    heard = tiny.Recorder("hidden_gradient")
     train(config, tiny.prepared_for(config), defence, listeners=[heard])
     for message in heard.messages:
         assert isinstance(message, HiddenGradient) and (message.gradient != 0).all()
@@ -47,7 +47,7 @@ def noise_of(noise_multiplier: float) -> np.ndarray:
     config = tiny.config_of("two", clients=1)
     found = []
     for mechanism in (ClipOnly(1.0), Gaussian(1.0, noise_multiplier)):
-        heard = Transcript(kinds=frozenset({"smashed"}))
+        heard = tiny.Recorder("smashed")
         defence = Defence("d", smashed=mechanism)
         train(config, tiny.prepared_for(config), defence, listeners=[heard])
         first = heard.messages[0]
@@ -76,7 +76,7 @@ def test_two_levels_do_not_share_a_noise_vector() -> None:
 def test_releases_are_what_was_sent(run: dict[str, object]) -> None:
     config = tiny.config_of("two", **run)
     prepared = tiny.prepared_for(config)
-    heard = Transcript(kinds=frozenset({"smashed"}))
+    heard = tiny.Recorder("smashed")
     done = train(config, prepared, tiny.NO_DEFENCE, listeners=[heard])
     sent: Counter[tuple[int, int]] = Counter()
     for m in heard.messages:

@@ -18,7 +18,6 @@ from fedbert.messages import (
     RowValues,
     SmashedData,
     SmashedGradient,
-    Transcript,
     size_in_bytes,
     to_array,
     to_tensor,
@@ -160,7 +159,7 @@ def test_no_message_holds_tokens_or_labels(strategy: str, kind: str) -> None:
     """Besides float arrays of the model's shapes there are the attention masks alone."""
     config = tiny.config_of(kind, clients=2, strategy=strategy)
     prepared = tiny.prepared_for(config, kind)
-    transcript = Transcript()
+    transcript = tiny.Recorder()
     train(config, prepared, tiny.NO_DEFENCE, listeners=[transcript])
     shapes = {n: tuple(p.shape) for n, p in prepared.split.whole.named_parameters()}
     edge = set(prepared.split.client_names)
@@ -236,32 +235,6 @@ def test_compact_rows_count_as_dense() -> None:
         assert size_in_bytes(message) == sum(v.nbytes for v in dense)
 
 
-def test_a_transcript_keeps_what_it_is_asked_for_and_no_more() -> None:
-    run = {"strategy": "parallel", "clients": 3, "rounds": 3, "local_steps": 2}
-    everything = tiny.overheard(**run)
-
-    def kept(**settings: Any) -> list[Any]:
-        transcript = Transcript(**settings)
-        for message in everything:
-            transcript.hear(message)
-        return transcript.messages
-
-    assert kept() == everything
-    only = kept(kinds=frozenset({"smashed", "client_update"}))
-    assert {KINDS[type(m)] for m in only} == {"smashed", "client_update"}
-    assert len(only) == 3 * 3 * 2 + 3 * 3
-    assert {m.round for m in kept(rounds=frozenset({0, 2}))} == {0, 2}
-    assert {m.client for m in kept(clients=frozenset({1}))} == {1}
-    few = kept(limit=4)
-    counts = Counter(KINDS[type(m)] for m in few)
-    assert counts == dict.fromkeys({KINDS[type(m)] for m in everything}, 4) and len(counts) == 6
-    assert [m for m in everything if any(m is each for each in few)] == few  # in their order
-    assert kept(limit=4) == few != kept(limit=4, seed=1)
-    assert kept(limit=0) == []
-    last = kept(limit=1, rounds=frozenset({2}), kinds=frozenset({"hidden"}))
-    assert [m.round for m in last] == [2]  # what is filtered out does not count against the limit
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bfloat16])
 def test_arrays_copy_both_ways(dtype: torch.dtype) -> None:
     tensor = torch.arange(6).reshape(2, 3).to(dtype)
@@ -279,7 +252,7 @@ def test_releases_are_the_most_times_one_example_was_sent(clients: int) -> None:
     run = {"clients": clients, "partition": "quantity", "rounds": 4, "local_steps": 3}
     config = tiny.config_of("two", strategy="parallel", **run)
     prepared = tiny.prepared_for(config)
-    transcript = Transcript(kinds=frozenset({"smashed"}))
+    transcript = tiny.Recorder("smashed")
     done = train(config, prepared, tiny.NO_DEFENCE, listeners=[transcript])
     sent: Counter[tuple[int, int]] = Counter()
     for message in transcript.messages:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedbert.messages import SmashedData, Transcript
+from fedbert.messages import SmashedData
 from fedbert.protect import MechanismLog, protect
 from fedbert.trainer import train
 from privacy.defence import Defence
@@ -140,7 +140,7 @@ def test_what_is_sent_is_clipped_and_noised_in_training(strategy: str, unit: str
     for mechanism in (ClipOnly(0.7, unit=unit), Gaussian(0.7, 0.01, unit=unit)):
         config = tiny.config_of("two", clients=2, strategy=strategy)
         prepared = tiny.prepared_for(config)
-        heard = Transcript(kinds=frozenset({"smashed"}))
+        heard = tiny.Recorder("smashed")
         done = train(config, prepared, Defence("d", smashed=mechanism), listeners=[heard])
         transcripts.append([m for m in heard.messages if isinstance(m, SmashedData)])
         tokens = sum(int(m.attention_mask.sum()) for m in transcripts[-1])

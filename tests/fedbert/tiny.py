@@ -19,7 +19,8 @@ from transformers import (
 
 from fedbert.config import Config, DataConfig, ModelConfig, TrainingConfig
 from fedbert.data.batches import Encoded
-from fedbert.messages import Message, Transcript
+from fedbert.messages import KINDS as MESSAGE_KINDS
+from fedbert.messages import Message
 from fedbert.prepare import Prepared, assemble
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import TASKS
@@ -163,11 +164,24 @@ def trained(
     return train(config, prepared_for(config, kind, dropout, count), defence, listeners=listeners)
 
 
+class Recorder:
+    """A listener that keeps all messages of some kinds, or all there are."""
+
+    def __init__(self, *kinds: str) -> None:
+        self.kinds = frozenset(kinds)
+        self.messages: list[Message] = []
+
+    def hear(self, message: Message) -> None:
+        """Keep it."""
+        if not self.kinds or MESSAGE_KINDS[type(message)] in self.kinds:
+            self.messages.append(message)
+
+
 def overheard(**settings: Any) -> list[Message]:
     """Return every message of a small training."""
-    transcript = Transcript()
-    trained(listeners=[transcript], **settings)
-    return transcript.messages
+    recorder = Recorder()
+    trained(listeners=[recorder], **settings)
+    return recorder.messages
 
 
 def as_bytes(state: State) -> dict[str, Any]:

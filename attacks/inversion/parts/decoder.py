@@ -178,7 +178,8 @@ class Neighbours(nn.Module):
         """Return x [batch, seq, width] with the layer's answer added."""
         seen = self.drop(self.norm(x)) * real[:, :, None]
         found = F.gelu(self.window(seen.transpose(1, 2)).transpose(1, 2))
-        return x + self.back(self.drop(found))
+        added: Tensor = x + self.back(self.drop(found))
+        return added
 
 
 def train(

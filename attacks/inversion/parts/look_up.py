@@ -163,7 +163,8 @@ def as_sent(rows: Tensor, seen: Tensor, knowledge: Knowledge) -> Tensor:
     if knowledge.clip_norm is None:
         return dropped
     norms = torch.linalg.vector_norm(dropped, dim=1, keepdim=True)
-    return dropped * (knowledge.clip_norm / norms.clamp(min=1e-30)).clamp(max=1.0)
+    clipped: Tensor = dropped * (knowledge.clip_norm / norms.clamp(min=1e-30)).clamp(max=1.0)
+    return clipped
 
 
 def fitted_scales(tokens: Tokens, candidates: PossibleRows, knowledge: Knowledge) -> Tensor:

@@ -100,7 +100,7 @@ class Ngram:
             return np.asarray(logs)
         entry = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
         found = np.logaddexp(logs, np.log(self.discounted[entry]))
-        return np.where(keys[entry] == asked, found, logs)
+        return np.asarray(np.where(keys[entry] == asked, found, logs))
 
 
 def _lowered(counts: np.ndarray) -> np.ndarray:

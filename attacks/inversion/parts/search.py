@@ -42,7 +42,8 @@ def _sent(c: PossibleRows, place: int, kind_row: Tensor, knowledge: Knowledge) -
         return rows
     order = 1 if knowledge.noise == "laplace" else 2
     norms = torch.linalg.vector_norm(rows, ord=order, dim=1, keepdim=True)
-    return rows * (knowledge.clip_norm / norms).clamp(max=1.0)
+    clipped: Tensor = rows * (knowledge.clip_norm / norms).clamp(max=1.0)
+    return clipped
 
 
 def _closest(seen: Tensor, known: Tensor, order: int) -> Tensor:
