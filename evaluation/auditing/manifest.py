@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from evaluation.auditing.subject import Subject
-from evaluation.grid.defence import SPEAKS_FOR, costs, facts_of, use_of
+from evaluation.grid.defence import SPEAKS_FOR, costs, facts_of
 from privacy.accounting import Bound, epsilon_of, label_claims, ledger
 from privacy.events import Event
 from privacy.mechanism import Cost
@@ -81,8 +81,7 @@ def _from_configuration(subject: Subject) -> Iterator[str]:
     config = subject.checkpoint.config  # type: ignore[union-attr]
     facts = facts_of(config, own, spec, subject.delta, manifest["round"])  # type: ignore[arg-type]
     yield from _differences("costs", manifest["costs"], costs(subject.defence, facts))  # type: ignore[arg-type]
-    use = use_of(config, facts)
-    entries = [*ledger(subject.defence, use).values(), *label_claims(subject.defence, use)]  # type: ignore[arg-type]
+    entries = [*ledger(subject.defence, facts).values(), *label_claims(subject.defence, facts)]  # type: ignore[arg-type]
     now = [entry.to_json() for entry in entries]
     yield from _differences("guarantees", manifest.get("guarantees", []), now)
 
