@@ -169,12 +169,18 @@ def test_an_attack_takes_parameters_and_tells_them_in_its_name(small_text: str) 
         ((("references", "2"),), "attacks: rmia: expected an integer, got references='2'"),
         ((("references", True),), "attacks: rmia: expected an integer, got references=True"),
         ((("name", "mine"),), "attacks: rmia: unknown key 'name'"),
+        ((("references", 10**9),), "expected references <= 1000000, got references=1000000000"),
     ],
 )
 def test_a_parameter_that_an_attack_has_not_is_refused(params: Any, expected: str) -> None:
     with pytest.raises(InputError) as error:
         make_attack(Spec("rmia", params), MEMBERSHIP, "score")
     assert expected in str(error.value)
+
+
+def test_an_attack_without_parameters_says_so() -> None:
+    with pytest.raises(InputError, match="entropy: unknown key 'view'; allowed: none"):
+        make_attack(Spec("entropy", (("view", "peer"),)), MEMBERSHIP, "score")
 
 
 def test_two_attacks_that_records_could_not_tell_apart_are_refused(small_text: str) -> None:
