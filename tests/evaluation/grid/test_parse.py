@@ -107,6 +107,24 @@ def test_a_mechanism_without_a_target_is_told_of_it(small_text: str) -> None:
         preflight(grid_from(values, "FILE", "g"))
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a = " + "[" * 100_000, "nested too deep in"),
+        ("a = " + "1" * 5000, "expected a TOML file, got Exceeds the limit"),
+        ("a = \xff", "expected a TOML file"),
+    ],
+)
+def test_a_file_that_no_parser_survives_is_refused(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    path = tmp_path / "grid.toml"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError) as error:
+        read_grid(path)
+    assert expected in str(error.value) and len(str(error.value)) < 300
+
+
 def test_every_combination_is_a_cell_and_seeds_change_first(small_text: str) -> None:
     values = change(small_text, "seeds", 'strategies = ["fedavg", "parallel"]\nseeds')
     values |= {"tasks": ["sst2", "cola"], "cut_layers": [1, 0]}
