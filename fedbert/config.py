@@ -12,8 +12,6 @@ Strategy = Literal["centralised", "fedavg", "parallel", "sequential"]
 Partition = Literal["iid", "dirichlet", "quantity"]
 Optimizer = Literal["adamw", "sgd"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
-PARTITIONS: tuple[Partition, ...] = get_args(Partition)
-OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 SIZES = ("tiny", "mini", "small", "base")
 EXAMPLES, CLIENTS, STEPS, BATCH, LAYERS = 10_000_000, 100_000, 1_000_000, 65_536, 1_000
 """The most of each that a training may ask for: loops and tables grow with them."""

@@ -32,4 +32,4 @@ def unknown_key(name: str, known: Iterable[str]) -> str:
     """
     allowed = list(known)
     near = nearest(name, allowed)
-    return f"unknown key {name!r}{near or ';'} allowed: {', '.join(allowed)}"
+    return f"unknown key {name!r}{near or ';'} allowed: {', '.join(allowed) or 'none'}"

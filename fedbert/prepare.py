@@ -17,7 +17,8 @@ from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.seeding import derive, numpy_rng
 from fedbert.split import SplitBert, position_offset
 from fedbert.tasks import TASKS, Task
-from privacy.defence import Circumstances, Defence
+from privacy.defence import Defence
+from privacy.facts import TrainingFacts
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,7 @@ class Prepared:
 
 
 def task_of(config: Config) -> Task:
-    """Return the task that a configuration names.
-
-    Raises:
-        InputError: for an unknown name, with those there are.
-    """
-    if config.data.task not in TASKS:
-        raise InputError(f"expected a task of {', '.join(TASKS)}, got task={config.data.task!r}")
+    """Return the task that a configuration names."""
     return TASKS[config.data.task]
 
 
@@ -140,12 +135,14 @@ def with_model(prepared: Prepared, split: SplitBert) -> Prepared:
     return replace(prepared, split=split)
 
 
-def circumstances(config: Config) -> Circumstances:
-    """Return what decides whether a defence makes sense in this training."""
-    return Circumstances(
+def facts_before(config: Config) -> TrainingFacts:
+    """Return the facts of a training that follow from its settings, before data are counted."""
+    return TrainingFacts(
+        strategy=config.training.strategy,
         embeddings_frozen=config.model.freeze_embeddings,
-        kind=task_of(config).kind,
+        optimizer_state_shared=config.training.optimizer_state == "hand_on",
         cut_layer=config.model.cut_layer,
+        kind=task_of(config).kind,
         precision=config.training.precision,
     )
 

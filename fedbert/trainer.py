@@ -15,7 +15,7 @@ from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.messages import Array, Channel, Listener, to_tensor
-from fedbert.prepare import Prepared, circumstances, expected_batches, under, with_model
+from fedbert.prepare import Prepared, expected_batches, facts_before, under, with_model
 from fedbert.protect import MechanismGuard, MechanismLog, guards
 from fedbert.seeding import generator
 from fedbert.server import Server
@@ -173,7 +173,7 @@ def _steps(config: Config) -> int:
 
 def check(config: Config, defence: Defence) -> None:
     """Raise InputError unless the defence can act in this training and the device is there."""
-    reason = refuse(defence, config.training.strategy, circumstances(config))
+    reason = refuse(defence, facts_before(config))
     if reason is not None:
         raise InputError(reason)
     device = config.training.device

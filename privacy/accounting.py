@@ -16,6 +16,7 @@ from privacy.accountants import (
 from privacy.composition import epsilon_of
 from privacy.defence import Defence, refuse_update
 from privacy.events import MetricEvent, PoissonGaussianEvent
+from privacy.facts import TrainingFacts
 from privacy.guarantee import (
     BACKWARD_EXCLUSIONS,
     CONTEXT_EXCLUSION,
@@ -33,7 +34,6 @@ from privacy.guarantee import (
     Scope,
 )
 from privacy.mechanism import VIEWS, Cost, Identity, Mechanism, View
-from privacy.use import Use
 
 __all__ = [
     "Bound",
@@ -42,7 +42,6 @@ __all__ = [
     "MetricGuarantee",
     "NoGuarantee",
     "NothingSent",
-    "Use",
     "epsilon_of",
     "gaussian_epsilon",
     "label_claims",
@@ -56,7 +55,7 @@ logger = logging.getLogger(__name__)
 LABEL_VIEWS: tuple[View, ...] = ("backward", "aggregator", "peer", "release")
 
 
-def ledger(defence: Defence, use: Use) -> dict[View, Entry]:
+def ledger(defence: Defence, facts: TrainingFacts) -> dict[View, Entry]:
     """What each view may learn, in the order of `VIEWS`, all five of them always.
 
     The mechanism on the smashed data speaks for `forward` alone, without amplification by
@@ -67,13 +66,13 @@ def ledger(defence: Defence, use: Use) -> dict[View, Entry]:
 
     What holds of the labels besides is in `label_claims`.
     """
-    entries = {view: _entry(view, defence, use) for view in VIEWS}
-    if any(isinstance(entry, Guarantee) and _breach(entry, use) for entry in entries.values()):
-        logger.warning("%s: %s", defence.name, _breach_words(use))
+    entries = {view: _entry(view, defence, facts) for view in VIEWS}
+    if any(isinstance(entry, Guarantee) and _breach(entry, facts) for entry in entries.values()):
+        logger.warning("%s: %s", defence.name, _breach_words(facts))
     return entries
 
 
-def label_claims(defence: Defence, use: Use) -> list[Guarantee]:
+def label_claims(defence: Defence, facts: TrainingFacts) -> list[Guarantee]:
     """What randomised response on the labels guarantees, a claim for each view that they reach.
 
     Each label is randomised once, before anything else, and all the rest is made from the
@@ -83,59 +82,59 @@ def label_claims(defence: Defence, use: Use) -> list[Guarantee]:
     if cost is None:
         return []
     return [
-        _epsilon_claim(view, cost, 1, use, "data set", LABEL_EXCLUSIONS)
+        _epsilon_claim(view, cost, 1, facts, "data set", LABEL_EXCLUSIONS)
         for view in LABEL_VIEWS
-        if _nothing_sent(view, use) is None
+        if _nothing_sent(view, facts) is None
     ]
 
 
-def _entry(view: View, defence: Defence, use: Use) -> Entry:
-    silence = _nothing_sent(view, use)
+def _entry(view: View, defence: Defence, facts: TrainingFacts) -> Entry:
+    silence = _nothing_sent(view, facts)
     if silence is not None:
         return NothingSent(view, silence)
     if view == "forward":
-        return _forward(defence, use)
+        return _forward(defence, facts)
     if view == "backward":
-        return _backward(defence, use)
+        return _backward(defence, facts)
     if view == "aggregator" and not defence.local_update:
-        return _aggregator(defence, use)
-    return _averaged(view, defence, use)
+        return _aggregator(defence, facts)
+    return _averaged(view, defence, facts)
 
 
-def _nothing_sent(view: View, use: Use) -> str | None:
-    if use.strategy == "centralised" and view != "release":
+def _nothing_sent(view: View, facts: TrainingFacts) -> str | None:
+    if facts.strategy == "centralised" and view != "release":
         return "one trusted party holds the pooled data and trains alone"
     if view in ("forward", "backward"):
-        if use.strategy == "fedavg":
+        if facts.strategy == "fedavg":
             return "each client trains the whole model and sends no activations"
-        if use.forward_releases == 0:
+        if facts.releases == 0:
             return "no activations were sent"
-    if view in ("aggregator", "peer") and use.rounds == 0 and use.strategy != "sequential":
+    if view in ("aggregator", "peer") and facts.rounds == 0 and facts.strategy != "sequential":
         return "no round was aggregated"
     return None
 
 
-def _forward(defence: Defence, use: Use) -> Entry:
+def _forward(defence: Defence, facts: TrainingFacts) -> Entry:
     cost = defence.smashed.cost()
     if cost is None:
         more = "" if defence.training is None else ", and DP-SGD noises sums of gradients, not A"
         return NoGuarantee("forward", _no_cost(defence.smashed, "A") + more)
-    if cost.unit == "token" and use.cut_layer > 0:
+    if cost.unit == "token" and facts.cut_layer > 0:
         return NoGuarantee(
             "forward",
-            f"behind {use.cut_layer} encoder layer(s) one token moves every row of A, and the "
+            f"behind {facts.cut_layer} encoder layer(s) one token moves every row of A, and the "
             "noise covers a change of one row; a guarantee needs the sequence as unit",
         )
-    scope: Scope = "data set" if use.embeddings_frozen else "local"
-    releases = use.forward_releases
-    if use.embeddings_frozen and defence.one_shot:
+    scope: Scope = "data set" if facts.embeddings_frozen else "local"
+    releases = facts.releases
+    if facts.embeddings_frozen and defence.one_shot:
         releases = 1  # the noisy A of a frozen E is kept and sent again: post-processing
     context = (CONTEXT_EXCLUSION,) if cost.unit == "token" else ()
     exclusions = context + _beside_dp_sgd(defence) + FORWARD_EXCLUSIONS
-    return _claim("forward", cost, releases, use, scope, exclusions)
+    return _claim("forward", cost, releases, facts, scope, exclusions)
 
 
-def _backward(defence: Defence, use: Use) -> Entry:
+def _backward(defence: Defence, facts: TrainingFacts) -> Entry:
     cost = defence.hidden_gradient.cost()
     if cost is None:
         if defence.training is not None:
@@ -155,12 +154,12 @@ def _backward(defence: Defence, use: Use) -> Entry:
             "one row; a guarantee needs the sequence as unit",
         )
     exclusions = _beside_dp_sgd(defence) + BACKWARD_EXCLUSIONS
-    return _claim("backward", cost, use.forward_releases, use, "local", exclusions)
+    return _claim("backward", cost, facts.releases, facts, "local", exclusions)
 
 
-def _aggregator(defence: Defence, use: Use) -> NoGuarantee:
+def _aggregator(defence: Defence, facts: TrainingFacts) -> NoGuarantee:
     why = "the aggregator receives each client's update before any noise"
-    if defence.training is not None and use.strategy == "fedavg":
+    if defence.training is not None and facts.strategy == "fedavg":
         return _seen_in_training("aggregator")
     if defence.training is not None:
         why = (
@@ -170,30 +169,30 @@ def _aggregator(defence: Defence, use: Use) -> NoGuarantee:
     return NoGuarantee("aggregator", why)
 
 
-def _averaged(view: View, defence: Defence, use: Use) -> Entry:
-    refused = refuse_update(defence, use.strategy)
+def _averaged(view: View, defence: Defence, facts: TrainingFacts) -> Entry:
+    refused = refuse_update(defence, facts.strategy)
     if refused is not None:
         return NoGuarantee(view, refused)
     cost = defence.update.cost()
     if cost is None and defence.training is not None:
-        return _trained(defence, use) if view == "release" else _seen_in_training(view)
+        return _trained(defence, facts) if view == "release" else _seen_in_training(view)
     if cost is None:
         return NoGuarantee(view, _no_cost(defence.update, "each client update"))
-    if use.rounds == 0:
+    if facts.rounds == 0:
         return NoGuarantee(view, "no round was aggregated, so nothing passed the mechanism")
-    if use.optimizer_state_shared and view != "release":
+    if facts.optimizer_state_shared and view != "release":
         return NoGuarantee(view, "the optimiser state handed on is made of raw gradients")
-    if use.optimizer_state_shared:
+    if facts.optimizer_state_shared:
         return NoGuarantee(
             view,
             "clients train with optimiser state made of others' raw gradients, so that removing "
             "one client moves the others' updates too, by more than the clip norm allows for",
         )
     exclusions = LOCAL_UPDATE_EXCLUSIONS if defence.local_update else UPDATE_EXCLUSIONS
-    return _claim(view, cost, use.rounds, use, "data set", exclusions)
+    return _claim(view, cost, facts.rounds, facts, "data set", exclusions)
 
 
-def _trained(defence: Defence, use: Use) -> Guarantee | NoGuarantee:
+def _trained(defence: Defence, facts: TrainingFacts) -> Guarantee | NoGuarantee:
     """What DP-SGD claims of the release: records, under Poisson sampling, at every step."""
     cost = None if defence.training is None else defence.training.cost()
     if cost is None:
@@ -204,17 +203,17 @@ def _trained(defence: Defence, use: Use) -> Guarantee | NoGuarantee:
             "the penalty is computed over a whole batch, so that one record moves the gradients of "
             "others, by more than the clip norm allows for",
         )
-    if use.steps == 0:
+    if facts.steps == 0:
         return NoGuarantee("release", "no step of DP-SGD was taken")
-    if use.sample_rate is None:
+    if facts.sample_rate is None:
         return NoGuarantee(
             "release",
             "batches were not drawn by Poisson sampling, which the accountant of DP-SGD presumes",
         )
     event = cost.event
-    if isinstance(event, PoissonGaussianEvent) and event.sample_rate < use.sample_rate:
-        cost = replace(cost, event=replace(event, sample_rate=use.sample_rate))
-    return _epsilon_claim("release", cost, use.steps, use, "data set", DP_SGD_EXCLUSIONS)
+    if isinstance(event, PoissonGaussianEvent) and event.sample_rate < facts.sample_rate:
+        cost = replace(cost, event=replace(event, sample_rate=facts.sample_rate))
+    return _epsilon_claim("release", cost, facts.steps, facts, "data set", DP_SGD_EXCLUSIONS)
 
 
 def _seen_in_training(view: View) -> NoGuarantee:
@@ -235,17 +234,27 @@ def _no_cost(mechanism: Mechanism, what: str) -> str:
 
 
 def _claim(
-    view: View, cost: Cost, releases: int, use: Use, scope: Scope, exclusions: tuple[str, ...]
+    view: View,
+    cost: Cost,
+    releases: int,
+    facts: TrainingFacts,
+    scope: Scope,
+    exclusions: tuple[str, ...],
 ) -> Guarantee | MetricGuarantee:
     if isinstance(cost.event, MetricEvent):
         return MetricGuarantee(view, cost.unit, cost.event.eta, releases, exclusions, scope)
-    return _epsilon_claim(view, cost, releases, use, scope, exclusions)
+    return _epsilon_claim(view, cost, releases, facts, scope, exclusions)
 
 
 def _epsilon_claim(
-    view: View, cost: Cost, releases: int, use: Use, scope: Scope, exclusions: tuple[str, ...]
+    view: View,
+    cost: Cost,
+    releases: int,
+    facts: TrainingFacts,
+    scope: Scope,
+    exclusions: tuple[str, ...],
 ) -> Guarantee:
-    bound = epsilon_of(cost.event, releases, use.delta, use.accountant)
+    bound = epsilon_of(cost.event, releases, facts.asked_delta, facts.accountant)
     claim = Guarantee(
         view=view,
         unit=cost.unit,
@@ -257,20 +266,20 @@ def _epsilon_claim(
         accountant=bound.accountant,
         exclusions=exclusions,
     )
-    if _breach(claim, use):
-        return replace(claim, exclusions=(_breach_words(use), *exclusions))
+    if _breach(claim, facts):
+        return replace(claim, exclusions=(_breach_words(facts), *exclusions))
     return claim
 
 
-def _breach(claim: Guarantee, use: Use) -> bool:
+def _breach(claim: Guarantee, facts: TrainingFacts) -> bool:
     """Whether delta allows for publishing one of a client's records outright."""
-    if use.records is None or claim.unit in ("client", "label"):
+    if facts.records is None or claim.unit in ("client", "label"):
         return False
-    return claim.delta >= 1 / use.records
+    return claim.delta >= 1 / facts.records
 
 
-def _breach_words(use: Use) -> str:
+def _breach_words(facts: TrainingFacts) -> str:
     return (
-        f"the publication of one record outright, which delta {use.delta} allows for at "
-        f"n={use.records} records of the smallest client (delta >= 1/n)"
+        f"the publication of one record outright, which delta {facts.asked_delta} allows for at "
+        f"n={facts.records} records of the smallest client (delta >= 1/n)"
     )

@@ -6,12 +6,12 @@ from privacy.adaptive_clip import AdaptiveDPFedAvg
 from privacy.checks import one_of
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_sgd.mechanism import DPSGD
+from privacy.facts import STRATEGIES, TrainingFacts
 from privacy.mechanism import Identity, Mechanism
 from privacy.metric import Metric
 from privacy.randomised_response import RandomisedResponse
 
 MESSAGES = ("smashed", "hidden", "hidden_gradient", "smashed_gradient")
-STRATEGIES = ("centralised", "fedavg", "parallel", "sequential")
 
 
 @dataclass(frozen=True)
@@ -65,36 +65,18 @@ class Defence:
         return isinstance(self.smashed, Metric) and self.smashed.nearest_word
 
 
-@dataclass(frozen=True)
-class Circumstances:
-    """What decides, besides the strategy, whether a defence makes sense.
-
-    `kind` is the task's: "classification", "regression" or "mlm".
-    """
-
-    embeddings_frozen: bool = False
-    kind: str = "classification"
-    cut_layer: int = 0
-    precision: str = "float32"
-
-
-def refuse(
-    defence: Defence, strategy: str, circumstances: Circumstances = Circumstances()
-) -> str | None:
-    """Why the defence cannot be applied under the strategy; None when it can.
+def refuse(defence: Defence, facts: TrainingFacts) -> str | None:
+    """Why the defence cannot be applied in a training; None when it can.
 
     A mechanism (clipping alone included) needs its message. Under `centralised` nothing is sent,
     under `fedavg` no activations are, and under `sequential` one body is updated by the clients
     in turn, so that no client has an update of the whole model to clip.
 
     >>> from privacy.mechanism import ClipOnly
-    >>> refuse(Defence("clip", smashed=ClipOnly(1.0)), "fedavg")
+    >>> refuse(Defence("clip", smashed=ClipOnly(1.0)), TrainingFacts("fedavg"))
     'clip acts on activations sent to the server, and fedavg sends none'
-
-    Raises:
-        ValueError: the strategy is not one of the four.
     """
-    one_of("strategy", strategy, STRATEGIES)
+    strategy = facts.strategy
     acting = [p for p in MESSAGES if not isinstance(getattr(defence, p), Identity)]
     if strategy in ("centralised", "fedavg") and "smashed" in acting:
         return f"{defence.name} acts on activations sent to the server, and {strategy} sends none"
@@ -102,9 +84,9 @@ def refuse(
         return f"{defence.name} acts on messages of a split step, and {strategy} has no split"
     found = (
         _refuse_update(defence, strategy),
-        _refuse_smashed(defence, circumstances),
-        _refuse_training(defence, circumstances),
-        _refuse_labels(defence, circumstances),
+        _refuse_smashed(defence, facts),
+        _refuse_training(defence, facts),
+        _refuse_labels(defence, facts),
     )
     return next((f"{defence.name} {why}" for why in found if why is not None), None)
 
@@ -134,24 +116,24 @@ def _refuse_update(defence: Defence, strategy: str) -> str | None:
     return None
 
 
-def _refuse_smashed(defence: Defence, circumstances: Circumstances) -> str | None:
+def _refuse_smashed(defence: Defence, facts: TrainingFacts) -> str | None:
     """Why A cannot be protected in this way, as a clause."""
     if defence.one_shot and isinstance(defence.smashed, Identity):
         return "re-uses a protected A, and nothing protects A"
-    if defence.one_shot and not circumstances.embeddings_frozen:
+    if defence.one_shot and not facts.embeddings_frozen:
         return "re-uses one A per example, and trained embeddings make another A each time"
-    if defence.one_shot and circumstances.kind == "mlm":
+    if defence.one_shot and facts.kind == "mlm":
         return "re-uses one A per example, and masked-LM masks other words each time"
     if defence.nearest_word and defence.one_shot:
         return "maps to the nearest words afresh each time; one-shot release keeps the first A"
-    if defence.nearest_word and circumstances.cut_layer > 0:
+    if defence.nearest_word and facts.cut_layer > 0:
         return "maps rows of A to words, and behind encoder layers a row is no word's"
-    if defence.penalty is not None and circumstances.embeddings_frozen:
+    if defence.penalty is not None and facts.embeddings_frozen:
         return "penalises what E sends, and frozen embeddings cannot answer to a penalty"
     return None
 
 
-def _refuse_training(defence: Defence, circumstances: Circumstances) -> str | None:
+def _refuse_training(defence: Defence, facts: TrainingFacts) -> str | None:
     """Why DP-SGD cannot run beside the rest, as a clause."""
     if defence.training is None:
         return None
@@ -159,17 +141,17 @@ def _refuse_training(defence: Defence, circumstances: Circumstances) -> str | No
         return "penalises a whole batch, and DP-SGD needs one loss per example"
     if not isinstance(defence.update, Identity):
         return "claims the release view twice, by DP-SGD and by the updates: take one of them"
-    if circumstances.precision == "bf16":
+    if facts.precision == "bf16":
         return "clips per example, which needs float32 or float64, and precision is bf16"
     return None
 
 
-def _refuse_labels(defence: Defence, circumstances: Circumstances) -> str | None:
+def _refuse_labels(defence: Defence, facts: TrainingFacts) -> str | None:
     """Why labels cannot be randomised, as a clause."""
-    if defence.labels is None or circumstances.kind == "classification":
+    if defence.labels is None or facts.kind == "classification":
         return None
     what = {"mlm": "its labels are the masked words", "regression": "its labels are scores"}
-    return f"randomises classes, and {what[circumstances.kind]}"
+    return f"randomises classes, and {what[facts.kind]}"
 
 
 def adaptive_clip(mechanism: Mechanism) -> AdaptiveDPFedAvg | None:

@@ -1,4 +1,4 @@
-"""The most frequent token everywhere: what every inversion attack is to be better than."""
+"""Most frequent token everywhere: what every inversion attack is to be better than."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from evaluation.auditing.subject import Subject
-from evaluation.grid.defence import SPEAKS_FOR, costs, facts_of, use_of
+from evaluation.grid.defence import SPEAKS_FOR, costs, facts_of
 from privacy.accounting import Bound, epsilon_of, label_claims, ledger
 from privacy.events import Event
 from privacy.mechanism import Cost
@@ -79,8 +79,7 @@ def _from_configuration(subject: Subject) -> Iterator[str]:
     manifest, config = checkpoint.manifest, checkpoint.config
     facts = facts_of(config, own, spec, subject.delta, manifest["round"])
     yield from _differences("costs", manifest["costs"], costs(defence, facts))
-    use = use_of(config, facts)
-    entries = [*ledger(defence, use).values(), *label_claims(defence, use)]
+    entries = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
     now = [entry.to_json() for entry in entries]
     yield from _differences("guarantees", manifest.get("guarantees", []), now)
 

@@ -103,9 +103,9 @@ def view_lines(path: Path) -> Iterator[str]:
     Raises:
         InputError: as `read_grid` and `make_defence`.
     """
-    from evaluation.grid.defence import facts_of, make_defence, use_of
+    from evaluation.grid.defence import facts_of, make_defence
     from evaluation.grid.parse import read_grid
-    from fedbert.prepare import Prepared, circumstances, prepare
+    from fedbert.prepare import Prepared, prepare
     from privacy.accounting import label_claims, ledger
     from privacy.defence import refuse
 
@@ -125,12 +125,11 @@ def view_lines(path: Path) -> Iterator[str]:
         with _refusing():
             facts = facts_of(config, prepared, cell.defence, cell.delta)
             defence = make_defence(cell.defence, facts)
-            reason = refuse(defence, config.training.strategy, circumstances(config))
+            reason = refuse(defence, facts)
             if reason is not None:
                 said = [f"refused: {reason}"]
             else:
-                use = use_of(config, facts)
-                claims = [*ledger(defence, use).values(), *label_claims(defence, use)]
+                claims = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
                 said = [f"{claim.view}: {claim.sentence()}" for claim in claims]
         tasks = told.setdefault((*setting[1:], *said), ([], said))[0]
         tasks.append(setting[0])

@@ -11,6 +11,10 @@ from evaluation.grid.spec import Spec, in_words
 from fedbert.errors import InputError, nearest, unknown_key
 
 TARGET = "target_epsilon"
+FIXED = ("name", "view", "uses_decoder")
+"""What an attack says of itself: nothing that a grid could set."""
+MOST = 1_000_000
+"""The most that an integer of an attack may be: loops and tables grow with them."""
 TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 
 
@@ -43,11 +47,13 @@ def make_attack(asked: Spec | str, catalogue: dict[str, Entry], verb: str) -> An
     spec = Spec(asked) if isinstance(asked, str) else asked
     kind, params = resolve(spec.name, catalogue, "attacks"), dict(spec.params)
     where = f"attacks: {spec.name}"
-    accepted = {n: p for n, p in _parameters(kind).items() if n not in ("name", "view")}
+    accepted = {n: p for n, p in _parameters(kind).items() if n not in FIXED}
     for key, value in params.items():
         if key not in accepted:
             raise InputError(f"{where}: {unknown_key(key, accepted)}")
         _check_type(accepted[key].annotation, key, value, where)
+        if type(value) is int and value > MOST:
+            raise InputError(f"{where}: expected {key} <= {MOST}, got {key}={value}")
     try:
         attack = kind(**params)
     except (TypeError, ValueError) as error:

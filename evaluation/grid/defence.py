@@ -1,6 +1,6 @@
 """Defences of a grid: the mechanisms that act, and the facts of the training that they need."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from typing import Any
 
 from evaluation.grid.build import build, resolve
@@ -8,12 +8,12 @@ from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.config import Config
 from fedbert.errors import InputError
-from fedbert.prepare import Prepared, poisson_sampled
+from fedbert.prepare import Prepared, facts_before, poisson_sampled
 from fedbert.trainer import planned_releases, planned_steps
-from privacy.accounting import Use
 from privacy.defence import Defence
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_sgd.mechanism import DPSGD
+from privacy.facts import TrainingFacts
 from privacy.mechanism import Mechanism
 from privacy.noise import NoiseModel
 from privacy.randomised_response import RandomisedResponse
@@ -28,36 +28,20 @@ SPEAKS_FOR = {
     "labels": ("backward", "aggregator", "peer", "release"),
 }
 """The views for which a mechanism at a place can make a claim."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a training's mechanisms are calibrated for, and its guarantees follow from.
-
-    releases: the most times that one example's A is sent; rounds: aggregations; steps and
-    sample_rate: the most local steps of a client and the largest chance of an example to be in a
-    batch (DP-SGD); width: values in a row of A; length: the most tokens of an example; labels: how
-    many classes; records: examples of the smallest client.
-    """
-
-    delta: float
-    releases: int
-    rounds: int
-    steps: int
-    sample_rate: float
-    width: int
-    length: int
-    labels: int
-    records: int
+CALIBRATED_FOR = (
+    "delta", "releases", "rounds", "steps", "sample_rate", "width", "length", "labels", "records",
+)  # fmt: skip
+"""The facts that a mechanism's maker is told where it asks for them and the grid is silent."""
 
 
 def facts_of(
     config: Config, prepared: Prepared, spec: DefenceSpec, delta: float, rounds: int | None = None
-) -> Facts:
+) -> TrainingFacts:
     """Return the facts of a training under a defence after so many rounds (None: all)."""
     if spec.training is not None:
         prepared = poisson_sampled(prepared)
-    return Facts(
+    return replace(
+        facts_before(config),
         delta=delta,
         releases=planned_releases(config, prepared, rounds),
         rounds=config.training.rounds if rounds is None else rounds,
@@ -70,23 +54,7 @@ def facts_of(
     )
 
 
-def use_of(config: Config, facts: Facts) -> Use:
-    """Return what the ledger reads the guarantees from."""
-    return Use(
-        strategy=config.training.strategy,
-        forward_releases=facts.releases,
-        rounds=facts.rounds,
-        embeddings_frozen=config.model.freeze_embeddings,
-        optimizer_state_shared=config.training.optimizer_state == "hand_on",
-        delta=facts.delta,
-        cut_layer=config.model.cut_layer,
-        steps=facts.steps,
-        sample_rate=facts.sample_rate,
-        records=facts.records,
-    )
-
-
-def make_defence(spec: DefenceSpec, facts: Facts) -> Defence:
+def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
     """Return a defence, calibrated for the training that the facts describe.
 
     Raises:
@@ -103,7 +71,7 @@ def make_defence(spec: DefenceSpec, facts: Facts) -> Defence:
         if place == "smashed" and "one_shot" in params:
             made["one_shot"] = _flag(params.pop("one_shot"), where)
         _check_view(params.pop("view", None), place, where)
-        known = asdict(facts)
+        known = {name: getattr(facts, name) for name in CALIBRATED_FOR}
         for count in ("releases", "rounds", "steps"):
             known[count] = max(known[count], 1)
         if place == "update":
@@ -120,7 +88,7 @@ def make_defence(spec: DefenceSpec, facts: Facts) -> Defence:
         raise InputError(f"defence {spec.name!r}: {error}") from None
 
 
-def costs(defence: Defence, facts: Facts) -> list[dict[str, Any]]:
+def costs(defence: Defence, facts: TrainingFacts) -> list[dict[str, Any]]:
     """Return what a training spent: each mechanism's cost, its place and its releases."""
     releases = 1 if defence.one_shot else facts.releases
     counts = {"update": facts.rounds, "training": facts.steps, "labels": 1, "smashed": releases}

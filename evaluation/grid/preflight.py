@@ -7,7 +7,7 @@ from evaluation.grid.catalogue import BACKWARD, INVERSION, MEMBERSHIP, POOLED, U
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.spec import AttackSettings, Grid
 from fedbert.errors import InputError
-from fedbert.prepare import Prepared, circumstances, prepare
+from fedbert.prepare import Prepared, prepare
 from fedbert.trainer import check
 from privacy.defence import refuse
 
@@ -27,7 +27,7 @@ def preflight(grid: Grid) -> None:
             seen[inputs] = prepare(cell.config, coin=True)
         facts = facts_of(cell.config, seen[inputs], cell.defence, cell.delta)
         defence = make_defence(cell.defence, facts)
-        if refuse(defence, cell.config.training.strategy, circumstances(cell.config)) is None:
+        if refuse(defence, facts) is None:
             check(cell.config, defence)
 
 

@@ -14,11 +14,11 @@ from evaluation.adversary.transcript import Transcript, spread
 from evaluation.attacking.inversion import inversion
 from evaluation.attacking.membership import ask, membership
 from evaluation.attacking.pooled import pooled
-from evaluation.grid.defence import costs, facts_of, make_defence, use_of
+from evaluation.grid.defence import costs, facts_of, make_defence
 from evaluation.grid.spec import PLACES, Cell
 from evaluation.run.outcome import Outcome
 from evaluation.run.utility import measure
-from fedbert.prepare import circumstances, poisson_sampled, prepare
+from fedbert.prepare import poisson_sampled, prepare
 from fedbert.protect import MechanismLog
 from fedbert.provenance import provenance
 from fedbert.trainer import Trained, give_back_memory, train
@@ -49,7 +49,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     prepared = prepare(config, coin=True)
     facts = facts_of(config, prepared, cell.defence, cell.delta)
     defence = make_defence(cell.defence, facts)
-    reason = refuse(defence, config.training.strategy, circumstances(config))
+    reason = refuse(defence, facts)
     if reason is not None:
         return Outcome(CellResult(**base, status="skipped", reason=reason), {})
     if defence.training is not None:
@@ -71,8 +71,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     parts = members_and_non_members(config, prepared)
     leaks = (*recovered, *pooled(cell, prepared, trained.split, parts), *found.leaks)
     clock.lap("attack")
-    use = use_of(config, facts)
-    claims = [*ledger(defence, use).values(), *label_claims(defence, use)]
+    claims = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
     record = CellResult(
         **base,
         status="done",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluation.grid.defence import Facts, costs, facts_of, make_defence, use_of
+from evaluation.grid.defence import costs, facts_of, make_defence
 from evaluation.grid.file import TrainingSettings
 from evaluation.grid.parse import read_toml
 from evaluation.grid.spec import DefenceSpec
@@ -20,6 +20,7 @@ from fedbert.settings import from_mapping
 from fedbert.trainer import State, check, train
 from privacy.accounting import Entry, label_claims, ledger
 from privacy.defence import Defence
+from privacy.facts import TrainingFacts
 
 Say = Callable[[int, float, float], None]
 
@@ -130,9 +131,9 @@ class _Saver:
 
     def entries(self, round_: int) -> list[Entry]:
         """Return what follows for each of the five views."""
-        use = use_of(self.settings.config, self._facts(round_))
-        return [*ledger(self.defence, use).values(), *label_claims(self.defence, use)]
+        facts = self._facts(round_)
+        return [*ledger(self.defence, facts).values(), *label_claims(self.defence, facts)]
 
-    def _facts(self, round_: int) -> Facts:
+    def _facts(self, round_: int) -> TrainingFacts:
         settings = self.settings
         return facts_of(settings.config, self.prepared, settings.defence, settings.delta, round_)

@@ -9,7 +9,7 @@ import pytest
 
 from evaluation.adversary.candidates import members_and_non_members
 from evaluation.adversary.transcript import Transcript, spread
-from evaluation.grid.defence import Facts, costs, make_defence
+from evaluation.grid.defence import costs, make_defence
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
@@ -17,9 +17,11 @@ from fedbert.errors import InputError
 from fedbert.messages import ClientParts, SmashedData
 from fedbert.prepare import prepare
 from privacy.accounting import gaussian_epsilon, poisson_gaussian_epsilon
+from privacy.facts import TrainingFacts
 from reports.leak import Leak, NotMeasured
 
-FACTS = Facts(
+FACTS = TrainingFacts(
+    strategy="parallel",
     delta=1e-5, releases=3, rounds=10, steps=20, sample_rate=0.1, width=8, length=6, labels=3,
     records=40,
 )  # fmt: skip

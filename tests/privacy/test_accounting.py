@@ -18,14 +18,14 @@ from privacy.accounting import (
     Guarantee,
     NoGuarantee,
     NothingSent,
-    Use,
     gaussian_epsilon,
     ledger,
     poisson_gaussian_bound,
     poisson_gaussian_epsilon,
 )
-from privacy.defence import STRATEGIES, Defence
+from privacy.defence import Defence, refuse
 from privacy.dp_fedavg import DPFedAvg
+from privacy.facts import STRATEGIES, TrainingFacts
 from privacy.gaussian import Gaussian
 from privacy.mechanism import VIEWS, ClipOnly, Identity
 
@@ -42,16 +42,16 @@ DEFENCES = [
 ]
 
 
-def use(strategy: str = "parallel", **changes) -> Use:
+def use(strategy: str = "parallel", **changes) -> TrainingFacts:
     facts = {
-        "forward_releases": 3 if strategy in ("parallel", "sequential") else 0,
+        "releases": 3 if strategy in ("parallel", "sequential") else 0,
         "rounds": 0 if strategy == "centralised" else 4,
         "embeddings_frozen": False,
         "optimizer_state_shared": False,
         "delta": 1e-5,
         "cut_layer": 0,
     }
-    return Use(strategy=strategy, **(facts | changes))
+    return TrainingFacts(strategy=strategy, **(facts | changes))
 
 
 # Epsilons ------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_sensitivity_c_for_2c_would_have_given_the_published_wrong_epsilon(claim
     # what an implementation would claim that clips to C and calibrates to C, not to 2 C
     ours = Gaussian.calibrated(claimed, 1e-5, clip_norm=1.0)
     wrong = Gaussian(1.0, ours.noise_multiplier / 2)
-    entries = [ledger(Defence("x", smashed=m), use(forward_releases=1)) for m in (ours, wrong)]
+    entries = [ledger(Defence("x", smashed=m), use(releases=1)) for m in (ours, wrong)]
     assert entries[0]["forward"].epsilon == pytest.approx(claimed, rel=1e-6)
     digits = 2 if really < 10 else 1
     assert round(entries[1]["forward"].epsilon, digits) == really
@@ -222,7 +222,7 @@ def test_sensitivity_c_for_2c_would_have_given_the_published_wrong_epsilon(claim
 def test_sampling_does_not_amplify_against_a_server_that_sees_every_message():
     # SST-2, 3 epochs: sigma .319 was claimed to give 8; a release gives 45, three give 104.
     forward = [
-        ledger(Defence("x", smashed=Gaussian(1.0, 0.319 / 2)), use(forward_releases=n))["forward"]
+        ledger(Defence("x", smashed=Gaussian(1.0, 0.319 / 2)), use(releases=n))["forward"]
         for n in (1, 3)
     ]
     assert forward[0].epsilon == pytest.approx(45, abs=1)
@@ -230,7 +230,7 @@ def test_sampling_does_not_amplify_against_a_server_that_sees_every_message():
 
 
 def test_every_release_composes():
-    one, three = (ledger(DEFENCES[2], use(forward_releases=n))["forward"].epsilon for n in (1, 3))
+    one, three = (ledger(DEFENCES[2], use(releases=n))["forward"].epsilon for n in (1, 3))
     assert three == pytest.approx(8.0, rel=1e-6)
     assert one < 0.6 * three  # what counting an epoch once would have claimed
 
@@ -292,7 +292,7 @@ def test_dp_fedavg_has_no_claim_where_it_cannot_act():
 # The ledger ----------------------------------------------------------------------------------
 
 
-def expected_kind(view: str, defence: Defence, facts: Use) -> type:
+def expected_kind(view: str, defence: Defence, facts: TrainingFacts) -> type:
     """The table of the design, spelt out once more, slowly."""
     if facts.strategy == "centralised":
         return NoGuarantee if view == "release" else NothingSent
@@ -344,7 +344,7 @@ def test_undefended_and_clipped_say_which():
 
 
 def test_views_that_saw_nothing_say_so():
-    idle = ledger(DEFENCES[2], use(forward_releases=0, rounds=0))
+    idle = ledger(DEFENCES[2], use(releases=0, rounds=0))
     kinds = {view: type(entry) for view, entry in idle.items()}
     silent = dict.fromkeys(VIEWS[:4], NothingSent)
     assert kinds == silent | {"release": NoGuarantee}
@@ -377,7 +377,7 @@ def test_the_sentence_of_a_guarantee_is_whole():
     assert sentence.count(".") == 1
     data_set = ledger(DEFENCES[2], use(embeddings_frozen=True))["forward"].sentence()
     assert "about the data set, for all messages" in data_set
-    once = ledger(DEFENCES[2], use(forward_releases=1))["forward"].sentence()
+    once = ledger(DEFENCES[2], use(releases=1))["forward"].sentence()
     assert "over one release " in once
 
 
@@ -430,17 +430,30 @@ def test_a_guarantee_without_meaning_cannot_be_made(changes):
     "changes",
     [
         {"strategy": "gossip"},
-        {"forward_releases": -1},
+        {"releases": -1},
         {"rounds": 1.5},
         {"cut_layer": -1},
         {"delta": 1.0},
-        {"strategy": "fedavg", "forward_releases": 3},
-        {"strategy": "centralised", "forward_releases": 1},
+        {"strategy": "fedavg", "releases": 3},
+        {"strategy": "centralised", "releases": 1},
+        {"kind": "ranking"},
+        {"records": 0},
+        {"width": 0},
+        {"length": 1.5},
+        {"labels": -1},
+        {"sample_rate": 0.0},
     ],
 )
 def test_facts_that_cannot_be_are_refused(changes):
     with pytest.raises(ValueError, match=f"got {list(changes)[-1]}="):
         use(**changes)
+
+
+def test_a_guarantee_needs_a_delta_and_a_refusal_none():
+    facts = TrainingFacts("parallel", releases=3, rounds=4)
+    assert refuse(DEFENCES[2], facts) is None
+    with pytest.raises(ValueError, match="expected 0 < delta < 1, got delta=None"):
+        ledger(DEFENCES[2], facts)
 
 
 def test_a_mechanism_from_outside_is_accounted_by_its_cost():
@@ -458,14 +471,14 @@ def test_a_mechanism_from_outside_is_accounted_by_its_cost():
         def cost(self):
             return Gaussian(1.0, 2.5, unit="sequence").cost()
 
-    entry = ledger(Defence("outside", smashed=Outside()), use(forward_releases=2))["forward"]
+    entry = ledger(Defence("outside", smashed=Outside()), use(releases=2))["forward"]
     assert entry.epsilon == gaussian_epsilon(2.5, 2, 1e-5)
     assert entry.unit == "sequence"
     assert Identity().cost() is None
 
 
 def test_a_mechanism_on_gradients_speaks_for_backward_alone() -> None:
-    use = Use("parallel", 3, 2, True, False, 1e-5, 0)
+    use = TrainingFacts("parallel", 3, 2, True, False, 1e-5, 0)
     gaussian = Gaussian(1.0, 2.0, unit="sequence")
     entries = ledger(Defence("d", hidden_gradient=gaussian), use)
     claim = entries["backward"]

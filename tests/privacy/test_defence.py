@@ -2,8 +2,9 @@
 
 import pytest
 
-from privacy.defence import STRATEGIES, Defence, refuse, refuse_update
+from privacy.defence import Defence, refuse, refuse_update
 from privacy.dp_fedavg import DPFedAvg
+from privacy.facts import STRATEGIES, TrainingFacts
 from privacy.gaussian import Gaussian
 from privacy.mechanism import ClipOnly, Identity
 
@@ -15,12 +16,12 @@ def test_the_default_is_undefended():
     defence = Defence("none")
     assert defence.smashed == Identity()
     assert defence.update == Identity(unit="client")
-    assert [refuse(defence, strategy) for strategy in STRATEGIES] == [None] * 4
+    assert [refuse(defence, TrainingFacts(strategy)) for strategy in STRATEGIES] == [None] * 4
 
 
 @pytest.mark.parametrize("mechanism", SMASHED, ids=str)
 def test_a_mechanism_on_activations_needs_activations(mechanism):
-    reasons = {s: refuse(Defence("noisy", smashed=mechanism), s) for s in STRATEGIES}
+    reasons = {s: refuse(Defence("noisy", smashed=mechanism), TrainingFacts(s)) for s in STRATEGIES}
     assert reasons["parallel"] is None
     assert reasons["sequential"] is None
     for strategy in ("centralised", "fedavg"):
@@ -32,7 +33,7 @@ def test_a_mechanism_on_activations_needs_activations(mechanism):
 @pytest.mark.parametrize("mechanism", UPDATE, ids=str)
 def test_a_mechanism_on_updates_needs_updates(mechanism):
     defence = Defence("dp-fedavg", update=mechanism)
-    reasons = {s: refuse(defence, s) for s in STRATEGIES}
+    reasons = {s: refuse(defence, TrainingFacts(s)) for s in STRATEGIES}
     assert reasons == {s: refuse_update(defence, s) for s in STRATEGIES}
     assert reasons["parallel"] is None
     assert reasons["fedavg"] is None
@@ -40,10 +41,13 @@ def test_a_mechanism_on_updates_needs_updates(mechanism):
     assert "no client has an update of it to clip" in str(reasons["sequential"])
 
 
-@pytest.mark.parametrize("function", [refuse, refuse_update])
-def test_an_unknown_strategy_is_an_error_not_a_yes(function):
-    with pytest.raises(ValueError, match="expected strategy to be one of centralised, fedavg"):
-        function(Defence("none"), "fedsgd")
+def test_an_unknown_strategy_is_an_error_not_a_yes():
+    for refused in (
+        lambda: refuse(Defence("none"), TrainingFacts("fedsgd")),
+        lambda: refuse_update(Defence("none"), "fedsgd"),
+    ):
+        with pytest.raises(ValueError, match="expected strategy to be one of centralised, fedavg"):
+            refused()
 
 
 @pytest.mark.parametrize("unit", ["client", "record"])

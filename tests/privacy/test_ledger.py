@@ -11,14 +11,14 @@ from privacy.accounting import (
     MetricGuarantee,
     NoGuarantee,
     NothingSent,
-    Use,
     label_claims,
     ledger,
 )
-from privacy.defence import STRATEGIES, Defence
+from privacy.defence import Defence
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_sgd.mechanism import DPSGD
+from privacy.facts import STRATEGIES, TrainingFacts
 from privacy.gaussian import Gaussian
 from privacy.laplace import Laplace
 from privacy.local_dp_fedavg import LocalDPFedAvg
@@ -33,9 +33,9 @@ SGD = Defence("dp-sgd", training=TRAINING)
 LABELS = RandomisedResponse(1.5, labels=3)
 
 
-def use(strategy: str = "parallel", **changes) -> Use:
+def use(strategy: str = "parallel", **changes) -> TrainingFacts:
     facts = {
-        "forward_releases": 3 if strategy in ("parallel", "sequential") else 0,
+        "releases": 3 if strategy in ("parallel", "sequential") else 0,
         "rounds": 0 if strategy == "centralised" else 4,
         "embeddings_frozen": False,
         "optimizer_state_shared": False,
@@ -45,10 +45,10 @@ def use(strategy: str = "parallel", **changes) -> Use:
         "sample_rate": RATE,
         "accountant": "rdp",  # the quick one
     }
-    return Use(strategy=strategy, **(facts | changes))
+    return TrainingFacts(strategy=strategy, **(facts | changes))
 
 
-def covered(defence: Defence, facts: Use) -> list[str]:
+def covered(defence: Defence, facts: TrainingFacts) -> list[str]:
     entries = ledger(defence, facts)
     assert tuple(entries) == VIEWS
     for entry in entries.values():
@@ -86,14 +86,14 @@ def test_dp_sgd_speaks_for_the_release_alone(strategy, shared):
 def test_the_default_accountant_is_pld():
     facts = use(accountant="pld")
     assert round(ledger(SGD, facts)["release"].epsilon, 5) == 1.82824
-    assert Use("fedavg", 0, 1, False, False, DELTA, 0).accountant == "pld"
+    assert TrainingFacts("fedavg", 0, 1, False, False, DELTA, 0).accountant == "pld"
 
 
 def test_sampling_amplifies_for_the_release_alone():
     # Noise on A and on G_Z beside DP-SGD: the server sees every message, whatever was drawn.
     noisy = Gaussian(1.0, 2.0, unit="sequence")
     both = Defence("both", smashed=noisy, hidden_gradient=noisy, training=TRAINING)
-    entries = ledger(both, use(forward_releases=STEPS))
+    entries = ledger(both, use(releases=STEPS))
     assert covered(both, use()) == ["forward", "backward", "release"]
     for view in ("forward", "backward"):
         assert entries[view].epsilon == gaussian_epsilon(2.0, STEPS, DELTA)
@@ -177,13 +177,13 @@ FROZEN = {"embeddings_frozen": True}
 def test_one_shot_release_counts_once_and_speaks_of_the_data_set():
     once = Defence("once", smashed=Gaussian(1.0, 2.0), one_shot=True)
     often = Defence("often", smashed=Gaussian(1.0, 2.0))
-    facts = use(forward_releases=9, **FROZEN)
+    facts = use(releases=9, **FROZEN)
     claims = [ledger(each, facts)["forward"] for each in (once, often)]
     assert [claim.releases for claim in claims] == [1, 9]
     assert [claim.epsilon for claim in claims] == [gaussian_epsilon(2.0, n, DELTA) for n in (1, 9)]
     assert claims[0].scope == "data set"
     # A trained E makes another A each time: nothing is re-used, whatever was asked for.
-    trained = ledger(once, use(forward_releases=9))["forward"]
+    trained = ledger(once, use(releases=9))["forward"]
     assert (trained.releases, trained.scope) == (9, "local")
 
 
@@ -192,7 +192,7 @@ def test_laplace_noise_is_pure_and_every_release_adds():
     claim = ledger(defence, use())["forward"]
     assert (claim.epsilon, claim.delta, claim.releases) == (1.5, 0.0, 3)
     assert covered(defence, use()) == ["forward"]
-    many = ledger(defence, use(forward_releases=10_000))["forward"]
+    many = ledger(defence, use(releases=10_000))["forward"]
     assert many.delta == DELTA and many.epsilon < 0.5 * 10_000
 
 
@@ -291,7 +291,7 @@ def test_facts_that_cannot_be_are_refused(changes):
 
 
 def test_facts_of_dp_sgd_may_be_left_out():
-    plain = Use("parallel", 3, 2, False, False, DELTA, 0)
+    plain = TrainingFacts("parallel", 3, 2, False, False, DELTA, 0)
     entries = ledger(Defence("none"), plain)
     assert not any(isinstance(entry, NothingSent) for entry in entries.values())
     assert "no step" in ledger(SGD, plain)["release"].reason

@@ -14,11 +14,12 @@ from scipy import stats
 
 from fedbert.data.client_data import ClientData
 from privacy.accountants import gaussian_epsilon, poisson_gaussian_epsilon
-from privacy.accounting import Guarantee, Use, ledger
+from privacy.accounting import Guarantee, ledger
 from privacy.calibration import gaussian_sigma
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_sgd.clipping import clip_factors
+from privacy.facts import TrainingFacts
 from privacy.gaussian import Gaussian
 from privacy.laplace import Laplace
 from privacy.matrix_gaussian import MatrixGaussian
@@ -213,7 +214,7 @@ SST2 = 67_349  # training examples
 
 def our_forward_claim(noise_std: float, epochs: int) -> float:
     """What the ledger says of messages clipped to 1, each example sent once an epoch."""
-    use = Use("parallel", epochs, 1, True, False, DELTA, cut_layer=0)
+    use = TrainingFacts("parallel", epochs, 1, True, False, DELTA, cut_layer=0)
     entry = ledger(Defence("d", smashed=Gaussian(1.0, noise_std / 2.0)), use)["forward"]
     assert isinstance(entry, Guarantee)
     return entry.epsilon

@@ -107,6 +107,24 @@ def test_a_mechanism_without_a_target_is_told_of_it(small_text: str) -> None:
         preflight(grid_from(values, "FILE", "g"))
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a = " + "[" * 100_000, "nested too deep in"),
+        ("a = " + "1" * 5000, "expected a TOML file, got Exceeds the limit"),
+        ("a = \xff", "expected a TOML file"),
+    ],
+)
+def test_a_file_that_no_parser_survives_is_refused(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    path = tmp_path / "grid.toml"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError) as error:
+        read_grid(path)
+    assert expected in str(error.value) and len(str(error.value)) < 300
+
+
 def test_every_combination_is_a_cell_and_seeds_change_first(small_text: str) -> None:
     values = change(small_text, "seeds", 'strategies = ["fedavg", "parallel"]\nseeds')
     values |= {"tasks": ["sst2", "cola"], "cut_layers": [1, 0]}
@@ -169,12 +187,18 @@ def test_an_attack_takes_parameters_and_tells_them_in_its_name(small_text: str) 
         ((("references", "2"),), "attacks: rmia: expected an integer, got references='2'"),
         ((("references", True),), "attacks: rmia: expected an integer, got references=True"),
         ((("name", "mine"),), "attacks: rmia: unknown key 'name'"),
+        ((("references", 10**9),), "expected references <= 1000000, got references=1000000000"),
     ],
 )
 def test_a_parameter_that_an_attack_has_not_is_refused(params: Any, expected: str) -> None:
     with pytest.raises(InputError) as error:
         make_attack(Spec("rmia", params), MEMBERSHIP, "score")
     assert expected in str(error.value)
+
+
+def test_an_attack_without_parameters_says_so() -> None:
+    with pytest.raises(InputError, match="entropy: unknown key 'view'; allowed: none"):
+        make_attack(Spec("entropy", (("view", "peer"),)), MEMBERSHIP, "score")
 
 
 def test_two_attacks_that_records_could_not_tell_apart_are_refused(small_text: str) -> None:

@@ -1,0 +1,86 @@
+"""Facts of one training: what its mechanisms are calibrated for, and its guarantees follow from."""
+
+from dataclasses import dataclass
+
+from privacy.accountants import ACCOUNTANTS, Accountant
+from privacy.checks import one_of, open_unit, whole
+
+STRATEGIES = ("centralised", "fedavg", "parallel", "sequential")
+KINDS = ("classification", "regression", "mlm")
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """The facts of one training.
+
+    `releases` is the most times that any one record's A was sent; `rounds` counts the
+    aggregations. `embeddings_frozen` means that no parameter of E was trained, its encoder
+    layers at a deeper cut included. `optimizer_state_shared` means that it went from one client
+    to others, averaged or not. `delta` is that of every guarantee; None where none is asked for.
+    `cut_layer` is the number of encoder layers in E.
+
+    `steps` are the steps of DP-SGD that could include any one record, the most over clients.
+    `sample_rate` is the largest probability, over clients, with which a record was drawn,
+    independently of the others and afresh at each step; None where batches were not drawn so.
+    `accountant` is the one asked for DP-SGD. `records` is the smallest number of records that a
+    client holds, `width` the values in a row of A, `length` the most tokens of a record, `labels`
+    how many classes there are; None where nobody counted. `kind` is the task's.
+
+    Raises:
+        ValueError: an unknown strategy, accountant or kind, a count below zero, records, width or
+            length below 1, delta not strictly between 0 and 1, a sample rate outside (0, 1], or
+            releases under a strategy that sends no activations.
+    """
+
+    strategy: str
+    releases: int = 0
+    rounds: int = 0
+    embeddings_frozen: bool = False
+    optimizer_state_shared: bool = False
+    delta: float | None = None
+    cut_layer: int = 0
+    steps: int = 0
+    sample_rate: float | None = None
+    accountant: Accountant = "pld"
+    records: int | None = None
+    width: int | None = None
+    length: int | None = None
+    labels: int | None = None
+    kind: str = "classification"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        one_of("strategy", self.strategy, STRATEGIES)
+        one_of("accountant", self.accountant, ACCOUNTANTS)
+        one_of("kind", self.kind, KINDS)
+        for name in ("releases", "rounds", "cut_layer", "steps"):
+            whole(name, getattr(self, name))
+        if self.delta is not None:
+            open_unit("delta", self.delta)
+        if self.sample_rate is not None and not 0 < self.sample_rate <= 1:
+            raise ValueError(f"expected 0 < sample_rate <= 1, got sample_rate={self.sample_rate}")
+        for name in ("records", "width", "length", "labels"):
+            _counted(name, getattr(self, name), 0 if name == "labels" else 1)
+        if self.strategy in ("centralised", "fedavg") and self.releases > 0:
+            raise ValueError(
+                f"expected releases=0 under {self.strategy}, got releases={self.releases}"
+            )
+
+    @property
+    def asked_delta(self) -> float:
+        """Return the delta that guarantees are asked for.
+
+        Raises:
+            ValueError: none is.
+        """
+        if self.delta is None:
+            raise ValueError("expected 0 < delta < 1, got delta=None")
+        return self.delta
+
+
+def _counted(name: str, value: int | None, least: int) -> None:
+    if value is not None:
+        whole(name, value)
+        if value < least:
+            raise ValueError(f"expected {name} >= {least}, got {name}={value}")
