@@ -93,8 +93,8 @@ def _rows(knowledge: Knowledge, batch: Batch) -> list[Tensor]:
         batch.input_ids, batch.token_type_ids, batch.attention_mask, strict=True
     ):
         n = int(mask.sum())
-        places = torch.arange(n) + tables.position_offset
-        rows = table.rows(ids[:n], places, kinds[:n])
+        positions = torch.arange(n) + tables.position_offset
+        rows = table.rows(ids[:n], positions, kinds[:n])
         if knowledge.clip_norm is not None:
             norms = (
                 torch.linalg.vector_norm(rows, dim=1, keepdim=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from attacks.inversion.learned_decoder import trained
+from attacks.inversion.learned_decoder import fit_decoder
 from attacks.inversion.nearest_token import NearestToken
 from evaluation.adversary.knowledge import knowledge_of, with_bottom
 from evaluation.auditing.subject import Subject
@@ -54,7 +54,7 @@ def inversion(
         nobody = ClientParts(0, 0, {})
         longest = subject.config.data.max_length
         knowledge = with_bottom(knowledge, defence, nobody, subject.split, longest)
-        decoder = trained(knowledge, generator(seed, "decoder"))
+        decoder = fit_decoder(knowledge, generator(seed, "decoder"))
         knowledge = replace(knowledge, decoder=decoder)
     found = []
     for name, entry in INVERSION.items():
