@@ -185,23 +185,12 @@ class MembershipAttack(Protocol):
 
 
 def served(value: T | None, lacks: Lacks | None, name: str) -> T:
-    """Return a field of the knowledge that an attack of this name was given.
+    """Return a field of what an attack of this name was given.
 
     Raises:
         InputError: if the attack lacks something.
     """
     if lacks is not None or value is None:
-        words = "needs more" if lacks is None else lacks.words
+        words = "needs a value, got None" if lacks is None else lacks.words
         raise InputError(f"expected knowledge that serves {name}: it {words}")
-    return value
-
-
-def needed(value: T | None, what: str, name: str) -> T:
-    """Return what an attack cannot do without.
-
-    Raises:
-        InputError: if it is not there.
-    """
-    if value is None:
-        raise InputError(f"expected {what} among the signals, got None: {name} needs it")
     return value

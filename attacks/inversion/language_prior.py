@@ -39,8 +39,8 @@ class LanguagePrior:
     | 1, "unigram prior" | exact maximum a posteriori of each token by itself, over every word |
     | 2, "bigram prior" | Viterbi over each sequence: exact on each token's `shortlist` words |
 
-    Frequencies are those of the auxiliary text: at a sequence's first place, its last, all others.
-    The shortlist holds the words of highest likelihood times frequency. Likelihoods are
+    Frequencies are those of the auxiliary text: at a sequence's first position, its last, all
+    others. The shortlist holds the words of highest likelihood times frequency. Likelihoods are
     those of the noise, of two token types the nearer one's:
 
     | noise | log-likelihood of a candidate c for a received row a |
@@ -128,7 +128,7 @@ def readings(
     """Yield whole sequences of tokens, each token's words and their log-likelihoods [token, k].
 
     The words are the `few` of highest likelihood times frequency, best first. Frequencies are those
-    of the auxiliary text at a sequence's first place, its last, and all others.
+    of the auxiliary text at a sequence's first position, its last, and all others.
     """
     tokens, candidates = received(messages, tables), PossibleRows.of(tables)
     prior = frequencies(knowledge.auxiliary or (), len(tables.word))
@@ -157,7 +157,7 @@ def readings(
 
 
 def frequencies(texts: Sequence[np.ndarray], vocab: int) -> Tensor:
-    """Return the log of how frequent each word is at the first place, inside, and at the last.
+    """Return the log of how frequent each word is at the first position, inside, and at the last.
 
     texts: token ids [seq] of each. Shape: [3, vocab], in nats.
     """
@@ -188,8 +188,8 @@ def _whereabouts(sequence: Tensor) -> Tensor:
 def viterbi(ngram: Ngram, words: np.ndarray, logs: np.ndarray) -> np.ndarray:
     """Return the words [seq] of the likeliest path through shortlists.
 
-    words [seq, k]: the shortlist at each place; logs [seq, k]: their log-likelihoods. A word is
-    passed over where the likeliest one of its place would gain more in likelihood than any two
+    words [seq, k]: the shortlist at each position; logs [seq, k]: their log-likelihoods. A word is
+    passed over where the likeliest one of its position would gain more in likelihood than any two
     transitions can cost: no best path holds it.
     """
     hopeless = logs < logs.max(1, keepdims=True) + 2 * ngram.least
@@ -226,6 +226,6 @@ def _parts(tokens: Tokens) -> Iterator[Tokens]:
         yield replace(
             tokens,
             rows=tokens.rows[some],
-            place=tokens.place[some],
+            position=tokens.position[some],
             sequence=tokens.sequence[some],
         )

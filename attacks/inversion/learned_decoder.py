@@ -9,7 +9,7 @@ from torch import Tensor
 
 from attacks.attack import Knowledge, Lacks, served
 from attacks.inversion.language_prior import viterbi
-from attacks.inversion.parts.decoder import Decoder, FirstScores, Frequencies, Rows, train
+from attacks.inversion.parts.decoder import Decoder, FirstScores, Frequencies, Rows, fit_best
 from attacks.inversion.parts.first_scores import Exact, Linear, exact_for, word_rows
 from attacks.inversion.parts.ngram import Ngram
 from attacks.inversion.parts.simulation import Texts, bank, pushed, scoped
@@ -24,7 +24,7 @@ ROWS = 16  # sequences read at a time
 
 
 @dataclass(frozen=True)
-class Trained:
+class FittedDecoder:
     """A decoder at its plateau, and a bigram model to read its shortlists with.
 
     weight: what the bigrams count for, beyond how frequent their words are, beside the decoder's
@@ -74,7 +74,9 @@ class Trained:
         return torch.from_numpy(np.concatenate([viterbi(self.ngram, *part) for part in parts]))
 
 
-def trained(knowledge: Knowledge, generator: torch.Generator, steps: int | None = None) -> Trained:
+def fit_decoder(
+    knowledge: Knowledge, generator: torch.Generator, steps: int | None = None
+) -> FittedDecoder:
     """Return a decoder for the E and the mechanism that are known.
 
     Of two first scores, where both are at hand, it starts from the one that explains the held-out
@@ -102,11 +104,11 @@ def trained(knowledge: Knowledge, generator: torch.Generator, steps: int | None 
         firsts.append(Exact.of(knowledge.embedding, knowledge, kinds))
     with scoped(generator):
         decoders = [Decoder(first, table, frequencies) for first in firsts]
-        decoder, loss = train(
+        decoder, loss = fit_best(
             decoders, plain, asked, frequencies, knowledge, offset, steps or MOST_STEPS, generator
         )
     ngram = Ngram.of(rest.rows(), vocab)
-    made = [Trained(decoder, ngram, weight, offset, loss) for weight in WEIGHTS]
+    made = [FittedDecoder(decoder, ngram, weight, offset, loss) for weight in WEIGHTS]
     right = [0] * len(made)
     for each in asked:
         a, truth = each.sent(knowledge, generator), each.batch.input_ids[each.real]
@@ -161,7 +163,7 @@ class LearnedDecoder:
         """
         refuse(self.name, knowledge, messages)
         believed = knowledge if self.adaptive else unprotected(knowledge)
-        found = believed.decoder or trained(believed, generator, self.steps)
+        found = believed.decoder or fit_decoder(believed, generator, self.steps)
         guesses = []
         for message in messages:
             guess = np.zeros(message.attention_mask.shape, dtype=np.int64)

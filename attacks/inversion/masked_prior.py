@@ -17,7 +17,7 @@ from attacks.inversion.language_prior import (
     readings,
 )
 from attacks.inversion.nearest_token import NearestToken
-from attacks.inversion.parts.cloze import GAPS, Cloze, Page, trained
+from attacks.inversion.parts.cloze import GAPS, Cloze, Page, fit_cloze
 from attacks.inversion.parts.first_scores import unit_rows
 from attacks.inversion.parts.look_up import spread
 from fedbert.errors import expect
@@ -36,9 +36,9 @@ class MaskedPrior:
     mechanism.
 
     It starts from the bigram prior's path. In each of `sweeps` sweeps every word is drawn anew from
-    what the noise's likelihood and the model make of it, the others given, a part of the places at
-    a time; how probable each word was is averaged over the sweeps after the first `warm_up`. So a
-    word counts by itself, and not as part of the one likeliest sentence: where much is uncertain
+    what the noise's likelihood and the model make of it, the others given, a part of the positions
+    at a time; how probable each word was is averaged over the sweeps after the first `warm_up`. So
+    a word counts by itself, and not as part of the one likeliest sentence: where much is uncertain
     more words are right that way. As the others are guesses themselves, the model's log-probability
     counts for 0.7 and that of the word's frequency for 0.3: on SST-2 no other weight was better by
     more than a percentage point at any noise.
@@ -82,7 +82,7 @@ class MaskedPrior:
         tables, texts = needed_by(self, knowledge)
         if knowledge.noise_std == 0:
             return NearestToken().reconstruct(messages, knowledge, generator)
-        model = trained(texts, unit_rows(tables.word), generator)
+        model = fit_cloze(texts, unit_rows(tables.word), generator)
         prior = frequencies(texts, len(tables.word))[1]
         found = [torch.zeros(0, dtype=torch.int64)]
         for tokens, words, logs in readings(messages, tables, knowledge, self.shortlist):

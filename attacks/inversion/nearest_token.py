@@ -1,6 +1,6 @@
 """Look-up over every word: what a cut at the embeddings gives away.
 
-At cut layer 0 each row of A is one of vocab x types known vectors at its place. Under isotropic
+At cut layer 0 each row of A is one of vocab x types known vectors at its position. Under isotropic
 Gaussian noise the nearest one is the most likely one.
 """
 
@@ -81,7 +81,9 @@ class NearestToken:
                 tokens = rescaled(tokens, fitted_scales(tokens, candidates, knowledge))
                 knowledge = replace(knowledge, clip_norm=None)
             if knowledge.noise == "laplace" or knowledge.basis is not None:
-                return spread(search(tokens.rows, tokens.place, candidates, knowledge)[0], messages)
+                return spread(
+                    search(tokens.rows, tokens.position, candidates, knowledge)[0], messages
+                )
             found = nearest(tokens, candidates, knowledge)
             if knowledge.dropout > 0 and knowledge.noise_std == 0:
                 found = _corrected(found, tokens, candidates, knowledge)
@@ -96,19 +98,19 @@ def _corrected(
     Most rows equal the nearest mean on the coordinates that were kept: nothing is nearer. Only
     the others are compared with every candidate.
     """
-    sent = as_sent(candidates.rows(found.word, tokens.place, found.kind), tokens.rows, knowledge)
+    sent = as_sent(candidates.rows(found.word, tokens.position, found.kind), tokens.rows, knowledge)
     norm = torch.linalg.vector_norm
     wrong = norm(tokens.rows - sent, dim=1) > SAME * norm(tokens.rows.double(), dim=1)
     word, kind = found.word.clone(), found.kind.clone()
     for some in wrong.nonzero()[:, 0].split(MASKED_TOKENS_AT_ONCE):
         word[some], kind[some] = _masked(
-            tokens.rows[some], tokens.place[some], candidates, knowledge
+            tokens.rows[some], tokens.position[some], candidates, knowledge
         )
     return Found(word, kind)
 
 
 def _masked(
-    rows: Tensor, place: Tensor, candidates: PossibleRows, knowledge: Knowledge
+    rows: Tensor, position: Tensor, candidates: PossibleRows, knowledge: Knowledge
 ) -> tuple[Tensor, Tensor]:
     """Return word and type [token] of the candidates nearest on the coordinates that were kept.
 
@@ -123,7 +125,7 @@ def _masked(
     linear = (keep * c.gamma * c.beta) @ c.words.T
 
     def scores(kind_row: Tensor) -> Tensor:
-        q = c.places[place] + kind_row
+        q = c.positions[position] + kind_row
         gq, inverse = keep * c.gamma * q, c.inverse_std(q)
         norms = torch.addmm(squares, gq * c.gamma, c.words.T, alpha=2.0)
         norms = (norms + gq.square().sum(1, keepdim=True)) * inverse

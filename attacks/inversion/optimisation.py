@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.attack import Knowledge, Lacks, WordReader
-from attacks.inversion.learned_decoder import lacking, refuse, trained
+from attacks.inversion.learned_decoder import fit_decoder, lacking, refuse
 from attacks.inversion.nearest_token import NearestToken
 from attacks.inversion.parts.ngram import Ngram
 from attacks.inversion.parts.simulation import Texts, pushed
@@ -65,7 +65,7 @@ class Optimisation:
                 or the auxiliary text.
         """
         bottom = refuse(self.name, knowledge, messages)
-        reader = knowledge.decoder or trained(knowledge, generator)
+        reader = knowledge.decoder or fit_decoder(knowledge, generator)
         objective = Objective.of(bottom, knowledge, generator)
         nearest: list[np.ndarray] = []
         if NearestToken().missing(knowledge) is None:

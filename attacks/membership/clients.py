@@ -17,6 +17,6 @@ def by_client(scores: np.ndarray, owners: np.ndarray) -> np.ndarray:
     >>> by_client(np.array([1.0, 5.0, 3.0]), np.array([7, 2, 7])).tolist()
     [5.0, 2.0]
     """
-    _, place = np.unique(owners, return_inverse=True)
-    means: np.ndarray = np.bincount(place, weights=scores) / np.bincount(place)
+    _, number = np.unique(owners, return_inverse=True)
+    means: np.ndarray = np.bincount(number, weights=scores) / np.bincount(number)
     return means

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.attack import Lacks, needed
+from attacks.attack import Lacks, served
 from attacks.signals import Signals
 
 LACKING = Lacks(("logs",), "needs `logs`: probabilities of classes")
@@ -29,7 +29,7 @@ class Entropy:
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return minus the entropy [candidate] in nats."""
-        logs = needed(signals.candidates.logs, "logs", self.name)
+        logs = served(signals.candidates.logs, self.missing(signals), self.name)
         entropy: np.ndarray = -(np.exp(logs) * logs).sum(1)
         return -entropy
 
@@ -52,8 +52,8 @@ class ModifiedEntropy:
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return minus the modified entropy [candidate]."""
-        logs = needed(signals.candidates.logs, "logs", self.name)
-        labels = needed(signals.candidates.labels, "labels", self.name)
+        logs = served(signals.candidates.logs, self.missing(signals), self.name)
+        labels = served(signals.candidates.labels, self.missing(signals), self.name)
         own = np.arange(logs.shape[1]) == labels[:, None]  # [candidate, class]
         others = np.log(np.maximum(-np.expm1(logs), np.finfo(np.float64).tiny))  # log(1 - p)
         p = np.exp(logs)

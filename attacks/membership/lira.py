@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.attack import Lacks, needed
+from attacks.attack import Lacks, served
 from attacks.membership.reference_ratio import lacking_inside, lacking_outside
 from attacks.signals import Answers, Signals
 
@@ -40,10 +40,9 @@ class OnlineLira:
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the log-likelihood ratio [candidate]."""
-        needed(None if self.missing(signals) else True, "shadow_losses", self.name)
-        answers = signals.candidates
-        inside = self._log_density(answers, answers.shadow_members)
-        ratio: np.ndarray = inside - self._log_density(answers, ~answers.shadow_members)
+        answers = served(signals.candidates, self.missing(signals), self.name)
+        members = self._log_density(answers, answers.shadow_members)
+        ratio: np.ndarray = members - self._log_density(answers, ~answers.shadow_members)
         return ratio
 
     def _log_density(self, answers: Answers, used: np.ndarray) -> np.ndarray:
@@ -74,8 +73,7 @@ class OfflineLira:
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return standard deviations above the mean [candidate]."""
-        needed(None if self.missing(signals) else True, "shadow_losses", self.name)
-        answers = signals.candidates
+        answers = served(signals.candidates, self.missing(signals), self.name)
         mean, spread = gaussian_fit(
             answers.shadow_confidences, ~answers.shadow_members, self.own_variance
         )

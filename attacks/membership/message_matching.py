@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.attack import Knowledge, Lacks, needed, unfit_noise
+from attacks.attack import Knowledge, Lacks, served, unfit_noise
 from attacks.inversion.parts.possible_rows import PossibleRows
 from attacks.signals import Signals
 from fedbert.data.batches import Batch
-from fedbert.errors import InputError
 from fedbert.messages import SmashedData
+from fedbert.split import EmbeddingTables
 
 LEAST = 1e-3  # of the noise's standard deviation: what float32 rows differ by, and then some
 
@@ -39,7 +39,7 @@ class MessageMatching:
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the log-likelihood ratio [candidate] of the best match."""
-        return needed(signals.nearness, "nearness", self.name)
+        return served(signals.nearness, self.missing(signals), self.name)
 
 
 def lacking(knowledge: Knowledge) -> Lacks | None:
@@ -61,10 +61,8 @@ def nearness(
     Raises:
         InputError: if `lacking` says that something is.
     """
-    lacks = lacking(knowledge)
-    if lacks is not None:
-        raise InputError(f"expected what message matching needs, got none: {lacks.words}")
-    rows = [row for batch in candidates for row in _rows(knowledge, batch)]
+    tables = served(knowledge.embedding, lacking(knowledge), "message matching")
+    rows = [row for batch in candidates for row in _rows(tables, knowledge, batch)]
     heard = [
         torch.tensor(a[mask.astype(bool)]).double()
         for message in messages
@@ -85,16 +83,15 @@ def nearness(
     return np.where(np.isfinite(scores), scores, lowest - 1)  # no message is as long
 
 
-def _rows(knowledge: Knowledge, batch: Batch) -> list[Tensor]:
+def _rows(tables: EmbeddingTables, knowledge: Knowledge, batch: Batch) -> list[Tensor]:
     """Return the rows [seq, hidden] that E makes of each example, clipped as in the messages."""
-    tables = needed(knowledge.embedding, "embedding", "message matching")
     table, found = PossibleRows.of(tables), []
     for ids, kinds, mask in zip(
         batch.input_ids, batch.token_type_ids, batch.attention_mask, strict=True
     ):
         n = int(mask.sum())
-        places = torch.arange(n) + tables.position_offset
-        rows = table.rows(ids[:n], places, kinds[:n])
+        positions = torch.arange(n) + tables.position_offset
+        rows = table.rows(ids[:n], positions, kinds[:n])
         if knowledge.clip_norm is not None:
             norms = (
                 torch.linalg.vector_norm(rows, dim=1, keepdim=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.attack import Lacks, needed
+from attacks.attack import Lacks, served
 from attacks.signals import Answers, Signals
 
 
@@ -41,8 +41,7 @@ class QuantileRegression:
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return distances above the upper quantile, in the predicted spread [candidate]."""
-        needed(None if self.missing(signals) else True, "population", self.name)
-        known = needed(signals.population, "population", self.name)
+        known = served(signals.population, self.missing(signals), self.name)
         fitted = [
             _design(signals.candidates) @ pinball_fit(_design(known), known.confidences, quantile)
             for quantile in (self.middle, self.upper)
@@ -75,7 +74,7 @@ def pinball_fit(design: np.ndarray, values: np.ndarray, quantile: float) -> np.n
 
 def _design(answers: Answers) -> np.ndarray:
     """Return features, classes and a constant [example, column]."""
-    features = needed(answers.features, "features", "quantile regression")
+    features = served(answers.features, None, "quantile regression")
     columns = [features, np.ones((len(features), 1))]
     if answers.logs is not None and answers.labels is not None:
         classes = np.arange(1, answers.logs.shape[1])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.attack import Lacks, needed
+from attacks.attack import Lacks, served
 from attacks.signals import Answers, Signals
 
 
@@ -33,8 +33,7 @@ class ReferenceRatio:
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return log p(target) - mean log p(references) [candidate]."""
-        needed(None if self.missing(signals) else True, "shadow_losses", self.name)
-        answers = signals.candidates
+        answers = served(signals.candidates, self.missing(signals), self.name)
         used = outside(answers, self.references)
         mean = np.where(used, answers.shadow_losses, 0.0).sum(0) / used.sum(0)
         ratio: np.ndarray = mean - answers.losses

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from attacks.attack import Lacks, needed
+from attacks.attack import Lacks, served
 from attacks.membership.reference_ratio import lacking_inside, lacking_outside, outside
 from attacks.signals import Answers, Signals, logit_scaled
 
@@ -56,8 +56,9 @@ class Rmia:
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the share [candidate] of the population that each candidate dominates."""
-        needed(None if self.missing(signals) else True, "population, shadow_losses", self.name)
-        others = np.sort(self.log_ratios(needed(signals.population, "population", self.name)))
+        others = np.sort(
+            self.log_ratios(served(signals.population, self.missing(signals), self.name))
+        )
         own = self.log_ratios(signals.candidates)
         count = np.searchsorted(others, own - np.log(self.gamma), side="right")
         share: np.ndarray = (count + 1 / (1 + np.exp(-np.clip(own, -500, 500)))) / len(others)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from attacks.attack import Lacks, needed
+from attacks.attack import Lacks, served
 from attacks.signals import Signals
 from fedbert.data.batches import Batch
 from fedbert.split import SplitBert, answering
@@ -38,7 +38,7 @@ class LossOverRounds:
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the mean fall of the loss [candidate] in nats."""
-        losses = needed(signals.round_losses, "round_losses", self.name)
+        losses = served(signals.round_losses, self.missing(signals), self.name)
         fall: np.ndarray = losses[0] - losses[1:].mean(0)
         return fall
 
@@ -64,7 +64,7 @@ class UpdateCosine:
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the cosine [candidate]."""
-        return _best(needed(signals.alignments, "alignments", self.name))
+        return _best(served(signals.alignments, self.missing(signals), self.name))
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class GradientDifference:
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return the difference [candidate]."""
-        return _best(needed(signals.projections, "projections", self.name))
+        return _best(served(signals.projections, self.missing(signals), self.name))
 
 
 @dataclass(frozen=True)

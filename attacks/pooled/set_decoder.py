@@ -10,7 +10,7 @@ from attacks.attack import Lacks
 from attacks.pooled.evidence import Evidence
 from attacks.pooled.knowledge import PooledKnowledge
 from attacks.pooled.lesson import Lesson
-from attacks.pooled.speaker import Lines, Speaker, taught
+from attacks.pooled.speaker import Lines, Speaker, fit_speaker
 from fedbert.errors import expect
 
 MARGINS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
@@ -61,7 +61,7 @@ class SetDecoder:
         def lines(some: list[int], logits: Tensor) -> Lines:
             return _in_any_order([lesson.texts[i].unique() for i in some], logits, generator)
 
-        speaker = taught(lesson, evidence, lines, lesson.training, True, generator)
+        speaker = fit_speaker(lesson, evidence, lines, lesson.training, True, generator)
         sets = [lesson.texts[i].unique() for i in lesson.held_out]
         most = max(len(each) for each in sets) + 8
         with torch.no_grad():

@@ -78,7 +78,7 @@ class Speaker(nn.Module):
 class Lines:
     """What is to be said of each text: words [text, word], the stop thereafter.
 
-    wanted [text, word, choice]: what may come at each place; weight, alike: with which share.
+    wanted [text, word, choice]: what may come at each position; weight, alike: with which share.
     """
 
     words: Tensor
@@ -90,7 +90,7 @@ class Lines:
         return Lines(self.words[some], self.wanted[some], self.weight[some])
 
 
-def taught(
+def fit_speaker(
     lesson: Lesson,
     evidence: Evidence,
     lines: Callable[[list[int], Tensor], Lines],
@@ -145,7 +145,7 @@ def _missed(
     lines: Lines,
     few: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return the sum over places of minus the log share that what may come gets, and their number.
+    """Return the sum over positions of minus the log share of what may come, and their number.
 
     evidence [text, vocab]; few: the words [choice] that compete, the lines' among them, and what
     the logit of each gains [choice].
@@ -156,10 +156,10 @@ def _missed(
     words, wanted, size = lines.words, lines.wanted, speaker.size
     among, gain = few if few is not None else (None, None)
     if among is not None:
-        place = torch.zeros(speaker.size + 1, dtype=torch.int64)
-        place[among], size = torch.arange(len(among)), len(among)
-        place[-1] = size  # the stop
-        words, wanted, evidence = place[words], place[wanted], evidence[:, among]
+        column = torch.zeros(speaker.size + 1, dtype=torch.int64)
+        column[among], size = torch.arange(len(among)), len(among)
+        column[-1] = size  # the stop
+        words, wanted, evidence = column[words], column[wanted], evidence[:, among]
     logits = speaker.logits(out, evidence, said_before(words, size), among)
     if gain is not None:
         logits = logits + F.pad(gain, (0, 1))
@@ -187,7 +187,7 @@ def _few(words: Tensor, evidence: Tensor, generator: torch.Generator) -> tuple[T
 
 
 def said_before(words: Tensor, size: int) -> Tensor:
-    """Return which words [text, word, size] were said before each place."""
+    """Return which words [text, word, size] were said before each position."""
     hot = F.one_hot(words, size + 1)[:, :, :size].to(torch.int8)
     before = hot.cumsum(1, dtype=torch.int8) - hot
     return before > 0

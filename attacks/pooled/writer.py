@@ -10,7 +10,7 @@ from attacks.attack import Lacks
 from attacks.pooled.evidence import Evidence
 from attacks.pooled.knowledge import PooledKnowledge
 from attacks.pooled.lesson import Lesson
-from attacks.pooled.speaker import Lines, Speaker, taught
+from attacks.pooled.speaker import Lines, Speaker, fit_speaker
 from fedbert.errors import expect
 
 CLOSE = 1e-2  # standard deviations per coordinate by which a draft may miss without noise
@@ -63,7 +63,7 @@ class Writer:
         def lines(some: list[int], _: Tensor) -> Lines:
             return _in_order([lesson.texts[i] for i in some], size)
 
-        speaker = taught(lesson, evidence, lines, range(lesson.learnt), False, generator)
+        speaker = fit_speaker(lesson, evidence, lines, range(lesson.learnt), False, generator)
         most = max(len(lesson.texts[i]) for i in range(lesson.learnt)) + 1
         rows, found = lesson.received(vectors), []
         with torch.no_grad():
@@ -98,10 +98,10 @@ def _drafts(
     score[:, 0] = 0
     first = torch.arange(texts)[:, None] * beam
     done: list[list[tuple[float, Tensor]]] = [[] for _ in range(texts)]
-    for place in range(most):
+    for position in range(most):
         out, state = speaker.step(vectors, state, last)
         logs = speaker.logits(out, logits, said)[:, 0].log_softmax(1).view(texts, beam, size + 1)
-        stopped = score + logs[:, :, -1] if place else torch.full_like(score, -torch.inf)
+        stopped = score + logs[:, :, -1] if position else torch.full_like(score, -torch.inf)
         for text in range(texts):
             done[text] += [
                 (float(s), words[text * beam + i])

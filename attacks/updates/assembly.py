@@ -11,10 +11,10 @@ from attacks.inversion.parts.ngram import Ngram
 from attacks.updates.whole_update import UpdateKnowledge
 
 AGAIN = 20.0
-"""Nats that a sequence pays for a word at a place where an earlier sequence has it already."""
+"""Nats that a sequence pays for a word at a position where an earlier sequence has it already."""
 
 FIT = 10.0
-"""Nats that a sequence pays for a word that is but just an option at its place."""
+"""Nats that a sequence pays for a word that is but just an option at its position."""
 
 SWEEPS, RESTARTS, PAIRS = 8, 4, 512
 """Of the search for whole sequences; pairs of words tried at once."""
@@ -24,19 +24,19 @@ Score = Callable[[list[np.ndarray]], np.ndarray]
 
 @dataclass(frozen=True)
 class Options:
-    """Which words each place of a batch's sequences may hold.
+    """Which words each position of a batch's sequences may hold.
 
-    words [word]: token ids. apart [place, word]: how badly a word fits a place, from 0; a word is
-    an option where that is below 1.
+    words [word]: token ids. apart [position, word]: how badly a word fits a position, from 0; a
+    word is an option where that is below 1.
     """
 
     words: np.ndarray
     apart: np.ndarray
 
-    def at(self, place: int) -> np.ndarray:
-        """Return the options of a place, as columns, best first."""
-        order = np.argsort(self.apart[place], kind="stable")
-        fit = order[self.apart[place][order] < 1]
+    def at(self, position: int) -> np.ndarray:
+        """Return the options of a position, as columns, best first."""
+        order = np.argsort(self.apart[position], kind="stable")
+        fit = order[self.apart[position][order] < 1]
         return fit if len(fit) else order[:1]
 
 
@@ -46,10 +46,10 @@ def language_of(knowledge: UpdateKnowledge, vocab: int) -> Ngram:
 
 
 def ends_of(options: Options, stop: int, count: int) -> list[int]:
-    """Return the last place of each of `count` sequences, the longest first.
+    """Return the last position of each of `count` sequences, the longest first.
 
-    They are places that may hold the stop token, best ones first, the last place among them; of
-    those there are too few of, the longest is taken again.
+    They are positions that may hold the stop token, best ones first, the last position among them;
+    of those there are too few of, the longest is taken again.
     """
     last = len(options.apart) - 1
     column = np.flatnonzero(options.words == stop)
@@ -64,7 +64,7 @@ def ends_of(options: Options, stop: int, count: int) -> list[int]:
 def chained(options: Options, knowledge: UpdateKnowledge, language: Ngram) -> list[np.ndarray]:
     """Return `batch_size` likely sequences [seq] of the options, by Viterbi, the longest first.
 
-    A word at a place that an earlier sequence has taken is left to it where others fit as well.
+    A word at a position that an earlier sequence has taken is left to it where others fit as well.
     """
     taken = np.zeros(options.apart.shape, dtype=bool)
     found = []
@@ -78,17 +78,17 @@ def chained(options: Options, knowledge: UpdateKnowledge, language: Ngram) -> li
 def _best_path(
     options: Options, end: int, stop: int, taken: np.ndarray, language: Ngram
 ) -> np.ndarray:
-    """Return the columns [seq] of the cheapest sequence that ends at a place."""
+    """Return the columns [seq] of the cheapest sequence that ends at a position."""
     column = np.flatnonzero(options.words == stop)
-    choices = [options.at(place) for place in range(end + 1)]
+    choices = [options.at(position) for position in range(end + 1)]
     if len(column):
         choices[end] = column[:1]
         inner = [c[c != column[0]] for c in choices[:-1]]
         choices[:-1] = [i if len(i) else c for i, c in zip(inner, choices[:-1], strict=True)]
     cost, back, before = np.zeros(1), [], np.array([language.edge])
-    for place, chosen in enumerate(choices):
+    for position, chosen in enumerate(choices):
         words = options.words[chosen]
-        own = FIT * options.apart[place, chosen] + AGAIN * taken[place, chosen]
+        own = FIT * options.apart[position, chosen] + AGAIN * taken[position, chosen]
         steps = cost[:, None] - language.log_bigram(before, words)  # [before, chosen]
         back.append(steps.argmin(0))
         cost, before = steps.min(0) + own, words
@@ -103,14 +103,14 @@ def descended(
 ) -> tuple[np.ndarray, float]:
     """Return the sequence [seq] after changing words for the better, and its score.
 
-    One word at a time; two where no single one helps. Ends after so many sweeps over all places,
+    One word at a time; two where no single one helps. Ends after so many sweeps over all positions,
     when nothing helps, or at a score of `enough`.
     """
     best, value = sequence, float(score([sequence])[0])
     for _ in range(sweeps):
         before = value
-        for place in range(len(best) - 1):
-            best, value = _better(best, value, _changed(best, options, [place]), score)
+        for position in range(len(best) - 1):
+            best, value = _better(best, value, _changed(best, options, [position]), score)
         if value <= enough:
             break
         if value == before:
@@ -133,14 +133,17 @@ def _better(
     return (rivals[least], float(values[least])) if values[least] < value else (best, value)
 
 
-def _changed(sequence: np.ndarray, options: Options, places: Sequence[int]) -> list[np.ndarray]:
-    """Return the sequence with another option at each of some places, in all combinations."""
-    others = [options.words[options.at(place)] for place in places]
-    others = [words[words != sequence[place]] for words, place in zip(others, places, strict=True)]
+def _changed(sequence: np.ndarray, options: Options, positions: Sequence[int]) -> list[np.ndarray]:
+    """Return the sequence with another option at each of some positions, in all combinations."""
+    others = [options.words[options.at(position)] for position in positions]
+    others = [
+        words[words != sequence[position]]
+        for words, position in zip(others, positions, strict=True)
+    ]
     found = []
     for chosen in product(*others):
         rival = sequence.copy()
-        rival[list(places)] = chosen
+        rival[list(positions)] = chosen
         found.append(rival)
     return found
 
@@ -177,9 +180,9 @@ def settled(
 def _drawn(guess: np.ndarray, options: Options, generator: torch.Generator) -> np.ndarray:
     """Return a sequence of options drawn at random, as long as a guess."""
     drawn = guess.copy()
-    for place in range(len(guess) - 1):
-        words = options.words[options.at(place)]
-        drawn[place] = words[int(torch.randint(len(words), (), generator=generator))]
+    for position in range(len(guess) - 1):
+        words = options.words[options.at(position)]
+        drawn[position] = words[int(torch.randint(len(words), (), generator=generator))]
     return drawn
 
 

@@ -38,8 +38,7 @@ class TableKnowledge:
 
     word: transformers' name of the word table, as in ClientUpdate.tensors.
     tied: whether masked-LM's decoder is that table, so that every row gets a gradient.
-    noise_std: the root mean square of the noise on each value of what the adversary sees. noise:
-        its distribution, as in `attacks.attack.Knowledge`.
+    noise_std, noise: as in `attacks.attack.Knowledge`, on each value of what the adversary sees.
     steps: how many steps are between what the adversary compares; None: up to a thousand.
     false_positives: the number of words falsely named to expect in the whole table under noise,
         and a bound on the probability to name any: Bonferroni.

@@ -39,15 +39,16 @@ class GradientMatching:
     """Sequences whose gradients, put together, are the rows of the step.
 
     Threat model: the aggregator under `fedavg`, who holds a client's ClientUpdate and the model
-    that it started from. Places and words come from the tables (see `row_order`); what they leave
-    open, which of several words at a place belong to one sequence, is settled by running
+    that it started from. Positions and words come from the tables (see `row_order`); what they
+    leave open, which of several words at a position belong to one sequence, is settled by running
     candidates through the model as it was: their gradients at E's sums, added up word by word and
-    place by place, are to be the rows that moved. The search changes words within the options,
-    exchanges words and tails between sequences, and starts again from elsewhere. Labels are those
-    that fit best. AdamW's first step is simulated: the guess's gradient over its own magnitude.
+    position by position, are to be the rows that moved. The search changes words within the
+    options, exchanges words and tails between sequences, and starts again from elsewhere. Labels
+    are those that fit best. AdamW's first step is simulated: the guess's gradient over its own
+    magnitude.
 
     loss: "cosine" (LAMP's), or "tag" (L2 and `alpha` times L1 distance, over the row's size), each
-    the mean over the rows. positions: whether places come from the position table; without, any
+    the mean over the rows. positions: whether positions come from the position table; without, any
     word may stand anywhere, a language model strings them together, and the match has to find
     the order by exchanges, as in TAG and LAMP.
 
@@ -143,92 +144,94 @@ class GradientMatching:
         best = match.settled(start)
         for _ in range(self.sweeps):
             before = best.loss
-            for place in range(1, max(map(len, best.sequences)) - 1):
+            for position in range(1, max(map(len, best.sequences)) - 1):
                 if match.work > WORK:
                     return best
                 for moves in kinds:
-                    best = match.best(best, list(moves(best.sequences, options, place)))
+                    best = match.best(best, list(moves(best.sequences, options, position)))
             best = match.settled(best.sequences)
             if best.loss >= before * (1 - 1e-6) or best.loss < match.enough:
                 break
         return best
 
 
-def _words(sequences: Sequences, options: Options, place: int) -> Iterator[Sequences]:
-    """Yield the sequences with one or two other words at a place."""
-    words = options.words[options.at(place)]
-    open_ = [i for i, s in enumerate(sequences) if place < len(s) - 1]
-    singles = [(i, w) for i in open_ for w in words if w != sequences[i][place]]
+def _words(sequences: Sequences, options: Options, position: int) -> Iterator[Sequences]:
+    """Yield the sequences with one or two other words at a position."""
+    words = options.words[options.at(position)]
+    open_ = [i for i, s in enumerate(sequences) if position < len(s) - 1]
+    singles = [(i, w) for i in open_ for w in words if w != sequences[i][position]]
     for i, word in singles:
-        yield _with(sequences, [(i, place, word)])
+        yield _with(sequences, [(i, position, word)])
     for (i, one), (j, other) in combinations(singles, 2):
         if i != j:
-            yield _with(sequences, [(i, place, one), (j, place, other)])
+            yield _with(sequences, [(i, position, one), (j, position, other)])
 
 
-def _exchanges(sequences: Sequences, options: Options, place: int) -> Iterator[Sequences]:
+def _exchanges(sequences: Sequences, options: Options, position: int) -> Iterator[Sequences]:
     """Yield the sequences with a word exchanged for any other, or any other word in its place."""
     for i, one in enumerate(sequences):
-        if place >= len(one) - 1:
+        if position >= len(one) - 1:
             continue
         for j, q in ((j, q) for j, s in enumerate(sequences) for q in range(1, len(s) - 1)):
-            if (j, q) > (i, place) and sequences[j][q] != one[place]:
-                yield _with(sequences, [(i, place, sequences[j][q]), (j, q, one[place])])
-        for word in options.words[options.at(place)]:
-            if word != one[place]:
-                yield _with(sequences, [(i, place, word)])
+            if (j, q) > (i, position) and sequences[j][q] != one[position]:
+                yield _with(sequences, [(i, position, sequences[j][q]), (j, q, one[position])])
+        for word in options.words[options.at(position)]:
+            if word != one[position]:
+                yield _with(sequences, [(i, position, word)])
 
 
-def _tails(sequences: Sequences, options: Options, place: int) -> Iterator[Sequences]:
-    """Yield the sequences with all words from a place on exchanged between two."""
+def _tails(sequences: Sequences, options: Options, position: int) -> Iterator[Sequences]:
+    """Yield the sequences with all words from a position on exchanged between two."""
     for i, j in combinations(range(len(sequences)), 2):
         one, other = sequences[i], sequences[j]
-        if place < min(len(one), len(other)) and not np.array_equal(one[place:], other[place:]):
+        if position < min(len(one), len(other)) and not np.array_equal(
+            one[position:], other[position:]
+        ):
             new = list(sequences)
-            new[i] = np.concatenate([one[:place], other[place:]])
-            new[j] = np.concatenate([other[:place], one[place:]])
+            new[i] = np.concatenate([one[:position], other[position:]])
+            new[j] = np.concatenate([other[:position], one[position:]])
             yield new
 
 
-def _ends(sequences: Sequences, options: Options, place: int) -> Iterator[Sequences]:
-    """Yield the sequences with one of them, not the longest, ending at a place."""
+def _ends(sequences: Sequences, options: Options, position: int) -> Iterator[Sequences]:
+    """Yield the sequences with one of them, not the longest, ending at a position."""
     longest = max(map(len, sequences))
     column = {int(word): i for i, word in enumerate(options.words)}
     for i, one in enumerate(sequences):
         end = len(one) - 1
-        fits = options.apart[place, column[int(one[end])]] < 1
+        fits = options.apart[position, column[int(one[end])]] < 1
         if len(one) == longest and sum(len(s) == longest for s in sequences) == 1:
             continue
-        if fits and place != end:
-            words = [options.words[options.at(p)[0]] for p in range(end, place)]
+        if fits and position != end:
+            words = [options.words[options.at(p)[0]] for p in range(end, position)]
             new = list(sequences)
-            new[i] = np.concatenate([one[: min(place, end)], words, one[end:]]).astype(np.int64)
+            new[i] = np.concatenate([one[: min(position, end)], words, one[end:]]).astype(np.int64)
             yield new
 
 
 def _with(sequences: Sequences, changes: Sequence[tuple[int, int, int]]) -> Sequences:
-    """Return the sequences with some words put in: (sequence, place, word)."""
+    """Return the sequences with some words put in: (sequence, position, word)."""
     new = list(sequences)
-    for i, place, word in changes:
+    for i, position, word in changes:
         new[i] = new[i].copy()
-        new[i][place] = word
+        new[i][position] = word
     return new
 
 
 def _shuffled(
     sequences: Sequences, options: Options, generator: torch.Generator, positions: bool
 ) -> Sequences:
-    """Return the sequences after moves by a coin, one a place."""
+    """Return the sequences after moves by a coin, one a position."""
     found = sequences
-    for place in range(1, max(map(len, sequences)) - 1):
-        moves = list((_words if positions else _exchanges)(found, options, place))
+    for position in range(1, max(map(len, sequences)) - 1):
+        moves = list((_words if positions else _exchanges)(found, options, position))
         draw = int(torch.randint(2 * len(moves) + 1, (), generator=generator))
         found = moves[draw] if draw < len(moves) else found
     return found
 
 
 def _anywhere(options: Options, knowledge: UpdateKnowledge) -> Options:
-    """Return the same words, each of them at home in every place but the first and the last."""
+    """Return the same words, each of them at home in every position but the first and the last."""
     apart = np.full(options.apart.shape, 0.5)
     first, last = (options.words == token for token in (knowledge.start, knowledge.stop))
     apart[0, ~first], apart[1:, first] = 2.0, 2.0

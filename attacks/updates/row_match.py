@@ -1,4 +1,4 @@
-"""Distance of guessed sequences' gradients, added up by word and place, from the step's."""
+"""Distance of guessed sequences' gradients, added up by word and position, from the step's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Labelled:
 class RowMatch:
     """The distance between what a batch's tables' rows would be and what they are.
 
-    A token's gradient at E's sum goes to its word's row and to its place's. loss: "cosine" or
+    A token's gradient at E's sum goes to its word's row and to its position's. loss: "cosine" or
     "tag", the mean over the rows that moved; a row that no token would move counts in full.
     enough: a loss that rounding explains. work: the operations spent so far, roughly.
     """
@@ -63,8 +63,8 @@ class RowMatch:
         self.offset = position_offset(split.whole.config)
         rows = [step.taken[str(knowledge.word)][words]]
         if knowledge.position is not None:
-            places = np.flatnonzero(step.moved[knowledge.position].any(1))
-            rows.append(step.taken[knowledge.position][places])
+            positions = np.flatnonzero(step.moved[knowledge.position].any(1))
+            rows.append(step.taken[knowledge.position][positions])
         self.target = torch.tensor(np.concatenate(rows), dtype=torch.float32)
         rounding = max(step.rounding[n] for n in (knowledge.word, knowledge.position) if n)
         lengths = torch.linalg.vector_norm(self.target, dim=1)
@@ -119,8 +119,8 @@ class RowMatch:
         index, every = torch.tensor(rows), torch.cat(own)
         sums = torch.zeros_like(self.target).index_add(0, index, every)
         if len(self.target) > len(self.column):
-            places = torch.cat([torch.arange(len(each)) for each in own]) + len(self.column)
-            sums = sums.index_add(0, places, every)
+            positions = torch.cat([torch.arange(len(each)) for each in own]) + len(self.column)
+            sums = sums.index_add(0, positions, every)
         if self.knowledge.optimizer == "adamw":
             sums = sums / len(sequences)
             sums = sums / (sums.abs() + EPSILON)
@@ -152,8 +152,8 @@ class RowMatch:
         """Return each loss's gradient at E's sums [sequence, label, seq, hidden], per label."""
         self.work += PER_TOKEN * self.size * ids.numel()
         e: Any = self.split.bottom.embeddings
-        places = torch.arange(ids.shape[1]) + self.offset
-        table = e.word_embeddings(ids) + e.position_embeddings(places)
+        positions = torch.arange(ids.shape[1]) + self.offset
+        table = e.word_embeddings(ids) + e.position_embeddings(positions)
         sums = (table + e.token_type_embeddings(self._types(ids))).detach().requires_grad_()
         layers: Any = torch.nn.ModuleList(layers_of(self.split))
         mask = torch.ones_like(ids)

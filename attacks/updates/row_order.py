@@ -24,10 +24,10 @@ SAME = 0.25
 """Distance of two rows of the null space, over their lengths' sum, below which they are one's."""
 
 UNSURE = 0.9
-"""How badly a word fits a place that it is linked to and has no share in."""
+"""How badly a word fits a position that it is linked to and has no share in."""
 
 CHOICES = 4
-"""Words that a place may hold under AdamW, per sequence."""
+"""Words that a position may hold under AdamW, per sequence."""
 
 
 @dataclass(frozen=True)
@@ -93,17 +93,20 @@ def options_of(step: Step, knowledge: UpdateKnowledge) -> Options | NotApplicabl
     if knowledge.word is None or knowledge.position is None:
         raise InputError("expected knowledge.word and knowledge.position, got None")
     words = np.flatnonzero(step.moved[knowledge.word].any(1))
-    places = np.flatnonzero(step.moved[knowledge.position].any(1))
-    if len(words) == 0 or len(places) == 0:
+    positions = np.flatnonzero(step.moved[knowledge.position].any(1))
+    if len(words) == 0 or len(positions) == 0:
         return NotApplicable("no row of the tables moved")
-    by_word, by_place = step.taken[knowledge.word][words], step.taken[knowledge.position][places]
+    by_word, by_position = (
+        step.taken[knowledge.word][words],
+        step.taken[knowledge.position][positions],
+    )
     if knowledge.optimizer == "adamw":
-        apart = _unlike(by_word, by_place, knowledge.batch_size)
+        apart = _unlike(by_word, by_position, knowledge.batch_size)
     else:
         rounding = max(step.rounding[knowledge.word], step.rounding[knowledge.position])
-        apart = _unbalanced(by_word, by_place, rounding)
-        if len(places) > 2 and bool((apart < 1).all()):
-            return NotApplicable("tokens link all words with all places: no sums are told apart")
+        apart = _unbalanced(by_word, by_position, rounding)
+        if len(positions) > 2 and bool((apart < 1).all()):
+            return NotApplicable("tokens link all words with all positions: no sums are told apart")
     start = words == knowledge.start
     if start.any():
         apart[0], apart[1:, start] = 1.0, 1.0
@@ -111,15 +114,15 @@ def options_of(step: Step, knowledge: UpdateKnowledge) -> Options | NotApplicabl
     return Options(words, apart)
 
 
-def _unbalanced(by_word: np.ndarray, by_place: np.ndarray, rounding: float) -> np.ndarray:
-    """Return how far words and positions are from one sum [place, word]: 1 where they are not.
+def _unbalanced(by_word: np.ndarray, by_position: np.ndarray, rounding: float) -> np.ndarray:
+    """Return how far words and positions are from one sum [position, word]: 1 where they are not.
 
-    Rows of one gradient, [word, hidden] and [place, hidden]. Tokens link words and positions; of
+    Rows of one gradient, [word, hidden] and [position, hidden]. Tokens link words and positions; of
     every connected part the words' sum equals the positions', and no other sums are equal. So the
     left null space of both, stacked with opposite signs, is constant on each part. Within a part,
     a position's row is the sum of those of words that occur once; its share of others is a hint.
     """
-    both = np.concatenate([by_word, -by_place])
+    both = np.concatenate([by_word, -by_position])
     left, values, _ = np.linalg.svd(both, full_matrices=True)
     limit = floor_of(both, rounding, float(values[0]))
     null = left[:, int((values > limit).sum()) :]
@@ -127,24 +130,26 @@ def _unbalanced(by_word: np.ndarray, by_place: np.ndarray, rounding: float) -> n
     gaps = np.linalg.norm(theirs[:, None] - ours[None], axis=2)
     lengths = np.linalg.norm(ours, axis=1)[None] + np.linalg.norm(theirs, axis=1)[:, None]
     apart: np.ndarray = (gaps > SAME * lengths).astype(np.float64)
-    for place, row in enumerate(apart):
+    for position, row in enumerate(apart):
         linked = np.flatnonzero(row == 0)
         if len(linked) > 1:
-            share = np.linalg.lstsq(by_word[linked].T, by_place[place])[0]
+            share = np.linalg.lstsq(by_word[linked].T, by_position[position])[0]
             row[linked] = UNSURE * (1 - np.clip(share, 0, 1))
     return apart
 
 
-def _unlike(by_word: np.ndarray, by_place: np.ndarray, count: int) -> np.ndarray:
-    """Return how far each word's and place's steps point apart [place, word], 1 at the cutoff.
+def _unlike(by_word: np.ndarray, by_position: np.ndarray, count: int) -> np.ndarray:
+    """Return how far words' and positions' steps point apart [position, word], 1 at the cutoff.
 
     AdamW's first step has the gradient's signs, so rows of one token are equal; where a row is a
     sum over several, signs agree more often than chance has it, once the direction that all rows
-    share is taken off. A place keeps its best CHOICES per sequence.
+    share is taken off. A position keeps its best CHOICES per sequence.
     """
-    both = np.concatenate([by_word, by_place])
+    both = np.concatenate([by_word, by_position])
     common = np.linalg.svd(both / np.linalg.norm(both, axis=1)[:, None])[2][0]
-    ours, theirs = (_units(rows - np.outer(rows @ common, common)) for rows in (by_word, by_place))
+    ours, theirs = (
+        _units(rows - np.outer(rows @ common, common)) for rows in (by_word, by_position)
+    )
     apart = 1 - theirs @ ours.T  # 0 to 2
     kept = min(CHOICES * count, apart.shape[1])
     cutoff = np.sort(apart, axis=1)[:, kept - 1 : kept]

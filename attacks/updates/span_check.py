@@ -39,10 +39,10 @@ class SpanCheck:
 
     Threat model: the aggregator under `fedavg`, who holds one SGD step of the whole model. The
     gradient of a Linear's weight is dL/dY^T X: its rows are sums of the layer's inputs. So a token
-    was at a place of the batch if and only if E's row of it lies in that span, for as long as the
-    tokens are fewer than the hidden values. For one sequence that is the answer. Of several, the
-    second layer's gradient holds the sequences' rows behind the first: a whole candidate sequence
-    is run through and tried, one word changed at a time.
+    was at a position of the batch if and only if E's row of it lies in that span, for as long as
+    the tokens are fewer than the hidden values. For one sequence that is the answer. Of several,
+    the second layer's gradient holds the sequences' rows behind the first: a whole candidate
+    sequence is run through and tried, one word changed at a time.
 
     | case | answer |
     |---|---|
@@ -125,9 +125,9 @@ def span_of(step: Step, split: SplitBert, layer: int, parts: Sequence[str]) -> S
 def token_options(
     step: Step, split: SplitBert, span: Span, knowledge: UpdateKnowledge
 ) -> tuple[Options, np.ndarray] | NotApplicable:
-    """Return which words lie in the span at each place, and the type of each [place, word].
+    """Return which words lie in the span at each position, and the type of each [position, word].
 
-    Places follow each other until one has none. Words whose rows did not move are passed over.
+    Positions follow each other until one has none. Words whose rows did not move are passed over.
     """
     e: Any = split.bottom.embeddings
     table = e.word_embeddings.weight.detach()
@@ -136,9 +136,11 @@ def token_options(
         words = np.flatnonzero(step.moved[knowledge.word].any(1))
     offset = position_offset(split.whole.config)
     found = []
-    for place in range(len(e.position_embeddings.weight) - offset):
-        at_place = e.position_embeddings.weight[place + offset] + e.token_type_embeddings.weight
-        apart = _distances(table, words, at_place.detach(), e.LayerNorm, span)  # [type, word]
+    for position in range(len(e.position_embeddings.weight) - offset):
+        at_position = (
+            e.position_embeddings.weight[position + offset] + e.token_type_embeddings.weight
+        )
+        apart = _distances(table, words, at_position.detach(), e.LayerNorm, span)  # [type, word]
         if not bool((apart < 1).any()):
             break
         found.append(apart)
@@ -147,14 +149,14 @@ def token_options(
         whole = whole and len(found) == int(step.moved[knowledge.position].any(1).sum())
     if not whole or not bool((found[-1][:, words == knowledge.stop] < 1).any()):
         return NotApplicable("rounding hides a part of the gradient: the step is too small")
-    every = torch.stack(found)  # [place, type, word]
+    every = torch.stack(found)  # [position, type, word]
     apart, kinds = every.min(1)
     hit = (apart < 1).any(0).numpy()
     return Options(words[hit], apart.numpy()[:, hit]), kinds.numpy()[:, hit]
 
 
 def _distances(table: Tensor, words: np.ndarray, extra: Tensor, norm: Any, span: Span) -> Tensor:
-    """Return the distance of every word's row at a place, over `close` [type, word]."""
+    """Return the distance of every word's row at a position, over `close` [type, word]."""
     parts = []
     for start in range(0, len(words), WORDS_AT_ONCE):
         chosen = torch.from_numpy(words[start : start + WORDS_AT_ONCE])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from attacks.attack import Knowledge, Lacks, WordReader
-from attacks.inversion.learned_decoder import trained
+from attacks.inversion.learned_decoder import fit_decoder
 from evaluation.adversary.knowledge import knowledge_of, with_bottom
 from evaluation.adversary.observation import Observation, auxiliary_texts, same_parts
 from evaluation.adversary.transcript import tables_from
@@ -66,7 +66,7 @@ def _ask(
         number = len(guessed)
         if getattr(attack, "uses_decoder", False):
             if number not in decoders:
-                decoders[number] = trained(knowledge, generator(seed, "decoder", number))
+                decoders[number] = fit_decoder(knowledge, generator(seed, "decoder", number))
             knowledge = replace(knowledge, decoder=decoders[number])
         draws = generator(seed, "attack", attack.name, number)
         guessed += attack.reconstruct(messages, knowledge, draws)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from attacks.attack import Lacks
-from attacks.inversion.learned_decoder import trained
+from attacks.inversion.learned_decoder import fit_decoder
 from attacks.inversion.nearest_token import NearestToken
 from evaluation.adversary.knowledge import knowledge_of, with_bottom
 from evaluation.attacking.loop import Head, Named, entries, named
@@ -57,7 +57,7 @@ def inversion(
         nobody = ClientParts(0, 0, {})
         longest = subject.config.data.max_length
         knowledge = with_bottom(knowledge, defence, nobody, subject.split, longest)
-        decoder = trained(knowledge, generator(seed, "decoder"))
+        decoder = fit_decoder(knowledge, generator(seed, "decoder"))
         knowledge = replace(knowledge, decoder=decoder)
 
     def ask(each: Named) -> list[np.ndarray] | Lacks | str:

@@ -79,7 +79,7 @@ def test_it_learns_what_bigrams_cannot_know(monkeypatch: pytest.MonkeyPatch) -> 
     steps = np.arange(6)[None, :, None]
     inner = 5 + (starts[:, None] - 5 + steps) % 20
     texts = [np.concatenate([[2], row.ravel(), [3]]) for row in inner]
-    model = cloze.trained(texts, table(30), generator())
+    model = cloze.fit_cloze(texts, table(30), generator())
     page = Page.of(texts[:40])
     right, alone = [], []
     for turn in range(GAPS):
@@ -93,10 +93,10 @@ def test_it_learns_what_bigrams_cannot_know(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_texts_of_a_token_or_none() -> None:
-    model = cloze.trained([np.array([2]), np.zeros(0, np.int64)], table(9), generator())
+    model = cloze.fit_cloze([np.array([2]), np.zeros(0, np.int64)], table(9), generator())
     assert model.ngram.log_bigram(np.array([9]), np.array([2]))[0, 0] > -1
     with pytest.raises(InputError, match="text"):
-        cloze.trained([np.zeros(0, np.int64)], table(9), generator())
+        cloze.fit_cloze([np.zeros(0, np.int64)], table(9), generator())
 
 
 # --- the attack
@@ -118,7 +118,7 @@ def test_agrees_with_adding_up_over_all_sentences(monkeypatch: pytest.MonkeyPatc
     knowledge = known(split, texts, noise_std=2.5)
     attack = MaskedPrior(shortlist=vocab, sweeps=400, warm_up=20)
     [guess] = attack.reconstruct([message], knowledge, generator())
-    model = cloze.trained(texts, table(vocab), generator())
+    model = cloze.fit_cloze(texts, table(vocab), generator())
     log = np.log(dense(model.ngram))
     compared = 0
     for row, found in zip(message.activations, guess, strict=True):

@@ -189,9 +189,9 @@ def test_any_word_still_to_be_named_may_come_next() -> None:
     sets = [torch.tensor([4, 1, 3]), torch.tensor([2])]
     lines = _in_any_order(sets, torch.zeros(2, 6), generator())
     assert sorted(lines.words[0].tolist()) == [1, 3, 4, 6] and lines.words[0, -1] == 6
-    for place in range(4):
-        share = torch.zeros(7).index_add(0, lines.wanted[0, place], lines.weight[0, place])
-        left = set(lines.words[0, place:].tolist()) - {6} or {6}
+    for position in range(4):
+        share = torch.zeros(7).index_add(0, lines.wanted[0, position], lines.weight[0, position])
+        left = set(lines.words[0, position:].tolist()) - {6} or {6}
         assert set(share.nonzero()[:, 0].tolist()) == left
         assert share.sum().item() == pytest.approx(1)
     assert lines.weight[1].sum(1).tolist() == [1, 1, 0, 0]

@@ -83,13 +83,13 @@ def smashed(
     return SmashedData(0, 0, 0, to_array(rows), to_array(examples.attention_mask))
 
 
-def all_rows(split: SplitBert, place: int) -> Tensor:
+def all_rows(split: SplitBert, position: int) -> Tensor:
     """Return every candidate [type, vocab, hidden] at a column, in float64, by E's definition."""
     e = split.bottom.embeddings
     offset = (
         split.whole.config.pad_token_id + 1 if split.whole.config.model_type == "roberta" else 0
     )
-    position = e.position_embeddings.weight[place + offset].double()
+    position = e.position_embeddings.weight[position + offset].double()
     kinds = e.token_type_embeddings.weight.double()[:, None]
     rows = e.word_embeddings.weight.double() + position + kinds
     norm = e.LayerNorm

@@ -236,5 +236,10 @@ def test_the_reference_attack_covers_what_nearest_token_recovers_with_dropout() 
         numpy_rng(1, "floor"), draws,
     )  # fmt: skip
     assert found.estimate is not None and found.estimate.value > 0.9
+    strange = Knowledge(embedding=known, noise="unknown", noise_std=1.0)
+    untold = reference_attack(
+        Defence("d"), [strange], list(texts(9, 4)), SPECIAL, 0.0, numpy_rng(1), draws
+    )
+    assert untold.estimate is None and "how its noise is distributed" in untold.basis
     none = reference_attack(Defence("d"), [Knowledge()], [], SPECIAL, 0.0, numpy_rng(1, "f"), draws)
     assert none.estimate is None and "encoder layers" in none.basis

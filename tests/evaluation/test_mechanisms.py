@@ -6,17 +6,25 @@ from typing import Any
 
 import pytest
 
-from evaluation.adversary.knowledge import knowledge_of
+from attacks.attack import Lacks
+from attacks.backward.label_from_gradient import LabelFromGradient
+from evaluation.adversary.knowledge import head_knowledge, knowledge_of
 from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
 from fedbert.errors import InputError
+from fedbert.messages import ClientParts
 from fedbert.prepare import prepare
 from privacy.defence import Defence
+from privacy.empirical import FeatureDropout, Quantise
+from privacy.gaussian import Gaussian
 from privacy.laplace import Laplace
-from tests.privacy.others import OwnLaplace
+from privacy.matrix_gaussian import MatrixGaussian
+from privacy.mechanism import ClipOnly, Identity, Mechanism
+from tests.attacks import worlds
+from tests.privacy.others import EvenNoise, OwnLaplace
 
 Params = dict[str, Any]
 EXAMPLES: dict[str, tuple[str, Params, Params, Params]] = {
@@ -96,6 +104,30 @@ def test_a_subclass_is_known_for_what_it_is() -> None:
     ours, theirs = Laplace(3.0, 8.0), OwnLaplace(3.0, 8.0)
     known = [knowledge_of(Defence("d", smashed=each), None, 0.1) for each in (ours, theirs)]
     assert known[0] == known[1] and known[0].noise == "laplace"
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "fields"),
+    [
+        (Identity(), ()),
+        (ClipOnly(1.0), ()),
+        (Gaussian(1.0, 1.0), ()),
+        (Laplace(1.0, 1.0), ("noise",)),
+        (EvenNoise(), ("noise",)),
+        (Quantise(4, 1.0), ("noise",)),
+        (FeatureDropout(0.1), ("noise",)),
+        (MatrixGaussian(1.0, 1.0, width=4, length=9, row_spread=2.0), ("noise",)),
+        (MatrixGaussian(1.0, 1.0, width=4, length=9, keep=2), ("noise",)),
+    ],
+    ids=str,
+)
+def test_attacks_on_gradients_know_gaussian_noise_alone(
+    mechanism: Mechanism, fields: tuple[str, ...]
+) -> None:
+    defence = Defence("d", hidden_gradient=mechanism)
+    known = head_knowledge(defence, ClientParts(0, 0, {}), worlds.model())
+    lacks = known if isinstance(known, Lacks) else LabelFromGradient().missing(known)
+    assert (() if lacks is None else lacks.fields) == fields
 
 
 @pytest.mark.parametrize(

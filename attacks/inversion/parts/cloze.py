@@ -16,7 +16,7 @@ from attacks.inversion.parts.plateau import until_plateau, values
 from attacks.inversion.parts.simulation import scoped
 from fedbert.errors import InputError
 
-GAPS = 4  # one place in so many is a gap at a time
+GAPS = 4  # one position in so many is a gap at a time
 BATCH = 32
 RATE, WARM_UP, SCALE = 1e-3, 20, 2.0
 CHECK, PATIENCE, GAIN = 40, 2, 0.005  # steps between looks at held-out text; looks without a gain
@@ -48,11 +48,11 @@ class Page:
 
     def gaps(self, turn: int) -> Tensor:
         """Return where the gaps of one turn are [text, seq], of `GAPS` turns in all."""
-        places = torch.arange(self.ids.shape[1])
-        return self.real & (places % GAPS == turn % GAPS)
+        positions = torch.arange(self.ids.shape[1])
+        return self.real & (positions % GAPS == turn % GAPS)
 
     def beside(self, edge: int) -> tuple[Tensor, Tensor]:
-        """Return the words before and after each place [text, seq]; at the ends, the edge."""
+        """Return the words before and after each position [text, seq]; at the ends, the edge."""
         ids = torch.where(self.real, self.ids, edge)
         return F.pad(ids, (1, 0), value=edge)[:, :-1], F.pad(ids, (0, 1), value=edge)[:, 1:]
 
@@ -105,7 +105,7 @@ class Cloze(nn.Module):
         return self.trust[0] * left + self.trust[1] * right + pulled
 
 
-def trained(texts: Sequence[np.ndarray], table: Tensor, generator: torch.Generator) -> Cloze:
+def fit_cloze(texts: Sequence[np.ndarray], table: Tensor, generator: torch.Generator) -> Cloze:
     """Return a model of texts, token ids [seq] each, as good on the held-out ones as it got.
 
     Raises:
@@ -120,10 +120,10 @@ def trained(texts: Sequence[np.ndarray], table: Tensor, generator: torch.Generat
     ngram = Ngram.of(rest, len(table))
     known = Frequencies.of(torch.from_numpy(np.concatenate(rest)), len(table))
     with scoped(generator):
-        return _fitted(Cloze(ngram, table), rest, held, known, generator)
+        return _fit(Cloze(ngram, table), rest, held, known, generator)
 
 
-def _fitted(
+def _fit(
     model: Cloze,
     rest: Sequence[np.ndarray],
     held: Sequence[np.ndarray],

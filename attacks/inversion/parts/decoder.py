@@ -31,7 +31,9 @@ ENOUGH = 0.02  # nats a token, held out: there is nothing left to learn
 class FirstScores(Protocol):
     """Scores words from a token's row alone: see `attacks.inversion.parts.first_scores`."""
 
-    def __call__(self, rows: Tensor, place: Tensor, owner: Tensor, words: Tensor | None) -> Tensor:
+    def __call__(
+        self, rows: Tensor, position: Tensor, owner: Tensor, words: Tensor | None
+    ) -> Tensor:
         """Return log-likelihoods [token, word]."""
 
 
@@ -39,13 +41,13 @@ class FirstScores(Protocol):
 class Rows:
     """The tokens of a message: rows [token, hidden]; owner, column [token]: where they stood.
 
-    place [token]: the row of the position table; real [batch, seq]: where there is a token.
+    position [token]: the row of the position table; real [batch, seq]: where there is a token.
     """
 
     rows: Tensor
     owner: Tensor
     column: Tensor
-    place: Tensor
+    position: Tensor
     real: Tensor
 
     @staticmethod
@@ -54,8 +56,8 @@ class Rows:
         real = attention_mask.bool()
         owner, column = real.nonzero().unbind(1)
         # RoBERTa (offset > 0) counts the tokens that are not padding, BERT counts columns.
-        place = (offset - 1 + real.long().cumsum(1))[real] if offset else column
-        return Rows(a[real].float(), owner, column, place, real)
+        position = (offset - 1 + real.long().cumsum(1))[real] if offset else column
+        return Rows(a[real].float(), owner, column, position, real)
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,9 @@ class Frequencies:
         words = torch.cat((self.seen, own, few))
         weight = torch.zeros(len(words))
         weight[len(words) - len(few) :] = math.log(max(1, len(others)) / max(1, len(few)))
-        places = torch.empty(len(self.log_prior), dtype=torch.int64)
-        places[words] = torch.arange(len(words))
-        return Choices(words, weight, places[truth])
+        column = torch.empty(len(self.log_prior), dtype=torch.int64)
+        column[words] = torch.arange(len(words))
+        return Choices(words, weight, column[truth])
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Decoder(nn.Module):
         """
         with torch.no_grad():
             words = None if among is None else among.words
-            scores = self.first(tokens.rows, tokens.place, tokens.owner, words)
+            scores = self.first(tokens.rows, tokens.position, tokens.owner, words)
             prior = self.prior if among is None else self.prior[among.words] + among.weight
             best = torch.addcmul(prior, scores, self.sharpness)
             top = best.topk(min(SHORTLIST, best.shape[1]), dim=1).indices
@@ -182,7 +184,7 @@ class Neighbours(nn.Module):
         return added
 
 
-def train(
+def fit_best(
     decoders: Sequence[Decoder],
     text: Sequence[Pushed],
     held: Sequence[Pushed],

@@ -58,13 +58,15 @@ class Exact:
         std = max(knowledge.noise_std, least)
         return Exact(c, replace(knowledge, noise=kind, noise_std=std))
 
-    def __call__(self, rows: Tensor, place: Tensor, owner: Tensor, words: Tensor | None) -> Tensor:
-        """Return log-likelihoods [token, word] of rows [token, hidden] at places [token].
+    def __call__(
+        self, rows: Tensor, position: Tensor, owner: Tensor, words: Tensor | None
+    ) -> Tensor:
+        """Return log-likelihoods [token, word] of rows [token, hidden] at positions [token].
 
         owner [token]: the number of its sequence; words: those to score, None for all.
         """
         c, knowledge = _among(self.candidates, words), self.knowledge
-        tokens = Tokens(rows, place, owner, int(owner[-1]) + 1 if len(owner) else 0)
+        tokens = Tokens(rows, position, owner, int(owner[-1]) + 1 if len(owner) else 0)
         scale = torch.ones(tokens.sequences, dtype=torch.float64)
         if knowledge.clip_norm is not None and knowledge.clip_unit == "sequence":
             scale = fitted_scales(tokens, c, knowledge)
@@ -85,14 +87,14 @@ class Linear:
     """Log-likelihood under a = B y + c + error, the error Gaussian, y the sum of the rows in E.
 
     y is the word's row plus the position's, which E adds up before its LayerNorm; both centred over
-    their table and scaled. Then the score of word w at place p for a row a is, up to a constant,
+    their table and scaled. Then the score of word w at position p for a row a is, up to a constant,
 
         (a P B - c P B - p Q) . w - w Q w / 2,   P = covariance of the errors^-1, Q = B' P B.
 
     That covariance holds the mechanism's noise, E's dropout and what the neighbours add, so that
     the score adapts to all of them. It can name any word of the table, in the text or not.
 
-    slope [hidden, hidden] = P B; offset [place, hidden]; half [vocab] = w Q w / 2.
+    slope [hidden, hidden] = P B; offset [position, hidden]; half [vocab] = w Q w / 2.
 
     Reference: Rao (1948), for the discriminant of Gaussian classes with one covariance.
     """
@@ -107,12 +109,12 @@ class Linear:
         text: Sequence[Pushed], bottom: Bottom, knowledge: Knowledge, generator: torch.Generator
     ) -> "Linear":
         """Return the model fitted to text that went through E and the mechanism."""
-        words, places = word_rows(bottom), _position_rows(bottom)
+        words, positions = word_rows(bottom), _position_rows(bottom)
         width = words.shape[1]
         size = width + 1
         squares, products = torch.zeros(size, size).double(), torch.zeros(size, width).double()
         for each in text:
-            y = _inputs(each, words, places, bottom)
+            y = _inputs(each, words, positions, bottom)
             draws = 1 if knowledge.protect is None else DRAWS
             mean = sum(each.sent(knowledge, generator)[each.real] for _ in range(draws)) / draws
             squares += (y.T @ y).double()
@@ -123,33 +125,35 @@ class Linear:
         errors = torch.zeros(width, width).double()
         for each in text:
             error = each.sent(knowledge, generator)[each.real]
-            error -= _inputs(each, words, places, bottom) @ map_
+            error -= _inputs(each, words, positions, bottom) @ map_
             errors += (error.T @ error).double()
         errors /= count
         errors += RIDGE * errors.diagonal().mean().clamp(min=1e-12) * torch.eye(width)
         inverse = torch.linalg.inv(errors)
-        return Linear.given(words, places, map_[:-1], map_[-1], inverse)
+        return Linear.given(words, positions, map_[:-1], map_[-1], inverse)
 
     @staticmethod
-    def given(words: Tensor, places: Tensor, b: Tensor, c: Tensor, inverse: Tensor) -> "Linear":
+    def given(words: Tensor, positions: Tensor, b: Tensor, c: Tensor, inverse: Tensor) -> "Linear":
         """Return the scores under a = y b + c + error, rows being vectors.
 
-        words [vocab, hidden], places [place, hidden], b and inverse [hidden, hidden] (that of the
-        errors' covariance), c [hidden].
+        words [vocab, hidden], positions [position, hidden], b and inverse [hidden, hidden] (that of
+        the errors' covariance), c [hidden].
         """
         b, c, inverse = b.double(), c.double(), inverse.double()
         slope = inverse @ b.T
         square = b @ slope
         half = ((words @ square.float()) * words).sum(1) / 2
-        offset = -(c @ slope) - places.double() @ square
+        offset = -(c @ slope) - positions.double() @ square
         return Linear(words, slope.float(), offset.float(), half)
 
-    def __call__(self, rows: Tensor, place: Tensor, owner: Tensor, words: Tensor | None) -> Tensor:
+    def __call__(
+        self, rows: Tensor, position: Tensor, owner: Tensor, words: Tensor | None
+    ) -> Tensor:
         """Return log-likelihoods [token, word]; the arguments are those of `Exact`."""
         table, half = (
             (self.words, self.half) if words is None else (self.words[words], self.half[words])
         )
-        pulled = rows @ self.slope + self.offset[place]
+        pulled = rows @ self.slope + self.offset[position]
         return torch.addmm(-half, pulled, table.T)
 
 
@@ -164,7 +168,7 @@ def unit_rows(table: Tensor) -> Tensor:
 
 
 def _position_rows(bottom: Bottom) -> Tensor:
-    """Return E's position table [place, hidden], centred, on the scale of `word_rows`."""
+    """Return E's position table [position, hidden], centred, on the scale of `word_rows`."""
     e = bottom.embeddings
     return _scaled(e.position_embeddings.weight, _spread(e.word_embeddings.weight))
 
@@ -181,10 +185,10 @@ def _scaled(table: Tensor, spread: float) -> Tensor:
     return (rows - rows.mean(0)) / max(spread, 1e-30)
 
 
-def _inputs(each: Pushed, words: Tensor, places: Tensor, bottom: Bottom) -> Tensor:
+def _inputs(each: Pushed, words: Tensor, positions: Tensor, bottom: Bottom) -> Tensor:
     """Return the y of a batch's tokens, with a 1 for the constant [token, hidden + 1]."""
     ids = each.batch.input_ids
-    y = words[ids[each.real]] + places[position_ids(ids, bottom.config)[each.real]]
+    y = words[ids[each.real]] + positions[position_ids(ids, bottom.config)[each.real]]
     return F.pad(y, (0, 1), value=1.0)
 
 

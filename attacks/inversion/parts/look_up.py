@@ -23,12 +23,12 @@ TOKENS_AT_ONCE = 256
 class Tokens:
     """The tokens of some messages without the padding.
 
-    rows [token, hidden] as received; place [token], the row of the position table; sequence
+    rows [token, hidden] as received; position [token], the row of the position table; sequence
     [token], the running number of the token's sequence; sequences, how many there are.
     """
 
     rows: Tensor
-    place: Tensor
+    position: Tensor
     sequence: Tensor
     sequences: int
 
@@ -48,7 +48,7 @@ def received(messages: Sequence[SmashedData], tables: EmbeddingTables) -> Tokens
         InputError: if a message does not fit the tables.
     """
     size, offset = tables.word.shape[1], tables.position_offset
-    rows, places = [np.zeros((0, size), np.float32)], [np.zeros(0, np.int64)]
+    rows, positions = [np.zeros((0, size), np.float32)], [np.zeros(0, np.int64)]
     owners, sequences = [np.zeros(0, np.int64)], 0
     for message in messages:
         real = message.attention_mask != 0  # [batch, seq]
@@ -57,18 +57,18 @@ def received(messages: Sequence[SmashedData], tables: EmbeddingTables) -> Tokens
             raise InputError(f"expected activations {(*real.shape, size)}, got shape={shape}")
         column = np.broadcast_to(np.arange(real.shape[1]), real.shape)
         # RoBERTa (offset > 0) counts the tokens that are not padding, BERT counts columns.
-        place = offset - 1 + real.cumsum(1) if offset else column
+        position = offset - 1 + real.cumsum(1) if offset else column
         rows.append(message.activations[real].astype(np.float32, copy=False))
-        places.append(place[real])
+        positions.append(position[real])
         owners.append(sequences + np.nonzero(real)[0])
         sequences += len(real)
-    top = max(int(each.max(initial=0)) for each in places)
+    top = max(int(each.max(initial=0)) for each in positions)
     if top >= len(tables.position):
         raise InputError(f"expected position < {len(tables.position)}, got position={top}")
-    row, place, owner = (
-        torch.from_numpy(np.concatenate(parts)) for parts in (rows, places, owners)
+    row, position, owner = (
+        torch.from_numpy(np.concatenate(parts)) for parts in (rows, positions, owners)
     )
-    return Tokens(row, place, owner, sequences)
+    return Tokens(row, position, owner, sequences)
 
 
 def spread(words: Tensor, messages: Sequence[SmashedData]) -> list[np.ndarray]:
@@ -113,13 +113,13 @@ def scored(
     if bound is not None:
         bound *= (1 - knowledge.dropout) ** 0.5
     product, out = torch.empty(2, min(TOKENS_AT_ONCE, len(tokens.rows)), len(candidates.words))
-    for places, members in _by_place(tokens.place):
-        planes = candidates.planes(places, bound)
+    for positions, members in _by_position(tokens.position):
+        planes = candidates.planes(positions, bound)
         for some in members.split(TOKENS_AT_ONCE):
             rows = tokens.rows[some]
             scaled, beta_product = rows * candidates.gamma, rows @ candidates.beta
             torch.mm(scaled, candidates.words.T, out=product[: len(some)])
-            for i, span in _runs(tokens.place[some], places):
+            for i, span in _runs(tokens.position[some], positions):
                 given = (i, scaled[span], product[span], beta_product[span], out[span])
                 yield some[span], (plane.scores(*given) for plane in planes)
 
@@ -134,25 +134,27 @@ def best_candidate(scores: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     return torch.stack(words).gather(0, kind[None])[0], kind
 
 
-def _by_place(place: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _by_position(position: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield a few positions, ascending, and the tokens at them, sorted by position."""
-    order = torch.argsort(place, stable=True)
-    occupied, counts = torch.unique(place, return_counts=True)
+    order = torch.argsort(position, stable=True)
+    occupied, counts = torch.unique(position, return_counts=True)
     start = 0
-    for places, sizes in zip(
+    for positions, sizes in zip(
         occupied.split(POSITIONS_AT_ONCE), counts.split(POSITIONS_AT_ONCE), strict=True
     ):
         size = int(sizes.sum())
         if size:
-            yield places, order[start : start + size]
+            yield positions, order[start : start + size]
         start += size
 
 
-def _runs(place: Tensor, places: Tensor) -> Iterator[tuple[int, slice]]:
-    """Yield where in `places` each run of equal positions in the sorted `place` belongs."""
-    values, counts = torch.unique_consecutive(place, return_counts=True)
+def _runs(position: Tensor, positions: Tensor) -> Iterator[tuple[int, slice]]:
+    """Yield where in `positions` each run of equal positions in the sorted `position` belongs."""
+    values, counts = torch.unique_consecutive(position, return_counts=True)
     start = 0
-    for i, count in zip(torch.searchsorted(places, values).tolist(), counts.tolist(), strict=True):
+    for i, count in zip(
+        torch.searchsorted(positions, values).tolist(), counts.tolist(), strict=True
+    ):
         yield i, slice(start, start + count)
         start += count
 
@@ -181,7 +183,7 @@ def fitted_scales(tokens: Tokens, candidates: PossibleRows, knowledge: Knowledge
     typical /= 1 - knowledge.dropout
     scale = ((energy / count.clamp(min=1) - noise).clamp(min=0) / typical).sqrt().clamp(1e-3, 1.0)
     found = nearest(rescaled(tokens, scale), candidates, loose)
-    guess = candidates.rows(found.word, tokens.place, found.kind)
+    guess = candidates.rows(found.word, tokens.position, found.kind)
     if knowledge.noise_std == 0:
         guess = as_sent(guess, tokens.rows, loose)
     dot = _per_sequence((guess * tokens.rows).sum(1), tokens)

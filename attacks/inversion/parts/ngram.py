@@ -16,7 +16,7 @@ class Ngram:
 
     Every seen count is lowered by its discount, and what that frees goes to the next lower order:
     from bigrams to how many different words a word was seen after, from those (and from unigrams)
-    to the uniform distribution. So what stands in one place alone, as [CLS] does, is expected
+    to the uniform distribution. So what stands in one position alone, as [CLS] does, is expected
     nowhere else. A sequence starts after the `edge` and ends with it.
 
     log_unigram [vocab], in nats: how frequent words are. log_lower [vocab + 1]: what bigrams fall
@@ -77,13 +77,13 @@ class Ngram:
         Either may hold the `edge`. Memory is that of the answer and of the rows of `previous`.
         """
         columns, where = np.unique(following, return_inverse=True)
-        place = np.full(self.edge + 1, -1)
-        place[columns] = np.arange(len(columns))
+        column_of = np.full(self.edge + 1, -1)
+        column_of[columns] = np.arange(len(columns))
         begin = self.starts[previous]
         counts = self.starts[previous + 1] - begin
         row = np.repeat(np.arange(len(previous)), counts)
         entry = np.arange(len(row)) + np.repeat(begin - (np.cumsum(counts) - counts), counts)
-        column = place[self.followers[entry]]
+        column = column_of[self.followers[entry]]
         seen = column >= 0
         row, column, entry = row[seen], column[seen], entry[seen]
         table = self.log_freed[previous][:, None] + self.log_lower[columns]

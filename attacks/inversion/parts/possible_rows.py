@@ -18,14 +18,14 @@ from fedbert.split import EmbeddingTables
 class PossibleRows:
     """The tables of E, centred over hidden, and what is needed of each word.
 
-    words [vocab, hidden], places [positions, hidden], kinds [types, hidden]; gamma and beta
+    words [vocab, hidden], positions [positions, hidden], kinds [types, hidden]; gamma and beta
     [hidden] are LayerNorm's. squares [vocab] = |w|^2 and linear [vocab] = (gamma * beta) . w;
     kind_squares and kind_scaled [types, vocab] = |w|^2 + 2 t . w, plain and with all rows scaled
     by gamma, for each type row t.
     """
 
     words: Tensor
-    places: Tensor
+    positions: Tensor
     kinds: Tensor
     gamma: Tensor
     beta: Tensor
@@ -46,7 +46,7 @@ class PossibleRows:
         products = (words @ right.T).T.contiguous()
         return PossibleRows(
             words=words,
-            places=_centred(tables.position),
+            positions=_centred(tables.position),
             kinds=kinds,
             gamma=gamma,
             beta=beta,
@@ -57,9 +57,9 @@ class PossibleRows:
             kind_scaled=scaled_squares + products[len(kinds) : -1],
         )
 
-    def rows(self, word: Tensor, place: Tensor, kind: Tensor) -> Tensor:
+    def rows(self, word: Tensor, position: Tensor, kind: Tensor) -> Tensor:
         """Return the candidates [token, hidden] of these triples, float64."""
-        centred = self.words[word].double() + self.places[place] + self.kinds[kind]
+        centred = self.words[word].double() + self.positions[position] + self.kinds[kind]
         std = (centred.square().mean(1, keepdim=True) + self.eps).sqrt()
         return self.gamma * centred / std + self.beta
 
@@ -69,25 +69,25 @@ class PossibleRows:
         variance += q.square().sum(1, keepdim=True)
         return variance.mul_(1 / q.shape[1]).add_(self.eps).rsqrt_()
 
-    def planes(self, place: Tensor, bound: float | None) -> list["Plane"]:
-        """Return, for each type, what the scores at positions [place] need of the words.
+    def planes(self, position: Tensor, bound: float | None) -> list["Plane"]:
+        """Return, for each type, what the scores at positions [position] need of the words.
 
         bound: the norm that the candidates are clipped to.
         """
-        p, beta_square = 2.0 * self.places[place], self.beta.square().sum()
+        p, beta_square = 2.0 * self.positions[position], self.beta.square().sum()
         dots = p @ self.words.T
         scaled_dots = (p * self.gamma.square()) @ self.words.T
         made = []
         for k, t in enumerate(self.kinds):
-            q = self.places[place] + t
+            q = self.positions[position] + t
             inverse = dots + self.kind_squares[k]
-            inverse += q.square().sum(1, keepdim=True)  # |w + q|^2 [place, vocab]
+            inverse += q.square().sum(1, keepdim=True)  # |w + q|^2 [position, vocab]
             inverse.mul_(1 / q.shape[1]).add_(self.eps).rsqrt_()
             norms = scaled_dots + self.kind_scaled[k]
             norms += (self.gamma * q).square().sum(1, keepdim=True)
             norms.mul_(inverse).add_(self.linear, alpha=2.0)
             norms += 2.0 * (q @ (self.gamma * self.beta))[:, None]
-            norms.mul_(inverse).add_(beta_square)  # |c|^2 [place, vocab]
+            norms.mul_(inverse).add_(beta_square)  # |c|^2 [position, vocab]
             made.append((q, inverse, norms))
         if bound is None or all(float(norms.max()) <= bound**2 for _, _, norms in made):
             return [Plane(q, inverse, norms.mul_(-0.5), None) for q, inverse, norms in made]
@@ -106,11 +106,12 @@ class PossibleRows:
 
 @dataclass(frozen=True)
 class Plane:
-    """The words at some positions of one type: slope and rest [place, vocab], q [place, hidden].
+    """The words at some positions of one type.
 
+    slope and rest [position, vocab], q [position, hidden].
     The score of a word for a received row a is log-likelihood times the noise's variance, up to
     what all words share: ((a * gamma) . w + (a * gamma) . q) * slope + rest + (a . beta) * shrink,
-    with shrink [place, vocab] the factor of the clip, None where no candidate is clipped.
+    with shrink [position, vocab] the factor of the clip, None where no candidate is clipped.
     """
 
     q: Tensor

@@ -11,7 +11,7 @@ ROWS_AT_ONCE = 16
 
 
 def search(
-    rows: Tensor, place: Tensor, candidates: PossibleRows, knowledge: Knowledge
+    rows: Tensor, position: Tensor, candidates: PossibleRows, knowledge: Knowledge
 ) -> tuple[Tensor, Tensor]:
     """Return word and type [token] of the most likely candidate of each row [token, hidden].
 
@@ -22,8 +22,8 @@ def search(
     word = torch.zeros(len(rows), dtype=torch.int64)
     kind = torch.zeros_like(word)
     vocab = len(candidates.words)
-    for here in torch.unique(place).tolist():
-        some = (place == here).nonzero()[:, 0]
+    for here in torch.unique(position).tolist():
+        some = (position == here).nonzero()[:, 0]
         known = torch.cat([_sent(candidates, here, k, knowledge) for k in candidates.kinds])
         seen = rows[some]
         if knowledge.basis is not None:
@@ -34,9 +34,9 @@ def search(
     return word, kind
 
 
-def _sent(c: PossibleRows, place: int, kind_row: Tensor, knowledge: Knowledge) -> Tensor:
-    """Return the rows of all words at one place and of one type, clipped [vocab, hidden]."""
-    q = c.places[place] + kind_row
+def _sent(c: PossibleRows, position: int, kind_row: Tensor, knowledge: Knowledge) -> Tensor:
+    """Return the rows of all words at one position and of one type, clipped [vocab, hidden]."""
+    q = c.positions[position] + kind_row
     rows = (c.words + q) * c.inverse_std(q[None])[0, :, None] * c.gamma + c.beta
     if knowledge.clip_norm is None:
         return rows

@@ -85,8 +85,8 @@ class Texts:
 
         A text's first and last token stay: they are special ones.
         """
-        place = torch.arange(self.ids.shape[1])
-        inner = (place > 0) & (place < self.lengths[:, None] - 1)
+        position = torch.arange(self.ids.shape[1])
+        inner = (position > 0) & (position < self.lengths[:, None] - 1)
         chosen = inner & (torch.rand(self.ids.shape, generator=generator) < rate)
         drawn = words[torch.randint(len(words), self.ids.shape, generator=generator)]
         return replace(self, ids=torch.where(chosen, drawn, self.ids))
