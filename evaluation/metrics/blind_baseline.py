@@ -34,15 +34,15 @@ def blind_baseline(
     expect(least >= LEAST, f"{LEAST} candidates a side", "candidates", least)
     counts = _counts(texts, labels)
     test = np.zeros(len(members), dtype=bool)
-    for side in (np.flatnonzero(members), np.flatnonzero(~members)):
-        test[rng.permutation(side)[: len(side) // 2]] = True
+    for each in (np.flatnonzero(members), np.flatnonzero(~members)):
+        test[rng.permutation(each)[: len(each) // 2]] = True
     weights = TfidfTransformer(sublinear_tf=True).fit(counts[~test])
     model = LogisticRegression(max_iter=1000, class_weight="balanced")
     model.fit(weights.transform(counts[~test]), members[~test])
     scores = model.decision_function(weights.transform(counts[test]))
-    sides = scores[members[test]], scores[~members[test]]
-    shifted = auc(*sides, confidence=1 - 2 * ALARM).low > 0.5
-    return auc(*sides), shifted
+    both = scores[members[test]], scores[~members[test]]  # members', non-members'
+    shifted = auc(*both, confidence=1 - 2 * ALARM).low > 0.5
+    return auc(*both), shifted
 
 
 def _counts(texts: Sequence[np.ndarray], labels: np.ndarray) -> sparse.csr_matrix:

@@ -141,12 +141,12 @@ def best_epsilon(
     Raises:
         InputError: without scores on both sides, or for levels out of range.
     """
-    ins, outs = _sides(member_scores, non_member_scores)
+    members, non_members = _sides(member_scores, non_member_scores)
     expect(thresholds >= 1, "thresholds >= 1", "thresholds", thresholds)
-    both = np.concatenate([ins, outs])
+    both = np.concatenate([members, non_members])
     places = np.unique(np.quantile(both, (np.arange(thresholds) + 0.5) / thresholds))
     check_levels(delta, significance)
-    return float(bounds_at(ins, outs, places, delta, significance / thresholds).max())
+    return float(bounds_at(members, non_members, places, delta, significance / thresholds).max())
 
 
 def split_epsilon(
@@ -161,9 +161,14 @@ def split_epsilon(
     Raises:
         InputError: with fewer than two scores on a side, or for levels out of range.
     """
-    ins, outs = _sides(member_scores, non_member_scores)
-    expect(min(len(ins), len(outs)) >= 2, "two scores a side", "scores", min(len(ins), len(outs)))
-    halves = [np.array_split(rng.permutation(side), 2) for side in (ins, outs)]
+    members, non_members = _sides(member_scores, non_member_scores)
+    expect(
+        min(len(members), len(non_members)) >= 2,
+        "two scores a side",
+        "scores",
+        min(len(members), len(non_members)),
+    )
+    halves = [np.array_split(rng.permutation(side), 2) for side in (members, non_members)]
     (choose_in, judge_in), (choose_out, judge_out) = halves
     check_levels(delta, significance)
     places = np.unique(np.concatenate([choose_in, choose_out]))
@@ -172,14 +177,14 @@ def split_epsilon(
 
 
 def bounds_at(
-    ins: np.ndarray, outs: np.ndarray, places: np.ndarray, delta: float, level: float
+    members: np.ndarray, non_members: np.ndarray, places: np.ndarray, delta: float, level: float
 ) -> np.ndarray:
     """Return `clopper_pearson_epsilon` at every threshold [place], whichever side is called in.
 
     Each is valid by itself at its level; whoever picks among them has to pay for it.
     """
-    hits, alarms = counts_at(ins, places), counts_at(outs, places)
-    return share_bounds(hits, len(ins), alarms, len(outs), delta, level)
+    hits, alarms = counts_at(members, places), counts_at(non_members, places)
+    return share_bounds(hits, len(members), alarms, len(non_members), delta, level)
 
 
 def counts_at(scores: np.ndarray, places: np.ndarray) -> np.ndarray:

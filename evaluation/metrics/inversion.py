@@ -85,14 +85,14 @@ def judge_text(
         if n == 2 and not any((row != PADDING).sum() > 1 for row in shown):
             yield Score(name, "sequence", None, None, "no sequence of two tokens")
             continue
-        found, least = (
+        found, chance = (
             rouge(shown, each, (PADDING,), n, rng(name)) for each in (answered, by_chance)
         )
-        yield Score(name, "sequence", found, least.value)
-    found, least = (
+        yield Score(name, "sequence", found, chance.value)
+    found, chance = (
         exact_match(shown, each, (PADDING,), rng("exact")) for each in (answered, by_chance)
     )
-    yield Score("exact_match", "sequence", found, least.value)
+    yield Score("exact_match", "sequence", found, chance.value)
 
 
 def judge_words(true: Arrays, guessed: Arrays, text: Text, rng: Rng) -> Iterator[Score]:
