@@ -42,6 +42,7 @@ from fedbert.smashing import Smashing
 from fedbert.split import SplitBert
 from privacy.defence import Defence
 from privacy.dp_sgd.clipping import clip_factors
+from privacy.mechanism import Identity
 
 
 class Client:
@@ -117,7 +118,11 @@ class Client:
         )
 
     def head(self, message: HiddenStates) -> HiddenGradient:
-        """Return G_Z: of the batch's mean loss, or under DP-SGD of each example's own loss."""
+        """Return G_Z of the batch's loss.
+
+        Of its mean loss; of the mean of its examples' losses where a mechanism acts on gradients,
+        so that rows of one example depend on no other; under DP-SGD of each example's own loss.
+        """
         z = to_tensor(message.hidden, self.config.training.device).requires_grad_()
         with self._recording:
             loss = self._loss(z, self._graph["batch"])
@@ -233,12 +238,21 @@ class Client:
             autocast(self.config),
         ):
             head: Any = self.parts["head"]
-            kind: Any = head.loss if self.private is None else head.example_losses
-            each: Tensor = kind(z, batch.labels)
+            if self.private is not None:
+                each: Tensor = head.example_losses(z, batch.labels)
+            elif self._gradients_are_protected():
+                each = head.mean_of_examples(z, batch.labels)
+            else:
+                each = head.loss(z, batch.labels)
         if len(batch):
             self.loss_sum += float(each.detach().mean())
             self.loss_count += 1
         return each.sum()
+
+    def _gradients_are_protected(self) -> bool:
+        """Whether a mechanism acts on G_Z or G_A: then no example may scale another's rows."""
+        at_work = (self.defence.hidden_gradient, self.defence.smashed_gradient)
+        return any(not isinstance(mechanism, Identity) for mechanism in at_work)
 
     def _recorded(self, batch: Batch) -> AbstractContextManager[object]:
         """Return the context of a step's forward passes, which DP-SGD looks into."""

@@ -73,12 +73,16 @@ def protect(
 ) -> tuple[Tensor, MechanismLog]:
     """Return a message [batch, seq, hidden] clipped and noised per unit, and the log.
 
-    Padded positions are noised like all others. Gradients flow back through the clip.
+    Padded positions are noised like all others. A sequence counts without what stands at them: how
+    many there are is up to the longest sequence of the batch. Gradients flow back through the clip.
     """
     if isinstance(mechanism, Identity):
         return message, MechanismLog()
     token = mechanism.unit == "token"
-    records = message.flatten(0, 1) if token else message.flatten(1)
+    if token:
+        records = message.flatten(0, 1)
+    else:
+        records = (message * attention_mask[:, :, None].to(message.device)).flatten(1)
     clipped = mechanism.clip(records)
     noised = mechanism.add_noise(clipped, noise)
     with torch.no_grad():

@@ -122,6 +122,16 @@ class Head(nn.Module):
         each = self.losses(hidden, labels)
         return each.mean() if len(each) else each.sum()
 
+    def mean_of_examples(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean over examples of each one's loss.
+
+        Replacing an example moves the gradient of its own rows alone. The mean over all masked
+        positions of a batch (`loss`) is another number for masked-LM: there an example with many
+        of them makes the gradients of all others small.
+        """
+        each = self.example_losses(hidden, labels)
+        return each.mean() if len(each) else each.sum()
+
 
 @dataclass(frozen=True)
 class SplitBert:

@@ -12,7 +12,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from privacy.dp_sgd.bounds import TINY, gamma, lengths, loose, with_summing
 from privacy.dp_sgd.layers import Layer
+from privacy.dp_sgd.linear import ALL
 from privacy.dp_sgd.workspace import Workspace, as_rows
 
 
@@ -26,6 +28,8 @@ class Lookup:
         self.ids = value.flatten(1) if value.ndim > 1 else value.unsqueeze(1)  # [batch, position]
         self.grad: Tensor | None = None  # [batch, position, hidden]
         self.squared: Tensor | None = None
+        self.uncancelled: Tensor | None = None  # the norms [batch] if nothing cancelled
+        self.error: Tensor | None = None  # of `squared`, at most; None once it is in
 
     def receive(self, grad: Tensor) -> None:
         """Take the gradient [batch, ..., hidden] of the output."""
@@ -36,20 +40,47 @@ class Lookup:
             same &= counted[:, :, None]
         pairs = self.workspace.gram(grad)  # [batch, position, position]
         self.squared = torch.where(same, pairs, 0.0).sum((1, 2), dtype=torch.float64)
+        self.uncancelled = pairs.diagonal(dim1=1, dim2=2).double().sqrt().sum(1)
+        count = grad.shape[-1] + 8
+        self.error = 2.0 * gamma(count, grad.dtype) * self.uncancelled.square() + (
+            2.0 * count * self.ids.shape[1] ** 2 * TINY
+        )
+
+    def settle(self) -> None:
+        """Form again what cancelled too much for float32, and add what rounding may do."""
+        if self.error is None or self.squared is None or self.uncancelled is None:
+            return
+        if self.grad is None:
+            raise RuntimeError(f"expected rows kept for {self.layer.name}")
+        again = loose(self.squared, self.error)
+        self.squared = (self.squared + self.error).clamp(min=0.0)
+        rows, counted = as_rows(self.grad), self._counted()
+        for i in again.nonzero()[:, 0].tolist():
+            grad = rows[i].double()
+            if counted is not None:
+                grad = grad * counted[i][:, None]
+            _, place = torch.unique(self.ids[i], return_inverse=True)
+            sums = torch.zeros_like(grad).index_add_(0, place, grad)
+            found, uncancelled = sums.square().sum().sqrt(), lengths(grad).sum()
+            rounding = gamma(sums.numel(), torch.float64)
+            self.squared[i] = (found * (1.0 + rounding) + rounding * uncancelled).square()
+        self.squared = with_summing(self.squared, self.uncancelled, rows.dtype)
+        self.error = None
 
     def _counted(self) -> Tensor | None:
         """Which positions [batch, position] have a gradient; None for all."""
         padding = cast(nn.Embedding, self.layer.module).padding_idx
         return None if padding is None else self.ids != padding
 
-    def add_sum(self, factors: Tensor, into: Mapping[str, Tensor]) -> None:
-        """Add sum_i factors[i] * g_i."""
+    def add_sum(self, factors: Tensor, into: Mapping[str, Tensor], part: slice = ALL) -> None:
+        """Add the sum over the examples of a part of factors[i] * g_i."""
         if self.grad is None or self.layer.weight is None:
             return
         out = into[self.layer.weight]
         padding = cast(nn.Embedding, self.layer.module).padding_idx
         as_it_was = None if padding is None else out[padding].clone()
-        out.index_add_(0, self.ids.flatten(), self.workspace.scaled(self.grad, factors))
+        rows = self.workspace.scaled(self.grad, factors)[part]
+        out.index_add_(0, self.ids[part].flatten(), rows.flatten(0, 1))
         if padding is not None and as_it_was is not None:
             out[padding] = as_it_was
 
@@ -65,9 +96,9 @@ class Lookup:
         counted = self._counted()
         found = []
         for i, (grad, (value, logits)) in enumerate(zip(as_rows(self.grad), decoder, strict=True)):
-            at_ids = logits[:, self.ids[i]]  # [row, position]
-            products = at_ids.mul_(value @ grad.T)
+            at_ids = logits[:, self.ids[i]].double()  # [row, position]
+            products = at_ids.mul_(value.double() @ grad.double().T)
             if counted is not None:
                 products *= counted[i]
             found.append(products.sum())
-        return 2.0 * torch.stack(found).double()
+        return 2.0 * torch.stack(found)

@@ -20,6 +20,9 @@ clipped gradients:
 | a `.grad` on a recorded parameter, before or after: unclipped gradients | `RuntimeError` |
 | no layer gets a gradient, though the batch is not empty | `RuntimeError` |
 | norms that are not finite | `ValueError` |
+| a clipped sum longer than its clipped gradients together | `RuntimeError`, before it is noised |
+
+Squared norms are upper bounds of the true ones, for every input (`privacy.dp_sgd.bounds`).
 
 Reference: Bu, Wang, Zha, Karypis (2023), "Differentially private optimization on large model at
 small cost" (book-keeping).
@@ -32,6 +35,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from privacy.dp_sgd.bounds import parts_of
+from privacy.dp_sgd.clipping import check_sum
+from privacy.dp_sgd.embedding import Lookup
 from privacy.dp_sgd.layers import Layer, layers_of
 from privacy.dp_sgd.tap import tap
 from privacy.dp_sgd.uses import Use, fitting, squared_of, tied, use_of
@@ -68,6 +74,8 @@ class Recorder:
         self._uses: dict[str, Use] = {}
         self._workspace = Workspace()
         self._batch: int | None = None
+        self._squared: Tensor | None = None
+        self._zeros: dict[str, Tensor] = {}  # kept from step to step
         self._recording = False
 
     @contextmanager
@@ -160,7 +168,8 @@ class Recorder:
             total += squared_of(use, batch)
         for lookup, decoder in tied(reached if batch else []):
             total += lookup.cross(decoder.examples())
-        return total.clamp_(min=0.0)
+        self._squared = total.clamp_(min=0.0)
+        return self._squared.clone()
 
     @torch.no_grad()
     def clipped_sum(
@@ -172,37 +181,73 @@ class Recorder:
         Parameters that no gradient reached add nothing; those said to be unused are left out.
 
         Raises:
-            RuntimeError: before `squared_norms`, or a `.grad` is there.
+            RuntimeError: before `squared_norms`, or a `.grad` is there; or the sum is longer than
+                the clipped gradients together can be.
             ValueError: not one factor in [0, 1] per example; or `into` lacks a parameter, or has
                 another shape or type, or is not contiguous.
         """
         self._refuse_leaks()
-        if self._batch is None:
+        if self._batch is None or self._squared is None:
             raise RuntimeError("expected squared_norms() before clipped_sum()")
         if factors.shape != (self._batch,):
             got = list(factors.shape)
             raise ValueError(f"expected factors [{self._batch}], got shape={got}")
         if not bool(((factors >= 0) & (factors <= 1)).all()):
             raise ValueError("expected factors from 0 to 1, got others")
+        if into is not None:
+            into = {name: fitting(name, p, into) for name, p in self._frozen.items()}
+        sums = self._added_up(factors)
+        rows = self._rows()
+        found = {n: value[rows[n]] if n in rows else value for n, value in sums.items()}
+        lengths = factors.to(self._squared) * self._squared.sqrt()
+        check_sum(found, float(lengths.sum()))
         if into is None:
-            into = {n: torch.zeros_like(p) for n, p in self._frozen.items()}
-        sums = {name: fitting(name, p, into) for name, p in self._frozen.items()}
-        if self._batch == 0:
-            return sums
+            return {name: value.clone() for name, value in sums.items()}
+        for name, value in found.items():
+            if name in rows:
+                into[name].index_add_(0, rows[name], value)
+                sums[name].index_fill_(0, rows[name], 0.0)
+            else:
+                into[name] += value
+                value.zero_()
+        self._zeros = sums
+        return dict(into)
+
+    def _added_up(self, factors: Tensor) -> dict[str, Tensor]:
+        """The clipped sum; of many examples in float64, part by part."""
+        sums, self._zeros = self._zeros, {}  # lent: whoever fails does not give them back
+        sums = sums or {n: torch.zeros_like(p).contiguous() for n, p in self._frozen.items()}
+        parts = parts_of(len(factors))
+        totals = {} if len(parts) < 2 else {n: s.double() for n, s in sums.items()}
         cast = {}  # the factors in the parameters' type, one tensor for each
-        for use in self._reached():
-            name = use.layer.weight or use.layer.bias or ""
-            kind = (sums[name].dtype, sums[name].device)
+        for use in self._reached() if len(factors) else ():
+            names = [n for n in (use.layer.weight, use.layer.bias) if n is not None]
+            kind = (sums[names[0]].dtype, sums[names[0]].device)
             if kind not in cast:
                 cast[kind] = factors.to(device=kind[1], dtype=kind[0])
-            use.add_sum(cast[kind], sums)
+            for part in parts:
+                use.add_sum(cast[kind], sums, part)
+                for name in names if totals else ():
+                    totals[name] += sums[name]
+                    sums[name].zero_()
         self._workspace.forget()
+        for name, total in totals.items():
+            sums[name].copy_(total)
         return sums
+
+    def _rows(self) -> dict[str, Tensor]:
+        """Which rows of tables the sum is in; tables that decode as well are not listed."""
+        lookups = [use for use in self._reached() if isinstance(use, Lookup)]
+        return {
+            use.layer.weight: torch.unique(use.ids)
+            for use in lookups
+            if use.layer.weight is not None and not use.layer.tied
+        }
 
     def clear(self) -> None:
         """Let go of the step; memory that the next step uses again is kept."""
         self._uses = {}
-        self._owner = self._batch = None
+        self._owner = self._batch = self._squared = None
         self._workspace.forget()
 
     def _reached(self) -> list[Use]:

@@ -6,6 +6,8 @@ rows per example. Neither of the two ways needs more than one forward and one ba
 - direct: form G_i^T A_i for every example as the gradient passes, keep it, add it up weighted;
 - Gram: |G_i^T A_i|^2 = sum over pairs of rows (A_i A_i^T + 1) * (G_i G_i^T), the 1 for the bias,
   and the weighted sum is one product over all rows.
+
+Squared norms are upper bounds (`privacy.dp_sgd.bounds`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,6 +15,17 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from privacy.dp_sgd.bounds import (
+    TINY,
+    add_product,
+    exact_square,
+    gamma,
+    inner_products,
+    lengths,
+    loose,
+    squares,
+    with_summing,
+)
 from privacy.dp_sgd.layers import Layer
 from privacy.dp_sgd.workspace import Workspace, as_rows
 
@@ -20,6 +33,7 @@ from privacy.dp_sgd.workspace import Workspace, as_rows
 # product (measured on one core), and may take this much more memory than A and G do.
 COST_OF_DIRECT = 27.0
 MEMORY_OF_DIRECT = 1.75
+ALL = slice(0, None)
 
 
 def prefers_direct(rows: int, width_in: int, width_out: int) -> bool:
@@ -41,6 +55,8 @@ class BatchedLinear:
         self.flipped = False
         self.biases: Tensor | None = None  # [batch, out]
         self.squared: Tensor | None = None
+        self.uncancelled: Tensor | None = None  # the norms [batch] if nothing cancelled
+        self.error: Tensor | None = None  # of `squared`, at most; None once it is in
 
     def receive(self, grad: Tensor) -> None:
         """Take the gradient [batch, ..., out] of the output, while it is in the cache."""
@@ -56,11 +72,38 @@ class BatchedLinear:
             self._receive_single(value, rows)
             self.grad = grad
         else:
-            gram = self.workspace.gram(kept, plus_one=self.layer.bias is not None)
-            pairs = self.workspace.buffer("pairs", gram.shape, rows)
-            torch.bmm(rows, rows.transpose(1, 2), out=pairs).mul_(gram)
-            self.squared = pairs.sum((1, 2), dtype=torch.float64)
+            self._receive_gram(kept, rows)
             self.grad = grad
+
+    def _receive_gram(self, kept: Tensor, grad: Tensor) -> None:
+        gram = self.workspace.gram(kept, plus_one=self.layer.bias is not None)
+        pairs = self.workspace.buffer("pairs", gram.shape, grad)
+        torch.bmm(grad, grad.transpose(1, 2), out=pairs)
+        count = kept.shape[-1] + grad.shape[2] + 8
+        diagonals = (m.diagonal(dim1=1, dim2=2).double() for m in (gram, pairs))
+        inputs, grads = ((d + count * TINY).sqrt() for d in diagonals)  # lengths of rows
+        found = pairs.mul_(gram).sum((1, 2), dtype=torch.float64)
+        self.uncancelled = (inputs * grads).sum(1)
+        lost = inputs.sum(1).square() + grads.sum(1).square() + grads.shape[1] ** 2
+        self.error = 2.0 * gamma(count, grad.dtype) * self.uncancelled.square() + (
+            2.0 * count * TINY * lost
+        )
+        self.squared = found
+
+    def settle(self) -> None:
+        """Form again what cancelled too much for float32, and add what rounding may do."""
+        if self.error is None or self.squared is None or self.uncancelled is None:
+            return
+        if self.value is None or self.grad is None:
+            raise RuntimeError(f"expected rows kept for {self.layer.name}")
+        again = loose(self.squared, self.error)
+        self.squared = (self.squared + self.error).clamp(min=0.0)
+        value, grad = as_rows(self.value), as_rows(self.grad)
+        for i in again.nonzero()[:, 0].tolist():
+            plus_one = self.layer.bias is not None
+            self.squared[i] = exact_square(value[i], grad[i], plus_one)
+        self.squared = with_summing(self.squared, self.uncancelled, grad.dtype)
+        self.error = None
 
     def _receive_direct(self, value: Tensor, grad: Tensor) -> None:
         self.squared = torch.zeros(len(grad), dtype=torch.float64, device=grad.device)
@@ -74,10 +117,18 @@ class BatchedLinear:
             self.weights = self.workspace.buffer(self.layer.weight, shape, grad)
             torch.bmm(left.transpose(1, 2), right, out=self.weights)
             self.squared += squares(self.weights.view(len(grad), -1))
+        inputs = torch.zeros_like(self.squared)
+        if self.layer.weight is not None:
+            inputs += squares(value.flatten(1))
+        if self.layer.bias is not None:
+            inputs += value.shape[1]
+        uncancelled = (inputs * squares(grad.flatten(1))).sqrt()  # Cauchy and Schwarz over rows
+        self.squared = with_summing(self.squared, uncancelled, grad.dtype)
 
     def _receive_single(self, value: Tensor, grad: Tensor) -> None:
         inputs = squares(value.squeeze(1))
-        self.squared = squares(grad.squeeze(1)) * (inputs + (self.layer.bias is not None))
+        squared = squares(grad.squeeze(1)) * (inputs + (self.layer.bias is not None))
+        self.squared = with_summing(squared, squared.sqrt(), grad.dtype)
 
     def examples(self) -> Iterator[tuple[Tensor, Tensor]]:
         """A_i [row, in] and G_i [row, out] of every example of a tied decoder."""
@@ -85,30 +136,31 @@ class BatchedLinear:
             raise RuntimeError(f"expected rows kept for {self.layer.name}, which is not tied")
         return zip(as_rows(self.value), as_rows(self.grad), strict=True)
 
-    def add_sum(self, factors: Tensor, into: Mapping[str, Tensor]) -> None:
-        """Add sum_i factors[i] * g_i."""
+    def add_sum(self, factors: Tensor, into: Mapping[str, Tensor], part: slice = ALL) -> None:
+        """Add the sum over the examples of a part of factors[i] * g_i."""
         if self.biases is not None and self.layer.bias is not None:
-            into[self.layer.bias].addmv_(self.biases.T, factors)
+            into[self.layer.bias].addmv_(self.biases[part].T, factors[part])
         if self.weights is not None and self.layer.weight is not None:
-            flat, out = self.weights.view(len(factors), -1), into[self.layer.weight]
+            flat, out = self.weights.view(len(factors), -1)[part], into[self.layer.weight]
             if self.flipped:
-                out += torch.mv(flat.T, factors).view(self.weights.shape[1:]).T
+                out += torch.mv(flat.T, factors[part]).view(self.weights.shape[1:]).T
             else:
-                out.view(-1).addmv_(flat.T, factors)
+                out.view(-1).addmv_(flat.T, factors[part])
         if self.grad is None or self.value is None or self.layer.weight is None:
             return
         value, grad = as_rows(self.value), as_rows(self.grad)
         if value.shape[2] <= grad.shape[2]:
-            left = grad.reshape(-1, grad.shape[2])
-            into[self.layer.weight].addmm_(left.T, self.workspace.scaled(self.value, factors))
+            left = grad[part].reshape(-1, grad.shape[2])
+            right = self.workspace.scaled(self.value, factors)[part].flatten(0, 1)
             if self.layer.bias is not None:
-                by_row = factors.repeat_interleave(grad.shape[1])
+                by_row = factors[part].repeat_interleave(grad.shape[1])
                 into[self.layer.bias].addmv_(left.T, by_row)
         else:
-            left = self.workspace.scaled(self.grad, factors)
-            into[self.layer.weight].addmm_(left.T, value.reshape(-1, value.shape[2]))
+            left = self.workspace.scaled(self.grad, factors)[part].flatten(0, 1)
+            right = value[part].reshape(-1, value.shape[2])
             if self.layer.bias is not None:
                 into[self.layer.bias] += left.sum(0)
+        add_product(into[self.layer.weight], left, right)
 
 
 class RaggedLinear:
@@ -130,16 +182,22 @@ class RaggedLinear:
         """Compute the squared norms, now that the number of examples is known."""
         self.counts = torch.bincount(self.owner, minlength=batch).tolist()
         found = [self._square(a, g) for a, g in self.examples()]
-        self.squared = torch.stack(found).double()
+        self.squared = torch.stack(found)
 
     def _square(self, value: Tensor, grad: Tensor) -> Tensor:
-        """|g_i|^2 from rows A_i [row, in] and G_i [row, out]."""
+        """|g_i|^2 from rows A_i [row, in] and G_i [row, out], and no less."""
+        plus_one = self.layer.bias is not None
         if self.layer.weight is None:
-            return grad.sum(0).square().sum()
-        gram = value @ value.T
-        if self.layer.bias is not None:
-            gram += 1.0
-        return (gram * (grad @ grad.T)).sum()
+            value = value[:, :0]
+        inputs = (lengths(value).square() + plus_one).sqrt()
+        uncancelled = (inputs * lengths(grad)).sum()
+        (gram, deep), (pairs, wide) = inner_products(value), inner_products(grad)
+        squared = ((gram + 1.0 if plus_one else gram) * pairs).sum(dtype=torch.float64)
+        error = gamma(deep + wide + 8, grad.dtype) * uncancelled.square()
+        if bool(loose(squared, error)):
+            squared, error = exact_square(value, grad, plus_one), torch.zeros_like(error)
+        squared = (squared + error).clamp(min=0.0)
+        return with_summing(squared, uncancelled, grad.dtype)
 
     def examples(self) -> Iterator[tuple[Tensor, Tensor]]:
         """A_i [row, in] and G_i [row, out] of every example."""
@@ -151,18 +209,14 @@ class RaggedLinear:
             strict=True,
         )
 
-    def add_sum(self, factors: Tensor, into: Mapping[str, Tensor]) -> None:
-        """Add sum_i factors[i] * g_i."""
+    def add_sum(self, factors: Tensor, into: Mapping[str, Tensor], part: slice = ALL) -> None:
+        """Add the sum over the examples of a part of factors[i] * g_i."""
         if self.grad is None:
             return
-        by_row = factors[self.owner]
+        first = sum(self.counts[: part.start])
+        rows = slice(first, first + sum(self.counts[part]))
+        grad, by_row = self.grad[rows], factors[self.owner[rows]]
         if self.layer.bias is not None:
-            into[self.layer.bias].addmv_(self.grad.T, by_row)
+            into[self.layer.bias].addmv_(grad.T, by_row)
         if self.layer.weight is not None:
-            into[self.layer.weight].addmm_(self.grad.T, self.value * by_row[:, None])
-
-
-def squares(rows: Tensor) -> Tensor:
-    """The squared L2 norms [batch] float64 of rows [batch, value]."""
-    norms: Tensor = torch.linalg.vector_norm(rows, dim=1)
-    return norms.double().square()
+            add_product(into[self.layer.weight], grad, self.value[rows] * by_row[:, None])

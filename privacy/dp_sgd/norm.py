@@ -6,8 +6,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from privacy.dp_sgd.bounds import lengths, squares, with_summing
 from privacy.dp_sgd.layers import Layer
-from privacy.dp_sgd.linear import squares
+from privacy.dp_sgd.linear import ALL
 from privacy.dp_sgd.workspace import Workspace
 
 
@@ -24,6 +25,7 @@ class Norm:
         self.weights: Tensor | None = None  # [batch, width], or [row, width] until settled
         self.biases: Tensor | None = None
         self.squared: Tensor | None = None
+        self.uncancelled: Tensor | None = None  # the norms [batch] if no rows cancelled; or [row]
 
     def receive(self, grad: Tensor) -> None:
         """Take the gradient of the output, while it is in the cache."""
@@ -32,11 +34,16 @@ class Norm:
             raise RuntimeError(f"expected one gradient of the output of {self.layer.name}, got two")
         module = cast(nn.LayerNorm, self.layer.module)
         batched = self.owner is None
-        if self.layer.weight is not None:
+        for_weight, for_bias = self.layer.weight is not None, self.layer.bias is not None
+        row_lengths = torch.zeros((), dtype=torch.float64)
+        if for_weight:
             products = self._normalized(value, module).mul_(grad)
+            row_lengths = row_lengths + rows_of(products, module)
             self.weights = by_example(products, module) if batched else products.flatten(1).clone()
-        if self.layer.bias is not None:
+        if for_bias:
+            row_lengths = row_lengths + rows_of(grad, module)
             self.biases = by_example(grad, module) if batched else grad.flatten(1)
+        self.uncancelled = row_lengths.sum(1) if batched else row_lengths.flatten()
         if batched:
             self._square()
 
@@ -60,20 +67,32 @@ class Norm:
                 if rows is not None:
                     sums = rows.new_zeros(batch, rows.shape[1])
                     setattr(self, name, sums.index_add_(0, self.owner, rows))
+            if self.uncancelled is not None:
+                lone = self.uncancelled
+                self.uncancelled = lone.new_zeros(batch).index_add_(0, self.owner, lone)
             self._square()
 
     def _square(self) -> None:
-        parts = [squares(part) for part in (self.weights, self.biases) if part is not None]
-        self.squared = torch.stack(parts).sum(0)
+        parts = [part for part in (self.weights, self.biases) if part is not None]
+        found = torch.stack([squares(part) for part in parts]).sum(0)
+        if self.uncancelled is not None:
+            self.squared = with_summing(found, self.uncancelled, parts[0].dtype)
 
-    def add_sum(self, factors: Tensor, into: Mapping[str, Tensor]) -> None:
-        """Add sum_i factors[i] * g_i."""
-        for name, part in ((self.layer.weight, self.weights), (self.layer.bias, self.biases)):
-            if name is not None and part is not None:
-                into[name].view(-1).addmv_(part.T, factors)
+    def add_sum(self, factors: Tensor, into: Mapping[str, Tensor], part: slice = ALL) -> None:
+        """Add the sum over the examples of a part of factors[i] * g_i."""
+        for name, rows in ((self.layer.weight, self.weights), (self.layer.bias, self.biases)):
+            if name is not None and rows is not None:
+                into[name].view(-1).addmv_(rows[part].T, factors[part])
 
 
 def by_example(values: Tensor, module: nn.LayerNorm) -> Tensor:
     """Sums [batch, width] over the rows of each example of [batch, ..., *normalized_shape]."""
     width = module.weight.numel()
     return values.reshape(len(values), -1, width).sum(1)
+
+
+def rows_of(values: Tensor, module: nn.LayerNorm) -> Tensor:
+    """Lengths [batch, row] float64 of the rows of [batch, ..., *normalized_shape]."""
+    width = module.weight.numel()
+    rows = values.numel() // (width * max(len(values), 1))
+    return lengths(values.reshape(len(values), rows, width))

@@ -43,6 +43,8 @@ def squared_of(use: Use, batch: int) -> Tensor:
     elif use.batch != batch:
         name = use.layer.name
         raise RuntimeError(f"expected a first axis of {batch}, got {use.batch} in {name}")
+    elif not isinstance(use, Norm):
+        use.settle()
     if use.squared is None:
         raise RuntimeError(f"expected a norm of the gradients of {use.layer.name}, got none")
     return use.squared

@@ -67,7 +67,7 @@ class Workspace:
         return found
 
     def scaled(self, values: Tensor, factors: Tensor) -> Tensor:
-        """Rows [batch * row, width] of values [batch, row, ...], each times its example's factor.
+        """Rows [batch, row, width] of values [batch, row, ...], each times its example's factor.
 
         Valid until the next call; the same two tensors twice in a row are multiplied once.
         """
@@ -78,9 +78,8 @@ class Workspace:
         rows = as_rows(values)
         out = self.buffer("scaled", rows.shape, rows)
         torch.mul(rows, factors[:, None, None], out=out)
-        found = out.view(-1, rows.shape[2])
-        self._scaled = (values, factors, found)
-        return found
+        self._scaled = (values, factors, out)
+        return out
 
     def forget(self) -> None:
         """Let go of the step's tensors; the buffers stay, and what pins the memory."""

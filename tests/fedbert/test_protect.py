@@ -60,7 +60,9 @@ def test_token_and_sequence_are_different_units(dtype: torch.dtype) -> None:
     )
     torch.testing.assert_close(tokens, expected, rtol=1e-5, atol=1e-6)
     sequences, _ = protect(ClipOnly(0.5, unit="sequence"), x, MASK, rng())
-    expected = torch.stack([row * min(1.0, 0.5 / float(row.norm())) for row in x])
+    expected = torch.stack(
+        [row * min(1.0, 0.5 / float(row.norm())) for row in x * MASK[:, :, None]]
+    )
     torch.testing.assert_close(sequences, expected, rtol=1e-5, atol=1e-6)
     assert float(sequences.flatten(1).norm(dim=1).max()) <= 0.5
     assert float(tokens.flatten(1).norm(dim=1).max()) > 0.5
@@ -100,7 +102,7 @@ def test_the_log_against_a_loop(unit: str) -> None:
         if unit == "token":
             units = [x[i, j] for i in range(BATCH) for j in range(SEQ) if MASK[i, j]]
         else:
-            units = list(x)
+            units = list(x * MASK[:, :, None])
         clipped = sum(float(u.norm()) > clip_norm for u in units)
         assert 0 < clipped < len(units)
         signal = sum(min(float(u.norm()), clip_norm) ** 2 for u in units)

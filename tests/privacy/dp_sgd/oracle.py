@@ -84,6 +84,12 @@ def square(gradient: Mapping[str, Tensor]) -> float:
     return sum(float(g.double().square().sum()) for g in gradient.values())
 
 
+def bounds(found: Tensor, squared: Tensor, below: float, above: float) -> None:
+    """Assert that squared norms are no less than the true ones, and hardly more."""
+    assert bool((found >= squared * (1 - below)).all()), (found / squared).tolist()
+    assert bool((found <= squared * (1 + above) + 1e-12).all()), (found / squared).tolist()
+
+
 @dataclass(frozen=True)
 class Parties:
     """Recorders over the parts of one model, and how to run it."""

@@ -11,6 +11,7 @@ from fedbert.data.batches import Batch, collate
 from privacy.dp_sgd.clipping import clip_factors
 from privacy.dp_sgd.engine import Recorder
 from tests.fedbert import tiny
+from tests.privacy.dp_sgd import oracle
 
 CLIP = 0.01
 opacus = pytest.importorskip("opacus")
@@ -60,7 +61,7 @@ def test_hooks_used_with_care_agree_with_the_engine() -> None:
     with recorder.record():
         loss_of(whole, batch).backward()
     ours = recorder.squared_norms(len(batch))
-    torch.testing.assert_close(ours, squared, rtol=1e-4, atol=0)
+    oracle.bounds(ours, squared, 1e-4, 5e-3)
     factors = clip_factors(ours, CLIP)
     for name, total in recorder.clipped_sum(factors).items():
         each = factors.view(-1, *[1] * (expected[name].dim() - 1))
