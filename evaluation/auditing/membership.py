@@ -161,7 +161,9 @@ def _signals(subject: Subject, who: Candidates, means: Means) -> Signals:
 
 def _figures(inside: np.ndarray, outside: np.ndarray) -> Iterator[tuple[str, Estimate]]:
     yield "auc", auc(inside, outside)
-    yield "tpr_at_1pct_fpr", tpr_at_fpr(inside, outside, 0.01)
+    tpr = tpr_at_fpr(inside, outside, 0.01)
+    if tpr is not None:
+        yield "tpr_at_1pct_fpr", tpr
 
 
 def _text_alone(subject: Subject, who: Candidates) -> Measured:
