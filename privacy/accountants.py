@@ -226,19 +226,25 @@ def _pld(
     """PLD on a grid as fine as memory allows; a coarser one is still an upper bound."""
     if steps > PLD_STEPS:
         return None
-    from dp_accounting.pld import privacy_loss_distribution
-
     largest_loss = 0.5 / noise_multiplier**2 + 10.0 / noise_multiplier  # of one step
     interval = max(1e-4, 1e-5 * ceiling, 5e-6 * largest_loss)
     try:
-        one = privacy_loss_distribution.from_gaussian_mechanism(
-            noise_multiplier, value_discretization_interval=interval, sampling_prob=sample_rate
-        )
-        epsilon = float(_self_composed(one, steps).get_epsilon_for_delta(delta))
+        loss = composed_loss(noise_multiplier, sample_rate, steps, interval)
+        epsilon = float(loss.get_epsilon_for_delta(delta))
     except (ArithmeticError, MemoryError, RuntimeError, ValueError):
         logger.warning("PLD failed", exc_info=True)
         return None
     return Bound(epsilon, "pld", delta) if math.isfinite(epsilon) else None
+
+
+def composed_loss(noise_multiplier: float, sample_rate: float, steps: int, interval: float) -> Any:
+    """dp-accounting's privacy loss of so many steps: its delta at an epsilon is an upper bound."""
+    from dp_accounting.pld import privacy_loss_distribution
+
+    one = privacy_loss_distribution.from_gaussian_mechanism(
+        noise_multiplier, value_discretization_interval=interval, sampling_prob=sample_rate
+    )
+    return _self_composed(one, steps)
 
 
 def _self_composed(one: Any, steps: int) -> Any:
