@@ -11,8 +11,7 @@ class Metric:
     """How one metric is shown and read.
 
     `better` is the direction that is good *for the data's owner*: higher for utility, lower for
-    leakage. `chance` is what a guess without any message or model would score, where that is the
-    same for all data. `low` and `high` bound the metric (None: unbounded).
+    leakage. `low` and `high` bound the metric (None: unbounded).
 
     Raises: ValueError for an unknown family or direction.
     """
@@ -24,7 +23,6 @@ class Metric:
     better: Direction
     low: float | None = 0.0
     high: float | None = 1.0
-    chance: float | None = None
 
     def __post_init__(self) -> None:
         """Refuses an unknown family or direction."""
@@ -66,12 +64,12 @@ _ALL = (
     Metric("exact_match", "exact match", "fraction", "inversion", "lower"),
     Metric("masked_token_accuracy", "masked-word accuracy", "fraction", "inversion", "lower"),
     Metric("label_accuracy", "label accuracy", "fraction", "inversion", "lower"),
-    Metric("auc", "AUC", "probability", "membership", "lower", chance=0.5),
-    Metric("tpr_at_1pct_fpr", "TPR at 1 % FPR", "fraction", "membership", "lower", chance=0.01),
-    Metric("tpr_at_01pct_fpr", "TPR at 0.1 % FPR", "fraction", "membership", "lower", chance=0.001),
-    Metric("client_auc", "AUC of clients", "probability", "membership", "lower", chance=0.5),
-    Metric("blind_auc", "AUC without the model", "probability", "membership", "lower", chance=0.5),
-    Metric("balanced_accuracy", "balanced accuracy", "fraction", "membership", "lower", chance=0.5),
+    Metric("auc", "AUC", "probability", "membership", "lower"),
+    Metric("tpr_at_1pct_fpr", "TPR at 1 % FPR", "fraction", "membership", "lower"),
+    Metric("tpr_at_01pct_fpr", "TPR at 0.1 % FPR", "fraction", "membership", "lower"),
+    Metric("client_auc", "AUC of clients", "probability", "membership", "lower"),
+    Metric("blind_auc", "AUC without the model", "probability", "membership", "lower"),
+    Metric("balanced_accuracy", "balanced accuracy", "fraction", "membership", "lower"),
 )
 
 METRICS: dict[str, Metric] = {each.name: each for each in _ALL}

@@ -21,13 +21,12 @@ from evaluation.attacking.loop import Head, Named, entries, named
 from evaluation.grid.catalogue import MEMBERSHIP
 from evaluation.grid.spec import Cell
 from evaluation.metrics.blind_baseline import LEAST, blind_baseline
-from evaluation.metrics.membership import judged
+from evaluation.metrics.membership import EVEN, FPRS, chance, judged, too_few
 from fedbert.data.batches import Encoded
 from fedbert.prepare import Prepared
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import State
 from reports.leak import Leak, LeakageEntry
-from reports.metrics import METRICS
 from reports.scores import Scored
 
 BLIND = "text alone"
@@ -131,10 +130,14 @@ def scored(each: Named, signals: Signals, members: np.ndarray, seed: int) -> Sco
     return Scored(scores, members, derive(seed, "judge", each.attack.name))
 
 
-def figures(each: Named, answer: Scored) -> Iterator[Leak]:
-    """Yield every number of an attack on records."""
-    for metric, estimate in judged(answer).items():
-        yield each.head.leak(metric, estimate, "record", METRICS[metric].chance)
+def figures(each: Named, answer: Scored) -> Iterator[LeakageEntry]:
+    """Yield every number of an attack on records, and which could not be measured."""
+    found, others = judged(answer), len(answer.non_member_scores)
+    for metric, estimate in found.items():
+        yield each.head.leak(metric, estimate, "record", chance(metric, others))
+    for metric, fpr in FPRS.items():
+        if metric not in found:
+            yield each.head.not_measured(too_few(others, fpr), metric)
 
 
 def blind(
@@ -150,7 +153,7 @@ def blind(
     texts = np.split(candidates.tokens, candidates.offsets[1:-1])
     rng = numpy_rng(seed, stream)
     estimate, shifted = blind_baseline(texts, candidates.labels, members, rng)
-    return head.leak("blind_auc", estimate, "record", METRICS["blind_auc"].chance), shifted
+    return head.leak("blind_auc", estimate, "record", EVEN["auc"]), shifted
 
 
 def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lacks, np.ndarray]:

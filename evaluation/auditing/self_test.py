@@ -76,7 +76,7 @@ class Outcome:
 
 
 def worlds() -> list[World]:
-    """Return the worlds: no difference; Gaussian noise; randomised response."""
+    """Return the worlds: no difference; Gaussian noise, whole numbers too; answers; all tied."""
     from privacy.accountants import gaussian_epsilon
 
     found = [World("no difference", 0.0, DELTA, _normal(0.0), _normal(0.0), 0.0)]
@@ -88,7 +88,16 @@ def worlds() -> list[World]:
     answers = World(
         "randomised response", 1.0, 0.0, _answers(keep), _answers(1 - keep), 0.5, gaussian=False
     )
-    return [*found, answers]
+    coarse = World(
+        "Gaussian, mu 1, in whole numbers",
+        gaussian_epsilon(1.0, 1, DELTA),
+        DELTA,
+        _rounded(1.0),
+        _rounded(0.0),
+        1.0,
+    )
+    constant = World("one score for all", 0.0, DELTA, _constant, _constant, 0.0)
+    return [*found, answers, coarse, constant]
 
 
 def self_test(repeats: int = REPEATS, seed: int = 0) -> list[Outcome]:
@@ -155,6 +164,16 @@ def _one_run(guesses: int, right: int, delta: float) -> float:
 
 def _normal(mu: float) -> Draw:
     return lambda rng, count: rng.normal(mu, 1.0, count)
+
+
+def _rounded(mu: float) -> Draw:
+    """Return draws of a Gaussian rounded to whole numbers, so that many tie."""
+    return lambda rng, count: np.round(rng.normal(mu, 1.0, count))
+
+
+def _constant(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Return scores that all tie."""
+    return np.zeros(count)
 
 
 def _answers(share: float) -> Draw:

@@ -16,6 +16,7 @@ from privacy.accountants import (
 from privacy.calibration import noise_multiplier_for, poisson_noise_multiplier
 from privacy.checks import positive
 from privacy.composition import EXACT
+from privacy.tradeoff import Curve, gaussian_curve, poisson_gaussian_curve
 
 REPLACE, REMOVE = "replace-one", "add-or-remove-one"
 
@@ -90,6 +91,11 @@ def epsilon_lines(
             bound = poisson_gaussian_bound(noise_multiplier, rate, count, delta, name)
             note = "" if bound.accountant == name else f"  ({_vouched(name, bound.accountant)})"
             lines.append(f"{name:5}  {_number(bound.epsilon)}{note}")
+        if sampling is None:
+            curve = gaussian_curve(noise_multiplier, count)
+        else:
+            curve = poisson_gaussian_curve(noise_multiplier, rate, count)
+        lines += _allowed(curve)
         last = _plain_sentence(count, None) if sampling is None else _sampled_sentence(rate, count)
         return [*lines, last, *_breach(delta, records)]
 
@@ -142,6 +148,14 @@ def view_lines(path: Path) -> Iterator[str]:
 def _number(value: float, places: int = 5) -> str:
     """The value to so many decimals, or figures where decimals would show next to nothing."""
     return f"{value:.{places}f}" if value >= 0.01 else f"{value:.{places}g}"
+
+
+def _allowed(curve: Curve) -> Iterator[str]:
+    """What the whole trade-off curve allows an attack, which is less than one epsilon does."""
+    yield "what an attack may reach at most, by the trade-off curve"
+    for fpr in (0.001, 0.01, 0.1):
+        yield f"TPR at {100 * fpr:g} % FPR  {_number(curve.tpr_at(fpr))}"
+    yield f"advantage (TPR - FPR)  {_number(curve.advantage())}"
 
 
 def _plain_sentence(count: int, relation: str | None) -> str:

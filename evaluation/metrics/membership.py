@@ -4,24 +4,40 @@ import numpy as np
 from scipy import optimize, stats
 
 from evaluation.metrics.intervals import CONFIDENCE, clopper_pearson
+from evaluation.metrics.low_fpr import tpr_chance, tpr_interval
 from fedbert.errors import InputError, expect
 from reports.estimate import Estimate
 from reports.scores import Scored
+
+EVEN = {"auc": 0.5, "balanced_accuracy": 0.5}
+FPRS = {"tpr_at_1pct_fpr": 0.01, "tpr_at_01pct_fpr": 0.001}
+
+
+def chance(metric: str, non_members: int) -> float:
+    """Return what scores that tell nothing are expected to reach in a metric."""
+    return EVEN[metric] if metric in EVEN else tpr_chance(FPRS[metric], non_members)
 
 
 def judged(scored: Scored) -> dict[str, Estimate]:
     """Return every number of one attack on records, by metric of `reports.metrics`.
 
+    What is not measured, for want of non-members, is left out.
+
     Raises:
         InputError: if a side has fewer than two candidates.
     """
     both = scored.member_scores, scored.non_member_scores
-    return {
+    found = {
         "auc": auc(*both),
-        "tpr_at_1pct_fpr": tpr_at_fpr(*both, 0.01),
-        "tpr_at_01pct_fpr": tpr_at_fpr(*both, 0.001),
+        **{metric: tpr_at_fpr(*both, fpr) for metric, fpr in FPRS.items()},
         "balanced_accuracy": balanced_accuracy(*both, np.random.default_rng(scored.seed)),
     }
+    return {metric: estimate for metric, estimate in found.items() if estimate is not None}
+
+
+def too_few(non_members: int, fpr: float) -> str:
+    """Return why TPR at a low FPR is not measured."""
+    return f"{non_members} non-members are too few for FPR {fpr:g}: not one may be accused"
 
 
 def auc(
@@ -83,29 +99,22 @@ def tpr_at_fpr(
     non_member_scores: np.ndarray,
     fpr: float,
     confidence: float = CONFIDENCE,
-) -> Estimate:
+    attacks: int = 1,
+) -> Estimate | None:
     """Return the largest share of members found while at most `fpr` of non-members are accused.
 
-    Taken on the step curve: who scores at least a threshold is accused. The interval is Clopper
-    and Pearson's over the members, at the threshold found. `method` says so where the
-    non-members are too few for `fpr`: then none may be accused.
+    Taken on the step curve: who scores at least a threshold is accused. The interval is for the
+    population's share at that FPR (see `evaluation.metrics.low_fpr`); attacks: of how many it is to
+    hold at once. None where less than one non-member may be accused: that is not measured.
 
     Raises:
-        InputError: if a side is empty, a score is not finite, or `fpr` is not within [0, 1].
+        InputError: if a side is empty, a score is not finite, `fpr` is not within [0, 1], or
+            `attacks` is below 1.
     """
     expect(0 <= fpr <= 1, "0 <= fpr <= 1", "fpr", fpr)
+    expect(attacks >= 1, "attacks >= 1", "attacks", attacks)
     members, non_members = _scores(member_scores, non_member_scores)
-    allowed = int(fpr * len(non_members) + 1e-9)
-    found = len(members)
-    if allowed < len(non_members):
-        found = int((members > np.sort(non_members)[::-1][allowed]).sum())
-    low, high = clopper_pearson(found, len(members), confidence)
-    method = "Clopper-Pearson at the threshold found"
-    if fpr * len(non_members) < 1:
-        method += (
-            f"; {len(non_members)} non-members are too few for FPR {fpr:g}, so none is accused"
-        )
-    return Estimate(found / len(members), low, high, len(members), confidence, method)
+    return tpr_interval(members, non_members, fpr, confidence, attacks)
 
 
 def balanced_accuracy(

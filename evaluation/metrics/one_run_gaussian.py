@@ -82,8 +82,12 @@ def right_guesses(scores: np.ndarray, coins: np.ndarray, guesses: int) -> int:
     """Return how many of the `guesses` most extreme scores are on the side of their coin.
 
     The upper half of them is guessed to be in, the lower half out; the truth is not looked at. An
-    odd one goes to the upper half, ties to whoever comes first. scores, coins (bool) [canary].
+    odd one goes to the upper half. Where scores tie, a draw decides who is guessed, seeded by the
+    counts alone: neither the order of the files nor the coins have a say. scores, coins (bool)
+    [canary].
     """
+    draw = np.random.default_rng([len(scores), guesses]).permutation(len(scores))
+    scores, coins = scores[draw], coins[draw]
     order = np.argsort(-scores, kind="stable")
     upper, lower = (guesses + 1) // 2, guesses // 2
     return int(coins[order[:upper]].sum() + (~coins[order[len(order) - lower :]]).sum())

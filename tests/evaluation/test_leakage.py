@@ -128,17 +128,19 @@ def test_tpr_is_the_largest_on_the_step_curve(
     labels = np.r_[np.ones(len(ins)), np.zeros(len(outs))]
     fprs, tprs, _ = roc_curve(labels, np.r_[ins, outs], drop_intermediate=False)
     found = tpr_at_fpr(ins, outs, fpr)
+    if fpr * len(outs) < 1 - 1e-9:
+        assert found is None
+        return
     assert found.value == pytest.approx(tprs[fprs <= fpr + 1e-9].max(), abs=1e-12)
     low, high = clopper_pearson(round(found.value * len(ins)), len(ins))
-    assert (found.low, found.high) == (low, high)
+    assert found.low <= low and high <= found.high
 
 
-def test_too_few_non_members_are_owned_up_to() -> None:
+def test_too_few_non_members_are_not_measured() -> None:
     ins, outs = np.arange(500) + 0.5, np.arange(500)
-    assert "500 non-members are too few for FPR 0.001" in tpr_at_fpr(ins, outs, 0.001).method
-    assert tpr_at_fpr(ins, outs, 0.001).value == 1 / 500  # above every non-member
-    assert "too few" not in tpr_at_fpr(ins, outs, 0.01).method
-    assert "too few" not in tpr_at_fpr(ins, np.arange(1000), 0.001).method
+    assert tpr_at_fpr(ins, outs, 0.001) is None
+    assert tpr_at_fpr(ins, outs, 0.01) is not None
+    assert tpr_at_fpr(ins, np.arange(1000), 0.001) is not None
 
 
 def test_clopper_pearson_reference() -> None:

@@ -103,7 +103,17 @@ def test_fourier_accountants_are_not_believed_where_their_rounding_shows(account
     bound = poisson_gaussian_bound(300.0, 1.0, 100_000, 1e-14, accountant)
     assert bound == accountants.Bound(exact, "gaussian without sampling", 1e-14)
     assert poisson_gaussian_bound(1.0, 0.01, 1000, 1e-14, accountant).accountant == "rdp"
-    assert poisson_gaussian_bound(1.0, 0.01, 10, 1e-11, "pld").accountant == "pld"
+    assert poisson_gaussian_bound(1.0, 0.01, 10, 1e-8, "pld").accountant == "pld"
+    assert poisson_gaussian_bound(1.0, 0.01, 10, 1e-11, "pld").accountant == "rdp"
+
+
+@pytest.mark.parametrize("delta", [1e-12, 1e-9, 1e-8, 1e-5])
+def test_a_rate_of_one_is_never_below_the_closed_form(delta, monkeypatch):
+    exact = gaussian_epsilon(5.0, 10, delta)
+    assert poisson_gaussian_bound(5.0, 1.0, 10, delta, "pld").epsilon >= exact
+    rounded = accountants.Bound(exact * (1 - 5.6e-4), "pld", delta)
+    monkeypatch.setattr(accountants, "_pld", lambda *_, **__: rounded)
+    assert poisson_gaussian_bound(5.0, 1.0, 10, delta, "pld").epsilon >= exact
 
 
 @pytest.mark.parametrize("accountant", ["pld", "prv"])

@@ -26,7 +26,8 @@ def test_corners_are_the_shares_that_the_judge_finds(ties: bool) -> None:
     each = scored(0, ties)
     fpr, tpr = corners(each)
     for k in range(0, len(fpr), 7):
-        assert tpr[k] == tpr_at_fpr(each.member_scores, each.non_member_scores, float(fpr[k])).value
+        found = tpr_at_fpr(each.member_scores, each.non_member_scores, float(fpr[k]))
+        assert found is None if fpr[k] == 0 else found.value == tpr[k]
     assert fpr[-1] == tpr[-1] == 1.0 and (np.diff(tpr) >= 0).all()
 
 

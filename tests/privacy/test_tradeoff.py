@@ -1,0 +1,94 @@
+"""Trade-off curves against closed forms, published values, and the laws of such curves."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from privacy.accountants import poisson_gaussian_bound
+from privacy.tradeoff import Curve, gaussian_curve, poisson_gaussian_curve, pure_curve
+
+SST2 = (0.6967085700132536, 0.016376663254861822, 190)
+FPRS = (0.0, 1e-5, 1e-3, 0.01, 0.1, 0.5, 0.9, 1.0)
+
+
+def curves() -> list[Curve]:
+    return [
+        poisson_gaussian_curve(*SST2),
+        poisson_gaussian_curve(5.0, 1.0, 10),
+        gaussian_curve(0.3, 2),
+        pure_curve(0.5, 3),
+        pure_curve(1.0, 0),
+    ]
+
+
+def test_a_subsampled_gaussian_to_four_digits() -> None:
+    curve = poisson_gaussian_curve(*SST2)
+    found = [curve.tpr_at(fpr) for fpr in (0.001, 0.01, 0.1)] + [curve.advantage()]
+    assert found == pytest.approx([0.00913, 0.04745, 0.23916, 0.20160], abs=1e-5)
+    line = math.exp(4) * 0.01 + 1e-5  # what (4, 1e-5) alone allows
+    assert found[1] < line / 10
+
+
+def test_many_steps_stay_above_chance_at_the_smallest_rates() -> None:
+    """Read from the loss distribution's tail they come out at 2.5e-7, 4.78e-4 and 4.01e-3."""
+    curve = poisson_gaussian_curve(1.0, 0.01, 1000)
+    found = [curve.tpr_at(fpr) for fpr in (1e-5, 1e-4, 1e-3)]
+    assert found == pytest.approx([7.2e-5, 5.47e-4, 4.07e-3], rel=2e-3)
+
+
+@pytest.mark.parametrize("mu", [0.01, 0.5, 1.0, 2.0, 6.0])
+def test_the_gaussian_curve_is_the_shifted_quantile(mu: float) -> None:
+    curve = gaussian_curve(2.0 / mu, releases=4)
+    for fpr in (1e-6, 1e-3, 0.01, 0.1, 0.5, 0.9):
+        truth = float(stats.norm.cdf(stats.norm.ppf(fpr) + mu))
+        assert truth * (1 - 1e-9) <= curve.tpr_at(fpr) <= truth * (1 + 1e-4) + 1e-12
+    assert curve.advantage() == pytest.approx(2 * stats.norm.cdf(mu / 2) - 1, rel=1e-9)
+
+
+def test_the_closed_form_is_below_the_discretised_one() -> None:
+    """A rate just below 1 goes by the loss distribution; that of 1 is exact."""
+    exact, found = gaussian_curve(5.0, 10), poisson_gaussian_curve(5.0, 1 - 1e-9, 10)
+    for fpr in (1e-3, 0.01, 0.1):
+        assert exact.tpr_at(fpr) * (1 - 1e-6) <= found.tpr_at(fpr) <= exact.tpr_at(fpr) * 1.01
+
+
+@pytest.mark.parametrize("curve", curves(), ids=lambda curve: f"{curve.deltas[0]:.3g}")
+def test_every_curve_rises_bends_down_and_lies_above_chance(curve: Curve) -> None:
+    fprs = np.linspace(0, 1, 201)
+    found = np.array([curve.tpr_at(float(fpr)) for fpr in fprs])
+    assert bool((np.diff(found) >= -1e-12).all())
+    assert bool((np.diff(found, 2) <= 1e-9).all())
+    assert bool(((found >= fprs) & (found <= 1)).all())
+    assert float((found - fprs).max()) <= curve.advantage() + 1e-12
+    assert curve.points(FPRS)[3] == (0.01, curve.tpr_at(0.01))
+
+
+def test_pure_epsilons_add_up() -> None:
+    assert pure_curve(0.5, 2) == pure_curve(1.0)
+    assert pure_curve(4.0).tpr_at(0.001) == pytest.approx(0.001 * math.exp(4))
+    assert pure_curve(1.0).advantage() == pytest.approx(0.462117, abs=1e-6)
+
+
+def test_it_says_no_more_than_epsilon_and_delta() -> None:
+    curve = poisson_gaussian_curve(*SST2)
+    for delta in (1e-6, 1e-5, 1e-3):
+        epsilon = poisson_gaussian_bound(*SST2, delta).epsilon
+        assert curve.tpr_at(0.01) <= math.exp(epsilon) * 0.01 + delta + 1e-9
+
+
+@pytest.mark.parametrize("curve", [poisson_gaussian_curve(1.0, 0.0, 5), gaussian_curve(1.0, 0)])
+def test_nothing_released_allows_chance_alone(curve: Curve) -> None:
+    assert [curve.tpr_at(fpr) for fpr in FPRS] == list(FPRS)
+    assert curve.advantage() == 0.0
+
+
+def test_what_is_no_rate_is_refused() -> None:
+    for call in (
+        lambda: gaussian_curve(1.0).tpr_at(1.5),
+        lambda: poisson_gaussian_curve(1.0, 1.5, 1),
+        lambda: poisson_gaussian_curve(0.0, 0.5, 1),
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            call()
