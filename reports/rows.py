@@ -8,7 +8,7 @@ from typing import Any
 
 from reports.averages import mean, mean_estimate
 from reports.estimate import Estimate
-from reports.labels import Pairs, further_labels, in_words
+from reports.labels import Pairs, further_labels, phrase
 from reports.leak import Leak
 from reports.leaks import alarms, unmeasured, view_lines, worst
 from reports.leaks import leaks as measured_leaks
@@ -90,7 +90,7 @@ class Row:
     @property
     def name(self) -> str:
         """The setting with its further labels."""
-        return self.setting + in_words(self.further)
+        return self.setting + phrase(self.further)
 
     @property
     def units(self) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from evaluation.adversary.knowledge import head_knowledge
 from evaluation.adversary.observation import Observation, same_parts
 from evaluation.adversary.transcript import TranscriptEntry
 from evaluation.attacking.loop import Named, entries, named
-from evaluation.grid.catalogue import BACKWARD
 from evaluation.metrics.tokens import token_accuracy, token_chance
 from fedbert.data.batches import IGNORED
 from fedbert.messages import Message
@@ -25,7 +24,7 @@ def backward(observation: Observation) -> Iterator[LeakageEntry]:
     reads_words = observation.prepared.task.kind == "mlm"
     attacks = [
         each
-        for each in named(observation.cell.attacks.backward, BACKWARD, "missing", "inversion")
+        for each in named(observation.cell.attacks.backward, "backward")
         if answered and hasattr(each.attack, "reconstruct") is reads_words
     ]
     ask = partial(_ask, observation, answered)

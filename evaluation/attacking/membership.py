@@ -18,7 +18,6 @@ from evaluation.adversary.signals import arrays_of, signals_of
 from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.clients import client_level
 from evaluation.attacking.loop import Head, Named, entries, named
-from evaluation.grid.catalogue import MEMBERSHIP
 from evaluation.grid.spec import Cell
 from evaluation.metrics.blind_baseline import LEAST, blind_baseline
 from evaluation.metrics.membership import judged
@@ -67,7 +66,7 @@ def ask(cell: Cell, prepared: Prepared) -> Asked | None:
 
     Only an aggregator's attack needs to be there while the training runs.
     """
-    attacks = named(cell.attacks.membership, MEMBERSHIP, "score", "membership")
+    attacks = named(cell.attacks.membership, "membership")
     if prepared.members is None or not attacks:
         return None
     chosen = choose(cell, prepared)

@@ -12,7 +12,6 @@ from attacks.updates.whole_update import NotApplicable
 from evaluation.adversary.knowledge import received_noise, table_knowledge, update_knowledge
 from evaluation.adversary.observation import Observation
 from evaluation.attacking.loop import Head, Named, entries, named
-from evaluation.grid.catalogue import UPDATES
 from evaluation.metrics.text import exact_match, rouge, token_sets
 from evaluation.metrics.tokens import matched, token_accuracy, token_chance
 from fedbert.data.batches import IGNORED, Batch
@@ -40,7 +39,7 @@ def updates(
     observation: Observation, auxiliary: tuple[np.ndarray, ...] | None
 ) -> Iterator[LeakageEntry]:
     """Yield what every attack on updates recovered, as aggregator or as peer."""
-    attacks = named(observation.cell.attacks.updates, UPDATES, "missing", "inversion")
+    attacks = named(observation.cell.attacks.updates, "updates")
     if observation.transcript.updates:  # else nothing is sent
         ask, judge = partial(_ask, observation, auxiliary), partial(_judge, observation)
         yield from entries(attacks, ask, judge)

@@ -7,7 +7,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args
 
 from evaluation.grid.catalogue import Entry
-from evaluation.grid.spec import Spec, in_words
+from evaluation.grid.spec import Spec, as_written
 from fedbert.errors import InputError, nearest, unknown_key
 
 TARGET = "target_epsilon"
@@ -64,8 +64,8 @@ def make_attack(asked: Spec | str, catalogue: dict[str, Entry], verb: str) -> An
     changed = {n: value for n, value in params.items() if value != accepted[n].default}
     if not changed:
         return attack
-    told = ", ".join(f"{n}={in_words(value)}" for n, value in changed.items())
-    return _Named(attack, f"{spec.name} ({told})")
+    shown = ", ".join(f"{n}={as_written(value)}" for n, value in changed.items())
+    return _Named(attack, f"{spec.name} ({shown})")
 
 
 @dataclass(frozen=True)

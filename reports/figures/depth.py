@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.estimate import Estimate
-from reports.labels import further_labels, in_words
+from reports.labels import further_labels, phrase
 from reports.leak import Leak
 from reports.records import CellResult
 
@@ -131,4 +131,4 @@ def _setting(record: CellResult) -> str:
     labels = record.labels
     level = labels.get("level", "-")
     name = labels.get("defence", "-") + ("" if level == "-" else f", {level}")
-    return name + in_words(tuple(each for each in further_labels(labels) if each[0] != CUT))
+    return name + phrase(tuple(each for each in further_labels(labels) if each[0] != CUT))
