@@ -20,7 +20,7 @@ from reports.leak import LeakageEntry
 
 def backward(observation: Observation) -> Iterator[LeakageEntry]:
     """Yield what attacks on G_Z recovered: masked words, or labels."""
-    answered = [o for o in observation.transcript.kept if observation.transcript.answers_to(o)]
+    answered = [o for o in observation.transcript.entries if observation.transcript.answers_to(o)]
     reads_words = observation.prepared.task.kind == "mlm"
     attacks = [
         each

@@ -27,7 +27,7 @@ def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str
     )
     texts, types = auxiliary_texts(observation.prepared, seed)
     groups: list[Group] = []
-    for group in same_parts(observation.transcript.kept):
+    for group in same_parts(observation.transcript.entries):
         known = partial(_known, observation, group[0].parts, texts, types)
         groups.append(([o.message for o in group], [observation.batch(o) for o in group], known))
     judge = ForwardJudge.of(seed, observation.prepared, observation.defence, groups, rate, texts)

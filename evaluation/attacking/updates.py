@@ -97,12 +97,12 @@ def _received(observation: Observation, attack: Any) -> NamedWords | Lacks | str
         own = _tokens([b for c, r in between if c == mine for b in _steps(observation, c, r)])
         theirs = _tokens([b for c, r in between if c != mine for b in _steps(observation, c, r)])
         own = np.union1d(own, observation.special)
-        [told] = attack.tokens(list(pair), replace(knowledge, noise="gaussian", noise_std=noise))[
+        [guess] = attack.tokens(list(pair), replace(knowledge, noise="gaussian", noise_std=noise))[
             -1:
         ]
         if len(np.setdiff1d(theirs, own)):
             true.append(np.setdiff1d(theirs, own))
-            guessed.append(np.setdiff1d(told, own))
+            guessed.append(np.setdiff1d(guess, own))
     if not true:
         return "needs a client that receives twice, with others training in between"
     return NamedWords(tuple(true), tuple(guessed))
@@ -126,7 +126,7 @@ def _sequences(
             answer = np.zeros((1, 1), dtype=np.int64)
         guessed.append(answer)
     if len(refused) == len(guessed):
-        return refused[0] if refused else "no update was heard"
+        return refused[0] if refused else "no update was sent"
     return Sequences(tuple(guessed))
 
 

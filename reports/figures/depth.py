@@ -10,7 +10,7 @@ from reports.records import CellResult
 
 WORST = "worst over attacks"
 METRIC = "token_accuracy"
-CUT = "cut"  # the label that may say what the axis shows
+CUT = "model.cut_layer"  # the label of a sweep over what the axis shows
 
 
 @dataclass(frozen=True)
