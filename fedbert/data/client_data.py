@@ -68,9 +68,9 @@ class ClientData:
         if self.poisson:
             draws = numpy_rng(self.seed, "poisson", self.client, step).random(len(self.encoded))
             return np.flatnonzero(draws < self.sample_rate)
-        epoch, position = divmod(step, self.steps_per_epoch)
+        epoch, place = divmod(step, self.steps_per_epoch)
         order = epoch_order(len(self.encoded), generator(self.seed, "data", self.client, epoch))
-        return order[position * self.batch_size : (position + 1) * self.batch_size]
+        return order[place * self.batch_size : (place + 1) * self.batch_size]
 
     def batch(self, step: int) -> Batch:
         """Return the batch of the client's running step; masked-LM: freshly masked each time."""
