@@ -69,8 +69,8 @@ def load_tokenizer(config: ModelConfig) -> Any:
     name = config.tokenizer
     if name == "model":
         name = "embedded" if config.source in SIZES else config.source
-    place = str(embedded_directory()) if name == "embedded" else name
-    return _or_refuse(lambda: AutoTokenizer.from_pretrained(place), "tokenizer", name)
+    directory = str(embedded_directory()) if name == "embedded" else name
+    return _or_refuse(lambda: AutoTokenizer.from_pretrained(directory), "tokenizer", name)
 
 
 def generated_tokenizer() -> Any:
@@ -133,8 +133,8 @@ def load_model(
 
 def _pretrained(kind: Any, config: ModelConfig, task: Task) -> Any:
     """Return a transformers model from a directory, the embedded package or the hub."""
-    place = str(embedded_directory()) if config.source == "embedded" else config.source
-    settings = _or_refuse(lambda: AutoConfig.from_pretrained(place), "model", config.source)
+    directory = str(embedded_directory()) if config.source == "embedded" else config.source
+    settings = _or_refuse(lambda: AutoConfig.from_pretrained(directory), "model", config.source)
     if settings.model_type not in ("bert", "roberta"):
         raise InputError(
             f"expected a bert or roberta model, got {settings.model_type!r} "
@@ -143,7 +143,7 @@ def _pretrained(kind: Any, config: ModelConfig, task: Task) -> Any:
     adjusted = _adjust(settings, config, task)
     return _or_refuse(
         lambda: kind.from_pretrained(
-            place, config=adjusted, use_safetensors=True, dtype=torch.float32
+            directory, config=adjusted, use_safetensors=True, dtype=torch.float32
         ),
         "model",
         config.source,

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -17,6 +18,15 @@ from privacy.rows import checked_rows
 
 WIDEST_SPREAD = 1e6  # beyond, rounding in float64 would show in the least noisy direction
 ROWS, COLUMNS, PROJECTION = range(3)  # which matrix a seed is for
+
+
+class Shape(TypedDict, total=False):
+    """Fields of `MatrixGaussian` that say how its noise spreads over tokens and features."""
+
+    row_spread: float
+    column_spread: float
+    keep: int | None
+    basis_seed: int
 
 
 @dataclass(frozen=True)
@@ -97,10 +107,7 @@ class MatrixGaussian:
         width: int,
         length: int,
         releases: int = 1,
-        row_spread: float = 1.0,
-        column_spread: float = 1.0,
-        keep: int | None = None,
-        basis_seed: int = 0,
+        **shape: Unpack[Shape],
     ) -> "MatrixGaussian":
         """The mechanism with the least noise for which `releases` releases meet the target.
 
@@ -117,10 +124,7 @@ class MatrixGaussian:
             noise_multiplier=noise_multiplier_for(target_epsilon, delta, releases),
             width=width,
             length=length,
-            row_spread=row_spread,
-            column_spread=column_spread,
-            keep=keep,
-            basis_seed=basis_seed,
+            **shape,
         )
 
     @property

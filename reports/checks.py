@@ -33,7 +33,7 @@ def plain(value: Any, where: str) -> Any:
                 raise ValueError(f"expected string keys, got {where} key={key!r}")
         return {key: plain(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item, f"{where}[{place}]") for place, item in enumerate(value)]
+        return [plain(item, f"{where}[{i}]") for i, item in enumerate(value)]
     raise ValueError(f"expected plain JSON, got {where} of type {type(value).__name__}")
 
 
@@ -85,16 +85,16 @@ def guarantees(entries: list[dict[str, Any]]) -> None:
     Further claims about a view (of labels, say) may follow the five. A number without its sentence
     is refused: unit, relation, scope and sentence go with epsilon, and with eta all but relation.
     """
-    for place, entry in enumerate(entries):
-        _guarantee(entry, f"guarantees[{place}]")
+    for i, entry in enumerate(entries):
+        _guarantee(entry, f"guarantees[{i}]")
     views = [entry["view"] for entry in entries[: len(VIEWS)]]
     if sorted(map(str, views)) != sorted(VIEWS):
         raise ValueError(
             f"expected one guarantee per view of {', '.join(VIEWS)}, got views={views}"
         )
-    for place, entry in enumerate(entries[len(VIEWS) :], len(VIEWS)):
-        one_of(entry["view"], VIEWS, f"guarantees[{place}].view")
-        one_of(entry["kind"], ("guarantee",), f"guarantees[{place}].kind")
+    for i, entry in enumerate(entries[len(VIEWS) :], len(VIEWS)):
+        one_of(entry["view"], VIEWS, f"guarantees[{i}].view")
+        one_of(entry["kind"], ("guarantee",), f"guarantees[{i}].kind")
 
 
 def _guarantee(entry: Mapping[str, Any], where: str) -> None:

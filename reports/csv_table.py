@@ -47,7 +47,7 @@ def csv_table(records: Sequence[CellResult]) -> str:
             leak = worst(row.leaks, "inversion", metric)
             fields += [leak.attack, leak.view] if leak else [None] * 2
             fields += _numbers(leak.estimate if leak else None)
-        promised = {each.view: each for each in row.protections}
+        promised = {each.view: each for each in row.guarantees}
         for view in checks.VIEWS:
             each = promised.get(view)
             fields += [each.short, each.delta] if each else [None, None]

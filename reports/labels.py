@@ -41,10 +41,10 @@ def cells(further: Pairs, names: Iterable[str]) -> list[str]:
     return [known.get(name, ABSENT) for name in names]
 
 
-def in_words(further: Pairs) -> str:
+def phrase(further: Pairs) -> str:
     """The further labels as the end of a phrase; nothing for none.
 
-    >>> in_words((("cut", "2"), ("data.clients", "64")))
+    >>> phrase((("cut", "2"), ("data.clients", "64")))
     ', cut = 2, data.clients = 64'
     """
     return "".join(f", {name} = {value}" for name, value in further)

@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from reports import checks, glossary, metrics, story
-from reports.labels import columns, further_labels, in_words
+from reports.labels import columns, further_labels, phrase
 from reports.records import CellResult
 from reports.rows import Row, reason, setting_rows
 from reports.samples import LEVELS, Sampled
@@ -65,7 +65,7 @@ def page(
         by_short=by_short,
         metric_title=metrics.title,
         further=further_labels,
-        in_words=in_words,
+        phrase=phrase,
     )
     return environment.from_string(source_text).render(
         title=title,

@@ -88,10 +88,10 @@ class CellResult:
 
 
 def _entries(entries: Any) -> tuple[LeakageEntry, ...]:
-    """The entries of a record; ValueError, naming its place, for anything that is none."""
-    for place, each in enumerate(entries):
+    """The entries of a record; ValueError, naming its position, for anything that is none."""
+    for number, each in enumerate(entries):
         if not isinstance(each, Leak | NotMeasured):
-            raise ValueError(f"expected a Leak or a NotMeasured, got leakage[{place}]={each!r}")
+            raise ValueError(f"expected a Leak or a NotMeasured, got leakage[{number}]={each!r}")
     return tuple(entries)
 
 
@@ -161,7 +161,7 @@ def append_record(path: Path, record: CellResult) -> None:
 
 
 def read_records(path: Path) -> list[CellResult]:
-    """The records of a file, one per cell: the last one written, at the place of the first.
+    """The records of a file, one per cell: the last one written, at the position of the first.
 
     A last line that was torn off mid-write is passed over; anything else that is no record is
     refused.
@@ -171,11 +171,11 @@ def read_records(path: Path) -> list[CellResult]:
     whole, torn = _split(path.read_bytes())
     lines = whole.split(b"\n")[:-1] + ([torn] if _is_json(torn) else [])
     found: dict[str, CellResult] = {}
-    for place, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             record = CellResult.from_json(json.loads(line, parse_constant=_refuse))
         except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"{path}:{place}: {error}") from error
+            raise ValueError(f"{path}:{number}: {error}") from error
         found[record.cell] = record
     return list(found.values())
 

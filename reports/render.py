@@ -179,9 +179,9 @@ def in_order(records: Sequence[CellResult], grid: Any) -> list[CellResult]:
     cells = grid.get("cells") if isinstance(grid, dict) else None
     if not isinstance(cells, list):
         return list(records)
-    places = {json.dumps(cell, sort_keys=True): place for place, cell in enumerate(cells)}
+    order_of = {json.dumps(cell, sort_keys=True): number for number, cell in enumerate(cells)}
     specs = (json.dumps(record.spec, sort_keys=True) for record in records)
-    order = [places.get(spec, len(places)) for spec in specs]
+    order = [order_of.get(spec, len(order_of)) for spec in specs]
     return [records[i] for i in sorted(range(len(records)), key=order.__getitem__)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from reports.averages import mean, mean_estimate
 from reports.estimate import Estimate
-from reports.labels import Pairs, further_labels, in_words
+from reports.labels import Pairs, further_labels, phrase
 from reports.leak import Leak
 from reports.leaks import alarms, unmeasured, view_lines, worst
 from reports.leaks import leaks as measured_leaks
@@ -63,7 +63,7 @@ class Row:
     majority_baseline: float | None
     inversion: Leak | None
     membership: Leak | None
-    protections: tuple[GuaranteeCell, ...]
+    guarantees: tuple[GuaranteeCell, ...]
     bytes: float | None
     seconds: float | None
     note: str
@@ -90,17 +90,17 @@ class Row:
     @property
     def name(self) -> str:
         """The setting with its further labels."""
-        return self.setting + in_words(self.further)
+        return self.setting + phrase(self.further)
 
     @property
     def units(self) -> tuple[str, ...]:
         """The units of privacy that the row's guarantees speak of."""
-        return tuple(dict.fromkeys(unit for each in self.protections for unit in each.units))
+        return tuple(dict.fromkeys(unit for each in self.guarantees for unit in each.units))
 
     @property
     def metric_only(self) -> bool:
         """Whether metric privacy, which is no (epsilon, delta), is all that is guaranteed."""
-        return not self.units and any(each.claimed for each in self.protections)
+        return not self.units and any(each.claimed for each in self.guarantees)
 
 
 def cell_rows(records: Iterable[CellResult]) -> list[Row]:
@@ -118,10 +118,10 @@ def setting_rows(records: Iterable[CellResult]) -> list[Row]:
     return [_row(group) for group in groups.values()]
 
 
-def protection(entry: dict[str, Any]) -> GuaranteeCell:
+def guarantee_cell(entry: dict[str, Any]) -> GuaranteeCell:
     """A record's guarantee entry, with its short form.
 
-    >>> protection({"view": "peer", "kind": "nothing sent", "sentence": "."}).short
+    >>> guarantee_cell({"view": "peer", "kind": "nothing sent", "sentence": "."}).short
     'nothing sent'
     """
     kind, view, sentence = entry["kind"], entry["view"], entry["sentence"]
@@ -172,7 +172,7 @@ def _row(group: Sequence[CellResult]) -> Row:
         majority_baseline=mean(majority),
         inversion=worst(leaks, "inversion"),
         membership=worst(leaks, "membership"),
-        protections=_protections(done),
+        guarantees=_guarantees(done),
         bytes=mean([sum(record.bytes.values()) for record in done if record.bytes]),
         seconds=mean([math.fsum(record.seconds.values()) for record in done if record.seconds]),
         note=_note(group),
@@ -192,8 +192,8 @@ def _utilities(records: Sequence[CellResult]) -> tuple[tuple[str, Estimate], ...
     return tuple((metric, mean_estimate(each, metric)) for metric, each in found.items())
 
 
-def _protections(records: Sequence[CellResult]) -> tuple[GuaranteeCell, ...]:
-    """One protection per view; where seeds differ, the shorts and sentences of all."""
+def _guarantees(records: Sequence[CellResult]) -> tuple[GuaranteeCell, ...]:
+    """One guarantee per view; where seeds differ, the shorts and sentences of all."""
     by_view: dict[str, list[GuaranteeCell]] = {}
     for record in records:
         for found in _by_view(record):
@@ -204,9 +204,9 @@ def _protections(records: Sequence[CellResult]) -> tuple[GuaranteeCell, ...]:
 
 
 def _by_view(record: CellResult) -> list[GuaranteeCell]:
-    """One record's protections, the further claims joined to their view's first."""
+    """One record's guarantees, the further claims joined to their view's first."""
     found: dict[str, GuaranteeCell] = {}
-    for each in map(protection, record.guarantees):
+    for each in map(guarantee_cell, record.guarantees):
         main = found.get(each.view)
         if main is not None:
             short, sentence = f"{main.short}; {each.short}", f"{main.sentence} {each.sentence}"
@@ -216,7 +216,7 @@ def _by_view(record: CellResult) -> list[GuaranteeCell]:
 
 
 def _weakest(found: Sequence[GuaranteeCell]) -> GuaranteeCell:
-    """The one protection, or the weakest of several with the texts of all of them."""
+    """The one guarantee, or the weakest of several with the texts of all of them."""
     if len(found) == 1:
         return found[0]
     unsure = any(each.kind != "guarantee" for each in found)

@@ -46,12 +46,12 @@ def markdown(records: Sequence[CellResult]) -> str:
         lines += ["## Worst inversion per view", "", *_markdown_table(third, views), ""]
     lines += ["## Guarantee per view", ""]
     groups = by_guarantee(rows)
-    body = [[*_setting(row, names), *(each.short for each in row.protections)] for row, _ in groups]
+    body = [[*_setting(row, names), *(each.short for each in row.guarantees)] for row, _ in groups]
     lines += _markdown_table(second, body)
     for row, tasks in groups:
         title = _md(", ".join((row.model, row.strategy, row.name)))
         lines += ["", f"**{title}** ({_md(', '.join(tasks))})", ""]
-        lines += [f"- {each.view}: {_md(each.sentence)}" for each in row.protections]
+        lines += [f"- {each.view}: {_md(each.sentence)}" for each in row.guarantees]
     return "\n".join(lines) + "\n"
 
 
@@ -66,8 +66,8 @@ def by_guarantee(rows: Iterable[Row]) -> list[tuple[Row, tuple[str, ...]]]:
     """One row per model, strategy, setting and guarantees, with its tasks."""
     found: dict[tuple[object, ...], tuple[Row, list[str]]] = {}
     for row in rows:
-        if row.protections:
-            key = (*_setting(row), row.further, row.protections)
+        if row.guarantees:
+            key = (*_setting(row), row.further, row.guarantees)
             tasks = found.setdefault(key, (row, []))[1]
             if row.task not in tasks:
                 tasks.append(row.task)
@@ -77,7 +77,7 @@ def by_guarantee(rows: Iterable[Row]) -> list[tuple[Row, tuple[str, ...]]]:
 def by_short(row: Row) -> list[tuple[str, list[str]]]:
     """The short forms of the row's guarantees, each with its views; what is claimed comes first."""
     found: dict[str, list[str]] = {}
-    for each in sorted(row.protections, key=lambda each: not each.claimed):
+    for each in sorted(row.guarantees, key=lambda each: not each.claimed):
         found.setdefault(each.short, []).append(each.view)
     return list(found.items())
 
@@ -121,9 +121,14 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
     metric = next((row.metric for row in rows if row.metric), "")
     several = len({row.model for row in rows}) > 1
     majority = [x for row in rows if (x := row.majority_baseline) is not None]
-    baseline = _span("majority class", majority)
+    beside_utility = _span("majority class", majority)
     names = columns(rows)
-    heads = ["defence, strategy", *names, "seeds", f"utility\n{metrics.title(metric)}{baseline}"]
+    heads = [
+        "defence, strategy",
+        *names,
+        "seeds",
+        f"utility\n{metrics.title(metric)}{beside_utility}",
+    ]
     heads += [f"worst inversion\ntoken accuracy{_span('chance', _chances(inversions))}"]
     heads += [f"worst membership\nAUC{_span('chance', _chances(memberships))}"]
     table = _table(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attacks.attack import Lacks, served
-from attacks.membership.reference_ratio import lacking_inside, lacking_outside
+from attacks.membership.reference_ratio import lacking_with, lacking_without
 from attacks.signals import Answers, Signals
 
 FEW = 32  # shadows a side from which every candidate has a variance of its own
@@ -35,7 +35,7 @@ class OnlineLira:
         """Return what the attack lacks, or None if it can run."""
         answers = signals.candidates
         least = 2 if self.own_variance else 1
-        found = lacking_outside(answers, least) or lacking_inside(answers, least)
+        found = lacking_without(answers, least) or lacking_with(answers, least)
         return found or _lacking_spread(answers)
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
@@ -68,7 +68,7 @@ class OfflineLira:
 
     def missing(self, signals: Signals) -> Lacks | None:
         """Return what the attack lacks, or None if it can run."""
-        found = lacking_outside(signals.candidates, 2 if self.own_variance else 1)
+        found = lacking_without(signals.candidates, 2 if self.own_variance else 1)
         return found or _lacking_spread(signals.candidates)
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:

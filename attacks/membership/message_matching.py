@@ -63,7 +63,7 @@ def nearness(
     """
     tables = served(knowledge.embedding, lacking(knowledge), "message matching")
     rows = [row for batch in candidates for row in _rows(tables, knowledge, batch)]
-    heard = [
+    sent = [
         torch.tensor(a[mask.astype(bool)]).double()
         for message in messages
         for a, mask in zip(message.activations, message.attention_mask, strict=True)
@@ -73,7 +73,7 @@ def nearness(
     middle, spread = tokens.mean(0), float(tokens.var(0).mean())
     for length in {len(row) for row in rows}:
         mine = [i for i, row in enumerate(rows) if len(row) == length]
-        theirs = [each for each in heard if len(each) == length]
+        theirs = [each for each in sent if len(each) == length]
         if theirs:
             expected = torch.stack([rows[i] for i in mine]).flatten(1)  # [candidate, value]
             received = torch.stack(theirs).flatten(1)
@@ -104,7 +104,7 @@ def _rows(tables: EmbeddingTables, knowledge: Knowledge, batch: Batch) -> list[T
 
 
 def _ratios(
-    expected: Tensor, heard: Tensor, knowledge: Knowledge, broad: tuple[Tensor, float]
+    expected: Tensor, sent: Tensor, knowledge: Knowledge, broad: tuple[Tensor, float]
 ) -> np.ndarray:
     """Return the best log-likelihood ratio [candidate], of expected [candidate, value] rows.
 
@@ -112,8 +112,8 @@ def _ratios(
     """
     dropped = knowledge.dropout / (1 - knowledge.dropout) * float(expected.square().mean())
     variance = max(knowledge.noise_std**2 + dropped, LEAST**2)
-    logs = _log_density(torch.cdist(expected, heard).square(), variance, expected.shape[1])
-    far = (heard - broad[0]).square().sum(1)  # [message]
+    logs = _log_density(torch.cdist(expected, sent).square(), variance, expected.shape[1])
+    far = (sent - broad[0]).square().sum(1)  # [message]
     others = _log_density(far, variance + broad[1], expected.shape[1]).expand_as(logs)
     n = len(logs)
     if n > 1:  # half for the other candidates: their sum less each one's own share

@@ -29,18 +29,18 @@ class ReferenceRatio:
 
     def missing(self, signals: Signals) -> Lacks | None:
         """Return what the attack lacks, or None if it can run."""
-        return lacking_outside(signals.candidates, self.references or 1)
+        return lacking_without(signals.candidates, self.references or 1)
 
     def score(self, signals: Signals, generator: np.random.Generator) -> np.ndarray:
         """Return log p(target) - mean log p(references) [candidate]."""
         answers = served(signals.candidates, self.missing(signals), self.name)
-        used = outside(answers, self.references)
+        used = without(answers, self.references)
         mean = np.where(used, answers.shadow_losses, 0.0).sum(0) / used.sum(0)
         ratio: np.ndarray = mean - answers.losses
         return ratio
 
 
-def outside(answers: Answers, count: int | None = None) -> np.ndarray:
+def without(answers: Answers, count: int | None = None) -> np.ndarray:
     """Return which shadows to use for each example [shadow, example]: the first `count` that were
     not trained on it (None: all).
     """
@@ -48,7 +48,7 @@ def outside(answers: Answers, count: int | None = None) -> np.ndarray:
     return free if count is None else free & (np.cumsum(free, 0) <= count)
 
 
-def lacking_outside(answers: Answers, count: int) -> Lacks | None:
+def lacking_without(answers: Answers, count: int) -> Lacks | None:
     """Return what is lacking for so many models per example that were not trained on it."""
     least = int((~answers.shadow_members).sum(0).min(initial=len(answers.shadow_members)))
     if least >= count:
@@ -57,7 +57,7 @@ def lacking_outside(answers: Answers, count: int) -> Lacks | None:
     return Lacks(("shadow_losses",), words)
 
 
-def lacking_inside(answers: Answers, count: int) -> Lacks | None:
+def lacking_with(answers: Answers, count: int) -> Lacks | None:
     """Return what is lacking for so many models per example that were trained on it."""
     least = int(answers.shadow_members.sum(0).min(initial=len(answers.shadow_members)))
     if least >= count:

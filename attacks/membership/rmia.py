@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attacks.attack import Lacks, served
-from attacks.membership.reference_ratio import lacking_inside, lacking_outside, outside
+from attacks.membership.reference_ratio import lacking_with, lacking_without, without
 from attacks.signals import Answers, Signals, logit_scaled
 
 
@@ -20,8 +20,8 @@ class Rmia:
     references: models that were not trained on the example, per example (None: all there are).
     online: models trained on it enter p(example) with equal weight. Else p(example) is
         (p + offset p + 1 - offset) / 2 of the mean p of models that were not: being trained on
-        raises a probability of classes that much towards 1. Other likelihoods have no ceiling in
-        reach, and p is taken as it is.
+        raises a probability of classes that much towards 1. Other likelihoods are far from 1,
+        and p is taken as it is.
     temperature: of the likelihood of a class, its logit-scaled confidence divided by so much. An
         overfitted model gives members and many others a p next to 1, where the ratio sees no
         difference any more. Other likelihoods are taken as they are.
@@ -47,9 +47,9 @@ class Rmia:
             words = "needs `population`: examples that were not trained on"
             return Lacks(("population",), words)
         for answers in (signals.candidates, signals.population):
-            found = lacking_outside(answers, self.references or 1)
+            found = lacking_without(answers, self.references or 1)
             if self.online:
-                found = found or lacking_inside(answers, 1)
+                found = found or lacking_with(answers, 1)
             if found:
                 return found
         return None
@@ -69,10 +69,10 @@ class Rmia:
         losses, shadows = answers.losses, answers.shadow_losses
         if answers.logs is not None:
             losses, shadows = (_softened(each, self.temperature) for each in (losses, shadows))
-        average = _log_mean(shadows, outside(answers, self.references))
+        average = _log_mean(shadows, without(answers, self.references))
         if self.online:
-            inside = _log_mean(shadows, answers.shadow_members)
-            average = np.logaddexp(average, inside) - np.log(2)
+            trained = _log_mean(shadows, answers.shadow_members)
+            average = np.logaddexp(average, trained) - np.log(2)
         elif answers.logs is not None:
             average = np.log(((1 + self.offset) * np.exp(average) + 1 - self.offset) / 2)
         ratio: np.ndarray = -losses - average

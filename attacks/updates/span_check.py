@@ -198,12 +198,12 @@ def _settled(
     second = span_of(step, split, 1, parts)
     if isinstance(second, NotApplicable):
         return guesses
-    place_of = {int(word): i for i, word in enumerate(options.words)}
+    column_of = {int(word): i for i, word in enumerate(options.words)}
 
     def score(sequences: list[np.ndarray]) -> np.ndarray:
         """Return the root mean square distance of each sequence's rows, over `close`."""
         ids = np.stack(sequences)
-        columns = np.array([[place_of[int(w)] for w in row] for row in ids])
+        columns = np.array([[column_of[int(w)] for w in row] for row in ids])
         types = np.take_along_axis(kinds[: ids.shape[1]], columns.T, axis=1).T
         rows = _behind_first(split, ids, types)  # [sequence, seq, hidden]
         if last and split.head.kind == "mlm":

@@ -17,7 +17,7 @@ from privacy.defence import Defence
 
 @dataclass(frozen=True)
 class Observation:
-    """A finished cell as the judges see it: what was overheard, and the truth behind it."""
+    """A finished cell as the judges see it: the transcript, and the truth behind it."""
 
     cell: Cell
     prepared: Prepared
@@ -64,10 +64,10 @@ def auxiliary_texts(
     return tuple(np.split(tokens, ends)), tuple(np.split(pool.token_types, ends))
 
 
-def same_parts(overheard: Sequence[TranscriptEntry]) -> Iterator[list[TranscriptEntry]]:
+def same_parts(entries: Sequence[TranscriptEntry]) -> Iterator[list[TranscriptEntry]]:
     """Yield neighbouring messages whose senders started from the very same values."""
     group: list[TranscriptEntry] = []
-    for each in overheard:
+    for each in entries:
         if group and not same_values(group[0].parts, each.parts):
             yield group
             group = []

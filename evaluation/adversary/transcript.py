@@ -28,7 +28,7 @@ class TranscriptEntry:
 
 @dataclass
 class Transcript:
-    """Keeps the first step's messages of up to `each` senders in each of some rounds.
+    """What is kept of a training: in some rounds the first step's messages of up to `each` senders.
 
     The aggregator sends E and H out, so it knows them exactly as they are at a client's first local
     step. Parts that no kept message refers to are let go. Of the updates the first UPDATES_KEPT are
@@ -38,7 +38,7 @@ class Transcript:
 
     rounds: frozenset[int]
     each: int
-    kept: list[TranscriptEntry] = field(default_factory=list)
+    entries: list[TranscriptEntry] = field(default_factory=list)
     updates: list[tuple[ClientParts, ClientUpdate]] = field(default_factory=list)
     receipts: list[tuple[ClientParts, ClientParts]] = field(default_factory=list)
     turns: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class Transcript:
             parts = self._started.pop(message.client)
             if self._count[message.round] < self.each:
                 self._count[message.round] += 1
-                self.kept.append(TranscriptEntry(message, parts))
+                self.entries.append(TranscriptEntry(message, parts))
                 self._answers[_step_of(message)] = []
         elif isinstance(message, HiddenStates | HiddenGradient):
             answers = self._answers.get(_step_of(message))

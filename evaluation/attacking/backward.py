@@ -11,7 +11,6 @@ from evaluation.adversary.knowledge import head_knowledge
 from evaluation.adversary.observation import Observation, same_parts
 from evaluation.adversary.transcript import TranscriptEntry
 from evaluation.attacking.loop import Named, entries, named
-from evaluation.grid.catalogue import BACKWARD
 from evaluation.metrics.tokens import token_accuracy, token_chance
 from fedbert.data.batches import IGNORED
 from fedbert.messages import Message
@@ -21,11 +20,11 @@ from reports.leak import LeakageEntry
 
 def backward(observation: Observation) -> Iterator[LeakageEntry]:
     """Yield what attacks on G_Z recovered: masked words, or labels."""
-    answered = [o for o in observation.transcript.kept if observation.transcript.answers_to(o)]
+    answered = [o for o in observation.transcript.entries if observation.transcript.answers_to(o)]
     reads_words = observation.prepared.task.kind == "mlm"
     attacks = [
         each
-        for each in named(observation.cell.attacks.backward, BACKWARD, "missing", "inversion")
+        for each in named(observation.cell.attacks.backward, "backward")
         if answered and hasattr(each.attack, "reconstruct") is reads_words
     ]
     ask = partial(_ask, observation, answered)

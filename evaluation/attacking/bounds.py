@@ -1,6 +1,6 @@
 """Bounds on token recovery: a reference attack by simulation, and what the guarantee allows.
 
-**The reconstruction bound** follows from the guarantee. Let a word stand at a known place of a
+**The reconstruction bound** follows from the guarantee. Let a word stand at a known position of a
 sequence of known length, and let p be the largest share that any word has there in text of this
 kind. All else the guesser learns from the message. Two sequences differ in all their rows at most,
 so under a guarantee per *token* a message of n tokens is at most n releases (for Gaussian noise mu
@@ -13,8 +13,8 @@ noisy rows, which are counted. An attack that decides every token by its own row
 release, not n.
 
 A higher p only raises the bound, and p is taken high: the share of the most frequent word among the
-pool's texts at the same length and place, the attacked ones among them. The bound is concave in p,
-so the mean of p over tokens is put in at each number of releases.
+pool's texts at the same length and position, the attacked ones among them. The bound is concave in
+p, so the mean of p over tokens is put in at each number of releases.
 
 It presumes what the guarantee does, that nothing but the message depends on the text: rows of E
 that earlier steps moved are not covered. Metric privacy has no bound: distant words may be told
@@ -69,16 +69,18 @@ class ReferenceAttack:
 
 
 def largest_shares(pool: Encoded) -> dict[tuple[int, int], float]:
-    """Return the share of the most frequent token at each (length, place) of the pool's texts."""
+    """Return the share of the most frequent token at each (length, position) in the pool."""
     lengths = np.repeat(pool.lengths, pool.lengths)
-    places = np.arange(len(pool.tokens)) - np.repeat(pool.offsets[:-1], pool.lengths)
+    positions = np.arange(len(pool.tokens)) - np.repeat(pool.offsets[:-1], pool.lengths)
     size, longest = int(pool.tokens.max()) + 1, int(pool.lengths.max()) + 1
-    keys, counts = np.unique((lengths * longest + places) * size + pool.tokens, return_counts=True)
+    keys, counts = np.unique(
+        (lengths * longest + positions) * size + pool.tokens, return_counts=True
+    )
     where, start = np.unique(keys // size, return_index=True)
     shares = np.maximum.reduceat(counts, start) / np.add.reduceat(counts, start)
     return {
-        (place // longest, place % longest): share
-        for place, share in zip(where.tolist(), shares.tolist(), strict=True)
+        (position // longest, position % longest): share
+        for position, share in zip(where.tolist(), shares.tolist(), strict=True)
     }
 
 
@@ -88,14 +90,14 @@ def reconstruction_bound(
     attention: Sequence[np.ndarray],
     counted: Sequence[np.ndarray],
     shares: dict[tuple[int, int], float],
-    heard: int,
+    repeats: int,
     alone: bool,
 ) -> ReconstructionBound:
     """Return the bound on the accuracy at counted tokens.
 
     attention, counted: [batch, seq] of each message, nonzero at tokens, and at tokens that count;
-    heard: how many messages with one text an attacker holds, each noised afresh; alone: the attack
-    decides every token by its own row.
+    repeats: how many messages with one text an attacker holds, each noised afresh; alone: the
+    attack decides every token by its own row.
     """
     cost = defence.smashed.cost()
     why = _why_none(cost, cut_layer)
@@ -105,9 +107,9 @@ def reconstruction_bound(
     for mask, chosen in zip(attention, counted, strict=True):
         for row, mine in zip(mask != 0, chosen != 0, strict=True):
             length = int(row.sum())
-            releases = heard * (length if cost.unit == "token" and not alone else 1)
+            releases = repeats * (length if cost.unit == "token" and not alone else 1)
             some = priors.setdefault(releases, [])
-            some += [shares.get((length, int(place)), 1.0) for place in mine.nonzero()[0]]
+            some += [shares.get((length, int(position)), 1.0) for position in mine.nonzero()[0]]
     tokens = sum(map(len, priors.values()))
     value = sum(
         len(some) * _bound(cost, releases, float(np.mean(some)))
@@ -115,7 +117,7 @@ def reconstruction_bound(
         if some
     )
     prior = sum(map(sum, priors.values())) / tokens
-    return ReconstructionBound(min(1.0, value / tokens), prior, _basis(cost, heard, alone))
+    return ReconstructionBound(min(1.0, value / tokens), prior, _basis(cost, repeats, alone))
 
 
 def _why_none(cost: Cost | None, cut_layer: int) -> str:
@@ -141,20 +143,20 @@ def _bound(cost: Cost, releases: int, prior: float) -> float:
     return 1.0  # not reached: `_why_none` has refused the others
 
 
-def _basis(cost: Cost, heard: int, alone: bool) -> str:
-    times = "one message" if heard == 1 else f"{heard} messages"
+def _basis(cost: Cost, repeats: int, alone: bool) -> str:
+    times = "one message" if repeats == 1 else f"{repeats} messages"
     if cost.unit == "sequence":
         return f"guarantee per sequence, {times}"
     how = "every token by its own row" if alone else "all rows of a sequence"
     return f"guarantee per token, {times}, {how}"
 
 
-def most_heard(groups: Sequence[Sequence[tuple[int, np.ndarray]]]) -> int:
-    """Return how often the most heard text occurs among messages that an attack sees together.
+def most_repeats(groups: Sequence[Sequence[tuple[int, np.ndarray]]]) -> int:
+    """Return how often the most repeated text occurs among messages that an attack sees together.
 
     groups: for each call of the attack, (client, example numbers [batch]) of each message.
 
-    >>> most_heard([[(0, np.array([1, 2])), (1, np.array([1]))], [(0, np.array([1]))]])
+    >>> most_repeats([[(0, np.array([1, 2])), (1, np.array([1]))], [(0, np.array([1]))]])
     1
     """
     most = 1
@@ -226,9 +228,9 @@ def _simulated(
         ids[row, : len(text)] = text
         real[: len(text)] = 1
     words = torch.from_numpy(ids)
-    places = torch.arange(ids.shape[1]).expand(words.shape) + tables.position_offset
+    positions = torch.arange(ids.shape[1]).expand(words.shape) + tables.position_offset
     kinds = torch.zeros(words.numel(), dtype=torch.int64)
-    rows = PossibleRows.of(tables).rows(words.flatten(), places.flatten(), kinds).float()
+    rows = PossibleRows.of(tables).rows(words.flatten(), positions.flatten(), kinds).float()
     if dropout > 0:
         rows = rows * (torch.rand(rows.shape, generator=noise) >= dropout) / (1 - dropout)
     sent, _ = protect(defence.smashed, rows.view(*words.shape, -1), torch.from_numpy(mask), noise)

@@ -33,8 +33,8 @@ def client_level(
     own = documents if prepared.task.kind == "mlm" else None
     by = config.data
     dealt = partition(labels, by.clients, by.partition, by.alpha, rng, own)
-    for client, places in enumerate(dealt):
-        owner[others[places]] = client
+    for client, positions in enumerate(dealt):
+        owner[others[positions]] = client
     owners = owner[chosen.candidates]
     members, non_members = (
         by_client(scored.scores[part], owners[part]) for part in (chosen.members, ~chosen.members)

@@ -14,7 +14,6 @@ from evaluation.adversary.observation import Observation, auxiliary_texts, same_
 from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.judge import ForwardJudge, Group
 from evaluation.attacking.loop import Named, entries, named
-from evaluation.grid.catalogue import INVERSION
 from fedbert.messages import ClientParts
 from fedbert.seeding import generator
 from reports.leak import LeakageEntry
@@ -28,7 +27,7 @@ def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str
     )
     texts, types = auxiliary_texts(observation.prepared, seed)
     groups: list[Group] = []
-    for group in same_parts(observation.transcript.kept):
+    for group in same_parts(observation.transcript.entries):
         known = partial(_known, observation, group[0].parts, texts, types)
         groups.append(([o.message for o in group], [observation.batch(o) for o in group], known))
     judge = ForwardJudge.of(seed, observation.prepared, observation.defence, groups, rate, texts)
@@ -41,7 +40,7 @@ def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str
         adaptive = not each.head.baseline and getattr(each.attack, "adaptive", True)
         return judge.leaks(each.head, guessed, alone, adaptive)
 
-    attacks = named(observation.cell.attacks.inversion, INVERSION, "reconstruct", "inversion")
+    attacks = named(observation.cell.attacks.inversion, "inversion")
     found = list(entries(attacks, partial(_ask, groups, seed, {}), judged))
     return found, judge.samples(guesses)
 

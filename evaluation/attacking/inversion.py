@@ -13,7 +13,7 @@ def inversion(observation: Observation) -> tuple[list[LeakageEntry], list[dict[s
     """Return what every attack of the grid recovered, view by view, and a few sentences with it."""
     found: list[LeakageEntry] = []
     samples: list[dict[str, Any]] = []
-    if observation.transcript.kept:
+    if observation.transcript.entries:
         found, samples = forward(observation)
         found += backward(observation)
     texts, _ = auxiliary_texts(observation.prepared, observation.cell.config.seed)

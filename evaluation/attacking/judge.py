@@ -11,7 +11,7 @@ from evaluation.attacking.bounds import (
     ReconstructionBound,
     ReferenceAttack,
     largest_shares,
-    most_heard,
+    most_repeats,
     reconstruction_bound,
     reference_attack,
 )
@@ -67,18 +67,18 @@ class ForwardJudge:
         batches = tuple(batch for _, group, _ in groups for batch in group)
         special = prepared.vocabulary.special
         counted = tuple(countable(batch, special) for batch in batches)
-        heard = 1
+        repeats = 1
         if not defence.one_shot:  # else the noise of the first message stands in all
             named = [
                 [(m.client, b.index.numpy()) for m, b in zip(each, own, strict=True)]
                 for each, own, _ in groups
             ]
-            heard = most_heard(named)
+            repeats = most_repeats(named)
         attention = [message.attention_mask for message in messages]
         shares = largest_shares(prepared.pool)
         cut = prepared.split.cut_layer
         bounds = [
-            reconstruction_bound(defence, cut, attention, counted, shares, heard, alone)
+            reconstruction_bound(defence, cut, attention, counted, shares, repeats, alone)
             for alone in (False, True)
         ]
         names = tuple(prepared.tokenizer.convert_ids_to_tokens(range(prepared.vocabulary.size)))
@@ -143,12 +143,12 @@ def within_limits(
     flags = []
     if bound.value is not None and leak.estimate.low > bound.value:
         flags.append(ABOVE_BOUND)
-    least = reference.estimate
-    if adaptive and least is not None and leak.estimate.high < least.low:
+    expected = reference.estimate
+    if adaptive and expected is not None and leak.estimate.high < expected.low:
         flags.append(BELOW_REFERENCE)
     return replace(
         leak,
-        reference_attack=least,
+        reference_attack=expected,
         reference_basis=reference.basis,
         reconstruction_bound=bound.value,
         bound_basis=bound.basis,

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from attacks.attack import Lacks
 from evaluation.grid.build import make_attack
-from evaluation.grid.catalogue import Entry
+from evaluation.grid.catalogue import FAMILIES, VERBS, Entry
 from evaluation.grid.spec import Spec
 from reports.estimate import Estimate
 from reports.leak import Leak, LeakageEntry, NotMeasured
@@ -42,21 +42,23 @@ class Named:
     entry: Entry | None
 
 
-def named(
-    names: Iterable[Spec | str], catalogue: dict[str, Entry], verb: str, family: str, of: str = ""
-) -> tuple[Named, ...]:
-    """Return the attacks of these names; `of`: what it is that they attack, where reports say so.
+def named(names: Iterable[Spec | str], family: str, of: str = "") -> tuple[Named, ...]:
+    """Return the attacks of these names among a family of the catalogue's.
+
+    of: what it is that they attack, where reports say so.
 
     Raises:
-        InputError: for a name that is no attack's with such a verb.
+        InputError: for a name that is no attack's of this family.
     """
+    catalogue = FAMILIES[family]
+    judged_as = "membership" if family == "membership" else "inversion"
     found = []
     for asked in names:
-        attack = make_attack(asked, catalogue, verb)
+        attack = make_attack(asked, catalogue, VERBS[family])
         shown = f"{attack.name} ({of})" if of else attack.name
         entry = catalogue.get(asked if isinstance(asked, str) else asked.name)
         baseline = entry is not None and entry.baseline
-        found.append(Named(attack, Head(attack.view, shown, family, baseline), entry))
+        found.append(Named(attack, Head(attack.view, shown, judged_as, baseline), entry))
     return tuple(found)
 
 

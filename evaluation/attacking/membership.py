@@ -18,7 +18,6 @@ from evaluation.adversary.signals import arrays_of, signals_of
 from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.clients import client_level
 from evaluation.attacking.loop import Head, Named, entries, named
-from evaluation.grid.catalogue import MEMBERSHIP
 from evaluation.grid.spec import Cell
 from evaluation.metrics.blind_baseline import LEAST, blind_baseline
 from evaluation.metrics.membership import EVEN, FPRS, chance, judged, too_few
@@ -66,7 +65,7 @@ def ask(cell: Cell, prepared: Prepared) -> Asked | None:
 
     Only an aggregator's attack needs to be there while the training runs.
     """
-    attacks = named(cell.attacks.membership, MEMBERSHIP, "score", "membership")
+    attacks = named(cell.attacks.membership, "membership")
     if prepared.members is None or not attacks:
         return None
     chosen = choose(cell, prepared)
@@ -157,37 +156,37 @@ def blind(
 
 
 def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lacks, np.ndarray]:
-    """Return what the server makes of candidates, and which were in the messages it heard; or why
+    """Return what the server makes of candidates, and which are behind messages that it got; or why
     it cannot tell.
 
     Candidates are the examples behind the messages, and examples left out of the training.
     """
-    overheard, prepared, config = (
-        observation.transcript.kept,
+    sent, prepared, config = (
+        observation.transcript.entries,
         observation.prepared,
         observation.cell.config,
     )
     nobody = np.zeros(0, dtype=bool)
-    if not overheard:
+    if not sent:
         return Lacks(("nearness",), "nothing is sent in the forward view"), nobody
     if prepared.task.kind == "mlm":
         words = "which words of a candidate would be masked is unknown"
         return Lacks(("nearness",), words), nobody
     if observation.defence.nearest_word:
         return Lacks(("nearness",), "E is fed other words than the candidate's"), nobody
-    heard: set[int] = set()
-    for each in overheard:
+    behind: set[int] = set()
+    for each in sent:
         data = prepared.clients[each.message.client]
         own = data.in_pool
-        heard |= set(own[data.chosen(each.message.step)].tolist())
+        behind |= set(own[data.chosen(each.message.step)].tolist())
     _, non_members = members_and_non_members(config, prepared)
     rng = numpy_rng(config.seed, "candidates", name)
     others = rng.permutation(non_members)[: observation.cell.attacks.candidates]
-    candidates = np.sort(np.concatenate((np.array(sorted(heard), dtype=np.int64), others)))
-    members = np.isin(candidates, sorted(heard))
+    candidates = np.sort(np.concatenate((np.array(sorted(behind), dtype=np.int64), others)))
+    members = np.isin(candidates, sorted(behind))
     rate = observation.trained.split.whole.config.hidden_dropout_prob
     best = np.full(len(candidates), -np.inf)
-    for group in same_parts(overheard):
+    for group in same_parts(sent):
         tables = tables_from(group[0].parts, observation.trained.split)
         knowledge = knowledge_of(observation.defence, tables, rate)
         lacks = lacking(knowledge)

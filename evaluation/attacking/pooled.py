@@ -9,7 +9,6 @@ from attacks.attack import Lacks
 from attacks.pooled.knowledge import PooledKnowledge, Texts
 from evaluation.adversary.embedding_service import POOLINGS, EmbeddingService
 from evaluation.attacking.loop import Named, entries, named
-from evaluation.grid.catalogue import POOLED
 from evaluation.grid.spec import Cell
 from evaluation.metrics.text import frequent_words_chance, scores
 from fedbert.prepare import Prepared
@@ -40,7 +39,7 @@ def pooled(
     service = EmbeddingService(split, prepared.vocabulary.pad, prepared.tokenizer.sep_token_id)
     found: list[LeakageEntry] = []
     for pooling in POOLINGS:
-        attacks = named(cell.attacks.pooled, POOLED, "invert", "inversion", of=pooling)
+        attacks = named(cell.attacks.pooled, "pooled", of=pooling)
         embed = partial(service.vectors, pooling=pooling)
         knowledge = PooledKnowledge(embed, auxiliary, tuple(special))
         ask = partial(_ask, embed, private, knowledge, seed)

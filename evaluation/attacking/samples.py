@@ -21,26 +21,26 @@ def sampled(
     guesses: Mapping[str, Sequence[np.ndarray]],
     vocabulary: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Return the first few sentences that were heard, each with its best reconstruction.
+    """Return the first few sentences that were sent, each with its best reconstruction.
 
     true, counted: token ids and what counts of them [batch, seq] of each message; texts: for each
     message what tells its rows' texts apart; guesses: by attack, token ids [batch, seq] of each
     message. Of each sentence `words` holds [word, recovered, seen] per counted token: in how many
-    of the guesses that saw it (all attacks, all messages) it stood at its place; `best` names the
-    attack that got most of it right, with its words. A word that continues the last one starts
-    with "##".
+    of the guesses that saw it (all attacks, all messages) it stood at its position; `best` names
+    the attack that got most of it right, with its words. A word that continues the last one
+    starts with "##".
     """
     if not guesses:
         return []
-    places: dict[Any, list[Appearance]] = {}
+    appearances: dict[Any, list[Appearance]] = {}
     for message, names in enumerate(texts):
         for row, name in enumerate(names):
             if counted[message][row].any():
-                places.setdefault(name, []).append((message, row))
+                appearances.setdefault(name, []).append((message, row))
     spaced = any(
         plain(token) != (token, False) and not token.startswith("##") for token in vocabulary
     )
-    shown = list(places.values())[:SENTENCES]
+    shown = list(appearances.values())[:SENTENCES]
     return [_sentence(true, counted, seen, guesses, vocabulary, spaced) for seen in shown]
 
 
@@ -56,19 +56,19 @@ def _sentence(
     message, row = seen[0]
     where = np.flatnonzero(counted[message][row])[:TOKENS]
     words = true[message][row][where]
-    recovered, asked = np.zeros(len(where), dtype=np.int64), np.zeros(len(where), dtype=np.int64)
+    recovered, times = np.zeros(len(where), dtype=np.int64), np.zeros(len(where), dtype=np.int64)
     best: tuple[int, str, np.ndarray] | None = None
     for attack, guessed in guesses.items():
         for m, r in seen:
             right = (guessed[m][r][where] == words) & (counted[m][r][where] != 0)
             recovered += right
-            asked += counted[m][r][where] != 0
+            times += counted[m][r][where] != 0
             if best is None or int(right.sum()) > best[0]:
                 best = int(right.sum()), attack, guessed[m][r][where]
     tokens = [_shown(vocabulary, i, spaced) for i in words.tolist()]
     found: dict[str, Any] = {
         "words": [
-            list(each) for each in zip(tokens, recovered.tolist(), asked.tolist(), strict=True)
+            list(each) for each in zip(tokens, recovered.tolist(), times.tolist(), strict=True)
         ]
     }
     if best is not None:

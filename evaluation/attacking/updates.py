@@ -12,7 +12,6 @@ from attacks.updates.whole_update import NotApplicable
 from evaluation.adversary.knowledge import received_noise, table_knowledge, update_knowledge
 from evaluation.adversary.observation import Observation
 from evaluation.attacking.loop import Head, Named, entries, named
-from evaluation.grid.catalogue import UPDATES
 from evaluation.metrics.text import exact_match, rouge, token_sets
 from evaluation.metrics.tokens import matched, token_accuracy, token_chance
 from fedbert.data.batches import IGNORED, Batch
@@ -40,7 +39,7 @@ def updates(
     observation: Observation, auxiliary: tuple[np.ndarray, ...] | None
 ) -> Iterator[LeakageEntry]:
     """Yield what every attack on updates recovered, as aggregator or as peer."""
-    attacks = named(observation.cell.attacks.updates, UPDATES, "missing", "inversion")
+    attacks = named(observation.cell.attacks.updates, "updates")
     if observation.transcript.updates:  # else nothing is sent
         ask, judge = partial(_ask, observation, auxiliary), partial(_judge, observation)
         yield from entries(attacks, ask, judge)
@@ -98,12 +97,12 @@ def _received(observation: Observation, attack: Any) -> NamedWords | Lacks | str
         own = _tokens([b for c, r in between if c == mine for b in _steps(observation, c, r)])
         theirs = _tokens([b for c, r in between if c != mine for b in _steps(observation, c, r)])
         own = np.union1d(own, observation.special)
-        [told] = attack.tokens(list(pair), replace(knowledge, noise="gaussian", noise_std=noise))[
+        [guess] = attack.tokens(list(pair), replace(knowledge, noise="gaussian", noise_std=noise))[
             -1:
         ]
         if len(np.setdiff1d(theirs, own)):
             true.append(np.setdiff1d(theirs, own))
-            guessed.append(np.setdiff1d(told, own))
+            guessed.append(np.setdiff1d(guess, own))
     if not true:
         return "needs a client that receives twice, with others training in between"
     return NamedWords(tuple(true), tuple(guessed))
@@ -127,7 +126,7 @@ def _sequences(
             answer = np.zeros((1, 1), dtype=np.int64)
         guessed.append(answer)
     if len(refused) == len(guessed):
-        return refused[0] if refused else "no update was heard"
+        return refused[0] if refused else "no update was sent"
     return Sequences(tuple(guessed))
 
 

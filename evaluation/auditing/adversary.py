@@ -26,8 +26,8 @@ from fedbert.model import load_model
 from fedbert.prepare import Prepared, poisson_sampled
 from fedbert.settings import settings
 
-HEARD = ("round_losses", "alignments", "projections", "nearness")  # of Signals
-TRAINED = ("shadow_losses", "population")  # what models of the adversary's own give
+FROM_MESSAGES = ("round_losses", "alignments", "projections", "nearness")  # of Signals
+FROM_MODELS = ("shadow_losses", "population")  # what models of the adversary's own give
 
 
 @settings
@@ -63,13 +63,17 @@ def signals_on(
             not fit the target.
     """
     asked = _asked(subject, encoded)
-    places, seed = np.arange(len(encoded)), subject.config.seed
-    answers = answers_on(subject.split, asked, places, seed)
+    everyone, seed = np.arange(len(encoded)), subject.config.seed
+    answers = answers_on(subject.split, asked, everyone, seed)
     if means.shadows:
-        trainings, asked_of = _trainings(subject, positions)
-        losses, held = shadow_answers(trainings, asked_of, means.shadows, means.cache)
-        features = features_of(replace(asked, split=trainings.prepared.split), places, seed)
-        answers = replace(answers, shadow_losses=losses, shadow_members=held, features=features)
+        trainings, pool_positions = _trainings(subject, positions)
+        losses, shadow_members = shadow_answers(
+            trainings, pool_positions, means.shadows, means.cache
+        )
+        features = features_of(replace(asked, split=trainings.prepared.split), everyone, seed)
+        answers = replace(
+            answers, shadow_losses=losses, shadow_members=shadow_members, features=features
+        )
     elif means.references:
         each = [_reference(subject, path, asked) for path in means.references]
         losses = np.array(each)
@@ -83,9 +87,9 @@ def signals_on(
 
 def lacking(means: Means, subject: Subject, lacks: Lacks) -> str:
     """Return why an attack did not run, with what would change it."""
-    if set(HEARD) & set(lacks.fields):
+    if set(FROM_MESSAGES) & set(lacks.fields):
         return "needs the messages of the training: a grid hears them, an audit comes after it"
-    if not set(TRAINED) & set(lacks.fields):
+    if not set(FROM_MODELS) & set(lacks.fields):
         return lacks.words
     if subject.own is None or subject.own.members is None:
         alone = "needs models of the same kind: --reference DIRECTORY"

@@ -74,7 +74,7 @@ def inversion(
         rng = numpy_rng(seed, "judge", each.attack.name)
         yield each.head.leak("token_accuracy", token_accuracy(ids, guessed, counted, rng), "token")
 
-    attacks = named(looking(INVERSION), INVERSION, "reconstruct", "inversion")
+    attacks = named(looking(INVERSION), "inversion")
     return list(entries(attacks, ask, judge))
 
 

@@ -148,7 +148,7 @@ def membership(
     alone, shifted = blind(who.encoded, who.members, seed, "text alone")
     if shifted and isinstance(alone, Leak):
         alone = replace(alone, flags=(SHIFTED_POOL,))
-    attacks = named(looking(MEMBERSHIP), MEMBERSHIP, "score", "membership")
+    attacks = named(looking(MEMBERSHIP), "membership")
     return [alone, *entries(attacks, ask, figures)], scores
 
 

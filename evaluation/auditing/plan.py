@@ -147,8 +147,8 @@ def _right(share: float, mu: float) -> float:
         cut = (low + high) / 2
         beyond = ndtr(mu / 2 - cut) + ndtr(-mu / 2 - cut)
         low, high = (cut, high) if beyond > share else (low, cut)
-    inside, outside = ndtr(mu / 2 - low), ndtr(-mu / 2 - low)
-    return float(inside / (inside + outside))
+    right, wrong = ndtr(mu / 2 - low), ndtr(-mu / 2 - low)
+    return float(right / (right + wrong))
 
 
 def _mu(epsilon: float, delta: float) -> float:

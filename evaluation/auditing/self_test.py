@@ -25,7 +25,7 @@ from fedbert.seeding import numpy_rng
 SIGNIFICANCE = 0.05
 DELTA = 1e-5
 REPEATS = 1000
-SIDE = 200  # scores in, and as many out
+SIDE = 200  # members, and as many non-members
 GUESSED = 0.2  # of the canaries of a run
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -33,17 +33,17 @@ Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 @dataclass(frozen=True)
 class World:
-    """Scores of known epsilon: how those in and those out are drawn, and what is fixed beforehand.
+    """Scores of known epsilon: of members and of non-members; what is fixed beforehand.
 
-    threshold: from which a score is called in. gaussian: whether the estimators that presume a
-    Gaussian mechanism apply.
+    threshold: from which a score is called a member's. gaussian: whether the estimators that
+    presume a Gaussian mechanism apply.
     """
 
     name: str
     epsilon: float
     delta: float
-    ins: Draw
-    outs: Draw
+    members: Draw
+    non_members: Draw
     threshold: float
     gaussian: bool = True
 
@@ -125,16 +125,17 @@ def _in_world(world: World, repeats: int, seed: int) -> Iterator[Outcome]:
 
 def _bounds(world: World, rng: np.random.Generator) -> Iterator[tuple[str, float]]:
     """Yield every estimator's bound for one draw of scores."""
-    ins, outs, delta, level = world.ins(rng, SIDE), world.outs(rng, SIDE), world.delta, SIGNIFICANCE
-    hits, alarms = (int((side >= world.threshold).sum()) for side in (ins, outs))
+    members, non_members = world.members(rng, SIDE), world.non_members(rng, SIDE)
+    delta, level = world.delta, SIGNIFICANCE
+    hits, alarms = (int((side >= world.threshold).sum()) for side in (members, non_members))
     yield "Clopper-Pearson, fixed threshold", _fixed(hits, alarms, delta)
-    yield "Clopper-Pearson, Bonferroni over 20", best_epsilon(ins, outs, delta, level)
-    yield "Clopper-Pearson, split in halves", split_epsilon(ins, outs, delta, level, rng)
+    yield "Clopper-Pearson, Bonferroni over 20", best_epsilon(members, non_members, delta, level)
+    yield "Clopper-Pearson, split in halves", split_epsilon(members, non_members, delta, level, rng)
     if world.gaussian:
         yield "Gaussian, fixed threshold", _gaussian(hits, alarms, delta)
     canaries = 2 * SIDE
     coins = rng.random(canaries) < 0.5
-    scores = np.where(coins, world.ins(rng, canaries), world.outs(rng, canaries))
+    scores = np.where(coins, world.members(rng, canaries), world.non_members(rng, canaries))
     right = right_guesses(scores, coins, canaries)
     yield "one run, all guessed", _one_run(canaries, right, delta)
     some = int(GUESSED * canaries)

@@ -159,8 +159,8 @@ def _check_entries(checkpoint: Checkpoint) -> None:
 def _check_members(checkpoint: Checkpoint, own: Prepared) -> None:
     """Refuse a manifest whose members are not those that its own configuration trains on."""
     members = checkpoint.manifest["members"]
-    held = [d.in_pool for d in own.clients]
-    if members != sorted(int(position) for position in np.concatenate(held)):
+    dealt = [d.in_pool for d in own.clients]
+    if members != sorted(int(position) for position in np.concatenate(dealt)):
         raise InputError(
             f"expected the members that the configuration deals out of {len(own.pool)} examples, "
             f"got {len(members)} others in {checkpoint.directory}/manifest.json"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evaluation.cli.exit_codes import BAD_INPUT, FAILED, OK, TOO_WEAK, in_words
+from evaluation.cli.exit_codes import BAD_INPUT, FAILED, OK, TOO_WEAK, meanings
 from evaluation.cli.shared import FILE, print_tables, quiet, with_options
 from fedbert.errors import InputError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from evaluation.auditing.card import Request
 
 MOVED = {"--plan": "plan", "--self-test": "self-test"}
-CODES = f"Exit codes. {in_words(OK, FAILED, BAD_INPUT, TOO_WEAK)} No verdict proves privacy."
+CODES = f"Exit codes. {meanings(OK, FAILED, BAD_INPUT, TOO_WEAK)} No verdict proves privacy."
 
 
 class AuditGroup(click.Group):

@@ -17,10 +17,10 @@ MEANINGS = {
 }
 
 
-def in_words(*codes: int) -> str:
+def meanings(*codes: int) -> str:
     """Return the meanings of codes in a line.
 
-    >>> in_words(OK, TOO_WEAK)
+    >>> meanings(OK, TOO_WEAK)
     '0: done; an audit: consistent. 3: an audit: too weak to say.'
     """
     return " ".join(f"{code}: {MEANINGS[code]}." for code in codes)

@@ -1,10 +1,12 @@
 """`fedbert-eval list` and `schema`: what a grid can name, and what a file may say."""
 
-import importlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from evaluation.grid.catalogue import Entry
 
 SCHEMAS = ("grid", "training")
 
@@ -15,8 +17,8 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from evaluation.grid.catalogue import MECHANISMS
-    from evaluation.grid.durations import FAMILIES, NOTE, told
+    from evaluation.grid.catalogue import FAMILIES, MECHANISMS
+    from evaluation.grid.durations import NOTE, estimated
     from fedbert.config import SIZES, STRATEGIES
     from fedbert.tasks import TASKS
 
@@ -34,19 +36,20 @@ def list_() -> None:
         table.add_row("mechanism", name, entry.summary)
     for family, entries in FAMILIES.items():
         for name, entry in entries.items():
-            table.add_row(kind_of(family, entry), name, entry.summary, told(family, entry))
+            table.add_row(kind_of(family, entry), name, entry.summary, estimated(family, entry))
     console = Console(width=100)
     console.print(table)
     console.print(f"\n{NOTE}", highlight=False)
 
 
-def kind_of(family: str, entry: object) -> str:
+def kind_of(family: str, entry: "Entry") -> str:
     """Return the family of an attack, and whether it is a baseline.
 
-    >>> kind_of("membership", object())
-    'membership'
+    >>> from evaluation.grid.catalogue import MEMBERSHIP
+    >>> kind_of("membership", MEMBERSHIP["random_guess"])
+    'membership (baseline)'
     """
-    return f"{family} (baseline)" if getattr(entry, "baseline", False) else family
+    return f"{family} (baseline)" if entry.baseline else family
 
 
 @click.command()
@@ -56,11 +59,7 @@ def schema(what: str) -> None:
 
     Editors complete and check TOML files with it.
     """
-    click.echo(json.dumps(schema_of(what), indent=2))
+    from evaluation.grid.schema import grid_schema, training_schema
 
-
-def schema_of(what: str) -> dict[str, Any]:
-    """Return the JSON Schema of a kind of file; only this command imports what it takes."""
-    module = importlib.import_module("evaluation.grid.schema")
-    found: dict[str, Any] = getattr(module, f"{what}_schema")()
-    return found
+    found = grid_schema() if what == "grid" else training_schema()
+    click.echo(json.dumps(found, indent=2))

@@ -4,10 +4,10 @@ import importlib
 import inspect
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Any, get_args
+from typing import Any, Unpack, get_args, get_origin, get_type_hints
 
 from evaluation.grid.catalogue import Entry
-from evaluation.grid.spec import Spec, in_words
+from evaluation.grid.spec import Spec, as_written
 from fedbert.errors import InputError, nearest, unknown_key
 
 TARGET = "target_epsilon"
@@ -64,8 +64,8 @@ def make_attack(asked: Spec | str, catalogue: dict[str, Entry], verb: str) -> An
     changed = {n: value for n, value in params.items() if value != accepted[n].default}
     if not changed:
         return attack
-    told = ", ".join(f"{n}={in_words(value)}" for n, value in changed.items())
-    return _Named(attack, f"{spec.name} ({told})")
+    shown = ", ".join(f"{n}={as_written(value)}" for n, value in changed.items())
+    return _Named(attack, f"{spec.name} ({shown})")
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,23 @@ class _Named:
 
 
 def _parameters(maker: Any) -> dict[str, inspect.Parameter]:
-    """Return what a class or function is made from, annotations as types."""
+    """Return what a class or function is made from, annotations as types.
+
+    Of `**fields: Unpack[Kind]` that is every field of the kind, a TypedDict.
+    """
     try:
-        return dict(inspect.signature(maker, eval_str=True).parameters)
+        written = inspect.signature(maker, eval_str=True).parameters
     except (NameError, TypeError, ValueError):
         return {}
+    found: dict[str, inspect.Parameter] = {}
+    for name, each in written.items():
+        if get_origin(each.annotation) is Unpack:
+            (kind,) = get_args(each.annotation)
+            for field, hint in get_type_hints(kind).items():
+                found[field] = inspect.Parameter(field, each.KEYWORD_ONLY, annotation=hint)
+        else:
+            found[name] = each
+    return found
 
 
 def _check_type(hint: Any, key: str, value: Any, where: str) -> None:

@@ -12,7 +12,7 @@ class Entry:
     """A class, as "module:Class", and what it is, in a line.
 
     alone: an inversion attack that decides every token by its own row of A alone, whatever the
-        others say; it then has a lower ceiling (`evaluation.attacking.bounds`).
+        others say; its reconstruction bound is then lower (`evaluation.attacking.bounds`).
     seconds: what it takes, about: see `evaluation.grid.durations`; None where nobody measured it.
     first: what it takes once before that, to learn from auxiliary text.
     baseline: what an attack is to be read beside: it reaches chance and is not meant to win.
@@ -234,6 +234,23 @@ MEMBERSHIP = {
         "forward view, cut layer 0: was the candidate's A among the messages heard?",
     ),
 }
+
+FAMILIES = {
+    "inversion": INVERSION,
+    "backward": BACKWARD,
+    "updates": UPDATES,
+    "pooled": POOLED,
+    "membership": MEMBERSHIP,
+}
+"""The attacks of each list of a grid's `[attacks]`."""
+VERBS = {
+    "inversion": "reconstruct",
+    "backward": "missing",
+    "updates": "missing",
+    "pooled": "invert",
+    "membership": "score",
+}
+"""What an attack of each list must be able to do; where several verbs will do, its `missing`."""
 
 
 def looking(catalogue: dict[str, Entry]) -> tuple[str, ...]:

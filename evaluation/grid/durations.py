@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evaluation.grid.catalogue import BACKWARD, INVERSION, MEMBERSHIP, POOLED, UPDATES, Entry
+from evaluation.grid.catalogue import FAMILIES, Entry
 
 if TYPE_CHECKING:
     from evaluation.grid.spec import Cell
@@ -21,19 +21,12 @@ if TYPE_CHECKING:
 MESSAGES, BATCH, LENGTH = 16, 16, 32  # of the cell that `fedbert-eval list` speaks of
 CANDIDATES = 2000  # members and others together
 UNKNOWN = 1.0  # seconds for 1,000 tokens of an attack that nobody measured
-UPDATES_HEARD = 2
+UPDATES_SENT = 2
 POOLINGS = 2
-FAMILIES: dict[str, dict[str, Entry]] = {
-    "inversion": INVERSION,
-    "backward": BACKWARD,
-    "updates": UPDATES,
-    "pooled": POOLED,
-    "membership": MEMBERSHIP,
-}
 THOUSANDS = {
     "inversion": MESSAGES * BATCH * LENGTH / 1000,
     "backward": MESSAGES * BATCH * LENGTH / 1000,
-    "updates": UPDATES_HEARD,
+    "updates": UPDATES_SENT,
     "pooled": POOLINGS,
     "membership": CANDIDATES * LENGTH / 1000,
 }
@@ -45,12 +38,14 @@ NOTE = (
 )
 
 
-def told(family: str, entry: Entry) -> str:
+def estimated(family: str, entry: Entry) -> str:
     """Return an attack's estimated time for one cell in words.
 
-    >>> told("updates", Entry("m:C", "s", seconds=1.0)), told("updates", Entry("m:C", "s"))
-    ('about 2 s', 'not measured')
-    >>> told("updates", Entry("m:C", "s", seconds=1.0, first=60.0))
+    >>> estimated("updates", Entry("m:C", "s"))
+    'not measured'
+    >>> estimated("updates", Entry("m:C", "s", seconds=1.0))
+    'about 2 s'
+    >>> estimated("updates", Entry("m:C", "s", seconds=1.0, first=60.0))
     'about 62 s'
     """
     if entry.seconds is None:
@@ -69,11 +64,11 @@ def units(cell: "Cell") -> dict[str, float]:
     tokens = training.batch_size * data.max_length
     senders = training.clients_per_round or data.clients
     steps = training.rounds * training.local_steps * senders
-    heard = attacks.messages * tokens / 1000
+    thousands = attacks.messages * tokens / 1000
     amounts = {
-        "inversion": heard,
-        "backward": heard,
-        "updates": UPDATES_HEARD,
+        "inversion": thousands,
+        "backward": thousands,
+        "updates": UPDATES_SENT,
         "pooled": POOLINGS,
         "membership": 2 * attacks.candidates * data.max_length / 1000,
     }

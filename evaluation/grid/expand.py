@@ -14,7 +14,7 @@ from evaluation.grid.file import (
     OverrideSettings,
     TrainingSettings,
 )
-from evaluation.grid.spec import AttackSettings, Cell, in_words
+from evaluation.grid.spec import AttackSettings, Cell, as_written
 from fedbert.errors import InputError
 from fedbert.settings import from_mapping
 
@@ -37,7 +37,7 @@ def cells_of(asked: GridSettings, where: str) -> tuple[Cell, ...]:
     for values in product(*axes.values()):
         point = dict(zip(axes, values, strict=True))
         training, attacks = _training(asked, point, where), _attacks(asked, point, where)
-        swept = tuple((key, in_words(point[key])) for key in asked.sweep)
+        swept = tuple((key, as_written(point[key])) for key in asked.sweep)
         for (defence, level), seed in product(levels, asked.seeds):
             config = replace(training.config, seed=seed)
             cell = Cell(config, defence, level, attacks, training.delta, swept)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from evaluation.grid.build import make_attack
-from evaluation.grid.catalogue import BACKWARD, INVERSION, MEMBERSHIP, POOLED, UPDATES
+from evaluation.grid.catalogue import FAMILIES, VERBS
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.spec import AttackSettings, Grid
 from fedbert.errors import InputError
@@ -33,16 +33,10 @@ def preflight(grid: Grid) -> None:
 
 def _check_attacks(attacks: AttackSettings) -> None:
     """Make every attack once; refuse two that records could not tell apart."""
-    for family, specs, verb in (
-        (INVERSION, attacks.inversion, "reconstruct"),
-        (BACKWARD, attacks.backward, "missing"),
-        (UPDATES, attacks.updates, "missing"),
-        (POOLED, attacks.pooled, "invert"),
-        (MEMBERSHIP, attacks.membership, "score"),
-    ):
+    for family, catalogue in FAMILIES.items():
         names: set[str] = set()
-        for spec in specs:
-            made = make_attack(spec, family, verb).name
+        for spec in getattr(attacks, family):
+            made = make_attack(spec, catalogue, VERBS[family]).name
             if made in names:
                 raise InputError(f"attacks: expected different attacks, got two named {made!r}")
             names.add(made)

@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from evaluation.grid.catalogue import MECHANISMS
-from evaluation.grid.durations import FAMILIES
+from evaluation.grid.catalogue import FAMILIES, MECHANISMS
 from evaluation.grid.file import (
     OWN,
     PARTS,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from evaluation.grid.catalogue import FAMILIES
 from fedbert.config import EXAMPLES, Config, ModelConfig
 from fedbert.errors import InputError, expect
 from fedbert.settings import plain, refused, settings
@@ -18,7 +19,6 @@ PLACES = (
     "smashed", "hidden", "hidden_gradient", "smashed_gradient", "update", "labels", "training",
     "penalty",
 )  # fmt: skip
-FAMILIES = ("inversion", "backward", "updates", "pooled", "membership")
 MESSAGES, SHADOWS = 100_000, 10_000
 """The most messages that are inverted, and models that an adversary trains."""
 
@@ -31,10 +31,10 @@ class Spec:
     params: tuple[tuple[str, Scalar], ...] = ()
 
 
-def in_words(value: Scalar) -> str:
+def as_written(value: Scalar) -> str:
     """Return a value as tables and TOML write it.
 
-    >>> in_words(True), in_words(1e-05), in_words("adamw")
+    >>> as_written(True), as_written(1e-05), as_written("adamw")
     ('true', '1e-05', 'adamw')
     """
     return str(value).lower() if isinstance(value, bool) else str(value)

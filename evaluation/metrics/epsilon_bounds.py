@@ -144,9 +144,9 @@ def best_epsilon(
     members, non_members = _sides(member_scores, non_member_scores)
     expect(thresholds >= 1, "thresholds >= 1", "thresholds", thresholds)
     both = np.concatenate([members, non_members])
-    places = np.unique(np.quantile(both, (np.arange(thresholds) + 0.5) / thresholds))
+    cutoffs = np.unique(np.quantile(both, (np.arange(thresholds) + 0.5) / thresholds))
     check_levels(delta, significance)
-    return float(bounds_at(members, non_members, places, delta, significance / thresholds).max())
+    return float(bounds_at(members, non_members, cutoffs, delta, significance / thresholds).max())
 
 
 def split_epsilon(
@@ -171,25 +171,25 @@ def split_epsilon(
     halves = [np.array_split(rng.permutation(side), 2) for side in (members, non_members)]
     (choose_in, judge_in), (choose_out, judge_out) = halves
     check_levels(delta, significance)
-    places = np.unique(np.concatenate([choose_in, choose_out]))
-    best = int(np.argmax(bounds_at(choose_in, choose_out, places, delta, significance)))
-    return float(bounds_at(judge_in, judge_out, places[[best]], delta, significance)[0])
+    cutoffs = np.unique(np.concatenate([choose_in, choose_out]))
+    best = int(np.argmax(bounds_at(choose_in, choose_out, cutoffs, delta, significance)))
+    return float(bounds_at(judge_in, judge_out, cutoffs[[best]], delta, significance)[0])
 
 
 def bounds_at(
-    members: np.ndarray, non_members: np.ndarray, places: np.ndarray, delta: float, level: float
+    members: np.ndarray, non_members: np.ndarray, cutoffs: np.ndarray, delta: float, level: float
 ) -> np.ndarray:
-    """Return `clopper_pearson_epsilon` at every threshold [place], whichever side is called in.
+    """Return `clopper_pearson_epsilon` at every threshold [cutoff], whichever side is called in.
 
     Each is valid by itself at its level; whoever picks among them has to pay for it.
     """
-    hits, alarms = counts_at(members, places), counts_at(non_members, places)
+    hits, alarms = counts_at(members, cutoffs), counts_at(non_members, cutoffs)
     return share_bounds(hits, len(members), alarms, len(non_members), delta, level)
 
 
-def counts_at(scores: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return how many scores are at or above each threshold [place] int64."""
-    return len(scores) - np.searchsorted(np.sort(scores), places, side="left")
+def counts_at(scores: np.ndarray, cutoffs: np.ndarray) -> np.ndarray:
+    """Return how many scores are at or above each threshold [cutoff] int64."""
+    return len(scores) - np.searchsorted(np.sort(scores), cutoffs, side="left")
 
 
 def share_bounds(

@@ -66,8 +66,8 @@ def judge_text(
 
     true, guessed: token ids [batch, seq] of each message; counted: [batch, seq], nonzero where a
     token is somebody's text. Every interval is over sequences. Chance is the most frequent token
-    (of the class, where a class is judged) at every place; for sets, ROUGE and the exact match as
-    many of the most frequent tokens as the text has, the most frequent first.
+    (of the class, where a class is judged) at every position; for sets, ROUGE and the exact match
+    as many of the most frequent tokens as the text has, the most frequent first.
     """
     yield _accuracy("token_accuracy", true, guessed, counted, text.most_frequent(), rng)
     masks = {"content": text.classes.content, **{c: text.classes.mask(c) for c in JUDGED}}
@@ -113,7 +113,7 @@ PADDING = -1  # no token
 def _accuracy(
     metric: str, true: Arrays, guessed: Arrays, counted: Arrays, often: np.ndarray, rng: Rng
 ) -> Score:
-    """Return the share of counted tokens that were guessed, each at its place."""
+    """Return the share of counted tokens that were guessed, each at its position."""
     estimate = token_accuracy(true, guessed, counted, rng(metric))
     return Score(metric, "token", estimate, token_chance(true, counted, often))
 
@@ -121,7 +121,7 @@ def _accuracy(
 def _as_texts(true: Arrays, guessed: Arrays, counted: Arrays) -> tuple[list[np.ndarray], ...]:
     """Return both sides with PADDING where nothing counts, less sequences without any text.
 
-    Both sides keep the places that count: what was guessed at a special token's is no text.
+    Both sides keep the positions that count: what was guessed at a special token's is no text.
     """
     shown: list[np.ndarray] = []
     answered: list[np.ndarray] = []

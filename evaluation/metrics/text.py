@@ -122,12 +122,12 @@ def _common(one: Words, other: Words) -> int:
 
     Reference: Hyyro (2004), "Bit-parallel LCS-length computation revisited".
     """
-    places: dict[int, int] = {}
+    positions: dict[int, int] = {}
     for i, word in enumerate(one):
-        places[word] = places.get(word, 0) | 1 << i
+        positions[word] = positions.get(word, 0) | 1 << i
     full = row = (1 << len(one)) - 1
     for word in other:
-        hit = row & places.get(word, 0)
+        hit = row & positions.get(word, 0)
         row = (row + hit | row - hit) & full
     return len(one) - row.bit_count()
 

@@ -19,7 +19,7 @@ def token_accuracy(
     rng: np.random.Generator,
     confidence: float = CONFIDENCE,
 ) -> Estimate:
-    """Return the share of counted tokens that were guessed, each at its place.
+    """Return the share of counted tokens that were guessed, each at its position.
 
     true, guessed: token ids [batch, seq] of each message; counted: [batch, seq], nonzero where a
     token counts (specials and padding should not). The interval is over sequences.

@@ -55,19 +55,21 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     if defence.training is not None:
         prepared = poisson_sampled(prepared)
     senders = config.training.clients_per_round or config.data.clients
-    heard = spread(config.training.rounds, senders, cell.attacks.messages)
-    tap = Transcript(heard, max(1, cell.attacks.messages // len(heard)))
+    rounds = spread(config.training.rounds, senders, cell.attacks.messages)
+    transcript = Transcript(rounds, max(1, cell.attacks.messages // len(rounds)))
     asked = ask(cell, prepared)
     listeners, on_round = ([], None) if asked is None else (asked.listeners, asked.on_round)
     clock.lap("prepare")
-    trained = train(config, prepared, defence, listeners=[tap, *listeners], on_round=on_round)
+    trained = train(
+        config, prepared, defence, listeners=[transcript, *listeners], on_round=on_round
+    )
     clock.lap("train")
     utility, majority_baseline = measure(prepared, trained.split, config.seed)
     give_back_memory()  # attacks take as much again
     clock.lap("evaluate")
-    heard_all = Observation(cell, prepared, defence, trained, tap)
-    found = membership(asked, heard_all, shadows)
-    recovered, samples = inversion(heard_all)
+    observation = Observation(cell, prepared, defence, trained, transcript)
+    found = membership(asked, observation, shadows)
+    recovered, samples = inversion(observation)
     parts = members_and_non_members(config, prepared)
     leaks = (*recovered, *pooled(cell, prepared, trained.split, parts), *found.leaks)
     clock.lap("attack")

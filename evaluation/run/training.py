@@ -71,15 +71,15 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
         facts = facts_of(config, prepared, settings.defence, settings.delta)
         defence = make_defence(settings.defence, facts)
         check(config, defence)
-        place = out / "checkpoint"
-        recover(place)
+        directory = out / "checkpoint"
+        recover(directory)
         start = None
-        if place.exists():
-            checkpoint = read(place)
+        if directory.exists():
+            checkpoint = read(directory)
             check_same(checkpoint, config, prepared.data_sha256, settings.asked())
             start = checkpoint.state
         rounds = config.training.rounds
-        saver = _Saver(settings, prepared, defence, place, every, say)
+        saver = _Saver(settings, prepared, defence, directory, every, say)
         saver.first = start.round if start is not None else 0
         try:
             trained = train(config, prepared, defence, start=start, on_round=saver.round)
@@ -92,7 +92,7 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
         beside = "" if constant is None else f"; without the text {constant:.4f}"
         lines.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] (n={e.n}){beside}")
     lines += [entry.sentence() for entry in saver.entries(rounds)]
-    return [*lines, f"checkpoint: {place}", f"transformers model: {place / 'model'}"]
+    return [*lines, f"checkpoint: {directory}", f"transformers model: {directory / 'model'}"]
 
 
 @dataclass
@@ -102,7 +102,7 @@ class _Saver:
     settings: TrainingFile
     prepared: Prepared
     defence: Defence
-    place: Path
+    directory: Path
     every: int
     say: Say
     first: int = 0
@@ -113,7 +113,7 @@ class _Saver:
         rounds = self.settings.config.training.rounds
         if state.round % self.every == 0 or state.round == rounds:
             save(
-                self.place,
+                self.directory,
                 self.settings.config,
                 self.prepared,
                 state,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fedbert.data.tables import Table, place, shown
+from fedbert.data.tables import Table, location, shown
 from fedbert.errors import InputError
 from fedbert.tasks import Task
 
@@ -140,7 +140,7 @@ def _texts(table: Table, column: str) -> list[str]:
     cells = table.columns[column]
     for position, cell in enumerate(cells):
         if not isinstance(cell, str) or not _encodable(cell):
-            where = place(table.origin, column, table.row(position))
+            where = location(table.origin, column, table.row(position))
             raise InputError(f"expected text, got {column}={shown(cell)} {where}")
     return cells
 
@@ -158,7 +158,7 @@ def _labels(task: Task, table: Table) -> list[float]:
     """Return a table's labels in the task's own numbering."""
     cells = table.columns["label"]
     if all(_is_hidden(cell) for cell in cells):
-        where = place(table.origin, "label")
+        where = location(table.origin, "label")
         raise InputError(
             f"expected labels, got label=-1 in every row (the hidden test split) {where}"
         )
@@ -167,7 +167,7 @@ def _labels(task: Task, table: Table) -> list[float]:
     for position, cell in enumerate(cells):
         label = _score(task, cell) if task.regression else _class(names, cell)
         if label is None:
-            where = place(table.origin, "label", table.row(position))
+            where = location(table.origin, "label", table.row(position))
             raise InputError(f"expected {_allowed(task)}, got label={shown(cell)} {where}")
         found.append(label)
     return found

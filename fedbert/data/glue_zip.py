@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedbert.data.tables import Table, check_encoding, decode, place, unreadable
+from fedbert.data.tables import Table, check_encoding, decode, location, unreadable
 from fedbert.errors import InputError
 from fedbert.tasks import Task, Tsv
 
@@ -67,7 +67,7 @@ def _table(
     if len(kept) < len(rows):
         short = [number for number, row in rows if len(row) < needed]
         fields = len(dict(rows)[short[0]])
-        where = place(str(path), "", short[0])
+        where = location(str(path), "", short[0])
         if not skips:
             raise InputError(f"expected at least {needed} fields, got fields={fields} {where}")
         logger.warning("%s: left out %d rows with too few fields", path, len(short))

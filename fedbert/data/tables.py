@@ -36,10 +36,10 @@ class Table:
         return self.rows[position] if self.rows else position + 1
 
 
-def place(origin: str, column: str = "", row: int | None = None) -> str:
+def location(origin: str, column: str = "", row: int | None = None) -> str:
     """Return where something is, for the end of a message.
 
-    >>> place("train.csv", "label", 3)
+    >>> location("train.csv", "label", 3)
     "in train.csv, column 'label', row 3"
     """
     parts = [f"in {origin}"]
@@ -109,9 +109,9 @@ def check_encoding(table: Table, valid: bool) -> Table:
     for position in range(length):
         for column, cells in table.columns.items():
             if _undecodable(cells[position]):
-                where = place(table.origin, column, table.row(position))
+                where = location(table.origin, column, table.row(position))
                 raise InputError(f"expected UTF-8, got other bytes {where}")
-    raise InputError(f"expected UTF-8, got other bytes {place(table.origin)}")
+    raise InputError(f"expected UTF-8, got other bytes {location(table.origin)}")
 
 
 def from_rows(
@@ -126,7 +126,7 @@ def from_rows(
     numbers: list[int] = []
     for number, row in rows:
         if len(row) != len(header):
-            where = place(origin, "", number)
+            where = location(origin, "", number)
             raise InputError(f"expected {len(header)} fields, got fields={len(row)} {where}")
         cells.append(row)
         numbers.append(number)
@@ -138,7 +138,7 @@ def from_rows(
 def _check_header(origin: str, names: Iterable[str]) -> None:
     """Refuse column names that are not UTF-8."""
     if any(_undecodable(name) for name in names):
-        raise InputError(f"expected UTF-8, got other bytes {place(origin)}, header")
+        raise InputError(f"expected UTF-8, got other bytes {location(origin)}, header")
 
 
 def _undecodable(cell: object) -> bool:
@@ -161,7 +161,7 @@ def _read_parquet(path: Path) -> Table:
         try:
             columns[name] = column.to_pylist()
         except UnicodeDecodeError:
-            where = place(str(path), name, _first_undecodable(column))
+            where = location(str(path), name, _first_undecodable(column))
             raise InputError(f"expected UTF-8, got other bytes {where}") from None
     return Table(str(path), columns)
 
@@ -189,7 +189,7 @@ def _read_csv(path: Path) -> Table:
             if row:
                 kept.append((rows, row))
     except csv.Error as error:
-        where = place(str(path), "", rows + 1)
+        where = location(str(path), "", rows + 1)
         told = one_line(str(error))
         raise InputError(f"expected well-formed CSV, got {told} {where}") from None
     if not valid:
@@ -210,7 +210,7 @@ def _read_jsonl(path: Path) -> Table:
         except ValueError:
             row = None
         if not isinstance(row, dict):
-            where = place(str(path), "", number)
+            where = location(str(path), "", number)
             wrong = "UTF-8, got other bytes" if _undecodable(line) else "a JSON object, got "
             told = "" if _undecodable(line) else shown(line)
             raise InputError(f"expected {wrong}{told} {where}")

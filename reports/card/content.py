@@ -81,12 +81,12 @@ class Card:
         return CONSISTENT if verdicts else "no claim and no limit was given: nothing was tested"
 
     @property
-    def told(self) -> tuple[Leak, ...]:
+    def leaks(self) -> tuple[Leak, ...]:
         """What was measured."""
         return tuple(each for each in self.measured if isinstance(each, Leak))
 
     @property
-    def untold(self) -> list[tuple[str, str, str]]:
+    def not_measured(self) -> list[tuple[str, str, str]]:
         """What was not: the view, why, and the attacks that it holds for."""
         found: dict[tuple[str, str], list[str]] = {}
         for each in self.measured:

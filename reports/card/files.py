@@ -71,12 +71,12 @@ def tables(card: Card) -> list[Table]:
     measured = Table(title="Who recovers what", title_justify="left", header_style="bold")
     for name in ("view", "attack", "metric", "value [interval]", "note"):
         measured.add_column(name, overflow="fold")
-    for each in card.told:
+    for each in card.leaks:
         view = f"{each.view}: {WHO.get(each.view, '')}"
         measured.add_row(view, each.name, each.metric, figure(each), note(each))
-    untold = Table(title="Not measured", title_justify="left", header_style="bold")
+    unmeasured = Table(title="Not measured", title_justify="left", header_style="bold")
     for name in ("view", "attacks", "why"):
-        untold.add_column(name, overflow="fold")
-    for view, why, names in card.untold:
-        untold.add_row(view, names, why)
-    return [table for table in (checks, measured, untold) if table.row_count]
+        unmeasured.add_column(name, overflow="fold")
+    for view, why, names in card.not_measured:
+        unmeasured.add_row(view, names, why)
+    return [table for table in (checks, measured, unmeasured) if table.row_count]

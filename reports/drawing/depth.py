@@ -58,9 +58,9 @@ def _draw(axes: Axes, panel: Depth, data: DepthFigure, handles: dict[str, Any]) 
     others = [name for name in data.attacks if name != WORST]
     for line in panel.lines:
         worst = line.attack == WORST
-        place = 0 if worst else others.index(line.attack)
-        shift = 0.0 if worst else SHIFT * (place - (len(others) - 1) / 2)
-        colour = "#000000" if worst else PALETTE[place % (len(PALETTE) - 2)]
+        number = 0 if worst else others.index(line.attack)
+        shift = 0.0 if worst else SHIFT * (number - (len(others) - 1) / 2)
+        colour = "#000000" if worst else PALETTE[number % (len(PALETTE) - 2)]
         values = [point.value for point in line.points]
         bars = [
             [point.value - point.low for point in line.points],
@@ -70,7 +70,7 @@ def _draw(axes: Axes, panel: Depth, data: DepthFigure, handles: dict[str, Any]) 
             line.attack,
             axes.errorbar(
                 [cut + shift for cut in line.cuts], values, yerr=None if worst else bars,
-                color=colour, marker=None if worst else MARKERS[place % len(MARKERS)],
+                color=colour, marker=None if worst else MARKERS[number % len(MARKERS)],
                 markersize=4.5, linewidth=3.5 if worst else 1.2, alpha=0.25 if worst else 1.0,
                 elinewidth=0.9, capsize=1.5, zorder=1 if worst else 3,
             ),

@@ -25,8 +25,8 @@ def draw_roc(data: RocFigure) -> bytes:
     wide = (WIDTH - 0.75 * columns) / columns if columns > 1 else WIDTH - 1.9
     with matplotlib.style.context("default"):
         figure = Figure(figsize=(WIDTH, total))
-        for place, panel in enumerate(data.panels):
-            row, column = divmod(place, columns)
+        for number, panel in enumerate(data.panels):
+            row, column = divmod(number, columns)
             left = 0.65 + column * (wide + 0.75)
             low = total - top - HEIGHT - row * (HEIGHT + gap)
             axes = figure.add_axes((left / WIDTH, low / total, wide / WIDTH, HEIGHT / total))
@@ -45,13 +45,13 @@ def _panel(axes: Axes, panel: RocPanel, data: RocFigure) -> None:
     axes.plot([LOWEST, 1], [LOWEST, 1], color="#666666", linestyle=(0, (1, 2)), linewidth=1)
     axes.axvline(WHERE, color="#CCCCCC", linewidth=0.8, zorder=0)
     count = len(panel.curves)
-    for place, curve in enumerate(panel.curves):
+    for number, curve in enumerate(panel.curves):
         colour, dash = _look(curve.attack, data)
         shown = [max(y, LOWEST) for y in curve.tpr]
         ends = ([*curve.fpr, 1.0], [*shown, 1.0])
         axes.plot(*ends, color=colour, linestyle=dash, linewidth=1.3, drawstyle="steps-post")
         if curve.at is not None:
-            x = WHERE * 10 ** (0.25 * ((place + 0.5) / count - 0.5))  # side by side
+            x = WHERE * 10 ** (0.25 * ((number + 0.5) / count - 0.5))  # side by side
             y = max(curve.at.value, LOWEST)
             errors = [[y - max(min(curve.at.low, y), LOWEST)], [max(curve.at.high - y, 0.0)]]
             axes.errorbar(x, y, yerr=errors, color=colour, elinewidth=0.9, capsize=1.5, zorder=3)
@@ -71,11 +71,11 @@ def _legend(data: RocFigure) -> list[Line2D]:
     for name in data.attacks:
         colour, dash = _look(name, data)
         handles.append(Line2D([], [], color=colour, linestyle=dash, label=key_text(name, 34)))
-    dots = Line2D([], [], color="#666666", linestyle=(0, (1, 2)), label="guessing")
+    dots = Line2D([], [], color="#666666", linestyle=(0, (1, 2)), label="chance")
     return [*handles, dots]
 
 
 def _look(name: str, data: RocFigure) -> tuple[str, Literal["-", "--", ":"]]:
     """An attack's colour and dash."""
-    place = data.attacks.index(name)
-    return PALETTE[place % len(PALETTE)], DASHES[place // len(PALETTE) % len(DASHES)]
+    number = data.attacks.index(name)
+    return PALETTE[number % len(PALETTE)], DASHES[number // len(PALETTE) % len(DASHES)]

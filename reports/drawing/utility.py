@@ -64,12 +64,12 @@ def draw_partition(data: PartitionFigure, title: str = "examples per client") ->
         axes = figure.add_axes((0.17, 0.5 / total, 0.8, height / total))
         figure.text(0.02, 1 - 0.1 / total, plain_text(title), fontsize=12, weight="bold", va="top")
         starts = [0] * len(data.clients)
-        for place, label in enumerate(data.labels):
-            values = [row[place] for row in data.counts]
-            colour = PALETTE[place % len(PALETTE)]
+        for number, label in enumerate(data.labels):
+            values = [row[number] for row in data.counts]
+            colour = PALETTE[number % len(PALETTE)]
             bars = axes.barh(
                 range(len(values)), values, left=starts, color=colour, edgecolor="white",
-                hatch="//" if place >= len(PALETTE) else None, label=key_text(label, 24),
+                hatch="//" if number >= len(PALETTE) else None, label=key_text(label, 24),
             )  # fmt: skip
             ink = "black" if colour in ("#56B4E9", "#E69F00", "#CC79A7", "#8C8C8C") else "white"
             texts = [str(value) if value > 0.06 * most else "" for value in values]
@@ -140,11 +140,11 @@ def _labels(axes: Axes, points: Sequence[Point], data: LeakageFigure, height: fl
     ordered = sorted(points, key=lambda p: (ends[id(p)][1], ends[id(p)][0]))
     texts = [_wrapped(point.label) for point in ordered]
     sizes = [LINE * (text.count("\n") + 1) / height for text in texts]
-    places = spread([float(ends[id(point)][1]) for point in ordered], sizes)
-    for point, text, place in zip(ordered, texts, places, strict=True):
+    levels = spread([float(ends[id(point)][1]) for point in ordered], sizes)
+    for point, text, level in zip(ordered, texts, levels, strict=True):
         colour, _ = _look(point, data)
         axes.annotate(
-            text, (point.leakage.value, point.utility.value), xytext=(1.06, place),
+            text, (point.leakage.value, point.utility.value), xytext=(1.06, level),
             textcoords="axes fraction", fontsize=8.5, va="center", color=colour,
             annotation_clip=False, linespacing=1.0,
             arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.8, "shrinkB": 4,
@@ -166,9 +166,9 @@ def spread(wanted: Sequence[float], sizes: Sequence[float]) -> list[float]:
         placed.append(max(centre, edge + size / 2))
         edge = placed[-1] + size / 2
     edge = max(1.0, sum(sizes))
-    for place in reversed(range(len(placed))):
-        placed[place] = min(placed[place], edge - sizes[place] / 2)
-        edge = placed[place] - sizes[place] / 2
+    for number in reversed(range(len(placed))):
+        placed[number] = min(placed[number], edge - sizes[number] / 2)
+        edge = placed[number] - sizes[number] / 2
     return placed
 
 
@@ -195,8 +195,8 @@ def _legend(data: LeakageFigure) -> list[Line2D]:
 
 def _look(point: Point, data: LeakageFigure) -> tuple[str, str]:
     """The colour and marker of a point's group."""
-    place = data.groups.index(point.group)
-    return PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
+    number = data.groups.index(point.group)
+    return PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
 
 
 def _label_lines(points: Sequence[Point]) -> int:

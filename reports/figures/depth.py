@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.estimate import Estimate
-from reports.labels import further_labels, in_words
+from reports.labels import further_labels, phrase
 from reports.leak import Leak
 from reports.records import CellResult
 
 WORST = "worst over attacks"
 METRIC = "token_accuracy"
-CUT = "cut"  # the label that may say what the axis shows
+CUT = "model.cut_layer"  # the label of a sweep over what the axis shows
 
 
 @dataclass(frozen=True)
@@ -131,4 +131,4 @@ def _setting(record: CellResult) -> str:
     labels = record.labels
     level = labels.get("level", "-")
     name = labels.get("defence", "-") + ("" if level == "-" else f", {level}")
-    return name + in_words(tuple(each for each in further_labels(labels) if each[0] != CUT))
+    return name + phrase(tuple(each for each in further_labels(labels) if each[0] != CUT))

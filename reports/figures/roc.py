@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.estimate import Estimate
-from reports.labels import further_labels, in_words
+from reports.labels import further_labels, phrase
 from reports.leak import Leak
 from reports.records import CellResult
 from reports.scores import Scored
@@ -95,7 +95,7 @@ def _panel(record: CellResult, attacks: Mapping[str, Scored]) -> RocPanel:
     curves.sort(key=lambda curve: -(curve.at.value if curve.at else 0.0))
     labels = record.labels
     level = "" if labels["level"] in ("-", "") else f", {labels['level']}"
-    setting = f"{labels['defence']}{level}{in_words(further_labels(labels))}"
+    setting = f"{labels['defence']}{level}{phrase(further_labels(labels))}"
     return RocPanel(f"{setting} ({labels['strategy']})", tuple(curves))
 
 

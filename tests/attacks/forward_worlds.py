@@ -12,7 +12,7 @@ from fedbert.data.batches import Batch
 from fedbert.messages import SmashedData, to_array
 from fedbert.split import SplitBert, cut
 from tests.attacks import worlds
-from tests.attacks.test_language_prior import batch_of, source
+from tests.attacks.inversion.test_language_prior import batch_of, source
 
 VOCAB, LENGTH = 60, 8
 

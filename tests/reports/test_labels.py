@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from evaluation.grid.file import SWEPT
 from reports.csv_table import csv_table
-from reports.figures.depth import depth_data
+from reports.figures.depth import CUT, depth_data
 from reports.page import page
 from reports.rows import cell_rows, setting_rows
 from reports.samples import samples
@@ -104,9 +105,11 @@ def test_without_further_labels_nothing_is_added(examples):
 
 def test_the_depth_figure_keeps_swept_settings_apart_and_its_own_axis_in_one(examples):
     def at(cut, clients):
-        record = swept(examples, 0, data_clients=clients, cut=str(cut))
-        return replace(record, spec={"model": {"cut_layer": cut}})
+        record = swept(examples, 0, data_clients=clients)
+        labels = {**record.labels, CUT: str(cut)}
+        return replace(record, labels=labels, spec={"model": {"cut_layer": cut}})
 
+    assert CUT in SWEPT  # the label of a sweep over the depth
     data = depth_data([at(cut, clients) for cut in (0, 1) for clients in ("8", "64")], "sst2")
     assert data is not None
     assert [panel.setting for panel in data.panels] == [

@@ -63,7 +63,7 @@ def test_a_cell_row_by_hand(examples):
     assert (row.inversion.attack, row.inversion.view) == ("nearest token", "forward")
     assert row.inversion.estimate == record.leakage[2].estimate
     assert row.membership.estimate == record.leakage[0].estimate
-    assert [each.short for each in row.protections] == [
+    assert [each.short for each in row.guarantees] == [
         "eps 8.0 (token, replace-one, local)", "none", "none", "none", "none"]  # fmt: skip
     assert row.units == ("token",)
     assert row.bytes == 131_000_000
@@ -72,7 +72,7 @@ def test_a_cell_row_by_hand(examples):
 
 def test_nothing_sent_is_not_no_guarantee(examples):
     (row,) = cell_rows([examples.done("sst2", "fedavg", 0)])
-    assert [each.short for each in row.protections] == ["nothing sent"] * 2 + ["none"] * 3
+    assert [each.short for each in row.guarantees] == ["nothing sent"] * 2 + ["none"] * 3
     assert row.inversion is None
     assert row.unmeasured == (
         "nearest token (inversion, forward view): nothing is sent in the forward view",
@@ -91,8 +91,8 @@ def test_claims_about_labels_stand_beside_the_entry_of_their_view(examples):
     record = examples.done("sst2", "parallel", 3)
     labelled = replace(record, guarantees=[*record.guarantees, LABEL])
     (row,) = cell_rows([labelled])
-    assert [each.view for each in row.protections] == list(VIEWS)
-    last = row.protections[-1]
+    assert [each.view for each in row.guarantees] == list(VIEWS)
+    last = row.guarantees[-1]
     assert last.short == "none; eps 1.5 (label, replace-one, data set)"
     assert last.sentence == f"{record.guarantees[-1]['sentence']} Labels are protected."
     assert last.kind == "no guarantee" and last.units == ("label",) and last.delta is None
@@ -109,7 +109,7 @@ def test_a_metric_guarantee_is_shown_and_never_counted_as_an_epsilon(examples):
     record = examples.done("sst2", "parallel", 0)
     metric = replace(record, guarantees=[METRIC, *record.guarantees[1:]])
     (row,) = cell_rows([metric])
-    first = row.protections[0]
+    first = row.guarantees[0]
     assert first.short == "metric, eta 10.0 over 3 releases (token, local)"
     assert (first.unit, first.epsilon, first.delta) == ("", None, None)
     assert row.units == () and row.metric_only and by_short(row)[0][1] == ["forward"]
@@ -173,11 +173,11 @@ def test_seeds_that_differ_in_their_guarantee_show_the_weakest(examples):
     first, second = examples.done(defence=3, seed=0), examples.done(defence=3, seed=1)
     weaker = [{**second.guarantees[0], "epsilon": 9.0}, *second.guarantees[1:]]
     (row,) = setting_rows([first, replace(second, guarantees=weaker)])
-    assert row.protections[0].epsilon == 9.0
-    assert "eps 8.0" in row.protections[0].short and "eps 9.0" in row.protections[0].short
+    assert row.guarantees[0].epsilon == 9.0
+    assert "eps 8.0" in row.guarantees[0].short and "eps 9.0" in row.guarantees[0].short
     nothing = [{**second.guarantees[1], "view": "forward"}, *second.guarantees[1:]]
     (row,) = setting_rows([first, replace(second, guarantees=nothing)])
-    assert row.protections[0].kind == "no guarantee" and row.units == ()
+    assert row.guarantees[0].kind == "no guarantee" and row.units == ()
 
 
 @pytest.mark.parametrize(

@@ -155,14 +155,14 @@ def audit_federation(
 def _fixed(scores: np.ndarray, coins: np.ndarray, rounds: int, claim: Claim) -> Finding:
     """Return what a threshold half way shows: a canary moves the sums by `rounds` clips."""
     hits, alarms = (int((scores[side] >= rounds / 2).sum()) for side in (coins, ~coins))
-    ins, outs = int(coins.sum()), int((~coins).sum())
+    there, absent = int(coins.sum()), int((~coins).sum())
     shown, most = (
-        gaussian_epsilon_bound(right, ins, wrong, outs, claim.delta, SIGNIFICANCE)
-        for right, wrong in ((hits, alarms), (ins, 0))
+        gaussian_epsilon_bound(right, there, wrong, absent, claim.delta, SIGNIFICANCE)
+        for right, wrong in ((hits, alarms), (there, 0))
     )
-    how = f"{ins} canary clients there, {outs} not; threshold half way"
+    how = f"{there} canary clients there, {absent} not; threshold half way"
     what = "DP-FedAvg, every round seen, by clients"
-    return Finding(what, claim, shown, most, min(ins, outs), SIGNIFICANCE, how)
+    return Finding(what, claim, shown, most, min(there, absent), SIGNIFICANCE, how)
 
 
 def _by_run(scores: np.ndarray, coins: np.ndarray, claim: Claim) -> Finding:

@@ -48,6 +48,7 @@ class Canaries:
     """The canaries of one client: where they ride, what they are, and what was seen of them.
 
     records [canary]: positions in the client's data. coins [canary] bool: whether it is there.
+    coordinates: by party, each canary's among the party's values [canary], or -1.
     seen: per canary the sum over steps of its log-likelihood ratio. there, empty: what lay at the
     canaries' coordinates in the steps that drew them, by coin; drawn: how many draws there were.
     """
@@ -58,27 +59,27 @@ class Canaries:
     chosen: Callable[[int], np.ndarray]
     rate: float
     length: float
-    places: dict[str, np.ndarray] = field(default_factory=dict)  # party -> place per canary, or -1
+    coordinates: dict[str, np.ndarray] = field(default_factory=dict)
     seen: np.ndarray = field(default_factory=lambda: np.zeros(0))
     there: list[np.ndarray] = field(default_factory=list)
     empty: list[np.ndarray] = field(default_factory=list)
     drawn: int = 0
 
-    def take_places(self, party: str, values: int, own: np.ndarray, seed: int) -> None:
+    def take_coordinates(self, party: str, values: int, own: np.ndarray, seed: int) -> None:
         """Give the canaries `own` [canary] bool a coordinate each among a party's values."""
         drawn = numpy_rng(seed, "canary", party).choice(values, int(own.sum()), replace=False)
-        self.places[party] = np.full(len(own), -1)
-        self.places[party][own] = drawn
+        self.coordinates[party] = np.full(len(own), -1)
+        self.coordinates[party][own] = drawn
 
     def hear(self, party: str, drawn: np.ndarray, sums: np.ndarray) -> None:
         """Take in a party's noised sum [value] of one step, in clips; drawn: canaries in it."""
-        held = drawn[self.places[party][drawn] >= 0]
-        values = sums[self.places[party][held]]
-        self.there.append(values[self.coins[held]])
-        self.empty.append(values[~self.coins[held]])
-        self.drawn += len(held)
-        own = np.flatnonzero(self.places[party] >= 0)
-        x = sums[self.places[party][own]]
+        riding = drawn[self.coordinates[party][drawn] >= 0]
+        values = sums[self.coordinates[party][riding]]
+        self.there.append(values[self.coins[riding]])
+        self.empty.append(values[~self.coins[riding]])
+        self.drawn += len(riding)
+        own = np.flatnonzero(self.coordinates[party] >= 0)
+        x = sums[self.coordinates[party][own]]
         std = self.mechanism.noise_multiplier
         odds = np.exp(np.minimum((x - 0.5) / std**2, 700.0))
         self.seen[own] += np.log1p(self.rate * (odds - 1))
@@ -110,8 +111,8 @@ class CanaryStep:
         """As the party's own; of a canary, its share of the chosen gradient's."""
         norms = self.inner.squared_norms(batch)
         where, which = self._riders(batch)
-        held = (self.canaries.places[self.party][which] >= 0) & self.canaries.coins[which]
-        norms[torch.from_numpy(where)] = torch.from_numpy(held * self.canaries.length**2)
+        riding = (self.canaries.coordinates[self.party][which] >= 0) & self.canaries.coins[which]
+        norms[torch.from_numpy(where)] = torch.from_numpy(riding * self.canaries.length**2)
         return norms
 
     def gradients(self, factors: Tensor, *where: str | int) -> float:
@@ -123,9 +124,9 @@ class CanaryStep:
         clean = factors.clone()
         clean[torch.from_numpy(at)] = 0.0
         noise = self.inner.gradients(clean, *where)
-        places = self.canaries.places[self.party][which]
-        mine = (places >= 0) & self.canaries.coins[which]
-        add = torch.from_numpy(places[mine])
+        coordinates = self.canaries.coordinates[self.party][which]
+        mine = (coordinates >= 0) & self.canaries.coins[which]
+        add = torch.from_numpy(coordinates[mine])
         sizes = factors[torch.from_numpy(at[mine])] * self.canaries.length / self.inner.expected
         flat = []
         start = 0
@@ -179,9 +180,9 @@ class CanaryFleet:
         if inner is None or isinstance(inner, CanaryStep):
             return
         party = "server" if name == "server" else "client"
-        if party not in self.canaries.places:
+        if party not in self.canaries.coordinates:
             values = sum(p.numel() for p in inner.parameters.values())
-            self.canaries.take_places(party, values, self.shares[party], self.seed)
+            self.canaries.take_coordinates(party, values, self.shares[party], self.seed)
         before = self.steps.get(party)
         made = CanaryStep(inner, self.canaries, party)
         made.step = before.step if before is not None else 0

@@ -40,7 +40,7 @@ class _Rule:
     probe: str
     statistic: str
     above: bool
-    place: float
+    threshold: float
     gaussian: bool
     value: float
 
@@ -69,22 +69,26 @@ def distinguish(
         count = samples if probe.most is None else min(samples, probe.most)
         sides = [probe.draw(side, count) for side in (0, 1)]
         for name in sides[0]:
-            ins, outs = _rounded(*(_checked(side[name], name) for side in sides))
-            first = len(ins) // CHOOSING
-            rule = _best(probe.name, name, ins[:first], outs[:first], claim, CAREFUL * significance)
+            ones, others = _rounded(*(_checked(side[name], name) for side in sides))
+            first = len(ones) // CHOOSING
+            rule = _best(
+                probe.name, name, ones[:first], others[:first], claim, CAREFUL * significance
+            )
             if best is None or rule.value > best.value:
-                best, judged = rule, (ins[first:], outs[first:])
+                best, judged = rule, (ones[first:], others[first:])
     if best is None or judged is None:
         raise InputError("expected at least one probe, got probes=[]")
-    ins, outs = judged
-    hits, alarms = (int(((each >= best.place) == best.above).sum()) for each in (ins, outs))
-    counts = (hits, len(ins), alarms, len(outs))
+    ones, others = judged
+    hits, alarms = (int(((each >= best.threshold) == best.above).sum()) for each in (ones, others))
+    counts = (hits, len(ones), alarms, len(others))
     function = gaussian_epsilon_bound if best.gaussian else clopper_pearson_epsilon
     bound = function(*counts, claim.delta, significance)
     method = "Gaussian bound" if best.gaussian else "Clopper-Pearson"
     how = f"neighbours {best.probe}, told apart by {best.statistic}, {method}"
-    top = reachable(len(ins), claim, significance)
-    return Finding(what, claim, bound, top, len(ins), significance, how, _more(claim, significance))
+    top = reachable(len(ones), claim, significance)
+    return Finding(
+        what, claim, bound, top, len(ones), significance, how, _more(claim, significance)
+    )
 
 
 def reachable(count: int, claim: Claim, significance: float) -> float:
@@ -107,28 +111,28 @@ def _more(claim: Claim, significance: float) -> str:
 def _best(
     probe: str,
     name: str,
-    ins: np.ndarray,
-    outs: np.ndarray,
+    ones: np.ndarray,
+    others: np.ndarray,
     claim: Claim,
     significance: float,
 ) -> _Rule:
     """Return the best threshold on a statistic, either side of it, by either kind of bound."""
-    ins, outs = np.sort(ins), np.sort(outs)
-    ranks = [np.linspace(0, len(side) - 1, THRESHOLDS // 2).astype(int) for side in (ins, outs)]
-    places = np.unique(np.concatenate([ins[ranks[0]], outs[ranks[1]]]))
+    ones, others = np.sort(ones), np.sort(others)
+    ranks = [np.linspace(0, len(side) - 1, THRESHOLDS // 2).astype(int) for side in (ones, others)]
+    thresholds = np.unique(np.concatenate([ones[ranks[0]], others[ranks[1]]]))
     rules = []
     for above in (True, False):
-        hits, alarms = (np.searchsorted(side, places, side="left") for side in (ins, outs))
+        hits, alarms = (np.searchsorted(side, thresholds, side="left") for side in (ones, others))
         if above:
-            hits, alarms = len(ins) - hits, len(outs) - alarms
-        plain = share_bounds(hits, len(ins), alarms, len(outs), claim.delta, significance)
+            hits, alarms = len(ones) - hits, len(others) - alarms
+        plain = share_bounds(hits, len(ones), alarms, len(others), claim.delta, significance)
         at = int(np.argmax(plain))
-        rules.append(_Rule(probe, name, above, float(places[at]), False, float(plain[at])))
+        rules.append(_Rule(probe, name, above, float(thresholds[at]), False, float(plain[at])))
         if claim.gaussian:
-            at = int(np.argmax(_mu(hits, len(ins), alarms, len(outs), significance)))
-            counts = (int(hits[at]), len(ins), int(alarms[at]), len(outs))
+            at = int(np.argmax(_mu(hits, len(ones), alarms, len(others), significance)))
+            counts = (int(hits[at]), len(ones), int(alarms[at]), len(others))
             value = gaussian_epsilon_bound(*counts, claim.delta, significance)
-            rules.append(_Rule(probe, name, above, float(places[at]), True, value))
+            rules.append(_Rule(probe, name, above, float(thresholds[at]), True, value))
     return max(rules, key=lambda rule: rule.value)
 
 
@@ -149,11 +153,11 @@ def _checked(values: np.ndarray, name: str) -> np.ndarray:
     return values
 
 
-def _rounded(ins: np.ndarray, outs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rounded(ones: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the statistics of both sides on one grid, made from those that choose.
 
     What the lowest bits of floating-point noise tell is no part of the claims.
     """
-    first = len(ins) // CHOOSING
-    grain = GRAIN * float(max(np.abs(ins[:first]).max(), np.abs(outs[:first]).max()))
-    return (ins, outs) if grain == 0 else (np.rint(ins / grain), np.rint(outs / grain))
+    first = len(ones) // CHOOSING
+    grain = GRAIN * float(max(np.abs(ones[:first]).max(), np.abs(others[:first]).max()))
+    return (ones, others) if grain == 0 else (np.rint(ones / grain), np.rint(others / grain))

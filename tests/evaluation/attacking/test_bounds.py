@@ -14,7 +14,7 @@ from evaluation.attacking.bounds import (
     ReconstructionBound,
     ReferenceAttack,
     largest_shares,
-    most_heard,
+    most_repeats,
     reconstruction_bound,
     reference_attack,
 )
@@ -151,13 +151,13 @@ def mask(rows: int, length: int) -> list[np.ndarray]:
 
 
 def given(
-    mechanism: Mechanism, alone: bool, length: int = 4, heard: int = 1
+    mechanism: Mechanism, alone: bool, length: int = 4, repeats: int = 1
 ) -> ReconstructionBound:
     """The bound for texts of one length, two words at each place, equally frequent."""
     shares = {(length, place): 0.5 for place in range(length)}
     every = mask(3, length)
     return reconstruction_bound(
-        Defence("d", smashed=mechanism), 0, every, every, shares, heard, alone
+        Defence("d", smashed=mechanism), 0, every, every, shares, repeats, alone
     )
 
 
@@ -182,7 +182,7 @@ def test_a_sequence_as_unit_needs_no_more_for_its_rows() -> None:
     sound = Gaussian(CLIP, 0.9, unit="sequence")
     assert given(sound, alone=False) == given(sound, alone=True)
     assert given(sound, alone=False).value == pytest.approx(norm.cdf(1 / 0.9 / 2))
-    assert given(sound, False, heard=4).value == pytest.approx(norm.cdf(2 / 0.9 / 2))
+    assert given(sound, False, repeats=4).value == pytest.approx(norm.cdf(2 / 0.9 / 2))
 
 
 def test_pure_epsilon_adds_up_over_rows_and_messages() -> None:
@@ -192,7 +192,7 @@ def test_pure_epsilon_adds_up_over_rows_and_messages() -> None:
 
     assert odds(given(Laplace(CLIP, 0.1), alone=True)) == pytest.approx(np.exp(0.1))
     assert odds(given(Laplace(CLIP, 0.1), alone=False)) == pytest.approx(np.exp(0.4))
-    assert odds(given(Laplace(CLIP, 0.1), False, heard=3)) == pytest.approx(np.exp(1.2))
+    assert odds(given(Laplace(CLIP, 0.1), False, repeats=3)) == pytest.approx(np.exp(1.2))
 
 
 @pytest.mark.parametrize(
@@ -224,8 +224,8 @@ def test_the_largest_shares_by_counting() -> None:
 
 def test_a_text_heard_twice_in_one_call_counts_twice() -> None:
     one, two = np.array([4, 5]), np.array([5, 6])
-    assert most_heard([[(0, one), (0, two)], [(0, two)]]) == 2
-    assert most_heard([[(0, one), (1, one)], []]) == 1
+    assert most_repeats([[(0, one), (0, two)], [(0, two)]]) == 2
+    assert most_repeats([[(0, one), (1, one)], []]) == 1
 
 
 def test_the_reference_attack_covers_what_nearest_token_recovers_with_dropout() -> None:

@@ -103,9 +103,9 @@ def test_wiretap_hears_first_steps_of_rounds_spread_over_the_training() -> None:
         for step in range(2):
             for client in range(32):
                 tap.hear(SmashedData(client, round_, 2 * round_ + step, empty, empty[0]))
-    heard = [(k.message.round, k.message.client, k.message.step) for k in tap.kept]
+    heard = [(k.message.round, k.message.client, k.message.step) for k in tap.entries]
     assert heard == [(r, c, 2 * r) for r in (0, 9) for c in range(8)]
-    assert all(k.parts.round == k.message.round for k in tap.kept)
+    assert all(k.parts.round == k.message.round for k in tap.entries)
 
 
 def test_max_length_beyond_the_position_table_is_refused(cell: Cell) -> None:

@@ -23,6 +23,7 @@ from privacy.gaussian import Gaussian
 from privacy.laplace import Laplace
 from privacy.matrix_gaussian import MatrixGaussian
 from privacy.mechanism import ClipOnly, Identity, Mechanism
+from reports.leak import NotMeasured
 from tests.attacks import worlds
 from tests.privacy.others import EvenNoise, OwnLaplace
 
@@ -92,12 +93,12 @@ def named(small_grid: Path, target: str, **params: float) -> Cell:
 def test_noise_of_a_kind_that_nobody_knows_gives_no_number(small_grid: Path) -> None:
     record = run_cell(named(small_grid, "tests.privacy.others:EvenNoise")).record
     assert record.status == "done", record.traceback
-    asked = {leak["attack"]: leak for leak in record.leakage}
+    asked = {each.attack: each for each in record.leakage}
     for name in ("nearest token", "unigram prior", "bigram prior", "masked-LM prior",
                  "message matching"):  # fmt: skip
-        law = f"law: {name} does not apply to unknown noise"
-        assert "estimate" not in asked[name], law
-        assert "says how its noise is distributed" in asked[name]["not_measured"], law
+        law, entry = f"law: {name} does not apply to unknown noise", asked[name]
+        assert isinstance(entry, NotMeasured), law
+        assert "says how its noise is distributed" in entry.reason, law
 
 
 def test_a_subclass_is_known_for_what_it_is() -> None:

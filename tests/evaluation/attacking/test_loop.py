@@ -1,13 +1,12 @@
 """The loop over attacks: every attack one way out, in order, and the truth to the judge alone."""
 
 from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from evaluation.attacking.loop import Head, Named, entries, in_words, named
-from evaluation.grid.catalogue import INVERSION, MEMBERSHIP
+from attacks.attack import Lacks
+from evaluation.attacking.loop import Head, Named, entries, named
+from evaluation.grid.catalogue import MEMBERSHIP, Entry
 from fedbert.errors import InputError
 from reports.estimate import Estimate
 from reports.leak import Leak, NotMeasured
@@ -15,7 +14,7 @@ from reports.leak import Leak, NotMeasured
 
 def test_every_attack_is_asked_once_in_order_and_answers_or_says_why_not() -> None:
     asked_for = ["nearest_token", "bigram_prior", "optimisation"]
-    attacks = named(asked_for, INVERSION, "missing", "inversion")
+    attacks = named(asked_for, "inversion")
     asked, judged = [], []
 
     def ask(each: Named) -> int | str:
@@ -38,7 +37,7 @@ def test_every_attack_is_asked_once_in_order_and_answers_or_says_why_not() -> No
 
 def test_the_loop_is_lazy_so_that_one_answer_is_held_at_a_time() -> None:
     held: list[str] = []
-    attacks = named(["nearest_token", "optimisation"], INVERSION, "missing", "inversion")
+    attacks = named(["nearest_token", "optimisation"], "inversion")
     steps = entries(attacks, lambda each: held.append(each.head.attack) or "no", lambda *_: ())  # type: ignore[func-returns-value]
     next(steps)
     assert held == ["nearest token"]
@@ -46,30 +45,27 @@ def test_the_loop_is_lazy_so_that_one_answer_is_held_at_a_time() -> None:
 
 def test_names_are_the_catalogues_or_somebody_elses_and_say_what_is_attacked() -> None:
     target = MEMBERSHIP["loss_threshold"].target
-    ours, theirs = named(["loss_threshold", target], MEMBERSHIP, "score", "membership", of="cls")
+    ours, theirs = named(["loss_threshold", target], "membership", of="cls")
     assert ours.head == theirs.head == Head("release", "loss threshold (cls)", "membership")
     assert ours.entry is MEMBERSHIP["loss_threshold"] and theirs.entry is None
-    with pytest.raises(InputError, match="expected an attack with score"):
-        named(["nearest_token"], INVERSION, "score", "inversion")
+    with pytest.raises(InputError, match="expected an attack with reconstruct"):
+        named([target], "inversion")
 
 
 def test_what_is_lacking_is_said_in_words() -> None:
-    class Lacks:
-        words = "needs `auxiliary`"
+    attacks = named(["nearest_token"], "inversion")
+    lacks = Lacks(("auxiliary",), "needs `auxiliary`")
+    expected = NotMeasured("forward", "nearest token", "inversion", "needs `auxiliary`")
+    assert [*entries(attacks, lambda _: lacks, lambda *_: ())] == [expected]
+    assert [*entries(attacks, lambda _: lacks.words, lambda *_: ())] == [expected]
 
-    assert in_words(Lacks()) == in_words("needs `auxiliary`") == "needs `auxiliary`"
-    assert in_words(None) is None
 
-
-def test_a_catalogue_says_what_is_a_baseline() -> None:
+def test_a_catalogue_says_what_is_a_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
     target = MEMBERSHIP["loss_threshold"].target
-    flagged: dict[str, Any] = {
-        "flagged": SimpleNamespace(target=target, baseline=True),
-        "not": SimpleNamespace(target=target, baseline=False),
-        "silent": SimpleNamespace(target=target),
-    }
-    found = named([*flagged, target], flagged, "score", "membership")
-    assert [each.head.baseline for each in found] == [True, False, False, False]
+    monkeypatch.setitem(MEMBERSHIP, "flagged", Entry(target, "a baseline", baseline=True))
+    monkeypatch.setitem(MEMBERSHIP, "not", Entry(target, "no baseline"))
+    found = named(["flagged", "not", target], "membership")
+    assert [each.head.baseline for each in found] == [True, False, False]
     estimate = Estimate(0.5, 0.4, 0.6, n=9)
     assert [each.head.leak("auc", estimate, "record", 0.5).baseline for each in found[:2]] == [
         True, False,

@@ -12,7 +12,7 @@ from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
 from reports.leak import Leak, LeakageEntry
-from tests.evaluation.test_mechanisms import EXAMPLES, Params
+from tests.evaluation.run.test_mechanisms import EXAMPLES, Params
 
 MORE: dict[str, tuple[str, Params, Params, Params]] = {  # what one example a mechanism leaves out
     "gaussian, sequence": ("smashed", {"clip_norm": 9.0, "noise_multiplier": 0.05,

@@ -15,7 +15,7 @@ from attacks.inversion.parts.cloze import GAPS, Cloze, Page
 from attacks.inversion.parts.ngram import Ngram
 from fedbert.errors import InputError
 from tests.attacks import worlds
-from tests.attacks.test_language_prior import batch_of, dense, known, source
+from tests.attacks.inversion.test_language_prior import batch_of, dense, known, source
 
 
 def generator() -> torch.Generator:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.grid.catalogue import INVERSION, MEMBERSHIP
-from evaluation.grid.durations import FAMILIES, Remaining, told, units
+from evaluation.grid.catalogue import FAMILIES, INVERSION, MEMBERSHIP
+from evaluation.grid.durations import Remaining, estimated, units
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell
 
@@ -79,7 +79,7 @@ def test_every_attack_of_the_catalogue_has_a_time_or_says_it_has_none() -> None:
     for family, entries in FAMILIES.items():
         for entry in entries.values():
             assert entry.seconds is None or entry.seconds > 0
-            assert told(family, entry).split()[0] in ("about", "under", "not")
+            assert estimated(family, entry).split()[0] in ("about", "under", "not")
     assert INVERSION["nearest_token"].seconds and MEMBERSHIP["loss_threshold"].seconds
     assert {name for name, entry in INVERSION.items() if entry.alone} == {
         "nearest_token", "unigram_prior",
