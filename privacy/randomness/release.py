@@ -93,6 +93,14 @@ def add_noise(records: Tensor, noise: Tensor, std: float) -> Tensor:
     return _passed(records, step, fill)
 
 
+def why_not_finite(records: Tensor) -> str:
+    """Return how many values are not finite, or that their norm is not, as an error's line."""
+    count = int((~torch.isfinite(records)).sum())
+    if count == 0:
+        return "expected rows with a finite norm, got a norm beyond float64"
+    return f"expected finite values, got {count} non-finite of {records.numel()} values"
+
+
 def _passed(records: Tensor, step: float, fill: Callable[[Floats, int], None]) -> Tensor:
     """Return records plus noise; `fill(out, start)` writes noise from `start` on, in steps."""
     if records.dtype not in TYPES:
@@ -100,8 +108,10 @@ def _passed(records: Tensor, step: float, fill: Callable[[Floats, int], None]) -
     values = records.detach().cpu().contiguous()
     flat = values.reshape(-1).numpy()
     widest = float(np.abs(flat).max()) if flat.size else 0.0
+    if not math.isfinite(widest):
+        raise ValueError(why_not_finite(records))
     if not math.isfinite(widest / step):
-        raise ValueError(f"expected finite records, got a largest absolute value of {widest}")
+        raise ValueError(f"expected records within 2**1023 steps of {step}, got {widest}")
     found = torch.empty_like(values)
     target = found.view(-1).numpy()
     noise, cut = (np.empty(min(CHUNK, flat.size)) for _ in range(2))

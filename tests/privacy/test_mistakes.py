@@ -25,6 +25,7 @@ from privacy.matrix_gaussian import MatrixGaussian
 from privacy.mechanism import clip_rows
 from privacy.metric import Metric
 from tests.privacy import mistakes
+from tests.privacy.drawn import draws
 from tests.privacy.statistics import (
     FALSE_ALARM,
     dependent,
@@ -48,7 +49,7 @@ def covers_its_sensitivity(mechanism) -> bool:
     clipped = mechanism.clip(far)
     other = clipped[1] if cost.relation == "replace-one" else torch.zeros(500)
     distance = float((clipped[0] - other).norm())
-    noise = mechanism.add_noise(torch.zeros(40, 500), generator(1))
+    noise = mechanism.add_noise(torch.zeros(40, 500), draws(1))
     return gaussian_scale(noise, cost.event.noise_multiplier * distance)
 
 
@@ -119,7 +120,7 @@ def noise_is_the_same_for_all_records(mechanism) -> bool:
     """Whether, under the same draws, what is added does not depend on what it is added to."""
     records = 0.1 * torch.randn(6, 8, generator=generator(6), dtype=torch.float64)
     noises = [
-        mechanism.add_noise(scale * records, generator(7)) - scale * records
+        mechanism.add_noise(scale * records, draws(7)) - scale * records
         for scale in (1.0, 3.0, -5.0)
     ]
     return all(torch.allclose(noise, noises[0], rtol=0, atol=1e-9) for noise in noises)
@@ -138,7 +139,7 @@ def test_noise_over_a_length_tells_neighbours_apart_with_certainty():
     spreads = []
     for length in (1.0, 1e-3):
         records = torch.full((2000, 64), length / 8.0)
-        spreads.append((broken.add_noise(records, generator(8)) - records).std(dim=1))
+        spreads.append((broken.add_noise(records, draws(8)) - records).std(dim=1))
     assert float(spreads[0].max()) < float(spreads[1].min()) / 100
 
 
