@@ -150,9 +150,13 @@ def read(directory: Path) -> Checkpoint:
 def upgraded(config: Any) -> Any:
     """Return a manifest's configuration with the keys of today.
 
+    One without a word about noise was trained with noise that follows from its seed.
+
     >>> upgraded({"data": {"pool": 60}, "seed": 1})
-    {'data': {'pool_size': 60}, 'seed': 1}
+    {'data': {'pool_size': 60}, 'seed': 1, 'noise': 'repeatable'}
     """
+    if isinstance(config, dict) and "noise" not in config:
+        config = config | {"noise": "repeatable"}
     data = config.get("data") if isinstance(config, dict) else None
     if not isinstance(data, dict) or "pool" not in data or "pool_size" in data:
         return config

@@ -15,13 +15,14 @@ from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.messages import Array, Channel, Listener, to_tensor
+from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, circumstances, expected_batches, under, with_model
 from fedbert.protect import MechanismLog, guards
-from fedbert.seeding import generator
 from fedbert.server import Server
 from fedbert.split import SplitBert, duplicate
 from fedbert.strategies import SERVER, STRATEGIES, Round, client_name
 from privacy.defence import Defence, refuse
+from privacy.randomness.source import NoiseSource, public
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,17 @@ def planned_releases(config: Config, prepared: Prepared, rounds: int | None = No
 
 
 def participants(config: Config, round_: int) -> tuple[int, ...]:
-    """Return the clients of a round, in the order in which they are served."""
+    """Return the clients of a round, in the order in which they are served.
+
+    Who is asked when is public, and no guarantee rests on it: what each sends is counted.
+    """
     if config.training.strategy == "centralised":
         return (0,)
     count = config.training.clients_per_round or config.data.clients
     if count == config.data.clients:
         return tuple(range(count))
-    order = torch.randperm(
-        config.data.clients, generator=generator(config.seed, "participants", round_)
-    )
-    return tuple(sorted(order[:count].tolist()))
+    drawn = public("participants", config.seed, round_).choice(config.data.clients, count)
+    return tuple(sorted(drawn.tolist()))
 
 
 def train(
@@ -97,11 +99,13 @@ def train(
     start: State | None = None,
     on_round: Callable[[State], None] | None = None,
     fleet: Fleet | None = None,
+    noise: NoiseSource | None = None,
 ) -> Trained:
     """Return the model trained under a defence; `prepared` stays as it is.
 
     listeners hear every message. start: continue after a saved round. on_round is called with the
-    state after every round.
+    state after every round. noise: what hides records, which serves one training and is in this
+    process alone; without it one is made as the configuration says.
 
     Raises:
         InputError: if the defence cannot act under the strategy, or the device is not there.
@@ -110,11 +114,12 @@ def train(
     before = prepared.split
     # E and H are of the parties' own making: what they start from need not be there twice.
     split = duplicate(before, shared=before.client_names.values())
-    prepared = under(with_model(prepared, split), defence, config.seed)
+    noise = noise or noise_of(config, prepared, defence)
+    prepared = under(with_model(prepared, split), defence, noise)
     fleet = fleet or InProcess()
-    posted = guards(defence, config.seed)
+    posted = guards(defence, noise.under("channel"))
     channel = Channel(listeners, posted)
-    _spawn(fleet, config, prepared, defence)
+    _spawn(fleet, config, prepared, defence, noise)
     losses: list[float] = []
     first = 0
     if start is not None:
@@ -188,13 +193,17 @@ def check(config: Config, defence: Defence) -> None:
         raise InputError(f"expected a device that is there, got device={device!r} without CUDA")
 
 
-def _spawn(fleet: Fleet, config: Config, prepared: Prepared, defence: Defence) -> None:
-    """Bring the parties into being."""
+def _spawn(
+    fleet: Fleet, config: Config, prepared: Prepared, defence: Defence, noise: NoiseSource
+) -> None:
+    """Bring the parties into being, each with noise of its own."""
     split = prepared.split
     with_body = config.training.strategy in ("centralised", "fedavg")
-    fleet.spawn(SERVER, lambda: Server(split, config, defence, expected_batches(prepared)))
+    own, expected = noise.under("server"), expected_batches(prepared)
+    fleet.spawn(SERVER, lambda: Server(split, config, defence, own, expected))
     for data in prepared.clients:
-        factory = partial(Client, data, split, config, defence, with_body)
+        own_noise = noise.under("client", data.client)
+        factory = partial(Client, data, split, config, defence, with_body, own_noise)
         fleet.spawn(client_name(data.client), factory)
 
 

@@ -15,6 +15,7 @@ from evaluation.run.utility import measure
 from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.config import Config
 from fedbert.errors import InputError
+from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, prepare
 from fedbert.settings import from_mapping
 from fedbert.trainer import State, check, train
@@ -81,7 +82,10 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
         saver = _Saver(settings, prepared, defence, place, every, say)
         saver.first = start.round if start is not None else 0
         try:
-            trained = train(config, prepared, defence, start=start, on_round=saver.round)
+            noise = noise_of(config, prepared, defence, settings.asked())
+            trained = train(
+                config, prepared, defence, start=start, on_round=saver.round, noise=noise
+            )
         except ValueError as error:
             raise InputError(f"training stopped: {error}") from error
         utility, majority = measure(prepared, trained.split, config.seed)
