@@ -62,7 +62,7 @@ def planned_steps(config: Config, rounds: int | None = None) -> Counter[int]:
     """Return how many steps each client takes in so many rounds (None: in all)."""
     total = config.training.rounds if rounds is None else rounds
     turns = Counter(client for r in range(total) for client in participants(config, r))
-    return Counter({client: count * _steps(config) for client, count in turns.items()})
+    return Counter({client: count * local_steps(config) for client, count in turns.items()})
 
 
 def planned_releases(config: Config, prepared: Prepared, rounds: int | None = None) -> int:
@@ -74,6 +74,18 @@ def planned_releases(config: Config, prepared: Prepared, rounds: int | None = No
         return 0
     steps = planned_steps(config, rounds)
     return max(data.releases(steps[data.client]) for data in prepared.clients)
+
+
+def repeated_releases(config: Config, prepared: Prepared, rounds: int, restarts: int) -> int:
+    """Return the most times that one example's A is sent in rounds that restarts did again.
+
+    Whoever takes part: each restart may begin within a pass over the data and end within another.
+    """
+    if config.training.strategy in ("centralised", "fedavg"):
+        return 0
+    steps = rounds * local_steps(config)
+    most = max(data.releases(steps) for data in prepared.clients)
+    return min(steps, most + 2 * restarts)
 
 
 def participants(config: Config, round_: int) -> tuple[int, ...]:
@@ -135,7 +147,7 @@ def train(
         who = participants(config, number)
         examples = tuple(len(prepared.clients[c].encoded) for c in who)
         private = defence.training is not None
-        strategy(Round(number, who, examples, _steps(config), config, fleet, channel, private))
+        strategy(Round(number, who, examples, local_steps(config), config, fleet, channel, private))
         each = [fleet.call(client_name(c), "mean_loss") for c in who]
         losses.append(sum(each) / len(each))
         give_back_memory()
@@ -175,7 +187,7 @@ def give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _steps(config: Config) -> int:
+def local_steps(config: Config) -> int:
     """Return the local steps of one client's round; one pooled party takes those of all."""
     steps = config.training.local_steps
     if config.training.strategy != "centralised":

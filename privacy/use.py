@@ -20,7 +20,8 @@ class Use:
     `sample_rate` is the largest probability, over clients, with which a record was drawn,
     independently of the others and afresh at each step; None where batches were not drawn so.
     `accountant` is the one asked for DP-SGD. `records` is the smallest number of records that a
-    client holds; None where nobody counted.
+    client holds; None where nobody counted. `restarts` counts how often the training began
+    again under fresh noise: what is drawn once was then drawn once more.
 
     Raises:
         ValueError: an unknown strategy or accountant, a count below zero, records below 1, delta
@@ -39,12 +40,13 @@ class Use:
     sample_rate: float | None = None
     accountant: Accountant = "pld"
     records: int | None = None
+    restarts: int = 0
 
     def __post_init__(self) -> None:
         """Check every field."""
         one_of("strategy", self.strategy, STRATEGIES)
         one_of("accountant", self.accountant, ACCOUNTANTS)
-        for name in ("forward_releases", "rounds", "cut_layer", "steps"):
+        for name in ("forward_releases", "rounds", "cut_layer", "steps", "restarts"):
             whole(name, getattr(self, name))
         open_unit("delta", self.delta)
         if self.sample_rate is not None and not 0 < self.sample_rate <= 1:

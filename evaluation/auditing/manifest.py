@@ -7,6 +7,7 @@ from typing import Any
 
 from evaluation.auditing.subject import Subject
 from evaluation.grid.defence import SPEAKS_FOR, costs, facts_of, use_of
+from evaluation.grid.launches import Launches
 from privacy.accounting import Bound, epsilon_of, label_claims, ledger
 from privacy.events import Event
 from privacy.mechanism import Cost
@@ -79,7 +80,8 @@ def _from_configuration(subject: Subject) -> Iterator[str]:
     """Compare what configuration, defence and data give with what is recorded."""
     manifest, own, spec = subject.checkpoint.manifest, subject.own, subject.spec  # type: ignore[union-attr]
     config = subject.checkpoint.config  # type: ignore[union-attr]
-    facts = facts_of(config, own, spec, subject.delta, manifest["round"])  # type: ignore[arg-type]
+    launches = Launches.from_json(manifest.get("launches", []), str(subject.directory))
+    facts = facts_of(config, own, spec, subject.delta, manifest["round"], launches)  # type: ignore[arg-type]
     yield from _differences("costs", manifest["costs"], costs(subject.defence, facts))  # type: ignore[arg-type]
     use = use_of(config, facts)
     entries = [*ledger(subject.defence, use).values(), *label_claims(subject.defence, use)]  # type: ignore[arg-type]
