@@ -39,8 +39,6 @@ name = "d"
 FEDAVG = 'update = { mechanism = "dp_fedavg", clip_norm = 1.0, noise_multiplier = 4.0 }'
 GAUSSIAN = 'mechanism = "gaussian", clip_norm = 1.0, noise_multiplier = 3.0'
 ONCE = f"smashed = {{ {GAUSSIAN}, one_shot = true }}"
-    'smashed = { mechanism = "gaussian", clip_norm = 1.0, noise_multiplier = 3.0, one_shot = true }'
-)
 LABELS = 'labels = { mechanism = "randomised_response", epsilon = 1.0 }'
 
 
