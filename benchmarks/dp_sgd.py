@@ -12,6 +12,7 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -21,11 +22,13 @@ from benchmarks.inputs import SEED, SHAPES, VOCABULARY, Setting, encoded
 from benchmarks.measure import Row, interleave, peak_gigabytes, row_of
 from benchmarks.plain import default_adamw
 from fedbert.data.client_data import ClientData
-from fedbert.seeding import generator, scoped
+from fedbert.seeding import scoped
 from fedbert.split import cut
 from privacy.dp_sgd.clipping import clip_factors
 from privacy.dp_sgd.engine import Recorder
 from privacy.dp_sgd.mechanism import DPSGD
+from privacy.randomness.release import add_gaussian_
+from privacy.randomness.source import NoiseSource
 
 MECHANISM = DPSGD(clip_norm=1.0, noise_multiplier=1.0, sample_rate=0.1)
 MASKED = 0.15
@@ -82,8 +85,8 @@ def inputs_of(setting: Setting) -> Inputs:
 def plain_step(inputs: Inputs, noisy: bool = False) -> Step:
     """Return transformers' own step, with a gradient's worth of noise filled if noisy."""
     optimizer, steps = inputs.optimizer(), count()
-    noise = [torch.empty_like(p) for p in inputs.names.values()] if noisy else []
-    rng = generator(SEED, "noise")
+    sizes = [p.numel() for p in inputs.names.values()] if noisy else []
+    draws, room = NoiseSource.secret().draws("plain"), np.empty(max(sizes, default=0))
 
     def step() -> None:
         batch = inputs.data.batch(next(steps))
@@ -94,8 +97,8 @@ def plain_step(inputs: Inputs, noisy: bool = False) -> Step:
             token_type_ids=batch.token_type_ids,
             labels=batch.labels,
         ).loss.backward()
-        for buffer in noise:
-            buffer.normal_(0.0, 1.0, generator=rng)
+        for size in sizes:
+            draws.gaussian_into(room[:size], 1.0)
         optimizer.step()
 
     return step
@@ -108,12 +111,12 @@ def our_step(inputs: Inputs) -> Step:
     parts = {"bottom": split.bottom, "body": split.body, "head": split.head}
     recorder = Recorder(parts, names, ragged)
     optimizer, steps = inputs.optimizer(), count()
-    noise = {n: torch.empty_like(p) for n, p in names.items()}
-    rng = generator(SEED, "noise")
+    sums, source = {n: torch.empty_like(p) for n, p in names.items()}, NoiseSource.secret()
     scale = 1.0 / (MASKED * inputs.setting.length) if ragged else 1.0
 
     def step() -> None:
-        batch = inputs.data.batch(next(steps))
+        number = next(steps)
+        batch = inputs.data.batch(number)
         for parameter in names.values():
             parameter.grad = None
         owner = (batch.labels != -100).nonzero()[:, 0] if ragged else None
@@ -121,12 +124,14 @@ def our_step(inputs: Inputs) -> Step:
             losses = split.head.losses(split.hidden(batch), batch.labels)
             torch.autograd.backward(losses.sum() * scale)
         factors = clip_factors(recorder.squared_norms(size), MECHANISM.clip_norm)
-        for buffer in noise.values():
-            buffer.normal_(0.0, MECHANISM.noise_std / size, generator=rng)
-        recorder.clipped_sum(factors / size, noise)
+        for summed in sums.values():
+            summed.zero_()
+        recorder.clipped_sum(factors / size, sums)
         recorder.clear()
+        draws = source.draws(number)
         for name, parameter in names.items():
-            parameter.grad = noise[name]
+            add_gaussian_(sums[name], MECHANISM.noise_std / size, draws)
+            parameter.grad = sums[name]
         optimizer.step()
 
     return step

@@ -20,6 +20,7 @@ from fedbert.prepare import Prepared
 from fedbert.server import Server
 from fedbert.strategies import SERVER, Round, client_name, split_step
 from privacy.defence import Defence
+from privacy.randomness.source import NoiseSource
 
 RATE = 5e-4
 TINY = Setting(clients=1, batch=8, length=64, rounds=1000)
@@ -75,8 +76,11 @@ def our_step(inputs: Prepared, setting: Setting) -> Callable[[], None]:
     config, own = setting.config(), with_own_model(inputs)
     data = own.clients[0]
     fleet = InProcess()
-    fleet.spawn(SERVER, lambda: Server(own.split, config, Defence("none")))
-    fleet.spawn(client_name(0), lambda: Client(data, own.split, config, Defence("none"), False))
+    noise = NoiseSource.secret()
+    fleet.spawn(SERVER, lambda: Server(own.split, config, Defence("none"), noise))
+    fleet.spawn(
+        client_name(0), lambda: Client(data, own.split, config, Defence("none"), False, noise)
+    )
     round_ = Round(0, (0,), (len(data.encoded),), 1, config, fleet, Channel())
     round_.begin(0, with_body=False)
     if setting.strategy == "sequential":

@@ -13,6 +13,8 @@ import torch
 from fedbert.messages import Array, RowValues, dense
 from fedbert.protect import MechanismLog
 from privacy.mechanism import Mechanism
+from privacy.randomness.draws import Draws
+from privacy.randomness.release import cut
 
 Values = Mapping[str, Array | RowValues]
 
@@ -97,7 +99,8 @@ class Noised:
     """Old values plus the noised sum of clipped whole updates, over a divisor fixed beforehand.
 
     Clients weigh the same; every value of every row gets noise, touched or not. The guarantee is
-    the mechanism's (see `privacy.dp_fedavg`).
+    the mechanism's (see `privacy.dp_fedavg`). Each clipped update is cut to the noise's grid before
+    it is summed, so that the sum is exact and cutting moves no two sums apart.
     """
 
     def __init__(
@@ -105,13 +108,13 @@ class Noised:
         mechanism: Mechanism,
         base: Mapping[str, Array],
         divisor: int,
-        generator: torch.Generator,
+        draws: Draws,
     ) -> None:
         """Start a sum of updates away from `base`; base names every trained parameter."""
         self.mechanism = mechanism
         self.base = dict(base)
         self.divisor = divisor
-        self.generator = generator
+        self.draws = draws
         size = sum(v.size for v in self.base.values())
         self._sum = torch.zeros(1, size, dtype=torch.float64)
         self.log = MechanismLog()
@@ -126,7 +129,7 @@ class Noised:
             start += old.size
         update = torch.from_numpy(flat)[None]
         clipped = self.mechanism.clip(update)
-        self._sum += clipped
+        self._sum += cut(clipped, self.mechanism.noise_std)
         limit = self.mechanism.clip_norm
         over = limit is not None and float(update.norm()) > limit * (1 + 1e-5)
         self.log += MechanismLog(1, int(over))
@@ -136,7 +139,7 @@ class Noised:
         found, start = {}, 0
         for name, old in self.base.items():  # piece by piece: the sum is as large as the model
             total = self._sum[:, start : start + old.size]
-            noised = self.mechanism.add_noise(total, self.generator)
+            noised = self.mechanism.add_noise(total, self.draws)
             noise = self.mechanism.noise_std**2 * old.size
             self.log += MechanismLog(signal=float(total.square().sum()), noise=noise)
             change = (noised[0] / self.divisor).numpy().reshape(old.shape)

@@ -56,11 +56,13 @@ def save(
     defence: Mapping[str, Any],
     costs: list[dict[str, Any]],
     guarantees: Sequence[dict[str, Any]] = (),
+    launches: Sequence[Sequence[int]] = (),
 ) -> Path:
     """Write a checkpoint and return its directory; an earlier one there is replaced whole.
 
     defence, costs and guarantees are plain JSON: what was asked for, what has been spent so far,
-    and what follows for each view. The guarantee of `release` speaks of `model/` alone.
+    and what follows for each view. The guarantee of `release` speaks of `model/` alone. launches:
+    of a training that was resumed under fresh noise, which the costs count.
 
     Raises:
         InputError: if the training has diverged; an earlier checkpoint stays.
@@ -85,6 +87,7 @@ def save(
             "defence": dict(defence),
             "costs": costs,
             "guarantees": list(guarantees),
+            "launches": [list(each) for each in launches],
             "round": state.round,
             "data_sha256": prepared.data_sha256,
             "members": _members(prepared),
@@ -150,9 +153,13 @@ def read(directory: Path) -> Checkpoint:
 def upgraded(config: Any) -> Any:
     """Return a manifest's configuration with the keys of today.
 
+    One without a word about noise was trained with noise that follows from its seed.
+
     >>> upgraded({"data": {"pool": 60}, "seed": 1})
-    {'data': {'pool_size': 60}, 'seed': 1}
+    {'data': {'pool_size': 60}, 'seed': 1, 'noise': 'repeatable'}
     """
+    if isinstance(config, dict) and "noise" not in config:
+        config = config | {"noise": "repeatable"}
     data = config.get("data") if isinstance(config, dict) else None
     if not isinstance(data, dict) or "pool" not in data or "pool_size" in data:
         return config

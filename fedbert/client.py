@@ -35,18 +35,19 @@ from fedbert.optim import (
     optimizer_for,
     set_learning_rate,
 )
-from fedbert.private_step import PrivateStep
-from fedbert.protect import MechanismLog, stream
-from fedbert.seeding import generator, scoped
+from fedbert.private_step import PrivateStep, Share
+from fedbert.protect import MechanismLog
+from fedbert.seeding import scoped
 from fedbert.smashing import Smashing
 from fedbert.split import SplitBert
 from privacy.defence import Defence
 from privacy.dp_sgd.clipping import clip_factors
 from privacy.mechanism import Identity
+from privacy.randomness.source import NoiseSource
 
 
 class Client:
-    """One data owner. Every call draws from a generator of its own (seed, part, client, step)."""
+    """One data owner. Dropout follows (seed, part, client, step); noise has a source of its own."""
 
     def __init__(
         self,
@@ -55,11 +56,12 @@ class Client:
         config: Config,
         defence: Defence,
         with_body: bool,
+        noise: NoiseSource,
     ) -> None:
         """Make a client with its own copies of E and H, and of T where `with_body`."""
         self.data, self.config, self.defence = data, config, defence
-        self.step = 0
-        self.smashing = Smashing(defence, data, config)
+        self.step, self.noise = 0, noise
+        self.smashing = Smashing(defence, data, config, noise)
         self.logs = {place: MechanismLog() for place in ("training", "update")}
         self.loss_sum, self.loss_count = 0.0, 0
         self.rows = compact_rows(data, split, config, defence)
@@ -79,11 +81,10 @@ class Client:
         self.private: PrivateStep | None = None
         if defence.training is not None:
             expected = data.sample_rate * len(data.encoded)
-            parts_, seed = dict(self.parts.items()), config.seed
             ragged = ("head",) if data.encoded.task.kind == "mlm" else ()
-            self.private = PrivateStep(
-                parts_, self.trained, defence.training, expected, seed, ragged
-            )
+            share = Share(expected, sum(p.numel() for p in split.whole.parameters()), noise)
+            parts = dict(self.parts.items())
+            self.private = PrivateStep(parts, self.trained, defence.training, share, ragged)
         self._base: dict[str, Array] = {}
         self._factor = 1.0
         self._graph: dict[str, Any] = {}
@@ -177,7 +178,8 @@ class Client:
         if carried == "reset":
             self.optimizer.state.clear()
         if self.defence.local_update:
-            return ClientUpdate(self.data.client, round_, len(self.data.encoded), self._noisy())
+            values = self._noisy(round_)
+            return ClientUpdate(self.data.client, round_, len(self.data.encoded), values)
         tensors: dict[str, Array | RowValues] = {}
         for name, parameter in self.trained.items():
             value = to_array(parameter)
@@ -188,12 +190,10 @@ class Client:
         state = moments(self.optimizer, self.trained) if carried == "hand_on" else {}
         return ClientUpdate(self.data.client, round_, len(self.data.encoded), tensors, state)
 
-    def _noisy(self) -> dict[str, Array | RowValues]:
+    def _noisy(self, round_: int) -> dict[str, Array | RowValues]:
         """Return the values of a whole update that is clipped and noised here."""
-        mechanism, number = self.defence.update, self.data.client
         base = {name: self._base[name] for name in self.trained}
-        noise = generator(self.config.seed, "noise", "update", stream(mechanism), number, self.step)
-        own = Noised(mechanism, base, 1, noise)
+        own = Noised(self.defence.update, base, 1, self.noise.draws("update", round_))
         own.add(1, {name: to_array(p) for name, p in self.trained.items()})
         values = own.result()
         self.logs["update"] += own.log
@@ -291,7 +291,7 @@ class Client:
         """Set the clipped and noised gradients of what this client trains."""
         if self.private is None:
             raise RuntimeError("expected a defence with DP-SGD")
-        noise = self.private.gradients(factors, "client", self.data.client, self.step)
+        noise = self.private.gradients(factors, self.step)
         self.logs["training"] += MechanismLog(noise=noise)
 
     def _update(self, rate: float) -> None:

@@ -7,6 +7,7 @@ from pydantic import Field
 from fedbert.errors import expect
 from fedbert.settings import one_of, settings
 from fedbert.tasks import TASKS
+from privacy.randomness.keys import NoiseMode
 
 Strategy = Literal["centralised", "fedavg", "parallel", "sequential"]
 Partition = Literal["iid", "dirichlet", "quantity"]
@@ -144,12 +145,18 @@ class TrainingConfig:
 
 @settings
 class Config:
-    """Everything that determines one training, apart from the defence."""
+    """Everything that determines one training, apart from the defence.
+
+    noise: "secret" (its key is made up by the computer and forgotten: nobody can take the noise
+        off), or "repeatable" (from the seed and all that makes the training: the same again, for
+        whoever knows those).
+    """
 
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     seed: Seed = 0
+    noise: NoiseMode = "secret"
 
     def __post_init__(self) -> None:
         """Check what concerns more than one part."""
@@ -164,4 +171,5 @@ class Config:
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as nested plain dictionaries."""
         parts = {"model": self.model, "data": self.data, "training": self.training}
-        return {**{name: dict(vars(part)) for name, part in parts.items()}, "seed": self.seed}
+        written = {name: dict(vars(part)) for name, part in parts.items()}
+        return {**written, "seed": self.seed, "noise": self.noise}

@@ -130,9 +130,7 @@ class PlainCopy:
 
     def apply(self, message: ClipFactors, rate: float) -> float:
         """Update T by the clipped and noised gradient; return the noise's expected squared norm."""
-        noise = self._private().gradients(
-            to_tensor(message.factors), "server", message.client, message.step
-        )
+        noise = self._private().gradients(to_tensor(message.factors), message.client, message.step)
         if self.optimizer is not None:
             set_learning_rate(self.optimizer, rate)
             self.optimizer.step()

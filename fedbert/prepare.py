@@ -19,6 +19,7 @@ from fedbert.split import SplitBert, position_offset
 from fedbert.tasks import TASKS, Task
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
+from privacy.randomness.source import NoiseSource
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,12 @@ def facts_before(config: Config) -> TrainingFacts:
     )
 
 
-def poisson_sampled(prepared: Prepared) -> Prepared:
-    """Return the same inputs with batches drawn by Poisson sampling, as DP-SGD needs them."""
-    clients = tuple(replace(data, poisson=True) for data in prepared.clients)
+def poisson_sampled(prepared: Prepared, noise: NoiseSource | None = None) -> Prepared:
+    """Return the same inputs with batches drawn by Poisson sampling, as DP-SGD needs them.
+
+    noise: the training's, from which the coins come; without it nobody can say who was drawn.
+    """
+    clients = tuple(replace(data, poisson=True, coins=noise) for data in prepared.clients)
     return replace(prepared, clients=clients)
 
 
@@ -158,19 +162,19 @@ def expected_batches(prepared: Prepared) -> dict[int, float]:
     return {d.client: d.sample_rate * len(d.encoded) for d in prepared.clients}
 
 
-def under(prepared: Prepared, defence: Defence, seed: int) -> Prepared:
+def under(prepared: Prepared, defence: Defence, noise: NoiseSource) -> Prepared:
     """Return the inputs as a training under a defence uses them.
 
     DP-SGD draws by Poisson sampling. Randomised response changes every client's labels once, for
     good; evaluation and the pool keep the true ones.
     """
     if defence.training is not None:
-        prepared = poisson_sampled(prepared)
+        prepared = poisson_sampled(prepared, noise)
     if defence.labels is None:
         return prepared
     clients = []
     for data in prepared.clients:
-        rng = numpy_rng(seed, "labels", repr(defence.labels), data.client)
-        labels = defence.labels.randomise(data.encoded.labels, rng)
+        draws = noise.draws("labels", data.client)
+        labels = defence.labels.randomise(data.encoded.labels, draws)
         clients.append(replace(data, encoded=replace(data.encoded, labels=labels)))
     return replace(prepared, clients=tuple(clients))

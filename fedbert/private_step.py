@@ -2,14 +2,28 @@
 
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from fedbert.protect import stream
-from fedbert.seeding import generator
 from privacy.dp_sgd.engine import Recorder
 from privacy.dp_sgd.mechanism import DPSGD
+from privacy.randomness.release import add_gaussian_, widened
+from privacy.randomness.source import NoiseSource
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a party needs to know to add its part of the noise.
+
+    expected: the expected batch size. values: of the whole model, over all parties, at least: the
+    noise makes up for cutting as many to its grid. noise: the party's own.
+    """
+
+    expected: float
+    values: int
+    noise: NoiseSource
 
 
 class PrivateStep:
@@ -26,17 +40,19 @@ class PrivateStep:
         parts: Mapping[str, nn.Module],
         parameters: Mapping[str, nn.Parameter],
         mechanism: DPSGD,
-        expected: float,
-        seed: int,
+        share: Share,
         ragged: Collection[str] = (),
     ) -> None:
-        """Hold a party's modules; `expected` is the expected batch size.
+        """Hold a party's modules.
 
         ragged: parts that see lone positions (the masked-LM head) instead of whole sequences.
         """
         unused = _unused(parts, parameters)
         self.parameters = {n: p for n, p in parameters.items() if n not in unused}
-        self.mechanism, self.expected, self.seed = mechanism, expected, seed
+        self.mechanism, self.share = mechanism, share
+        # A sum that is divided first has the same noise in terms of the clip.
+        wider = widened(mechanism.noise_multiplier, share.values)
+        self.noise_std = mechanism.noise_std * wider / share.expected
         self.recorder = Recorder(parts, parameters, ragged, unused) if parameters else None
         self._buffers: dict[str, Tensor] = {}
 
@@ -52,30 +68,25 @@ class PrivateStep:
             return torch.zeros(batch, dtype=torch.float64)
         return self.recorder.squared_norms(batch).cpu()
 
-    def gradients(self, factors: Tensor, *where: str | int) -> float:
-        """Set every gradient: the clipped sum, noised, over the expected batch size.
+    def gradients(self, factors: Tensor, *where: int) -> float:
+        """Set every gradient: the clipped sum over the expected batch size, noised as one.
 
-        where: labels of the noise, such as the party and its step. Return the expected squared norm
-        of the noise on the sum.
+        where: what labels the step's noise within the party's, such as its running number. Return
+        the expected squared norm of the noise on the sum.
         """
-        label = ("noise", "training", stream(self.mechanism), *where)
-        std = self.mechanism.noise_std
+        draws = self.share.noise.draws("training", *where)
         for name, parameter in self.parameters.items():
-            own = generator(self.seed, *label, name)
             if name not in self._buffers:
                 self._buffers[name] = torch.empty_like(parameter, requires_grad=False)
-            buffer = self._buffers[name]
-            if buffer.device.type == "cpu":
-                buffer.normal_(0.0, std / self.expected, generator=own)
-            else:
-                draw = torch.empty(buffer.shape, dtype=buffer.dtype)
-                buffer.copy_(draw.normal_(0.0, std / self.expected, generator=own))
+            self._buffers[name].zero_()
         if self.recorder is not None and len(factors):
-            self.recorder.clipped_sum(factors / self.expected, into=self._buffers)
+            self.recorder.clipped_sum(factors / self.share.expected, into=self._buffers)
         if self.recorder is not None:
             self.recorder.clear()
         for name, parameter in self.parameters.items():
+            add_gaussian_(self._buffers[name], self.noise_std, draws)
             parameter.grad = self._buffers[name]
+        std = self.noise_std * self.share.expected
         return std**2 * sum(p.numel() for p in self.parameters.values())
 
 

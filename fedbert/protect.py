@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from fedbert.messages import Message, to_array, to_tensor
-from fedbert.seeding import generator
 from privacy.defence import Defence
-from privacy.dp_sgd.mechanism import DPSGD
 from privacy.mechanism import Identity, Mechanism
+from privacy.randomness.draws import Draws
+from privacy.randomness.source import NoiseSource
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,8 @@ class MechanismLog:
         }
 
 
-def stream(mechanism: Mechanism | DPSGD) -> str:
-    """Return a label for a mechanism's noise.
-
-    It names the mechanism and its settings, so that no two levels of a comparison share a noise
-    vector: from two such messages of the same record the noise would cancel.
-    """
-    kind, own = type(mechanism).__name__, getattr(mechanism, "__dict__", {})
-    settings = {k: v for k, v in sorted(own.items()) if isinstance(v, str | int | float)}
-    return f"{kind} {mechanism.unit} {mechanism.clip_norm} {mechanism.noise_std} {settings}"
-
-
 def protect(
-    mechanism: Mechanism, message: Tensor, attention_mask: Tensor, noise: torch.Generator
+    mechanism: Mechanism, message: Tensor, attention_mask: Tensor, noise: Draws
 ) -> tuple[Tensor, MechanismLog]:
     """Return a message [batch, seq, hidden] clipped and noised per unit, and the log.
 
@@ -105,28 +94,27 @@ PLACES = {"hidden": "hidden", "hidden_gradient": "gradient", "smashed_gradient":
 class MechanismGuard:
     """Lets a mechanism act on Z, G_Z or G_A as it crosses, and keeps the log."""
 
-    def __init__(self, mechanism: Mechanism, kind: str, seed: int) -> None:
-        """Stand at one kind of message."""
-        self.mechanism, self.kind, self.seed = mechanism, kind, seed
+    def __init__(self, mechanism: Mechanism, kind: str, noise: NoiseSource) -> None:
+        """Stand at one kind of message; its sender and step label the noise on each."""
+        self.mechanism, self.kind, self.noise = mechanism, kind, noise
         self.log = MechanismLog()
 
     def __call__(self, message: Message) -> Message:
         """Return the message with its values clipped and noised; padded positions too."""
         field = PLACES[self.kind]
         values = to_tensor(getattr(message, field))
-        where = (message.client, getattr(message, "step", 0))
-        noise = generator(self.seed, "noise", self.kind, stream(self.mechanism), *where)
+        draws = self.noise.draws(self.kind, message.client, getattr(message, "step", 0))
         everywhere = torch.ones(values.shape[:2])
-        values, log = protect(self.mechanism, values, everywhere, noise)
+        values, log = protect(self.mechanism, values, everywhere, draws)
         self.log += log
         changed: dict[str, Any] = {field: to_array(values)}
         return replace(message, **changed)
 
 
-def guards(defence: Defence, seed: int) -> dict[str, MechanismGuard]:
+def guards(defence: Defence, noise: NoiseSource) -> dict[str, MechanismGuard]:
     """Return the guards that a defence posts on the channel."""
     return {
-        kind: MechanismGuard(getattr(defence, kind), kind, seed)
+        kind: MechanismGuard(getattr(defence, kind), kind, noise)
         for kind in PLACES
         if not isinstance(getattr(defence, kind), Identity)
     }

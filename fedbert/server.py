@@ -19,12 +19,12 @@ from fedbert.messages import (
     dense,
     to_array,
 )
-from fedbert.private_step import PrivateStep
-from fedbert.protect import MechanismLog, stream
-from fedbert.seeding import generator
+from fedbert.private_step import PrivateStep, Share
+from fedbert.protect import MechanismLog
 from fedbert.split import SplitBert
 from privacy.defence import Defence, adaptive_clip
 from privacy.mechanism import Identity
+from privacy.randomness.source import NoiseSource
 
 STACK_PARAMETERS = 16_000_000
 """Copies of T are stacked up to this many parameters: a larger body gains nothing from it."""
@@ -41,6 +41,7 @@ class Server:
         split: SplitBert,
         config: Config,
         defence: Defence,
+        noise: NoiseSource,
         expected: Mapping[int, float] | None = None,
     ) -> None:
         """Start from the values of `split`, whose body module the server uses.
@@ -48,7 +49,7 @@ class Server:
         expected: each client's expected batch size, which DP-SGD divides by.
         """
         self.split, self.config, self.defence = split, config, defence
-        self.expected = dict(expected or {})
+        self.noise, self.expected = noise, dict(expected or {})
         self.mechanism = Identity("client") if defence.local_update else defence.update
         trained = not config.model.freeze_embeddings
         bottom = {id(p) for p in split.bottom.parameters()}
@@ -91,8 +92,8 @@ class Server:
             self.average = Weighted(examples)
             return
         base = {n: v for n, v in self.edge.items() if n in self.edge_trained} | self.body
-        noise = generator(self.config.seed, "noise", "update", stream(self.mechanism), round_)
-        self.average = Noised(self.mechanism, base, participants, noise)
+        draws = self.noise.draws("update", round_)
+        self.average = Noised(self.mechanism, base, participants, draws)
 
     def open_group(self, clients: Sequence[int]) -> None:
         """Give every client of a group its own copy of T (`parallel`)."""
@@ -122,8 +123,9 @@ class Server:
         """Return T itself, serving one client with these moments."""
         names, private = self.split.body_names, None
         if self.defence.training is not None:
-            parts, expected = {"body": self.split.body}, self.expected[client]
-            private = PrivateStep(parts, names, self.defence.training, expected, self.config.seed)
+            values = sum(p.numel() for p in self.split.whole.parameters())
+            share = Share(self.expected[client], values, self.noise)
+            private = PrivateStep({"body": self.split.body}, names, self.defence.training, share)
         plain = PlainCopy(self.split.body, names, self.config, private)
         plain.load(self.body, state)
         return plain
@@ -180,7 +182,7 @@ class Server:
         adaptive, log = adaptive_clip(self.mechanism), average.log
         if adaptive is not None:
             unclipped = log.records - log.clipped
-            self.mechanism = adaptive.after(unclipped, average.divisor, average.generator)
+            self.mechanism = adaptive.after(unclipped, average.divisor, average.draws)
 
     def close_round(self) -> None:
         """Make the round's average the new global values."""

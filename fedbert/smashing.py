@@ -10,11 +10,12 @@ from fedbert.config import Config
 from fedbert.copies import autocast
 from fedbert.data.batches import Batch, collate
 from fedbert.data.client_data import ClientData
-from fedbert.protect import MechanismLog, protect, stream
-from fedbert.seeding import generator, scoped
+from fedbert.protect import MechanismLog, protect
+from fedbert.seeding import scoped
 from fedbert.split import Bottom, position_ids
 from privacy.defence import Defence
 from privacy.mechanism import Identity
+from privacy.randomness.source import NoiseSource
 
 _ROWS = 8192  # vocabulary rows scored at a time
 
@@ -22,9 +23,11 @@ _ROWS = 8192  # vocabulary rows scored at a time
 class Smashing:
     """Makes protected smashed data, and keeps the mechanism's log."""
 
-    def __init__(self, defence: Defence, data: ClientData, config: Config) -> None:
-        """Hold a defence and the client's data."""
-        self.defence, self.data, self.config = defence, data, config
+    def __init__(
+        self, defence: Defence, data: ClientData, config: Config, noise: NoiseSource
+    ) -> None:
+        """Hold a defence, the client's data, and the client's own noise."""
+        self.defence, self.data, self.config, self.noise = defence, data, config, noise
         self.log = MechanismLog()
         self._sent: dict[int, Tensor] = {}  # one-shot: example -> A [max_length, hidden]
 
@@ -58,11 +61,10 @@ class Smashing:
 
     def _protected(self, a: Tensor, batch: Batch, step: int) -> Tensor:
         """Return A clipped and noised."""
-        mechanism, number = self.defence.smashed, self.data.client
+        mechanism = self.defence.smashed
         if isinstance(mechanism, Identity):
             return a
-        noise = generator(self.config.seed, "noise", "smashed", stream(mechanism), number, step)
-        a, log = protect(mechanism, a, batch.attention_mask, noise)
+        a, log = protect(mechanism, a, batch.attention_mask, self.noise.draws("smashed", step))
         self.log += log
         return a
 
@@ -83,7 +85,7 @@ class Smashing:
         return torch.stack(rows)[:, : batch.input_ids.shape[1]].to(device)
 
     def _first(self, bottom: Any, example: int) -> Tensor:
-        """Return an example's protected A [max_length, hidden], from seed and text alone."""
+        """Return an example's protected A [max_length, hidden]."""
         pad, length = self.data.vocabulary.pad, self.config.data.max_length
         alone = collate(self.data.encoded, [example], pad, length).to(self.config.training.device)
         training = bottom.training
@@ -91,10 +93,8 @@ class Smashing:
         with torch.no_grad(), autocast(self.config):
             a = bottom(alone).float() if self.config.training.precision == "bf16" else bottom(alone)
         bottom.train(training)
-        mechanism, number = self.defence.smashed, self.data.client
-        label = ("noise", "smashed once", stream(mechanism), number, example)
-        noise = generator(self.config.seed, *label)
-        a, log = protect(mechanism, a, alone.attention_mask, noise)
+        draws = self.noise.draws("smashed once", example)
+        a, log = protect(self.defence.smashed, a, alone.attention_mask, draws)
         self.log += log
         return a[0].cpu()
 

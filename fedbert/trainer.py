@@ -15,13 +15,14 @@ from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.messages import Array, Channel, Listener, to_tensor
+from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, expected_batches, facts_before, under, with_model
 from fedbert.protect import MechanismGuard, MechanismLog, guards
-from fedbert.seeding import generator
 from fedbert.server import Server
 from fedbert.split import SplitBert, duplicate
 from fedbert.strategies import SERVER, STRATEGIES, Round, client_name
 from privacy.defence import Defence, refuse
+from privacy.randomness.source import NoiseSource, public
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def planned_steps(config: Config, rounds: int | None = None) -> Counter[int]:
     """Return how many steps each client takes in so many rounds (None: in all)."""
     total = config.training.rounds if rounds is None else rounds
     turns = Counter(client for r in range(total) for client in participants(config, r))
-    return Counter({client: count * _steps(config) for client, count in turns.items()})
+    return Counter({client: count * local_steps(config) for client, count in turns.items()})
 
 
 def planned_releases(config: Config, prepared: Prepared, rounds: int | None = None) -> int:
@@ -75,17 +76,30 @@ def planned_releases(config: Config, prepared: Prepared, rounds: int | None = No
     return max(data.releases(steps[data.client]) for data in prepared.clients)
 
 
+def repeated_releases(config: Config, prepared: Prepared, rounds: int, restarts: int) -> int:
+    """Return the most times that one example's A is sent in rounds that restarts did again.
+
+    Whoever takes part: each restart may begin within a pass over the data and end within another.
+    """
+    if config.training.strategy in ("centralised", "fedavg"):
+        return 0
+    steps = rounds * local_steps(config)
+    most = max(data.releases(steps) for data in prepared.clients)
+    return min(steps, most + 2 * restarts)
+
+
 def participants(config: Config, round_: int) -> tuple[int, ...]:
-    """Return the clients of a round, in the order in which they are served."""
+    """Return the clients of a round, in the order in which they are served.
+
+    Who is asked when is public, and no guarantee rests on it: what each sends is counted.
+    """
     if config.training.strategy == "centralised":
         return (0,)
     count = config.training.clients_per_round or config.data.clients
     if count == config.data.clients:
         return tuple(range(count))
-    order = torch.randperm(
-        config.data.clients, generator=generator(config.seed, "participants", round_)
-    )
-    return tuple(sorted(order[:count].tolist()))
+    drawn = public("participants", config.seed, round_).choice(config.data.clients, count)
+    return tuple(sorted(drawn.tolist()))
 
 
 def train(
@@ -97,11 +111,13 @@ def train(
     start: State | None = None,
     on_round: Callable[[State], None] | None = None,
     fleet: Fleet | None = None,
+    noise: NoiseSource | None = None,
 ) -> Trained:
     """Return the model trained under a defence; `prepared` stays as it is.
 
     listeners hear every message. start: continue after a saved round. on_round is called with the
-    state after every round.
+    state after every round. noise: what hides records, which serves one training and is in this
+    process alone; without it one is made as the configuration says.
 
     Raises:
         InputError: if the defence cannot act under the strategy, or the device is not there.
@@ -110,11 +126,12 @@ def train(
     before = prepared.split
     # E and H are of the parties' own making: what they start from need not be there twice.
     split = duplicate(before, shared=before.client_names.values())
-    prepared = under(with_model(prepared, split), defence, config.seed)
+    noise = noise or noise_of(config, prepared, defence)
+    prepared = under(with_model(prepared, split), defence, noise)
     fleet = fleet or InProcess()
-    posted = guards(defence, config.seed)
+    posted = guards(defence, noise.under("channel"))
     channel = Channel(listeners, posted)
-    _spawn(fleet, config, prepared, defence)
+    _spawn(fleet, config, prepared, defence, noise)
     first, losses = 0, list[float]()
     if start is not None:
         first, losses = start.round, list(start.losses)
@@ -126,7 +143,7 @@ def train(
         who = participants(config, number)
         examples = tuple(len(prepared.clients[c].encoded) for c in who)
         private = defence.training is not None
-        strategy(Round(number, who, examples, _steps(config), config, fleet, channel, private))
+        strategy(Round(number, who, examples, local_steps(config), config, fleet, channel, private))
         each = [fleet.call(client_name(c), "mean_loss") for c in who]
         losses.append(sum(each) / len(each))
         give_back_memory()
@@ -163,7 +180,7 @@ def give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _steps(config: Config) -> int:
+def local_steps(config: Config) -> int:
     """Return the local steps of one client's round; one pooled party takes those of all."""
     steps = config.training.local_steps
     if config.training.strategy != "centralised":
@@ -181,13 +198,17 @@ def check(config: Config, defence: Defence) -> None:
         raise InputError(f"expected a device that is there, got device={device!r} without CUDA")
 
 
-def _spawn(fleet: Fleet, config: Config, prepared: Prepared, defence: Defence) -> None:
-    """Bring the parties into being."""
+def _spawn(
+    fleet: Fleet, config: Config, prepared: Prepared, defence: Defence, noise: NoiseSource
+) -> None:
+    """Bring the parties into being, each with noise of its own."""
     split = prepared.split
     with_body = config.training.strategy in ("centralised", "fedavg")
-    fleet.spawn(SERVER, lambda: Server(split, config, defence, expected_batches(prepared)))
+    own, expected = noise.under("server"), expected_batches(prepared)
+    fleet.spawn(SERVER, lambda: Server(split, config, defence, own, expected))
     for data in prepared.clients:
-        factory = partial(Client, data, split, config, defence, with_body)
+        own_noise = noise.under("client", data.client)
+        factory = partial(Client, data, split, config, defence, with_body, own_noise)
         fleet.spawn(client_name(data.client), factory)
 
 

@@ -13,7 +13,7 @@ from privacy.accountants import (
     poisson_gaussian_bound,
     poisson_gaussian_epsilon,
 )
-from privacy.composition import epsilon_of
+from privacy.composition import epsilon_of, tail_floor
 from privacy.defence import Defence, refuse_update
 from privacy.events import MetricEvent, PoissonGaussianEvent
 from privacy.facts import TrainingFacts
@@ -34,6 +34,7 @@ from privacy.guarantee import (
     Scope,
 )
 from privacy.mechanism import VIEWS, Cost, Identity, Mechanism, View
+from privacy.randomness.tails import why_below_floor
 
 __all__ = [
     "Bound",
@@ -76,13 +77,13 @@ def label_claims(defence: Defence, facts: TrainingFacts) -> list[Guarantee]:
     """What randomised response on the labels guarantees, a claim for each view that they reach.
 
     Each label is randomised once, before anything else, and all the rest is made from the
-    outcome: one release, for all messages of the training together.
+    outcome: one release, for all messages of the training together, and one for each restart.
     """
     cost = None if defence.labels is None else defence.labels.cost()
     if cost is None:
         return []
     return [
-        _epsilon_claim(view, cost, 1, facts, "data set", LABEL_EXCLUSIONS)
+        _epsilon_claim(view, cost, 1 + facts.restarts, facts, "data set", LABEL_EXCLUSIONS)
         for view in LABEL_VIEWS
         if _nothing_sent(view, facts) is None
     ]
@@ -128,7 +129,8 @@ def _forward(defence: Defence, facts: TrainingFacts) -> Entry:
     scope: Scope = "data set" if facts.embeddings_frozen else "local"
     releases = facts.releases
     if facts.embeddings_frozen and defence.one_shot:
-        releases = 1  # the noisy A of a frozen E is kept and sent again: post-processing
+        # The noisy A of a frozen E is kept and sent again: post-processing, but for restarts.
+        releases = 1 + facts.restarts
     context = (CONTEXT_EXCLUSION,) if cost.unit == "token" else ()
     exclusions = context + _beside_dp_sgd(defence) + FORWARD_EXCLUSIONS
     return _claim("forward", cost, releases, facts, scope, exclusions)
@@ -213,7 +215,8 @@ def _trained(defence: Defence, facts: TrainingFacts) -> Guarantee | NoGuarantee:
     event = cost.event
     if isinstance(event, PoissonGaussianEvent) and event.sample_rate < facts.sample_rate:
         cost = replace(cost, event=replace(event, sample_rate=facts.sample_rate))
-    return _epsilon_claim("release", cost, facts.steps, facts, "data set", DP_SGD_EXCLUSIONS)
+    claim = _epsilon_claim("release", cost, facts.steps, facts, "data set", DP_SGD_EXCLUSIONS)
+    return _above_the_tails(claim, cost)
 
 
 def _seen_in_training(view: View) -> NoGuarantee:
@@ -240,10 +243,19 @@ def _claim(
     facts: TrainingFacts,
     scope: Scope,
     exclusions: tuple[str, ...],
-) -> Guarantee | MetricGuarantee:
+) -> Guarantee | MetricGuarantee | NoGuarantee:
     if isinstance(cost.event, MetricEvent):
         return MetricGuarantee(view, cost.unit, cost.event.eta, releases, exclusions, scope)
-    return _epsilon_claim(view, cost, releases, facts, scope, exclusions)
+    return _above_the_tails(_epsilon_claim(view, cost, releases, facts, scope, exclusions), cost)
+
+
+def _above_the_tails(claim: Guarantee, cost: Cost) -> Guarantee | NoGuarantee:
+    """The claim with what the cut tails of noise add to delta; none where they take it all."""
+    floor = tail_floor(cost.event, claim.releases)
+    why = why_below_floor(claim.delta, floor)
+    if why:
+        return NoGuarantee(claim.view, why)
+    return replace(claim, delta=claim.delta + floor) if floor else claim
 
 
 def _epsilon_claim(

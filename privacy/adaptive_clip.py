@@ -9,8 +9,10 @@ from torch import Tensor
 from privacy.calibration import noise_multiplier_for
 from privacy.checks import open_unit, positive
 from privacy.events import GaussianEvent
-from privacy.mechanism import Cost, Unit, add_gaussian, clip_rows
+from privacy.mechanism import Cost, Unit, clip_rows
 from privacy.noise import NoiseModel
+from privacy.randomness.draws import Draws
+from privacy.randomness.release import add_gaussian
 
 SHARE = 1.05
 """Without a say, the noise on the updates is so much larger than without the count of bits."""
@@ -101,20 +103,18 @@ class AdaptiveDPFedAvg:
         """The updates `[client, value]`, each with an L2 norm of at most `clip_norm`."""
         return clip_rows(records, self.clip_norm)
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
         """The sum of the clipped updates, of any shape, plus noise of `noise_std`."""
-        return add_gaussian(records, self.noise_std, generator)
+        return add_gaussian(records, self.noise_std, draws)
 
     def at(self, clip_norm: float) -> "AdaptiveDPFedAvg":
         """The same mechanism with another clip."""
         return replace(self, clip_norm=clip_norm, bit_noise=self.bit_std)
 
-    def after(
-        self, unclipped: int, participants: int, generator: torch.Generator
-    ) -> "AdaptiveDPFedAvg":
+    def after(self, unclipped: int, participants: int, draws: Draws) -> "AdaptiveDPFedAvg":
         """The mechanism of the next round, when so many of the participants were not clipped."""
         centred = torch.tensor([unclipped - participants / 2], dtype=torch.float64)
-        noisy = float(add_gaussian(centred, self.bit_std, generator))
+        noisy = float(add_gaussian(centred, self.bit_std, draws))
         share = noisy / participants + 0.5
         step = self.clip_learning_rate * (share - self.target_quantile)
         return self.at(self.clip_norm * math.exp(-step))

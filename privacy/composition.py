@@ -12,8 +12,11 @@ from privacy.accountants import (
 )
 from privacy.checks import one_of
 from privacy.events import Event, GaussianEvent, MetricEvent, PoissonGaussianEvent, PureEvent
+from privacy.randomness.tails import tail_delta
 
 EXACT = "analytic Gaussian, exact composition"
+MOST_VALUES = 2**36
+"""No release has more values: in float32 they would take 256 GiB."""
 
 
 def epsilon_of(event: Event, releases: int, delta: float, accountant: Accountant = "pld") -> Bound:
@@ -43,6 +46,23 @@ def epsilon_of(event: Event, releases: int, delta: float, accountant: Accountant
     if isinstance(event, MetricEvent):
         raise ValueError(f"expected an event with an (epsilon, delta), got event={event}")
     raise ValueError(f"expected an event of a known kind, got event={event!r}")
+
+
+def tail_floor(event: Event, releases: int) -> float:
+    """What the cut tails of drawn noise add to delta, over all releases: 0.0 but for tiny noise.
+
+    For as many values as a release can have. A shift of more than some 35 standard deviations, or
+    440 Laplace scales, is where it begins to show. Randomised response, an event as Laplace's,
+    draws coins and has no tails; its epsilon is never so large that this could matter.
+
+    >>> tail_floor(GaussianEvent(0.5), 10**6), 0 < tail_floor(GaussianEvent(0.025), 1) < 1e-5
+    (0.0, True)
+    """
+    if isinstance(event, GaussianEvent | PoissonGaussianEvent):
+        return tail_delta("gaussian", releases, MOST_VALUES, 1.0 / event.noise_multiplier)
+    if isinstance(event, PureEvent):
+        return tail_delta("laplace", releases, MOST_VALUES, event.epsilon)
+    return 0.0
 
 
 def _sampled(

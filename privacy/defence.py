@@ -12,6 +12,7 @@ from privacy.metric import Metric
 from privacy.randomised_response import RandomisedResponse
 
 MESSAGES = ("smashed", "hidden", "hidden_gradient", "smashed_gradient")
+PLACES = (*MESSAGES, "update", "labels", "training", "penalty")
 
 
 @dataclass(frozen=True)

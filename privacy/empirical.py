@@ -9,6 +9,7 @@ from torch import Tensor
 from privacy.checks import open_unit, positive, whole
 from privacy.mechanism import Cost, Unit, clip_rows
 from privacy.noise import NoiseModel
+from privacy.randomness.draws import Draws
 from privacy.rows import checked_rows
 
 MOST_BITS = 16  # the levels stay apart in float32
@@ -56,8 +57,8 @@ class Quantise:
         """The rows `[record, value]`, each with an L2 norm of at most `clip_norm`."""
         return clip_rows(records, self.clip_norm)
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
-        """The records with each value at its nearest level; the generator is left alone."""
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        """The records with each value at its nearest level; nothing is drawn."""
         checked_rows(records)
         top = 2**self.bits - 1
         with torch.no_grad():
@@ -113,12 +114,11 @@ class FeatureDropout:
         """The very same rows `[record, value]`, once they are found to be finite."""
         return checked_rows(records)
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
         """The records with values dropped, independently for every value and every call."""
         checked_rows(records)
-        uniform = torch.rand(records.shape, generator=generator, device=generator.device)
-        kept = (uniform >= self.rate).to(records)
-        return records * kept.div_(1.0 - self.rate)
+        dropped = torch.from_numpy(draws.bernoulli(self.rate, tuple(records.shape)))
+        return records * (~dropped).to(records).div_(1.0 - self.rate)
 
     def noise_model(self) -> NoiseModel:
         """No noise, and dropout at `rate`."""

@@ -24,7 +24,8 @@ class TrainingFacts:
     independently of the others and afresh at each step; None where batches were not drawn so.
     `accountant` is the one asked for DP-SGD. `records` is the smallest number of records that a
     client holds, `width` the values in a row of A, `length` the most tokens of a record, `labels`
-    how many classes there are; None where nobody counted. `kind` is the task's.
+    how many classes there are; None where nobody counted. `kind` is the task's. `restarts` counts
+    how often the training began again under fresh noise: what is drawn once was then drawn again.
 
     Raises:
         ValueError: an unknown strategy, accountant or kind, a count below zero, records, width or
@@ -48,13 +49,14 @@ class TrainingFacts:
     labels: int | None = None
     kind: str = "classification"
     precision: str = "float32"
+    restarts: int = 0
 
     def __post_init__(self) -> None:
         """Check every field."""
         one_of("strategy", self.strategy, STRATEGIES)
         one_of("accountant", self.accountant, ACCOUNTANTS)
         one_of("kind", self.kind, KINDS)
-        for name in ("releases", "rounds", "cut_layer", "steps"):
+        for name in ("releases", "rounds", "cut_layer", "steps", "restarts"):
             whole(name, getattr(self, name))
         if self.delta is not None:
             open_unit("delta", self.delta)

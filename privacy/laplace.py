@@ -10,6 +10,8 @@ from privacy.checks import one_of, positive, whole
 from privacy.events import PureEvent
 from privacy.mechanism import UNITS, Cost, Unit
 from privacy.noise import NoiseModel
+from privacy.randomness.draws import Draws
+from privacy.randomness.release import add_laplace
 from privacy.rows import checked_rows
 
 # Relative head room for the rounding of a sum of absolute values in float64.
@@ -25,8 +27,8 @@ class Laplace:
     sqrt(values) times the L2 norm.
 
     Guarantee: pure epsilon (delta 0), replace-one, for one unit, for each release of the clipped
-    and noised row. `clip` must come before `add_noise`, on one row per unit. The noise is drawn in
-    float64 on a grid of 2**-52; that its values are floating-point numbers is not accounted for.
+    and noised row, but for what the grid and the tails of drawn noise leave open (`randomness`).
+    `clip` must come before `add_noise`, on one row per unit.
 
     | input | outcome |
     |---|---|
@@ -84,9 +86,9 @@ class Laplace:
         """The rows `[record, value]`, each with an L1 norm of at most `clip_norm`."""
         return clip_rows_l1(records, self.clip_norm)
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
         """The records plus noise of `noise_std`, independent for every value and every call."""
-        return add_laplace(records, self.scale, generator)
+        return add_laplace(checked_rows(records), self.scale, draws)
 
     def noise_model(self) -> NoiseModel:
         """Independent Laplace noise of `noise_std` on every value."""
@@ -115,21 +117,3 @@ def clip_rows_l1(records: Tensor, clip_norm: float) -> Tensor:
     target = clip_norm * (1.0 - 2.0 * torch.finfo(records.dtype).eps - SUM_MARGIN)
     divisors = torch.where(norms > clip_norm, norms / target, 1.0)
     return records / divisors.to(records.dtype)  # [record, value] / [record, 1]
-
-
-def add_laplace(records: Tensor, scale: float, generator: torch.Generator) -> Tensor:
-    """The records plus independent Laplace noise on every value, drawn afresh at each call.
-
-    Drawn in float64 by inversion: a type with fewer digits would cut the tails short, and with
-    them pure privacy. Gradients pass through to the records.
-
-    Raises:
-        ValueError: a value of the records is not finite, or their shape or type is wrong.
-    """
-    checked_rows(records)
-    uniform = torch.rand(
-        records.shape, generator=generator, dtype=torch.float64, device=generator.device
-    )
-    signed = uniform.mul_(2.0).sub_(1.0).clamp_(min=-1.0 + 2.0**-52)  # in (-1, 1)
-    noise = signed.abs().neg_().log1p_().mul_(-scale).copysign_(signed)
-    return records + noise.to(records)

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from privacy.calibration import noise_multiplier_for
 from privacy.checks import positive
 from privacy.events import GaussianEvent
-from privacy.mechanism import Cost, Unit, add_gaussian, clip_rows
+from privacy.mechanism import Cost, Unit, clip_rows
 from privacy.noise import NoiseModel
+from privacy.randomness.draws import Draws
+from privacy.randomness.release import add_gaussian
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class LocalDPFedAvg:
         """The updates `[client, value]`, each with an L2 norm of at most `clip_norm`."""
         return clip_rows(records, self.clip_norm)
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
         """The clipped update plus noise of `noise_std` on every value."""
-        return add_gaussian(records, self.noise_std, generator)
+        return add_gaussian(records, self.noise_std, draws)
 
     def noise_model(self) -> NoiseModel:
         """Gaussian noise of `noise_std` on every value."""

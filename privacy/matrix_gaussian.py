@@ -12,8 +12,11 @@ from torch import Tensor
 from privacy.calibration import noise_multiplier_for
 from privacy.checks import positive, whole
 from privacy.events import GaussianEvent
-from privacy.mechanism import Cost, Unit, add_gaussian, clip_rows
+from privacy.mechanism import Cost, Unit, clip_rows
 from privacy.noise import NoiseModel
+from privacy.randomness.draws import Draws
+from privacy.randomness.release import add_gaussian, add_noise
+from privacy.randomness.source import public
 from privacy.rows import checked_rows
 
 WIDEST_SPREAD = 1e6  # beyond, rounding in float64 would show in the least noisy direction
@@ -179,7 +182,7 @@ class MatrixGaussian:
         """The rows `[record, seq * width]`, each with an L2 norm of at most `clip_norm`."""
         return clip_rows(records, self.clip_norm)
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
         """The records plus fresh noise, projected and lifted back if `keep` says so."""
         checked_rows(records)
         if records.shape[1] % self.width:
@@ -191,13 +194,14 @@ class MatrixGaussian:
         projection = self.projection
         if projection is None:
             if self.row_spread == self.column_spread == 1.0:
-                return add_gaussian(records, self.smallest_std, generator)
-            return records + self._noise(factor, len(records), generator).flatten(1).to(records)
+                return add_gaussian(records, self.smallest_std, draws)
+            noise = self._noise(factor, len(records), draws).flatten(1)
+            return add_noise(records, noise, self.smallest_std)
         projection = projection.to(records.device)
         tokens = records.double().view(len(records), seq, self.width)
-        noise = self._noise(factor, len(records), generator).to(records.device)
-        lifted = (tokens @ projection + noise) @ projection.T  # [record, seq, width]
-        return lifted.reshape(records.shape).to(records.dtype)
+        noise = self._noise(factor, len(records), draws).to(records.device)
+        sent = add_noise(tokens @ projection, noise, self.smallest_std)  # [record, seq, keep]
+        return (sent @ projection.T).reshape(records.shape).to(records.dtype)
 
     def noise_model(self) -> NoiseModel:
         """Gaussian noise, with the map `[width, dimension]` that undoes the features' covariance.
@@ -217,15 +221,13 @@ class MatrixGaussian:
         """One Gaussian release, replace-one, at the smallest standard deviation."""
         return Cost(GaussianEvent(self.noise_multiplier), "sequence", "replace-one")
 
-    def _noise(self, row_factor: Tensor, records: int, generator: torch.Generator) -> Tensor:
-        """The noise `[record, seq, width or keep]` in float64, on the generator's device."""
-        device = generator.device
-        shape = (records, len(row_factor), self.keep or self.width)
-        noise = torch.randn(shape, generator=generator, dtype=torch.float64, device=device)
+    def _noise(self, row_factor: Tensor, records: int, draws: Draws) -> Tensor:
+        """The noise `[record, seq, width or keep]` in float64."""
+        noise = draws.gaussian((records, len(row_factor), self.keep or self.width))
         if self.column_spread != 1.0:
-            noise = noise @ self.column_factor.to(device).T
+            noise = noise @ self.column_factor.T
         if self.row_spread != 1.0:
-            noise = row_factor.to(device) @ noise
+            noise = row_factor @ noise
         return noise.mul_(self.smallest_std)
 
 
@@ -237,7 +239,7 @@ def _spectrum(size: int, spread: float) -> np.ndarray:
 @lru_cache(maxsize=8)
 def _orthonormal(size: int, seed: int, which: int) -> np.ndarray:
     """A random orthonormal basis `[size, size]`, the same for the same arguments."""
-    normal = np.random.default_rng([seed, which]).standard_normal((size, size))
+    normal = public("matrix gaussian basis", seed, which).gaussian((size, size)).numpy()
     basis, triangle = np.linalg.qr(normal)
     return np.asarray(basis * np.sign(np.diag(triangle)))
 

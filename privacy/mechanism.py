@@ -20,6 +20,8 @@ from torch import Tensor
 from privacy.checks import one_of, positive
 from privacy.events import Event, event_from_json, event_to_json
 from privacy.noise import NoiseModel
+from privacy.randomness.draws import Draws
+from privacy.randomness.release import why_not_finite
 
 View = Literal["forward", "backward", "aggregator", "peer", "release"]
 Unit = Literal["token", "sequence", "record", "client", "label"]
@@ -80,8 +82,13 @@ class Mechanism(Protocol):
     def clip(self, records: Tensor) -> Tensor:
         """The rows `[record, value]`, each with an L2 norm of at most `clip_norm`."""
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
-        """The records plus fresh noise, independent for every value and every call."""
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        """The records plus fresh noise, independent for every value and every call.
+
+        draws: where all of it has to come from, and what nothing else has drawn from; noise of
+            another generator has no guarantee. What is drawn is float64; `release.add_gaussian`,
+            `add_laplace` and `add_noise` add it and round once.
+        """
 
     def noise_model(self) -> NoiseModel:
         """What the noise is, for whoever knows the mechanism; "unknown" where no kind fits."""
@@ -117,8 +124,8 @@ class Identity:
         """The very same tensor."""
         return records
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
-        """The very same tensor; the generator is left alone."""
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        """The very same tensor; nothing is drawn."""
         return records
 
     def noise_model(self) -> NoiseModel:
@@ -154,8 +161,8 @@ class ClipOnly:
         """The rows `[record, value]`, each with an L2 norm of at most `clip_norm`."""
         return clip_rows(records, self.clip_norm)
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
-        """The very same tensor; the generator is left alone."""
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        """The very same tensor; nothing is drawn."""
         return records
 
     def noise_model(self) -> NoiseModel:
@@ -184,31 +191,7 @@ def clip_rows(records: Tensor, clip_norm: float) -> Tensor:
         raise ValueError(f"expected records of float32 or float64, got dtype={records.dtype}")
     norms = torch.linalg.vector_norm(records, dim=1, keepdim=True, dtype=torch.float64)
     if not bool(torch.isfinite(norms).all()):
-        raise ValueError(_why_not_finite(records))
+        raise ValueError(why_not_finite(records))
     target = clip_norm * (1.0 - torch.finfo(records.dtype).eps)
     divisors = torch.where(norms > clip_norm, norms / target, 1.0)
     return records / divisors.to(records.dtype)  # [record, value] / [record, 1]
-
-
-def add_gaussian(records: Tensor, noise_std: float, generator: torch.Generator) -> Tensor:
-    """The records plus independent Gaussian noise on every value, drawn afresh at each call.
-
-    The noise has the records' type and is drawn on the generator's device. Gradients pass through
-    to the records.
-
-    Raises:
-        ValueError: a value of the records is not finite.
-    """
-    if not bool(torch.isfinite(records).all()):
-        raise ValueError(_why_not_finite(records))
-    noise = torch.randn(
-        records.shape, generator=generator, dtype=records.dtype, device=generator.device
-    )
-    return records + noise.mul_(noise_std).to(records.device)
-
-
-def _why_not_finite(records: Tensor) -> str:
-    count = int((~torch.isfinite(records)).sum())
-    if count == 0:
-        return "expected rows with a finite norm, got a norm beyond float64"
-    return f"expected finite values, got {count} non-finite of {records.numel()} values"

@@ -3,13 +3,14 @@
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from privacy.checks import positive, whole
 from privacy.events import MetricEvent
 from privacy.mechanism import Cost, Unit
 from privacy.noise import NoiseModel
+from privacy.randomness.draws import Draws
+from privacy.randomness.release import add_noise
 from privacy.rows import checked_rows
 
 
@@ -26,8 +27,9 @@ class Metric:
     table before sending it (post-processing); the mechanism itself only carries the wish.
 
     Guarantee: metric privacy for a token, for each release: for two inputs at L2 distance d every
-    outcome's probabilities differ by a factor of at most exp(eta * d). Rows are not clipped, so no
-    finite epsilon covers every pair: this is never an (epsilon, delta), nor calibrated to one.
+    outcome's probabilities differ by a factor of at most exp(eta * d), and of
+    exp((width + 1) * 2**-26) besides, as both are cut to a grid. Rows are not clipped, so no finite
+    epsilon covers every pair: this is never an (epsilon, delta), nor calibrated to one.
 
     | input | outcome |
     |---|---|
@@ -72,18 +74,13 @@ class Metric:
             raise ValueError(f"expected rows of width={self.width} values, got {records.shape[1]}")
         return checked_rows(records)
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
         """The records plus a vector r * u per row, independent for every row and every call."""
         self.clip(records)
-        device = generator.device
-        normal = torch.randn(records.shape, generator=generator, dtype=torch.float64, device=device)
-        shape = torch.full((len(records), 1), float(self.width), dtype=torch.float64, device=device)
-        gamma: Tensor = torch._standard_gamma(shape, generator=generator)
-        radius = gamma / self.eta  # [record, 1]
-        length = torch.linalg.vector_norm(normal, dim=1, keepdim=True)
-        tiny = torch.finfo(torch.float64).tiny  # a length of 0 must not divide
-        direction = normal.div_(length.clamp_min(tiny))
-        return records + direction.mul_(radius).to(records)
+        rows = len(records)
+        radius = draws.gamma((rows, 1), float(self.width), self.eta)  # [record, 1]
+        noise = draws.sphere(rows, self.width).mul_(radius)
+        return add_noise(records, noise, self.noise_std)
 
     def noise_model(self) -> NoiseModel:
         """Metric noise of `noise_std` on each value."""

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from privacy.checks import positive, whole
 from privacy.events import PureEvent
 from privacy.mechanism import Cost, Unit
+from privacy.randomness.draws import Draws
+
+LEAST_RATE = 2.0**-53
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,10 @@ class RandomisedResponse:
         """The probability, at most 1, that a label stays what it is."""
         return 1.0 / (1.0 + (self.labels - 1) * math.exp(-self.epsilon))
 
-    def randomise(self, labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    def randomise(self, labels: NDArray[np.int64], draws: Draws) -> NDArray[np.int64]:
         """The labels `[example]`, each kept or replaced, as a new array.
 
-        The comparison rounds the probability of a change up, never down.
+        The probability of a change is rounded up, never down.
 
         Raises:
             ValueError: labels are not `[example]` of integers, or one is no class.
@@ -81,8 +84,9 @@ class RandomisedResponse:
         if wrong.size:
             raise ValueError(f"expected labels in 0..{self.labels - 1}, got label={wrong[0]}")
         weight = (self.labels - 1) * math.exp(-self.epsilon)
-        changed = rng.random(labels.shape) <= weight / (1.0 + weight)
-        shift = rng.integers(1, self.labels, labels.shape)  # to one of the others, evenly
+        rate = math.nextafter(weight / (1.0 + weight), 1.0)
+        changed = draws.bernoulli(max(rate, LEAST_RATE), labels.shape)
+        shift = 1 + draws.integers(self.labels - 1, labels.shape)  # to one of the others, evenly
         kept = labels.astype(np.int64)
         return np.where(changed, (kept + shift) % self.labels, kept)
 

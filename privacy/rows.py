@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from privacy.mechanism import _why_not_finite
+from privacy.randomness.release import why_not_finite
 
 
 def checked_rows(records: Tensor) -> Tensor:
@@ -17,5 +17,5 @@ def checked_rows(records: Tensor) -> Tensor:
     if records.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"expected records of float32 or float64, got dtype={records.dtype}")
     if not bool(torch.isfinite(records).all()):
-        raise ValueError(_why_not_finite(records))
+        raise ValueError(why_not_finite(records))
     return records

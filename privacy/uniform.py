@@ -9,6 +9,8 @@ from torch import Tensor
 from privacy.checks import one_of, positive
 from privacy.mechanism import UNITS, Cost, Unit, clip_rows
 from privacy.noise import NoiseModel
+from privacy.randomness.draws import Draws
+from privacy.randomness.release import add_noise
 from privacy.rows import checked_rows
 
 
@@ -45,13 +47,11 @@ class Uniform:
         """The rows `[record, value]`, each with an L2 norm of at most `clip_norm`."""
         return clip_rows(records, self.clip_norm)
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
         """The records plus noise within `half_width`, independent for every value and call."""
         checked_rows(records)
-        drawn = torch.rand(
-            records.shape, generator=generator, dtype=records.dtype, device=generator.device
-        )
-        return records + drawn.mul_(2).sub_(1).mul_(self.half_width).to(records.device)
+        drawn = torch.from_numpy(draws.uniform(tuple(records.shape)))
+        return add_noise(records, drawn.mul_(2).sub_(1).mul_(self.half_width), self.noise_std)
 
     def noise_model(self) -> NoiseModel:
         """Noise of a kind that no attack knows, with its root mean square."""

@@ -11,6 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from reports import checks, glossary, metrics, story
 from reports.labels import columns, further_labels, phrase
+from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import Row, reason, setting_rows
 from reports.samples import LEVELS, Sampled
@@ -73,6 +74,7 @@ def page(
         tally=story.tally(records),
         tasks=[_task([row for row in rows if row.task == task]) for task in tasks],
         confidence=confidence(rows),
+        noise_note=noise_note(records),
         pictures=pictures,
         sentences=sentences,
         levels=LEVELS,

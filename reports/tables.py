@@ -9,6 +9,7 @@ from rich.table import Table
 from reports import checks, metrics
 from reports.labels import cells, columns
 from reports.leak import Leak
+from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
 from reports.wording import ABSENT, beside, decimal, duration, interval, size, source
@@ -26,7 +27,9 @@ def terminal_tables(records: Sequence[CellResult]) -> tuple[Table, ...]:
         tables.append(_leakage_table(task, own))
         if any(row.view_lines for row in own):
             tables.append(_view_table(task, own))
-    return (*tables, _guarantee_table(rows))
+    last = _guarantee_table(rows)
+    last.caption = noise_note(records) or None
+    return (*tables, last)
 
 
 def markdown(records: Sequence[CellResult]) -> str:
@@ -45,6 +48,7 @@ def markdown(records: Sequence[CellResult]) -> str:
     if views:
         lines += ["## Worst inversion per view", "", *_markdown_table(third, views), ""]
     lines += ["## Guarantee per view", ""]
+    lines += [note, ""] if (note := noise_note(records)) else []
     groups = by_guarantee(rows)
     body = [[*_setting(row, names), *(each.short for each in row.guarantees)] for row, _ in groups]
     lines += _markdown_table(second, body)

@@ -12,6 +12,7 @@ from attacks.backward.label_from_gradient import HeadKnowledge
 from attacks.updates.embedding_rows import TableKnowledge
 from attacks.updates.whole_update import UpdateKnowledge
 from evaluation.adversary.observation import Observation
+from evaluation.adversary.simulated_noise import source_from
 from fedbert.data.batches import Batch
 from fedbert.messages import ClientParts
 from fedbert.optim import decays, learning_rate
@@ -21,6 +22,7 @@ from fedbert.smashing import nearest_words
 from fedbert.split import Bottom, EmbeddingTables, SplitBert, duplicate
 from fedbert.trainer import load_values, participants
 from privacy.defence import Defence, adaptive_clip
+from privacy.mechanism import Identity
 from privacy.noise import NoiseModel
 
 
@@ -72,7 +74,10 @@ def _protection(defence: Defence, bottom: Bottom) -> Protect:
     """Return what the mechanism on A does to an output of E."""
 
     def noised(a: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
-        return protect(defence.smashed, a, batch.attention_mask, generator)[0]
+        if isinstance(defence.smashed, Identity):
+            return a
+        draws = source_from(generator).draws("simulated")
+        return protect(defence.smashed, a, batch.attention_mask, draws)[0]
 
     def rewritten(a: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
         words = nearest_words(bottom, batch, noised(a, batch, generator))

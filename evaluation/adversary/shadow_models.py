@@ -21,13 +21,15 @@ from safetensors.numpy import save_file
 from evaluation.adversary.inference import answers_on
 from fedbert.config import Config
 from fedbert.model import load_model
+from fedbert.noise import simulated
 from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import give_back_memory, planned_steps, train
 from privacy.defence import Defence
+from privacy.randomness.source import NoiseSource
 from reports.whole import whole
 
-VERSION = 2  # raised when other code makes other shadows of the same settings
+VERSION = 3  # raised when other code makes other shadows of the same settings
 PACKAGES = ("torch", "transformers", "numpy")
 
 
@@ -73,6 +75,7 @@ def key_of(trainings: Trainings, examples: np.ndarray, number: int) -> str:
     """Return all that one shadow's answers depend on, as canonical JSON."""
     config = trainings.config.to_json()
     config["data"].pop("evaluation")  # judges utility alone
+    config.pop("noise")  # of the target: a shadow's can always be made again
     parts = {
         "version": VERSION,
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -85,8 +88,11 @@ def key_of(trainings: Trainings, examples: np.ndarray, number: int) -> str:
     return json.dumps(parts, sort_keys=True, allow_nan=False)
 
 
-def shadow_inputs(trainings: Trainings, number: int) -> tuple[Config, Prepared]:
-    """Return settings and inputs of one shadow: its own seed, model and half of the pool."""
+def shadow_inputs(trainings: Trainings, number: int) -> tuple[Config, Prepared, NoiseSource]:
+    """Return settings, inputs and noise of one shadow: its own seed, model and half of the pool.
+
+    The noise can be made again, as the shadow's answers are kept: it hides nothing of the target.
+    """
     config, prepared = trainings.config, trainings.prepared
     coin = flips(prepared.pool.documents, numpy_rng(config.seed, "shadow pair", number // 2))
     own = replace(config, seed=derive(config.seed, "shadow", number))
@@ -96,13 +102,16 @@ def shadow_inputs(trainings: Trainings, number: int) -> tuple[Config, Prepared]:
     pool = {"train": prepared.pool}
     members = coin if number % 2 == 0 else ~coin
     inputs = assemble(own, prepared.tokenizer, split, pool, prepared.data_sha256, members=members)
-    return own, poisson_sampled(inputs) if trainings.defence.training is not None else inputs
+    noise = simulated(own.seed, own, inputs, trainings.defence, trainings.named)
+    if trainings.defence.training is not None:
+        inputs = poisson_sampled(inputs, noise)
+    return own, inputs, noise
 
 
 def _train(trainings: Trainings, examples: np.ndarray, number: int) -> dict[str, np.ndarray]:
     """Return the losses [example] of one shadow, and which examples it was trained on."""
-    config, inputs = shadow_inputs(trainings, number)
-    trained = train(config, inputs, trainings.defence)
+    config, inputs, noise = shadow_inputs(trainings, number)
+    trained = train(config, inputs, trainings.defence, noise=noise)
     answers = answers_on(trained.split, inputs, examples, trainings.config.seed)
     give_back_memory()
     return {"losses": answers.losses, "shadow_members": seen_by(config, inputs)[examples]}

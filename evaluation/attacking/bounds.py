@@ -34,6 +34,7 @@ import torch
 from attacks.attack import Knowledge
 from attacks.inversion.nearest_token import NearestToken
 from attacks.inversion.parts.possible_rows import PossibleRows
+from evaluation.adversary.simulated_noise import source_from
 from evaluation.metrics.intervals import clustered_share
 from evaluation.metrics.reconstruction_bound import bound_gaussian, bound_pure
 from fedbert.data.batches import Encoded
@@ -233,5 +234,6 @@ def _simulated(
     rows = PossibleRows.of(tables).rows(words.flatten(), positions.flatten(), kinds).float()
     if dropout > 0:
         rows = rows * (torch.rand(rows.shape, generator=noise) >= dropout) / (1 - dropout)
-    sent, _ = protect(defence.smashed, rows.view(*words.shape, -1), torch.from_numpy(mask), noise)
+    draws = source_from(noise).draws("simulated")
+    sent, _ = protect(defence.smashed, rows.view(*words.shape, -1), torch.from_numpy(mask), draws)
     return SmashedData(0, 0, 0, to_array(sent), mask), ids

@@ -128,6 +128,7 @@ def _manifest(subject: Subject) -> Iterator[Check]:
         return
     count = len(subject.checkpoint.manifest["sha256"])
     yield Check("manifest: hashes", CONSISTENT, f"all {count} files are as they were written")
+    yield _noise(subject)
     wrong = manifest.mismatches(subject)
     name = "manifest: recorded epsilon"
     for line in wrong:
@@ -141,6 +142,18 @@ def _manifest(subject: Subject) -> Iterator[Check]:
             if each is not None
         )
         yield Check(name, CONSISTENT, f"recomputed {told}")
+
+
+def _noise(subject: Subject) -> Check:
+    """Return whether the noise can be made again, which undoes whatever is claimed of it."""
+    claims = manifest.claims_of(subject)
+    if subject.config.noise == "secret":
+        return Check("manifest: noise", CONSISTENT, "secret: its key is kept nowhere")
+    told = "repeatable: whoever has seed, data and settings can make it again and take it off"
+    if not claims:
+        return Check("manifest: noise", CONSISTENT, f"{told}; nothing is claimed")
+    why = f'{told}; the epsilons claimed hold for secret noise alone: train with noise = "secret"'
+    return Check("manifest: noise", VIOLATES, why)
 
 
 def _isolation(subject: Subject) -> Iterator[Check]:

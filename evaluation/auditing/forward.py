@@ -9,6 +9,7 @@ from attacks.attack import Lacks
 from attacks.inversion.learned_decoder import fit_decoder
 from attacks.inversion.nearest_token import NearestToken
 from evaluation.adversary.knowledge import knowledge_of, with_bottom
+from evaluation.adversary.simulated_noise import source_from
 from evaluation.attacking.loop import Head, Named, entries, named
 from evaluation.auditing.subject import Subject
 from evaluation.grid.catalogue import INVERSION, looking
@@ -87,7 +88,8 @@ def _sent(
     subject: Subject, defence: Defence, data: ClientData
 ) -> tuple[list[SmashedData], list[np.ndarray], list[np.ndarray]]:
     """Return the messages of one pass over the text, its token ids and its masks [batch, seq]."""
-    smashing, bottom = Smashing(defence, data, subject.config), subject.split.bottom
+    noise = source_from(generator(data.seed, "audit noise"))
+    smashing, bottom = Smashing(defence, data, subject.config, noise), subject.split.bottom
     training = bottom.training
     bottom.train()
     messages, ids, masks = [], [], []

@@ -7,6 +7,7 @@ from typing import Any
 
 from evaluation.auditing.subject import Subject
 from evaluation.grid.defence import SPEAKS_FOR, costs, facts_of
+from evaluation.grid.launches import Launches
 from privacy.accounting import Bound, epsilon_of, label_claims, ledger
 from privacy.events import Event
 from privacy.mechanism import Cost
@@ -77,7 +78,8 @@ def _from_configuration(subject: Subject) -> Iterator[str]:
     if checkpoint is None or own is None or spec is None or defence is None:
         return
     manifest, config = checkpoint.manifest, checkpoint.config
-    facts = facts_of(config, own, spec, subject.delta, manifest["round"])
+    launches = Launches.from_json(manifest.get("launches", []), str(subject.directory))
+    facts = facts_of(config, own, spec, subject.delta, manifest["round"], launches)
     yield from _differences("costs", manifest["costs"], costs(defence, facts))
     entries = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
     now = [entry.to_json() for entry in entries]

@@ -5,11 +5,12 @@ from typing import Any
 
 from evaluation.grid.build import build, resolve
 from evaluation.grid.catalogue import MECHANISMS
+from evaluation.grid.launches import Launches
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.prepare import Prepared, facts_before, poisson_sampled
-from fedbert.trainer import planned_releases, planned_steps
+from fedbert.trainer import local_steps, planned_releases, planned_steps, repeated_releases
 from privacy.defence import Defence
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_sgd.mechanism import DPSGD
@@ -18,6 +19,7 @@ from privacy.mechanism import Mechanism
 from privacy.noise import NoiseModel
 from privacy.randomised_response import RandomisedResponse
 
+NO_LAUNCHES = Launches()
 MEMBERS = ("unit", "clip_norm", "noise_std", "clip", "add_noise", "noise_model", "cost")
 KINDS = {"labels": RandomisedResponse, "training": DPSGD, "penalty": DistanceCorrelation}
 SPEAKS_FOR = {
@@ -35,22 +37,33 @@ CALIBRATED_FOR = (
 
 
 def facts_of(
-    config: Config, prepared: Prepared, spec: DefenceSpec, delta: float, rounds: int | None = None
+    config: Config,
+    prepared: Prepared,
+    spec: DefenceSpec,
+    delta: float,
+    rounds: int | None = None,
+    launches: Launches = NO_LAUNCHES,
 ) -> TrainingFacts:
-    """Return the facts of a training under a defence after so many rounds (None: all)."""
+    """Return the facts of a training under a defence after so many rounds (None: all).
+
+    launches: of a training that was resumed under fresh noise, what was done again being counted.
+    """
     if spec.training is not None:
         prepared = poisson_sampled(prepared)
+    again = launches.redone(config.training.rounds)
     return replace(
         facts_before(config),
         delta=delta,
-        releases=planned_releases(config, prepared, rounds),
-        rounds=config.training.rounds if rounds is None else rounds,
-        steps=max(planned_steps(config, rounds).values(), default=0),
+        releases=planned_releases(config, prepared, rounds)
+        + repeated_releases(config, prepared, again, launches.restarts),
+        rounds=(config.training.rounds if rounds is None else rounds) + again,
+        steps=max(planned_steps(config, rounds).values(), default=0) + again * local_steps(config),
         sample_rate=max(data.sample_rate for data in prepared.clients),
         width=prepared.split.whole.config.hidden_size,
         length=config.data.max_length,
         labels=len(prepared.task.label_names),
         records=min(len(data.encoded) for data in prepared.clients),
+        restarts=launches.restarts,
     )
 
 
@@ -90,8 +103,13 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
 
 def costs(defence: Defence, facts: TrainingFacts) -> list[dict[str, Any]]:
     """Return what a training spent: each mechanism's cost, its place and its releases."""
-    releases = 1 if defence.one_shot else facts.releases
-    counts = {"update": facts.rounds, "training": facts.steps, "labels": 1, "smashed": releases}
+    once = 1 + facts.restarts
+    counts = {
+        "update": facts.rounds,
+        "training": facts.steps,
+        "labels": once,
+        "smashed": once if defence.one_shot else facts.releases,
+    }
     found = []
     for place in PLACES:
         mechanism = getattr(defence, place)

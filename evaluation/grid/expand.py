@@ -72,7 +72,7 @@ def _attacks(asked: GridSettings, point: Mapping[str, Any], where: str) -> Attac
 def _training(asked: GridSettings, point: Mapping[str, Any], where: str) -> TrainingSettings:
     """Return the training at one point: the grid's sections, the task's own, the point's values."""
     own = asked.override.get(point["data.task"], OverrideSettings())
-    values: dict[str, Any] = {"delta": asked.delta}
+    values: dict[str, Any] = {"delta": asked.delta, "noise": asked.noise}
     values |= {part: {**getattr(asked, part), **getattr(own, part)} for part in PARTS}
     for key, value in point.items():
         part, _, name = key.partition(".")

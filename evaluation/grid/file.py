@@ -21,6 +21,7 @@ from fedbert.config import (
 )
 from fedbert.errors import InputError, unknown_key
 from fedbert.settings import Plain, refused, settings
+from privacy.randomness.keys import NoiseMode
 
 DELTA = 1e-5
 LEVEL = 'level = {"smashed.KEY" = [..]}'
@@ -131,6 +132,8 @@ class GridSettings:
     strategies: who holds what: "centralised", "fedavg", "parallel" (FedBERT) or "sequential".
     seeds: each makes a training of its own.
     cut_layers: how many encoder layers the clients keep, in place of model.cut_layer.
+    noise: "repeatable" (from seed and training: the same result again, for whoever knows those), or
+        "secret" (as for a model that leaves the machine; then no two runs are alike).
     delta: of every guarantee.
     model, data, training: settings of every training.
     attacks: which attacks run, and on how much.
@@ -145,6 +148,7 @@ class GridSettings:
     strategies: Annotated[tuple[Strategy, ...], Field(min_length=1)] = ("parallel",)
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     cut_layers: Annotated[tuple[CutLayer, ...] | None, Field(min_length=1)] = None
+    noise: NoiseMode = "repeatable"
     delta: Delta = DELTA
     model: Section = field(default_factory=dict)
     data: Section = field(default_factory=dict)
@@ -181,7 +185,9 @@ class TrainingSettings:
     """The file of `pretrain` and `finetune`: one training, and the defence that it runs under.
 
     model, data, training: its settings.
-    seed: from which every draw follows.
+    seed: from which every draw follows, but for secret noise.
+    noise: "secret" (its key is made up by the computer and forgotten), or "repeatable" (from the
+        seed and all that makes the training: whoever knows those can take it off).
     delta: of every guarantee.
     defence: which mechanism acts where.
     """
@@ -190,6 +196,7 @@ class TrainingSettings:
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     seed: Seed = 0
+    noise: NoiseMode = "secret"
     delta: Delta = DELTA
     defence: DefenceSettings = DefenceSettings("none")
 
@@ -202,4 +209,4 @@ class TrainingSettings:
     @property
     def config(self) -> Config:
         """Return the settings of the training itself."""
-        return Config(self.model, self.data, self.training, self.seed)
+        return Config(self.model, self.data, self.training, self.seed, self.noise)

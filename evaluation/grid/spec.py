@@ -167,6 +167,10 @@ class Cell:
             **({"sweep": [key for key, _ in self.swept]} if self.swept else {}),
         }
 
+    def asked(self) -> dict[str, Any]:
+        """Return the defence as it is asked for, with its delta."""
+        return {**self.defence.to_json(), "delta": self.delta}
+
     @cached_property
     def id(self) -> str:
         """Return the cell's id: 16 hexadecimal digits."""

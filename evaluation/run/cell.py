@@ -18,6 +18,7 @@ from evaluation.grid.defence import costs, facts_of, make_defence
 from evaluation.grid.spec import PLACES, Cell
 from evaluation.run.outcome import Outcome
 from evaluation.run.utility import measure
+from fedbert.noise import noise_of
 from fedbert.prepare import poisson_sampled, prepare
 from fedbert.protect import MechanismLog
 from fedbert.provenance import provenance
@@ -52,16 +53,22 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     reason = refuse(defence, facts)
     if reason is not None:
         return Outcome(CellResult(**base, status="skipped", reason=reason), {})
+    noise = noise_of(config, prepared, defence, cell.asked())
     if defence.training is not None:
-        prepared = poisson_sampled(prepared)
+        prepared = poisson_sampled(prepared, noise)
     senders = config.training.clients_per_round or config.data.clients
     rounds = spread(config.training.rounds, senders, cell.attacks.messages)
     transcript = Transcript(rounds, max(1, cell.attacks.messages // len(rounds)))
     asked = ask(cell, prepared)
-    listeners, on_round = ([], None) if asked is None else (asked.listeners, asked.on_round)
+    watch, on_round = ([], None) if asked is None else (asked.listeners, asked.on_round)
     clock.lap("prepare")
     trained = train(
-        config, prepared, defence, listeners=[transcript, *listeners], on_round=on_round
+        config,
+        prepared,
+        defence,
+        listeners=[transcript, *watch],
+        on_round=on_round,
+        noise=noise,
     )
     clock.lap("train")
     utility, majority_baseline = measure(prepared, trained.split, config.seed)

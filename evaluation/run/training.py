@@ -1,5 +1,6 @@
 """Training commands `pretrain` and `finetune`: one TOML file, saved round by round, resumable."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,19 +9,28 @@ from typing import Any
 
 from evaluation.grid.defence import costs, facts_of, make_defence
 from evaluation.grid.file import TrainingSettings
+from evaluation.grid.launches import Launches
 from evaluation.grid.parse import read_toml
 from evaluation.grid.spec import DefenceSpec
 from evaluation.run.files import locked
+from evaluation.run.journal import Journal
 from evaluation.run.utility import measure
 from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.config import Config
 from fedbert.errors import InputError
+from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, prepare
 from fedbert.settings import from_mapping
 from fedbert.trainer import State, check, train
 from privacy.accounting import Entry, label_claims, ledger
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
+from privacy.randomness.keys import canonical_json
+
+REPEATABLE = (
+    "noise: repeatable, so that whoever has seed and settings can take it off; each claim holds "
+    "for secret noise of the same kind"
+)
 
 Say = Callable[[int, float, float], None]
 
@@ -36,6 +46,11 @@ class TrainingFile:
     def asked(self) -> dict[str, Any]:
         """Return the defence that is asked for, as plain JSON."""
         return {**self.defence.to_json(), "delta": self.delta}
+
+    def of(self, data_sha256: str) -> str:
+        """Return the hash of what is trained on what."""
+        written = [self.config.to_json(), self.asked(), data_sha256]
+        return hashlib.sha256(canonical_json(written)).hexdigest()
 
 
 def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
@@ -79,10 +94,20 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
             check_same(checkpoint, config, prepared.data_sha256, settings.asked())
             start = checkpoint.state
         rounds = config.training.rounds
-        saver = _Saver(settings, prepared, defence, directory, every, say)
-        saver.first = start.round if start is not None else 0
+        first = start.round if start is not None else 0
+        journal = Journal(out / "launches.json", settings.of(prepared.data_sha256))
+        launches = journal.read()
+        if start is not None and not launches.each:  # a checkpoint that was brought from elsewhere
+            launches = Launches.from_json(checkpoint.manifest.get("launches", []), str(directory))
+        if config.noise == "secret" and first < config.training.rounds:
+            launches = launches.began(first, every)
+            journal.write(launches)  # before anything is sent
+        saver = _Saver(settings, prepared, defence, directory, every, say, journal, launches, first)
         try:
-            trained = train(config, prepared, defence, start=start, on_round=saver.round)
+            noise = noise_of(config, prepared, defence, settings.asked())
+            trained = train(
+                config, prepared, defence, start=start, on_round=saver.round, noise=noise
+            )
         except ValueError as error:
             raise InputError(f"training stopped: {error}") from error
         utility, majority = measure(prepared, trained.split, config.seed)
@@ -92,6 +117,7 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
         beside = "" if constant is None else f"; without the text {constant:.4f}"
         lines.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] (n={e.n}){beside}")
     lines += [entry.sentence() for entry in saver.entries(rounds)]
+    lines += saver.notes()
     return [*lines, f"checkpoint: {directory}", f"transformers model: {directory / 'model'}"]
 
 
@@ -105,6 +131,8 @@ class _Saver:
     directory: Path
     every: int
     say: Say
+    journal: Journal
+    launches: Launches
     first: int = 0
     began: float = field(default_factory=time.monotonic)
 
@@ -112,6 +140,7 @@ class _Saver:
         """Hear that a round ended."""
         rounds = self.settings.config.training.rounds
         if state.round % self.every == 0 or state.round == rounds:
+            launches = self.launches.saved(state.round) if self.launches.each else self.launches
             save(
                 self.directory,
                 self.settings.config,
@@ -120,7 +149,11 @@ class _Saver:
                 self.settings.asked(),
                 self.costs(state.round),
                 [entry.to_json() for entry in self.entries(state.round)],
+                launches.to_json(),
             )
+            self.launches = launches
+            if launches.each:
+                self.journal.write(launches)
         spent = time.monotonic() - self.began
         left = spent / (state.round - self.first) * (rounds - state.round)
         self.say(state.round, state.losses[-1], left)
@@ -134,6 +167,27 @@ class _Saver:
         facts = self._facts(round_)
         return [*ledger(self.defence, facts).values(), *label_claims(self.defence, facts)]
 
+    def notes(self) -> list[str]:
+        """Return what has to be said of the claims besides."""
+        config, restarts = self.settings.config, self.launches.restarts
+        claims = self.costs(config.training.rounds)
+        if config.noise == "repeatable" and claims:
+            return [REPEATABLE]
+        again = self.launches.redone(config.training.rounds)
+        if not (restarts and claims):
+            return []
+        return [
+            f"begun {restarts + 1} times: up to {again} rounds were done again under fresh noise, "
+            "and what they sent is counted once more"
+        ]
+
     def _facts(self, round_: int) -> TrainingFacts:
         settings = self.settings
-        return facts_of(settings.config, self.prepared, settings.defence, settings.delta, round_)
+        return facts_of(
+            settings.config,
+            self.prepared,
+            settings.defence,
+            settings.delta,
+            round_,
+            self.launches,
+        )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedbert.data.batches import Batch, Encoded, collate, epoch_order, mask_tokens
-from fedbert.seeding import generator, numpy_rng
+from fedbert.seeding import generator
+from privacy.randomness.source import NoiseSource
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class ClientData:
     pool_positions [example]: each example's position in the pool that the clients were dealt from;
     None: the pool is this client's own.
     poisson: each step draws every example by itself with `sample_rate`, as DP-SGD's accounting
-    presumes; a batch may then be empty.
+    presumes; a batch may then be empty. coins: where from; None where nobody can tell.
     """
 
     client: int
@@ -35,6 +36,7 @@ class ClientData:
     seed: int
     pool_positions: np.ndarray | None = None
     poisson: bool = False
+    coins: NoiseSource | None = None
 
     @property
     def in_pool(self) -> np.ndarray:
@@ -57,17 +59,25 @@ class ClientData:
         return steps if self.poisson else -(-steps // self.steps_per_epoch)
 
     def seen(self, steps: int) -> np.ndarray:
-        """Return which examples any of so many steps saw [example]."""
+        """Return which examples any of so many steps saw [example]; all where coins are unknown."""
+        if self.poisson and self.coins is None:
+            return np.full(len(self.encoded), steps > 0)
         found = np.zeros(len(self.encoded), dtype=bool)
         for step in range(steps if self.poisson else min(steps, self.steps_per_epoch)):
             found[self.chosen(step)] = True
         return found
 
     def chosen(self, step: int) -> np.ndarray:
-        """Return which examples the client's running step sees [batch]."""
+        """Return which examples the client's running step sees [batch].
+
+        Raises:
+            ValueError: of a training whose coins are not known here.
+        """
         if self.poisson:
-            draws = numpy_rng(self.seed, "poisson", self.client, step).random(len(self.encoded))
-            return np.flatnonzero(draws < self.sample_rate)
+            if self.coins is None:
+                raise ValueError(f"expected the coins of client {self.client}, got none")
+            draws = self.coins.decided("poisson", self.client, step)
+            return np.flatnonzero(draws.bernoulli(self.sample_rate, (len(self.encoded),)))
         epoch, place = divmod(step, self.steps_per_epoch)
         order = epoch_order(len(self.encoded), generator(self.seed, "data", self.client, epoch))
         return order[place * self.batch_size : (place + 1) * self.batch_size]

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from privacy.checks import positive
 from privacy.events import PoissonGaussianEvent
-from privacy.mechanism import Cost, Unit, add_gaussian, clip_rows
+from privacy.mechanism import Cost, Unit, clip_rows
 from privacy.noise import NoiseModel
+from privacy.randomness.draws import Draws
+from privacy.randomness.release import add_gaussian
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,9 @@ class DPSGD:
         """
         return clip_rows(records, self.clip_norm)
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
         """The sum of the clipped gradients, of any shape, plus noise of `noise_std`."""
-        return add_gaussian(records, self.noise_std, generator)
+        return add_gaussian(records, self.noise_std, draws)
 
     def noise_model(self) -> NoiseModel:
         """Gaussian noise of `noise_std` on every value of the sum."""

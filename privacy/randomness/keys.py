@@ -17,6 +17,8 @@ LEAST_KEY_BYTES = 16
 FACTS = ("data", "defence", "model", "training")
 # BLAKE2 keeps what is hashed for one purpose apart from every other purpose by these names.
 STREAM, REPEATABLE = b"noise stream 1", b"noise key 1"
+DECISION, PUBLIC = b"noise coins 1", b"noise public 1"
+PUBLIC_KEY = bytes(KEY_BYTES)
 
 
 def secret_key() -> bytes:
@@ -70,11 +72,12 @@ def _check_json(value: Any, where: str) -> None:
         raise ValueError(f"expected a JSON value, got {type(value).__name__} in {where}")
 
 
-def stream_key(key: bytes, labels: Sequence[Label]) -> bytes:
+def stream_key(key: bytes, labels: Sequence[Label], purpose: bytes = STREAM) -> bytes:
     """Return the AES key of one stream: a keyed hash (BLAKE2b) of its whole label.
 
     Two labels have two keys: each part is hashed with its type and its length, so that
-    ("ab", "c"), ("a", "bc"), ("abc",) and (1,), ("1",) are all different.
+    ("ab", "c"), ("a", "bc"), ("abc",) and (1,), ("1",) are all different. Keys of different
+    purposes are different, too.
 
     Raises:
         ValueError: a key of fewer than 128 bits, no label, or a part that is no string or integer.
@@ -83,7 +86,7 @@ def stream_key(key: bytes, labels: Sequence[Label]) -> bytes:
     if not labels:
         raise ValueError("expected at least one label, got labels=()")
     pieces = [_encoded(label) for label in labels]
-    made = hashlib.blake2b(key=key, digest_size=KEY_BYTES, person=STREAM)
+    made = hashlib.blake2b(key=key, digest_size=KEY_BYTES, person=purpose)
     made.update(b"".join(pieces))
     return made.digest()
 

@@ -8,6 +8,7 @@ two. Their sum is exact where float64 holds it, and whatever is rounded then is 
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -52,6 +53,47 @@ def grid_shift(values: int) -> float:
     return math.sqrt(values) * 2.0**-GRID_BITS
 
 
+def cut(records: Tensor, std: float) -> Tensor:
+    """Return float64 records cut towards zero to the grid of noise of this standard deviation.
+
+    A clipped record stays within its clip. Sums of cut records are exact in float64 (up to 2**53
+    steps) and on the grid already, so that `add_noise` and its kin leave them as they are and
+    neighbouring sums move apart by one clipped record and nothing more. Without noise (std 0) the
+    records as they are.
+    """
+    step = grid_step(std) if std else 0.0
+    return (records.double() / step).trunc_().mul_(step) if step else records.double()
+
+
+def widened(multiplier: float, values: int) -> float:
+    """Return the factor on the noise that makes up for cutting sums of so many values.
+
+    multiplier: noise over sensitivity. Two sums that are cut afterwards lie up to `grid_shift`
+    standard deviations further apart; with that much more noise the multiplier is kept.
+
+    >>> widened(1.0, 4_400_000) - 1.0 < 4e-5
+    True
+
+    Raises:
+        ValueError: the shift alone takes all of the noise.
+    """
+    positive("multiplier", multiplier)
+    left = 1.0 - multiplier * grid_shift(values)
+    if left <= 0:
+        most = 1.0 / grid_shift(values)
+        raise ValueError(f"expected a noise multiplier below {most:g}, got {multiplier}")
+    return 1.0 / left
+
+
+def add_gaussian_(records: Tensor, std: float, draws: Draws) -> None:
+    """Add Gaussian noise to records in place, where nothing needs their gradient; else as below."""
+    step = grid_step(std)
+    fill = partial(_gaussian_steps, draws, std / step)
+    noisy = _passed(records.detach(), step, fill, in_place=True)
+    if noisy.data_ptr() != records.data_ptr():
+        records.copy_(noisy)
+
+
 def add_gaussian(records: Tensor, std: float, draws: Draws) -> Tensor:
     """Return the records plus Gaussian noise of this standard deviation on every value.
 
@@ -62,7 +104,11 @@ def add_gaussian(records: Tensor, std: float, draws: Draws) -> Tensor:
             not finite.
     """
     step = grid_step(std)
-    return _passed(records, step, lambda out, _: draws.gaussian_into(out, std / step))
+    return _passed(records, step, partial(_gaussian_steps, draws, std / step))
+
+
+def _gaussian_steps(draws: Draws, std: float, out: Floats, _: int) -> None:
+    draws.gaussian_into(out, std)
 
 
 def add_laplace(records: Tensor, scale: float, draws: Draws) -> Tensor:
@@ -93,16 +139,28 @@ def add_noise(records: Tensor, noise: Tensor, std: float) -> Tensor:
     return _passed(records, step, fill)
 
 
-def _passed(records: Tensor, step: float, fill: Callable[[Floats, int], None]) -> Tensor:
+def why_not_finite(records: Tensor) -> str:
+    """Return how many values are not finite, or that their norm is not, as an error's line."""
+    count = int((~torch.isfinite(records)).sum())
+    if count == 0:
+        return "expected rows with a finite norm, got a norm beyond float64"
+    return f"expected finite values, got {count} non-finite of {records.numel()} values"
+
+
+def _passed(
+    records: Tensor, step: float, fill: Callable[[Floats, int], None], in_place: bool = False
+) -> Tensor:
     """Return records plus noise; `fill(out, start)` writes noise from `start` on, in steps."""
     if records.dtype not in TYPES:
         raise ValueError(f"expected records of float32 or float64, got dtype={records.dtype}")
     values = records.detach().cpu().contiguous()
     flat = values.reshape(-1).numpy()
     widest = float(np.abs(flat).max()) if flat.size else 0.0
+    if not math.isfinite(widest):
+        raise ValueError(why_not_finite(records))
     if not math.isfinite(widest / step):
-        raise ValueError(f"expected finite records, got a largest absolute value of {widest}")
-    found = torch.empty_like(values)
+        raise ValueError(f"expected records within 2**1023 steps of {step}, got {widest}")
+    found = values if in_place else torch.empty_like(values)
     target = found.view(-1).numpy()
     noise, cut = (np.empty(min(CHUNK, flat.size)) for _ in range(2))
     for start in range(0, flat.size, CHUNK):

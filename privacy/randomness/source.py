@@ -7,6 +7,9 @@ from typing import Any, NoReturn
 from privacy.randomness.draws import Draws
 from privacy.randomness.key_stream import KeyStream, check_process
 from privacy.randomness.keys import (
+    DECISION,
+    PUBLIC,
+    PUBLIC_KEY,
     Label,
     NoiseMode,
     check_key,
@@ -14,6 +17,18 @@ from privacy.randomness.keys import (
     secret_key,
     stream_key,
 )
+
+
+def public(*labels: Label) -> Draws:
+    """Return the draws of a label that anybody can make again: of a key that everybody knows.
+
+    For what is chosen by chance and told to all, on whose secrecy no guarantee rests: the basis of
+    a covariance, the schedule of who takes part when. Never for noise.
+
+    >>> (public("who", 7).permutation(5) == public("who", 7).permutation(5)).all()
+    np.True_
+    """
+    return Draws(KeyStream(stream_key(PUBLIC_KEY, labels, PUBLIC)))
 
 
 class NoiseSource:
@@ -80,6 +95,18 @@ class NoiseSource:
         if self._given.setdefault(stream_key(key, path), ours) is not ours:
             raise ValueError(f"expected a label that is new, got label={path} again")
         return Draws(KeyStream(key))
+
+    def decided(self, *labels: Label) -> Draws:
+        """Return the draws of a decision, the same each time: coins that several parts ask for.
+
+        Who draws a batch, and who judges afterwards, must see the same one. These streams are none
+        of those of `draws`, whatever the label: what is drawn here must never be added to anything.
+
+        Raises:
+            ValueError, RuntimeError: as `draws`, but for a label that was given out before.
+        """
+        check_process(self._process)
+        return Draws(KeyStream(stream_key(self._key, self._labels + labels, DECISION)))
 
     def __repr__(self) -> str:
         """Mode and label, without the key."""

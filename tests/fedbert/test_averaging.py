@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -18,6 +17,7 @@ from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
 from privacy.mechanism import ClipOnly
 from tests.fedbert import tiny
+from tests.privacy.drawn import draws
 
 FLOATS = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
 ARRAYS = hnp.arrays(np.float32, hnp.array_shapes(max_dims=2, max_side=5), elements=FLOATS)
@@ -142,7 +142,7 @@ def flat(values: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def noised(mechanism, base, clients, divisor: int, seed: int = 0) -> tuple[np.ndarray, Noised]:
-    total = Noised(mechanism, base, divisor, torch.Generator().manual_seed(seed))
+    total = Noised(mechanism, base, divisor, draws(seed))
     for i, client in enumerate(clients):
         total.add(10**i, client)  # the weights differ wildly and play no part
     return flat(total.result()), total
@@ -195,7 +195,7 @@ def test_noise_has_its_stated_scale_on_every_row_touched_or_not() -> None:
     value = RowValues(touched, np.full((len(touched), width), 1e-9, np.float32), base["w"], 1.0)
     mechanism = DPFedAvg(clip_norm=2.0, noise_multiplier=0.7)
     divisor = 4
-    total = Noised(mechanism, base, divisor, torch.Generator().manual_seed(11))
+    total = Noised(mechanism, base, divisor, draws(11))
     for _ in range(3):
         total.add(1, {"w": value})
     change = total.result()["w"]
@@ -205,7 +205,7 @@ def test_noise_has_its_stated_scale_on_every_row_touched_or_not() -> None:
         assert abs(share - 1) < 4.5 * np.sqrt(2 / half.size)
         assert np.all(half.any(axis=1))
     assert total.log.noise == pytest.approx((0.7 * 2.0) ** 2 * rows * width)
-    again = Noised(mechanism, base, divisor, torch.Generator().manual_seed(12))
+    again = Noised(mechanism, base, divisor, draws(12))
     again.add(1, {"w": value})
     assert not np.array_equal(again.result()["w"], change)
 

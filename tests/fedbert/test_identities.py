@@ -57,8 +57,8 @@ def watched(client: Client) -> dict[str, Tensor | None]:
 def split_step(config: Config, prepared: Prepared) -> tuple[float, dict[str, Tensor | None]]:
     """One training step through the real parties and messages: loss, and every gradient."""
     (data,) = prepared.clients
-    party = Server(prepared.split, config, tiny.NO_DEFENCE)
-    client = Client(data, prepared.split, config, tiny.NO_DEFENCE, with_body=False)
+    party = Server(prepared.split, config, tiny.NO_DEFENCE, tiny.NOISE)
+    client = Client(data, prepared.split, config, tiny.NO_DEFENCE, False, tiny.NOISE)
     found = watched(client)
     client.start(party.parts(0, 0, with_body=False))
     party.open_group((0,))
@@ -72,8 +72,8 @@ def split_step(config: Config, prepared: Prepared) -> tuple[float, dict[str, Ten
 def local_step(config: Config, prepared: Prepared) -> tuple[float, dict[str, Tensor | None]]:
     """One training step of a client that holds the whole model: loss, and every gradient."""
     (data,) = prepared.clients
-    party = Server(prepared.split, config, tiny.NO_DEFENCE)
-    client = Client(data, prepared.split, config, tiny.NO_DEFENCE, with_body=True)
+    party = Server(prepared.split, config, tiny.NO_DEFENCE, tiny.NOISE)
+    client = Client(data, prepared.split, config, tiny.NO_DEFENCE, True, tiny.NOISE)
     found = watched(client)
     client.start(party.parts(0, 0, with_body=True))
     client.train([1e-3])

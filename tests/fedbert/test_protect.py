@@ -11,7 +11,10 @@ from fedbert.trainer import train
 from privacy.defence import Defence
 from privacy.gaussian import Gaussian
 from privacy.mechanism import ClipOnly, Identity
+from privacy.randomness.draws import Draws
 from tests.fedbert import tiny
+from tests.privacy.drawn import draws
+from tests.privacy.randomness.scripted import Scripted
 
 BATCH, SEQ, WIDTH = 3, 5, 4
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 1, 0]])
@@ -37,29 +40,29 @@ def test_gradients_flow_through_clip_and_noise(unit: str) -> None:
     weights = torch.randn(x.shape, generator=rng(4), dtype=x.dtype)
 
     def value(t: Tensor) -> Tensor:
-        return (protect(mechanism, t, MASK, rng())[0].sin() * weights).sum()
+        return (protect(mechanism, t, MASK, draws())[0].sin() * weights).sum()
 
     value(x).backward()
-    step = 1e-6
+    step = 1e-3  # far above the grid that releases lie on
     with torch.no_grad():
         for place in np.ndindex(*x.shape):
             up, down = x.detach().clone(), x.detach().clone()
             up[place] += step
             down[place] -= step
             slope = float(value(up) - value(down)) / (2 * step)
-            assert float(x.grad[place]) == pytest.approx(slope, rel=1e-5, abs=1e-7)
+            assert float(x.grad[place]) == pytest.approx(slope, rel=1e-5, abs=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_token_and_sequence_are_different_units(dtype: torch.dtype) -> None:
     x = message(dtype)
-    tokens, _ = protect(ClipOnly(0.5, unit="token"), x, MASK, rng())
+    tokens, _ = protect(ClipOnly(0.5, unit="token"), x, MASK, draws())
     assert tokens.shape == x.shape and tokens.dtype == dtype
     expected = torch.stack(
         [torch.stack([t * min(1.0, 0.5 / float(t.norm())) for t in row]) for row in x]
     )
     torch.testing.assert_close(tokens, expected, rtol=1e-5, atol=1e-6)
-    sequences, _ = protect(ClipOnly(0.5, unit="sequence"), x, MASK, rng())
+    sequences, _ = protect(ClipOnly(0.5, unit="sequence"), x, MASK, draws())
     expected = torch.stack(
         [row * min(1.0, 0.5 / float(row.norm())) for row in x * MASK[:, :, None]]
     )
@@ -71,8 +74,8 @@ def test_token_and_sequence_are_different_units(dtype: torch.dtype) -> None:
 def test_padding_is_noised_but_not_counted() -> None:
     mechanism = Gaussian(1.0, 0.5)
     x = message()
-    out, log = protect(mechanism, x, MASK, rng(1))
-    clean, _ = protect(ClipOnly(1.0), x, MASK, rng(1))
+    out, log = protect(mechanism, x, MASK, draws(1))
+    clean, _ = protect(ClipOnly(1.0), x, MASK, draws(1))
     noise = out - clean
     assert (noise != 0).all()
     assert log.records == int(MASK.sum())
@@ -86,7 +89,7 @@ def test_noise_has_its_stated_scale_on_real_and_padded_positions_alike() -> None
     x = torch.zeros(20, 50, 64)
     mask = torch.zeros(20, 50, dtype=torch.int64)
     mask[:, :25] = 1
-    out, log = protect(mechanism, x, mask, rng(5))
+    out, log = protect(mechanism, x, mask, draws(5))
     for half in (out[:, :25], out[:, 25:]):
         share = float(half.double().square().mean()) / (0.8 * 2 * 1.5) ** 2
         assert abs(share - 1) < 4.5 * (2 / half.numel()) ** 0.5
@@ -98,7 +101,7 @@ def test_the_log_against_a_loop(unit: str) -> None:
     clip_norm = 2.0 if unit == "token" else 6.0
     x = message()
     for mechanism in (Gaussian(clip_norm, 0.4, unit=unit), ClipOnly(clip_norm, unit=unit)):
-        _, log = protect(mechanism, x, MASK, rng())
+        _, log = protect(mechanism, x, MASK, draws())
         if unit == "token":
             units = [x[i, j] for i in range(BATCH) for j in range(SEQ) if MASK[i, j]]
         else:
@@ -115,17 +118,14 @@ def test_the_log_against_a_loop(unit: str) -> None:
 def test_a_row_exactly_at_the_bound_does_not_count_as_clipped() -> None:
     x = torch.zeros(1, 2, 4)
     x[0, 0, 0], x[0, 1, 0] = 1.0, 1.001
-    _, log = protect(ClipOnly(1.0), x, torch.ones(1, 2), rng())
+    _, log = protect(ClipOnly(1.0), x, torch.ones(1, 2), draws())
     assert (log.records, log.clipped) == (2, 1)
 
 
 def test_identity_returns_the_very_tensor_and_draws_nothing() -> None:
-    draw = rng()
-    before = draw.get_state()
     x = message()
-    out, log = protect(Identity(), x, MASK, draw)
+    out, log = protect(Identity(), x, MASK, Draws(Scripted()))  # which has nothing to give
     assert out is x and log == MechanismLog()
-    assert torch.equal(before, draw.get_state())
 
 
 def test_logs_add_up_and_summarise() -> None:

@@ -26,11 +26,13 @@ from fedbert.split import SplitBert, cut
 from fedbert.tasks import TASKS
 from fedbert.trainer import State, Trained, train
 from privacy.defence import Defence
+from privacy.randomness.source import NoiseSource
 
 LAYERS, HIDDEN, VOCAB = 2, 16, 60
 KINDS = ("mlm-tied", "mlm-untied", "two", "three", "score")
 TASK_OF = {"mlm-tied": "mlm", "mlm-untied": "mlm", "two": "sst2", "three": "mnli", "score": "stsb"}
 NO_DEFENCE = Defence("none")
+NOISE = NoiseSource.secret()  # where nothing is drawn
 PAD, CLS, SEP, MASK = 1, 2, 3, 4  # a padding id other than 0, as RoBERTa has
 
 
@@ -115,6 +117,7 @@ def config_of(
     freeze: bool = False,
     cut_layer: int = 0,
     architecture: str = "bert",
+    noise: str = "repeatable",
     **training: Any,
 ) -> Config:
     """Return the settings of a small training: three rounds of two steps."""
@@ -133,6 +136,7 @@ def config_of(
         ),
         TrainingConfig(**values),
         seed,
+        noise=noise,
     )
 
 

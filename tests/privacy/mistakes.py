@@ -15,9 +15,11 @@ from torch import Tensor
 from privacy.accountants import poisson_gaussian_epsilon
 from privacy.events import GaussianEvent, MetricEvent
 from privacy.gaussian import Gaussian
-from privacy.mechanism import Cost, add_gaussian, clip_rows
+from privacy.mechanism import Cost, clip_rows
 from privacy.metric import Metric
 from privacy.noise import NoiseModel
+from privacy.randomness.draws import Draws
+from privacy.randomness.release import add_gaussian
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class SensitivityOfOneClip:
     def clip(self, records: Tensor) -> Tensor:
         return clip_rows(records, self.clip_norm)
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
-        return add_gaussian(records, self.noise_std, generator)
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        return add_gaussian(records, self.noise_std, draws)
 
     def noise_model(self) -> NoiseModel:
         return NoiseModel("gaussian", self.noise_std)
@@ -63,8 +65,8 @@ class NoiseRegardlessOfTheClip(SensitivityOfOneClip):
 class NoiseOverALength(SensitivityOfOneClip):
     """Divides the noise by the record's own norm: short records are drowned, long ones bare."""
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
-        noise = add_gaussian(torch.zeros_like(records), 2 * self.noise_std, generator)
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        noise = add_gaussian(torch.zeros_like(records), 2 * self.noise_std, draws)
         return records + noise / records.norm(dim=1, keepdim=True).clamp_min(1e-9)
 
 
@@ -78,8 +80,8 @@ class PartOfTheNoise(SensitivityOfOneClip):
     def noise_std(self) -> float:
         return self.noise_multiplier * 2.0 * self.clip_norm
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
-        return add_gaussian(records, self.part * self.noise_std, generator)
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        return add_gaussian(records, self.part * self.noise_std, draws)
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,9 @@ class GammaPerCoordinate:
     def clip(self, records: Tensor) -> Tensor:
         return records
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
-        shape = torch.full(records.shape, float(self.width), dtype=torch.float64)
-        gamma = torch._standard_gamma(shape, generator=generator) / self.eta
-        uniform = torch.rand(records.shape, generator=generator, dtype=torch.float64) * 2 - 1
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        gamma = draws.gamma(tuple(records.shape), float(self.width), self.eta)
+        uniform = torch.from_numpy(draws.uniform(tuple(records.shape))) * 2 - 1
         return records + (gamma * uniform).to(records)
 
     def noise_model(self) -> NoiseModel:
@@ -111,11 +112,9 @@ class GammaPerCoordinate:
 class OneRadius(Metric):
     """Metric noise with a direction for every row, and one length for the whole batch."""
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
-        normal = torch.randn(records.shape, generator=generator, dtype=torch.float64)
-        shape = torch.tensor(float(self.width), dtype=torch.float64)
-        radius = torch._standard_gamma(shape, generator=generator) / self.eta
-        return records + (normal / normal.norm(dim=1, keepdim=True) * radius).to(records)
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        radius = draws.gamma((1,), float(self.width), self.eta)
+        return records + draws.sphere(len(records), self.width).mul_(radius).to(records)
 
 
 # Clipped sums: of gradients [record, value], whose removal may move the sum by clip_norm at most.

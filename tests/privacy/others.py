@@ -8,6 +8,7 @@ from torch import Tensor
 from privacy.laplace import Laplace
 from privacy.mechanism import Identity
 from privacy.noise import NoiseModel
+from privacy.randomness.draws import Draws
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class EvenNoise(Identity):
     def noise_std(self) -> float:
         return float(self.half_width / 3**0.5)
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
-        drawn = torch.rand(records.shape, generator=generator, dtype=records.dtype)
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        drawn = torch.from_numpy(draws.uniform(tuple(records.shape))).to(records)
         return records + self.half_width * (2 * drawn - 1)
 
     def noise_model(self) -> NoiseModel:
@@ -41,8 +42,8 @@ class Silent:
     def clip(self, records: Tensor) -> Tensor:
         return records
 
-    def add_noise(self, records: Tensor, generator: torch.Generator) -> Tensor:
-        return records + torch.randn(records.shape, generator=generator)
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        return records + draws.gaussian(tuple(records.shape)).to(records)
 
     def cost(self) -> None:
         return None

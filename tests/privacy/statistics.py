@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from scipy import stats
 
+from tests.privacy.drawn import draws
+
 FALSE_ALARM = 1e-5
 
 
@@ -21,7 +23,7 @@ def generator(seed: int) -> torch.Generator:
 def noise_of(mechanism, seed: int, shape=(40, 500), dtype=torch.float32) -> torch.Tensor:
     """The noise on records that are not zero."""
     records = torch.randn(shape, generator=generator(seed + 1), dtype=dtype)
-    return mechanism.add_noise(records, generator(seed)) - records
+    return mechanism.add_noise(records, draws(seed)) - records
 
 
 def likely(statistic: float, law: Any) -> bool:

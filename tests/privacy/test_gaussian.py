@@ -13,11 +13,12 @@ from scipy import stats
 from privacy.accounting import gaussian_epsilon
 from privacy.dp_fedavg import DPFedAvg
 from privacy.gaussian import Gaussian
+from privacy.randomness.release import grid_step
+from tests.privacy.drawn import draws
 from tests.privacy.statistics import (
     FALSE_ALARM,
     dependent,
     gaussian_scale,
-    generator,
     noise_of,
 )
 
@@ -48,7 +49,7 @@ def test_the_noise_is_gaussian_and_centred():
 
 def test_rows_values_and_calls_are_independent():
     mechanism = Gaussian(1.0, 0.5)  # noise_std 1
-    shared = generator(13)
+    shared = draws(13)
     zeros = torch.zeros(40, 500)
     first, second = (mechanism.add_noise(zeros, shared) for _ in range(2))
     assert not dependent(first, second)
@@ -66,17 +67,17 @@ def test_the_length_of_each_row_of_noise_is_its_own():
 
 
 @pytest.mark.parametrize("kind", [Gaussian, DPFedAvg])
-def test_noise_scales_with_the_clip_norm_exactly(kind):
+def test_noise_scales_with_the_clip_norm_up_to_the_grid(kind):
     zeros = torch.zeros(3, 20, dtype=torch.float64)
-    one = kind(1.0, 0.6).add_noise(zeros, generator(15))
-    five = kind(5.0, 0.6).add_noise(zeros, generator(15))
-    torch.testing.assert_close(five, 5.0 * one, rtol=1e-12, atol=0.0)
+    one = kind(1.0, 0.6).add_noise(zeros, draws(15))
+    five = kind(5.0, 0.6).add_noise(zeros, draws(15))
+    torch.testing.assert_close(five, 5.0 * one, rtol=0.0, atol=6 * grid_step(6.0))
 
 
 def test_the_noise_does_not_depend_on_the_records():
     mechanism = Gaussian(1.0, 0.6)
     zeros = torch.zeros(3, 20, dtype=torch.float64)
-    noises = [mechanism.add_noise(zeros + x, generator(16)) - x for x in (0.0, 1.0, -300.0)]
+    noises = [mechanism.add_noise(zeros + x, draws(16)) - x for x in (0.0, 1.0, -300.0)]
     for noise in noises[1:]:
         torch.testing.assert_close(noise, noises[0], rtol=0.0, atol=1e-12)
 
@@ -99,7 +100,7 @@ def attacked(mechanism, start: float, end: float, threshold: float, delta: float
     rates = []
     for seed, value in ((21, end), (22, start)):
         records = torch.tensor([[value, 0.0]], dtype=torch.float64).repeat(trials, 1)
-        noised = mechanism.add_noise(mechanism.clip(records), generator(seed))
+        noised = mechanism.add_noise(mechanism.clip(records), draws(seed))
         rates.append(int((noised[:, 0] > threshold).sum()))
     return lower_bound(*rates, trials=trials, delta=delta)
 

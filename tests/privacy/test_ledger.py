@@ -295,3 +295,23 @@ def test_facts_of_dp_sgd_may_be_left_out():
     entries = ledger(Defence("none"), plain)
     assert not any(isinstance(entry, NothingSent) for entry in entries.values())
     assert "no step" in ledger(SGD, plain)["release"].reason
+
+
+def test_a_delta_below_what_the_tails_leave_is_no_guarantee() -> None:
+    """Noise of a fortieth of the distance cannot reach where the neighbour's values lie."""
+    slight = Defence("d", smashed=Gaussian(1.0, 1 / 40, "sequence"))
+    entry = ledger(slight, use(delta=1e-7))["forward"]
+    assert isinstance(entry, NoGuarantee) and "cut tails" in entry.why
+    held = ledger(slight, use(delta=1e-5))["forward"]
+    assert isinstance(held, Guarantee) and 1e-5 < held.delta < 1.5e-5
+    usual = ledger(Defence("d", smashed=Gaussian(1.0, 0.1, "sequence")), use())["forward"]
+    assert isinstance(usual, Guarantee) and usual.delta == DELTA
+    wide = Defence("d", smashed=Laplace(1.0, 900.0, "sequence"))
+    assert isinstance(ledger(wide, use())["forward"], NoGuarantee)
+
+
+def test_what_is_drawn_once_counts_once_more_for_each_restart() -> None:
+    frozen = use(embeddings_frozen=True, restarts=2)
+    once = Defence("d", smashed=Gaussian(1.0, 2.0, "sequence"), one_shot=True, labels=LABELS)
+    assert ledger(once, frozen)["forward"].releases == 3
+    assert {claim.epsilon for claim in label_claims(once, frozen)} == {3 * 1.5}

@@ -10,6 +10,7 @@ from scipy import stats
 from privacy.events import MetricEvent
 from privacy.mechanism import Cost
 from privacy.metric import Metric
+from tests.privacy.drawn import draws
 from tests.privacy.statistics import (
     FALSE_ALARM,
     dependent,
@@ -61,7 +62,7 @@ def test_directions_are_uniform(width):
 
 def test_rows_and_calls_are_independent_in_length_and_direction():
     # Five checks of at most 2e-5 each.
-    mechanism, shared = Metric(1.0, 4), generator(14)
+    mechanism, shared = Metric(1.0, 4), draws(14)
     first, second = (mechanism.add_noise(torch.zeros(5000, 4), shared) for _ in range(2))
     assert not dependent(first, second)
     assert not dependent(first[:-1], first[1:])
@@ -89,7 +90,7 @@ def test_neighbours_at_a_distance_show_eta_times_it_and_no_more(claimed, holds):
     trials, counts = 200_000, []
     for seed, value in ((21, 0.25), (22, -0.25)):
         records = torch.full((trials, 1), value, dtype=torch.float64)
-        counts.append(int((Metric(2.0, 1).add_noise(records, generator(seed)) > 0.25).sum()))
+        counts.append(int((Metric(2.0, 1).add_noise(records, draws(seed)) > 0.25).sum()))
     low = stats.beta.ppf(FALSE_ALARM / 2, counts[0], trials - counts[0] + 1)
     high = stats.beta.isf(FALSE_ALARM / 2, counts[1] + 1, trials - counts[1])
     assert (math.log(low / high) <= claimed) == holds
@@ -97,11 +98,11 @@ def test_neighbours_at_a_distance_show_eta_times_it_and_no_more(claimed, holds):
 
 
 def test_the_gamma_is_drawn_in_full_precision_from_the_generator_for_large_shapes():
-    noise = Metric(1.0, 30_000).add_noise(torch.zeros(100, 30_000), generator(16))
+    noise = Metric(1.0, 30_000).add_noise(torch.zeros(100, 30_000), draws(16))
     scores = (noise.double().norm(dim=1).numpy() - 30_000) / math.sqrt(30_000)
     assert follows(scores, "norm")
     state = torch.get_rng_state()
-    one, two = (Metric(1.0, 9).add_noise(torch.zeros(1, 9), generator(16)) for _ in range(2))
+    one, two = (Metric(1.0, 9).add_noise(torch.zeros(1, 9), draws(16)) for _ in range(2))
     assert torch.equal(one, two)
     assert torch.equal(torch.get_rng_state(), state)  # the global generator plays no part
 
@@ -109,7 +110,7 @@ def test_the_gamma_is_drawn_in_full_precision_from_the_generator_for_large_shape
 def test_a_direction_of_length_zero_does_not_divide(monkeypatch):
     zeros = torch.zeros(2, 3, dtype=torch.float64)
     monkeypatch.setattr(torch, "randn", lambda *args, **kwargs: zeros.clone())
-    assert torch.isfinite(Metric(1.0, 3).add_noise(torch.ones(2, 3), generator(0))).all()
+    assert torch.isfinite(Metric(1.0, 3).add_noise(torch.ones(2, 3), draws(0))).all()
 
 
 def test_clip_leaves_rows_alone_and_the_cost_is_of_its_own_kind():
@@ -130,7 +131,7 @@ def test_bad_input_is_refused():
         with pytest.raises(ValueError, match="got width="):
             Metric(1.0, wrong)
     mechanism = Metric(1.0, 2)
-    for verb in (mechanism.clip, lambda records: mechanism.add_noise(records, generator(0))):
+    for verb in (mechanism.clip, lambda records: mechanism.add_noise(records, draws(0))):
         with pytest.raises(ValueError, match="got 1 non-finite of 2 values"):
             verb(torch.tensor([[1.0, math.nan]]))
         with pytest.raises(ValueError, match="expected rows of width=2 values, got 3"):

@@ -9,6 +9,7 @@ from scipy import stats
 from privacy.events import PureEvent
 from privacy.mechanism import Cost
 from privacy.randomised_response import RandomisedResponse
+from tests.privacy.drawn import draws
 from tests.privacy.statistics import FALSE_ALARM
 
 N = 60_000
@@ -21,7 +22,7 @@ def test_every_answer_has_its_probability(epsilon, labels):
     mechanism = RandomisedResponse(epsilon, labels)
     keep = math.exp(epsilon) / (math.exp(epsilon) + labels - 1)
     assert mechanism.keep_probability == pytest.approx(keep, rel=1e-12)
-    rng = np.random.default_rng(1)
+    rng = draws(1)
     for label in range(labels):
         answers = np.bincount(mechanism.randomise(np.full(N, label), rng), minlength=labels)
         for answer, count in enumerate(answers):
@@ -34,8 +35,8 @@ def test_every_answer_has_its_probability(epsilon, labels):
 
 def test_examples_and_calls_are_independent():
     # Two chi-square tests of 1e-5 each on pairs of "was changed".
-    mechanism, rng = RandomisedResponse(1.0, 4), np.random.default_rng(2)
-    labels = rng.integers(0, 4, N)
+    mechanism, rng = RandomisedResponse(1.0, 4), draws(2)
+    labels = rng.integers(4, (N,))
     first, second = (mechanism.randomise(labels, rng) != labels for _ in range(2))
     for one, two in ((first, second), (first[:-1], first[1:])):
         table = [[np.sum((one == a) & (two == b)) for a in (0, 1)] for b in (0, 1)]
@@ -50,13 +51,13 @@ def test_the_ratio_of_any_two_answers_is_the_epsilon():
 
 
 class Smallest:
-    """A generator whose uniform draws are as small as they get."""
+    """Draws in which whatever may happen happens: the coins' uniform numbers are least."""
 
-    def random(self, shape):
-        return np.zeros(shape)
+    def bernoulli(self, probability, shape):
+        return np.full(shape, probability >= 2.0**-53)
 
-    def integers(self, low, high, shape):
-        return np.full(shape, low)
+    def integers(self, below, shape):
+        return np.zeros(shape, dtype=np.int64)
 
 
 @pytest.mark.parametrize("epsilon", [50.0, 800.0])
@@ -65,16 +66,16 @@ def test_a_change_stays_possible_however_large_epsilon(epsilon):
     assert changed.tolist() == [1, 2, 0]
 
 
-def test_the_input_is_left_alone_and_the_result_follows_the_generator():
+def test_the_input_is_left_alone_and_the_result_follows_the_draws():
     labels = np.arange(200, dtype=np.int64) % 3
     before = labels.copy()
     mechanism = RandomisedResponse(0.5, 3)
-    one, two = (mechanism.randomise(labels, np.random.default_rng(7)) for _ in range(2))
-    other = mechanism.randomise(labels, np.random.default_rng(8))
+    one, two = (mechanism.randomise(labels, draws(7)) for _ in range(2))
+    other = mechanism.randomise(labels, draws(8))
     assert np.array_equal(one, two) and not np.array_equal(one, other)
     assert np.array_equal(labels, before)
     assert one.dtype == np.int64 and not np.shares_memory(one, labels)
-    assert mechanism.randomise(np.array([], dtype=np.int64), np.random.default_rng(0)).size == 0
+    assert mechanism.randomise(np.array([], dtype=np.int64), draws(0)).size == 0
 
 
 def test_cost_and_calibration():
@@ -91,7 +92,7 @@ def test_bad_input_is_refused():
     for wrong in (0, 1, -2, 2.0, True):
         with pytest.raises(ValueError, match="got labels="):
             RandomisedResponse(1.0, wrong)
-    mechanism, rng = RandomisedResponse(1.0, 3), np.random.default_rng(0)
+    mechanism, rng = RandomisedResponse(1.0, 3), draws(0)
     for label in (-100, -1, 3):
         with pytest.raises(ValueError, match=rf"expected labels in 0..2, got label={label}"):
             mechanism.randomise(np.array([0, label]), rng)

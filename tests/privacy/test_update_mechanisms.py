@@ -10,7 +10,8 @@ from privacy.accountants import gaussian_epsilon
 from privacy.adaptive_clip import AdaptiveDPFedAvg
 from privacy.local_dp_fedavg import LocalDPFedAvg
 from privacy.mechanism import Mechanism
-from tests.privacy.statistics import FALSE_ALARM, dependent, gaussian_scale, generator, noise_of
+from tests.privacy.drawn import draws
+from tests.privacy.statistics import FALSE_ALARM, dependent, gaussian_scale, noise_of
 
 LOCAL, ADAPTIVE = LocalDPFedAvg(0.3, 1.7), AdaptiveDPFedAvg(0.3, 1.7)
 
@@ -34,14 +35,14 @@ def test_the_noise_has_its_scale_and_neither_two_thirds_nor_three_halves(
 def test_the_count_of_bits_has_its_noise_too() -> None:
     """From the clip that follows, the noise on the count can be read back."""
     rate, quantile = ADAPTIVE.clip_learning_rate, ADAPTIVE.target_quantile
-    draws = []
+    drawn = []
     for seed in range(2000):
-        after = ADAPTIVE.after(unclipped=30, participants=100, generator=generator(seed))
+        after = ADAPTIVE.after(unclipped=30, participants=100, draws=draws(seed))
         share = quantile - math.log(after.clip_norm / ADAPTIVE.clip_norm) / rate
-        draws.append((share - 0.3) * 100)
-    energy = float(np.square(draws).sum())
+        drawn.append((share - 0.3) * 100)
+    energy = float(np.square(drawn).sum())
     for factor, fits in ((1.0, True), (2 / 3, False), (1.5, False)):
-        law = stats.chi2(len(draws))
+        law = stats.chi2(len(drawn))
         scaled = energy / (factor * ADAPTIVE.bit_std) ** 2
         assert (law.ppf(FALSE_ALARM / 2) < scaled < law.isf(FALSE_ALARM / 2)) == fits
 
@@ -56,7 +57,7 @@ def test_sum_and_count_together_cost_what_is_claimed() -> None:
 
 
 def test_the_clip_that_follows_keeps_the_noise_on_bits() -> None:
-    after = ADAPTIVE.after(0, 10, generator(0))
+    after = ADAPTIVE.after(0, 10, draws(0))
     assert after.bit_std == ADAPTIVE.bit_std and after.clip_norm != ADAPTIVE.clip_norm
     assert after.noise_std == pytest.approx(ADAPTIVE.update_multiplier * after.clip_norm)
 

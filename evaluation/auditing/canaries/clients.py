@@ -24,8 +24,9 @@ from fedbert.config import Config
 from fedbert.errors import InputError, expect
 from fedbert.fleet import InProcess
 from fedbert.messages import Array, ClientParts, ClientUpdate
+from fedbert.noise import simulated
 from fedbert.prepare import Prepared
-from fedbert.seeding import generator, numpy_rng
+from fedbert.seeding import derive, generator, numpy_rng
 from fedbert.strategies import client_name
 from fedbert.trainer import train
 from privacy.accounting import gaussian_epsilon
@@ -142,7 +143,8 @@ def audit_federation(
     everybody = replace(prepared, clients=(*prepared.clients, *stand_ins))
     wider = replace(config, data=replace(config.data, clients=real + count))
     fleet = CanaryClients({client_name(canary.number): canary for canary in made})
-    trained = train(wider, everybody, defence, fleet=fleet)
+    noise = simulated(derive(seed, "canary clients"), wider, everybody, defence)
+    trained = train(wider, everybody, defence, fleet=fleet, noise=noise)
     for canary in made:
         canary.look(trained.state.values)
     scores = np.array([canary.along for canary in made]) * (real + count) / mechanism.clip_norm

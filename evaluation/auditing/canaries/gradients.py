@@ -28,13 +28,15 @@ from evaluation.metrics.one_run_gaussian import right_guesses
 from fedbert.config import Config
 from fedbert.errors import InputError, expect
 from fedbert.fleet import InProcess
+from fedbert.noise import simulated
 from fedbert.prepare import Prepared, poisson_sampled
 from fedbert.private_step import PrivateStep
-from fedbert.seeding import numpy_rng
+from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import planned_steps, train
 from privacy.accounting import poisson_gaussian_epsilon
 from privacy.defence import Defence
 from privacy.dp_sgd.mechanism import DPSGD
+from privacy.randomness.source import NoiseSource
 
 LENGTH = 10.0  # of a canary's gradient, in clips
 GUESSED = 0.1  # of the canaries: the most extreme; fixed beforehand
@@ -115,7 +117,7 @@ class CanaryStep:
         norms[torch.from_numpy(where)] = torch.from_numpy(riding * self.canaries.length**2)
         return norms
 
-    def gradients(self, factors: Tensor, *where: str | int) -> float:
+    def gradients(self, factors: Tensor, *where: int) -> float:
         """Set every gradient: the party's own without the riders, and the canaries' in their place.
 
         What came out is heard.
@@ -126,8 +128,8 @@ class CanaryStep:
         noise = self.inner.gradients(clean, *where)
         coordinates = self.canaries.coordinates[self.party][which]
         mine = (coordinates >= 0) & self.canaries.coins[which]
-        add = torch.from_numpy(coordinates[mine])
-        sizes = factors[torch.from_numpy(at[mine])] * self.canaries.length / self.inner.expected
+        add, expected = torch.from_numpy(coordinates[mine]), self.inner.share.expected
+        sizes = factors[torch.from_numpy(at[mine])] * self.canaries.length / expected
         flat = []
         start = 0
         for parameter in self.parameters.values():
@@ -138,7 +140,7 @@ class CanaryStep:
             grad.view(-1).index_add_(0, add[inside] - start, sizes[inside].to(grad.dtype))
             flat.append(grad.detach().reshape(-1))
             start += grad.numel()
-        sums = torch.cat(flat).double().numpy() * self.inner.expected / self.mechanism.clip_norm
+        sums = torch.cat(flat).double().numpy() * expected / self.mechanism.clip_norm
         self.canaries.hear(self.party, which, sums)
         self.step += 1
         return noise
@@ -190,15 +192,17 @@ class CanaryFleet:
         holder.private = made
 
 
-def with_canaries(prepared: Prepared, defence: Defence, count: int, seed: int) -> Canaries:
-    """Return canaries that ride on the first client's first records.
+def with_canaries(
+    prepared: Prepared, defence: Defence, count: int, seed: int, noise: NoiseSource
+) -> Canaries:
+    """Return canaries that ride on the first client's first records; noise: the training's.
 
     Raises:
         InputError: without DP-SGD, or with fewer records than canaries.
     """
     if defence.training is None:
         raise InputError("expected a defence with DP-SGD, got none")
-    data = poisson_sampled(prepared).clients[0]
+    data = poisson_sampled(prepared, noise).clients[0]
     size = len(data.encoded)
     expect(2 <= count <= size, f"2 to {size} canaries (records of the client)", "count", count)
     coins = numpy_rng(seed, "canary coins").random(count) < 0.5
@@ -235,12 +239,14 @@ def audit_training(
         InputError: for several clients, or a defence without DP-SGD.
     """
     expect(len(prepared.clients) == 1, "one client", "clients", len(prepared.clients))
-    canaries = with_canaries(prepared, defence, count, seed)
+    noise = simulated(derive(seed, "canaries"), config, prepared, defence)
+    canaries = with_canaries(prepared, defence, count, seed, noise)
     claimed = claimed_noise or canaries.mechanism.noise_multiplier
     split = config.training.strategy in ("parallel", "sequential")
     at_server = (np.arange(count) % 2 == 1) & split
     shares = {"server": at_server, "client": ~at_server}
-    train(config, prepared, defence, fleet=CanaryFleet(canaries, shares, seed))
+    fleet = CanaryFleet(canaries, shares, seed)
+    train(config, prepared, defence, fleet=fleet, noise=noise)
     steps = planned_steps(config)[0]
     claim = Claim(poisson_gaussian_epsilon(claimed, canaries.rate, steps, delta), delta)
     return [_by_steps(canaries, steps, claim), _by_run(canaries, claim)]

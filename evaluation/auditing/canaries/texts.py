@@ -12,8 +12,9 @@ from fedbert.config import Config
 from fedbert.data.batches import Encoded, collate, mask_tokens
 from fedbert.data.client_data import Vocabulary
 from fedbert.errors import expect
+from fedbert.noise import simulated
 from fedbert.prepare import Prepared
-from fedbert.seeding import generator, numpy_rng
+from fedbert.seeding import derive, generator, numpy_rng
 from fedbert.trainer import train
 from privacy.defence import Defence
 
@@ -97,7 +98,9 @@ def audit_texts(
     rng = numpy_rng(seed, "canary texts", kind)
     canaries = canary_texts(prepared.pool, count, kind, prepared.vocabulary, rng)
     coins = rng.random(count) < 0.5
-    trained = train(config, with_texts(prepared, canaries, coins), defence)
+    told = with_texts(prepared, canaries, coins)
+    noise = simulated(derive(seed, "canary texts", kind), config, told, defence)
+    trained = train(config, told, defence, noise=noise)
     v, shown = prepared.vocabulary, []
     for start in range(0, count, BATCH):
         batch = collate(canaries, np.arange(start, min(count, start + BATCH)), v.pad)

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from evaluation.adversary.simulated_noise import source_from
 from evaluation.auditing.mechanisms.distinguish import Probe, Statistics
-from fedbert.private_step import PrivateStep
+from fedbert.private_step import PrivateStep, Share
 from fedbert.seeding import generator, numpy_rng
 from privacy.dp_sgd.clipping import clip_factors
 from privacy.dp_sgd.mechanism import DPSGD
@@ -40,7 +41,7 @@ def row_probes(
         for name, one, other in _pairs(mechanism.clip_norm, relation, distance, along):
             where = f"{name}, direction {number}"
             label = (seed, "probe", where)
-            rows = mechanism.clip(torch.stack([one, other]).double())
+            rows = mechanism.clip(torch.stack([one, other]).to(_sent_as(mechanism)))
             yield Probe(where, _rows(mechanism, rows, releases, label), max(4, 2 * 10**7 // width))
             if number == 0 and releases == 1:
                 yield Probe(
@@ -75,6 +76,11 @@ def _pairs(
         yield "there and not", FAR * clip_norm * along, torch.zeros_like(along)
 
 
+def _sent_as(mechanism: Mechanism | DPSGD) -> torch.dtype:
+    """Return the type in which a run hands records to the mechanism: sums of updates in float64."""
+    return torch.float64 if mechanism.unit == "client" else torch.float32
+
+
 Label = tuple[int, str, str]
 
 
@@ -86,14 +92,14 @@ def _rows(
     step = max(1, AT_ONCE // rows.shape[1])
 
     def draw(side: int, samples: int) -> Statistics:
-        noise = generator(seed, *words, side)
+        draws = source_from(generator(seed, *words, side)).draws("probe")
         found: dict[str, list[np.ndarray]] = {}
         for start in range(0, samples, step):
             count = min(step, samples - start)
             total: dict[str, Tensor] = {}
             for _ in range(releases):
-                sent = mechanism.add_noise(rows[side].expand(count, -1).clone(), noise)
-                for name, value in _ratios(sent, rows).items():
+                sent = mechanism.add_noise(rows[side].expand(count, -1).clone(), draws)
+                for name, value in _ratios(sent.double(), rows.double()).items():
                     total[name] = total[name] + value if name in total else value
             for name, value in total.items():
                 found.setdefault(name, []).append(value.numpy())
@@ -122,11 +128,11 @@ def _beside(mechanism: Mechanism, rows: Tensor, label: Label) -> Callable[[int, 
     seed, *words = label
 
     def draw(side: int, samples: int) -> Statistics:
-        noise = generator(seed, *words, "beside", side)
+        draws = source_from(generator(seed, *words, "beside", side)).draws("probe")
         batch = torch.stack([rows[side], rows[1]])
-        sent = torch.stack([mechanism.add_noise(batch, noise) for _ in range(samples)])
-        known = sent[:, 1] - rows[1]
-        supposed = sent[:, 0] - rows[0]
+        sent = torch.stack([mechanism.add_noise(batch, draws) for _ in range(samples)])
+        known = sent[:, 1].double() - rows[1].double()
+        supposed = sent[:, 0].double() - rows[0].double()
         apart = torch.linalg.vector_norm(supposed - known, dim=1)
         lengths = [torch.linalg.vector_norm(v, dim=1) for v in (supposed, known)]
         unequal = (lengths[0] / lengths[1].clamp_min(TINY)).clamp_min(TINY).log().abs()
@@ -140,8 +146,8 @@ def label_probe(mechanism: RandomisedResponse, seed: int) -> Probe:
     """Return the probe of randomised labels: is it 0 or 1?"""
 
     def draw(side: int, samples: int) -> Statistics:
-        rng = numpy_rng(seed, "probe", "labels", side)
-        answers = mechanism.randomise(np.full(samples, side, dtype=np.int64), rng)
+        draws = source_from(generator(seed, "probe", "labels", side)).draws("probe")
+        answers = mechanism.randomise(np.full(samples, side, dtype=np.int64), draws)
         return {"the label": (answers == 0).astype(float)}
 
     return Probe("label 0 and label 1", draw)
@@ -154,7 +160,8 @@ def sum_probe(
     seed: int,
 ) -> Probe:
     """Return the probe of a clipped sum [value]: gradients with a record, and without it."""
-    rows = torch.stack([clipped_sum(data, mechanism.clip_norm) for data in datasets]).double()
+    sums = [clipped_sum(data, mechanism.clip_norm) for data in datasets]
+    rows = torch.stack(sums).to(_sent_as(mechanism))
     draw = _rows(mechanism, rows, 1, (seed, "probe", "sum"))
     return Probe("with a record and without it", draw)
 
@@ -170,7 +177,9 @@ def step_probe(mechanism: DPSGD, seed: int) -> Probe:
     every = FAR * mechanism.clip_norm * torch.eye(2 * TOGETHER)
 
     def draw(side: int, samples: int) -> Statistics:
-        step = PrivateStep({"layer": layer}, dict(layer.named_parameters()), mechanism, 1.0, seed)
+        source = source_from(generator(seed, "probe", "step", side))
+        share = Share(1.0, layer.weight.numel(), source)
+        step = PrivateStep({"layer": layer}, dict(layer.named_parameters()), mechanism, share)
         shown = every[TOGETHER * side : TOGETHER * (side + 1)]
         found = []
         for number in range(-(-samples // TOGETHER)):
@@ -178,7 +187,7 @@ def step_probe(mechanism: DPSGD, seed: int) -> Probe:
                 losses = layer(shown)[:, 0]
             losses.sum().backward()
             factors = clip_factors(step.squared_norms(len(shown)), mechanism.clip_norm)
-            step.gradients(factors, "probe", side, number)
+            step.gradients(factors, number)
             found.append(layer.weight.grad[0, :TOGETHER].double().numpy().copy())  # type: ignore[index]
             layer.weight.grad = None
         return {"projection": np.concatenate(found)[:samples]}

@@ -36,7 +36,7 @@ def test_two_in_a_row_share_no_example_and_leave_none_out(trainings: Trainings) 
         assert even is not None and odd is not None
         np.testing.assert_array_equal(even, ~odd)
     assert len({half.tobytes() for half in halves if half is not None}) == 8
-    config, inputs = shadow_inputs(trainings, 0)
+    config, inputs, _ = shadow_inputs(trainings, 0)
     held = np.concatenate(
         [data.pool_positions for data in inputs.clients if data.pool_positions is not None]
     )
@@ -69,8 +69,8 @@ def test_a_shadow_is_what_the_trainer_makes_of_its_half(trainings: Trainings) ->
     examples = np.arange(5, 25)
     losses, held = shadow_answers(trainings, examples, 2, None)
     for number in range(2):
-        config, inputs = shadow_inputs(trainings, number)
-        trained = train(config, inputs, trainings.defence)
+        config, inputs, noise = shadow_inputs(trainings, number)
+        trained = train(config, inputs, trainings.defence, noise=noise)
         own = answers_on(trained.split, inputs, examples, trainings.config.seed)
         np.testing.assert_array_equal(losses[number], own.losses)
         batches = [d.pool_positions[d.chosen(s)] for d in inputs.clients for s in range(2)]  # type: ignore[index]

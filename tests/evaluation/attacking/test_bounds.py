@@ -37,6 +37,7 @@ from reports.estimate import Estimate
 from reports.leak import Leak
 from reports.metrics import ABOVE_BOUND, BELOW_REFERENCE
 from tests.privacy import mistakes
+from tests.privacy.drawn import draws as drawn
 
 WORDS, WIDTH, LENGTH = 8, 16, 6
 SPECIAL = (0, 1, 2)  # padding, start, end
@@ -83,7 +84,7 @@ def world(mechanism: Mechanism, count: int = 300) -> tuple[ForwardJudge, Smashed
     normed = torch.nn.functional.layer_norm(known.word, (WIDTH,))
     mask = np.ones_like(ids)
     rows = normed[torch.from_numpy(ids)].float()
-    sent, _ = protect(mechanism, rows, torch.from_numpy(mask), generator(5, "noise"))
+    sent, _ = protect(mechanism, rows, torch.from_numpy(mask), drawn(5))
     message = SmashedData(0, 0, 0, to_array(sent), mask)
     knowledge = Knowledge(
         embedding=known, clip_norm=mechanism.clip_norm, noise_std=mechanism.noise_std

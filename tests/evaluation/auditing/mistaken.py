@@ -18,6 +18,7 @@ from privacy.dp_sgd.mechanism import DPSGD
 from privacy.gaussian import Gaussian
 from privacy.mechanism import clip_rows
 from privacy.metric import Metric
+from privacy.randomness.source import NoiseSource
 from reports.card.content import VIOLATES
 from tests.privacy import mistakes
 
@@ -75,7 +76,10 @@ def shuffled(seed: int, samples: int) -> Finding:
 
 def poisson(seed: int, samples: int) -> Finding:
     noise, count, trials = POISSON
-    data = [ClientData(side, range(count), None, 1, seed, poisson=True) for side in (0, 1)]
+    coins = NoiseSource(seed.to_bytes(32, "big"), "repeatable")
+    data = [
+        ClientData(side, range(count), None, 1, seed, poisson=True, coins=coins) for side in (0, 1)
+    ]
 
     def steps(side: int, trial: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = [data[side].chosen(trial * count + step) for step in range(count)]

@@ -7,6 +7,7 @@ from privacy.accounting import poisson_gaussian_epsilon
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import PoissonGaussianEvent
 from privacy.mechanism import Cost
+from tests.privacy.drawn import draws
 
 
 def test_it_states_one_step_of_a_poisson_sample() -> None:
@@ -44,7 +45,7 @@ def test_gradients_one_by_one_are_clipped_and_their_sum_noised() -> None:
     rows = torch.tensor([[3.0, 4.0], [0.1, 0.0], [0.0, 0.0]])
     clipped = mechanism.clip(rows)
     torch.testing.assert_close(clipped, torch.tensor([[0.3, 0.4], [0.1, 0.0], [0.0, 0.0]]))
-    noised = mechanism.add_noise(torch.zeros(200, 500), torch.Generator().manual_seed(1))
+    noised = mechanism.add_noise(torch.zeros(200, 500), draws(1))
     # std of the estimate: 0.5 / sqrt(2e5) = 0.0011; six of them, false alarm 2e-9
     assert float(noised.std()) == pytest.approx(0.5, abs=0.0067)
     with pytest.raises(ValueError, match="non-finite"):

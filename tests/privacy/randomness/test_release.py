@@ -16,10 +16,13 @@ from privacy.randomness.draws import Draws
 from privacy.randomness.key_stream import CHUNK, KeyStream
 from privacy.randomness.release import (
     add_gaussian,
+    add_gaussian_,
     add_laplace,
     add_noise,
+    cut,
     grid_shift,
     grid_step,
+    widened,
 )
 from tests.privacy.randomness.scripted import Scripted
 from tests.privacy.statistics import FALSE_ALARM, follows, gaussian_scale, laplace_scale
@@ -165,3 +168,33 @@ def test_other_types_and_shapes_are_refused() -> None:
     for std in (0.0, math.nan, 1e200):
         with pytest.raises(ValueError, match="std"):
             add_gaussian(torch.zeros(2), std, draws(0))
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32), st.floats(1e-3, 1e3))
+def test_sums_of_cut_rows_move_apart_by_one_row_alone(seed: int, std: float) -> None:
+    """The releases of neighbouring sums of rows that were cut one by one differ by that row."""
+    rows = cut(torch.from_numpy(np.random.default_rng(seed).normal(size=(9, 30))), std)
+    whole, less = (add_gaussian(part.sum(0), std, draws(seed)) for part in (rows, rows[1:]))
+    noise = add_gaussian(torch.zeros(30, dtype=torch.float64), std, draws(seed))
+    assert torch.equal((whole - noise) - (less - noise), rows[0])
+    assert torch.equal(cut(rows, std), rows) and torch.equal(cut(rows, 0.0), rows)
+
+
+def test_wider_noise_makes_up_for_the_shift_of_cut_sums() -> None:
+    for multiplier, values in ((0.3, 10), (1.0, 4_400_000), (8.0, 110_000_000)):
+        std = multiplier * widened(multiplier, values)  # the sensitivity is 1
+        assert (1.0 + grid_shift(values) * std) / std == pytest.approx(1.0 / multiplier, rel=1e-12)
+    with pytest.raises(ValueError, match="expected a noise multiplier below"):
+        widened(1e6, 10_000)
+
+
+@pytest.mark.parametrize("shape", [(), (3, 7), (COUNT,)])
+def test_in_place_and_apart_are_the_same(shape: tuple[int, ...]) -> None:
+    records = torch.randn(shape, generator=torch.Generator().manual_seed(2))
+    apart = add_gaussian(records, 0.7, draws(4))
+    add_gaussian_(records, 0.7, draws(4))
+    assert torch.equal(records, apart)
+    turned = torch.zeros(5, 3).T  # not contiguous
+    add_gaussian_(turned, 1.0, draws(5))
+    assert torch.equal(turned, add_gaussian(torch.zeros(3, 5), 1.0, draws(5)))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from privacy.randomness import source as room
 from privacy.randomness.key_stream import KeyStream
 from privacy.randomness.keys import canonical_json, repeatable_key, secret_key, stream_key
-from privacy.randomness.source import NoiseSource
+from privacy.randomness.source import NoiseSource, public
 from tests.privacy.randomness.test_key_stream import refused_in_a_fork
 
 FACTS: dict[str, Any] = {
@@ -234,3 +234,26 @@ def test_a_source_is_refused_in_a_forked_process() -> None:
     ):
         assert refused_in_a_fork(work)
     assert not refused_in_a_fork(lambda: NoiseSource.secret().draws("b").gaussian((1,)))
+
+
+def test_decisions_are_the_same_each_time_and_are_no_noise() -> None:
+    """Asked for again, and from a part that is made again; no stream of `draws` is one of them."""
+    key = secret_key()
+    source, again = NoiseSource(key, "secret"), NoiseSource(key, "secret")
+    coins = [
+        part.decided("poisson", 0, 3).integers(2**62, (4,)).tolist()
+        for part in (source, source, again)
+    ]
+    assert coins[0] == coins[1] == coins[2]
+    assert first(source, "poisson", 0, 3) != coins[0][: len(first(again, "x"))]
+    assert source.under("a").decided("b").integers(2**62, (4,)).tolist() == (
+        source.decided("a", "b").integers(2**62, (4,)).tolist()
+    )
+
+
+def test_public_draws_are_those_of_no_source() -> None:
+    common = public("who", 1).integers(2**62, (4,)).tolist()
+    assert common == public("who", 1).integers(2**62, (4,)).tolist()
+    zeros = NoiseSource(bytes(32), "repeatable")
+    assert common != zeros.draws("who", 1).integers(2**62, (4,)).tolist()
+    assert common != zeros.decided("who", 1).integers(2**62, (4,)).tolist()

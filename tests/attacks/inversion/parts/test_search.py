@@ -18,6 +18,7 @@ from privacy.matrix_gaussian import MatrixGaussian
 from privacy.mechanism import Mechanism
 from privacy.metric import Metric
 from tests.fedbert import tiny
+from tests.privacy.drawn import draws
 
 SPLIT = tiny.split_model()
 SPLIT.whole.eval()
@@ -32,8 +33,7 @@ def clean() -> Tensor:
 
 def sent(mechanism: Mechanism, seed: int = 0) -> SmashedData:
     with torch.no_grad():
-        noise = torch.Generator().manual_seed(seed)
-        a, _ = protect(mechanism, clean(), BATCH.attention_mask, noise)
+        a, _ = protect(mechanism, clean(), BATCH.attention_mask, draws(seed))
     return SmashedData(0, 0, 0, a.numpy(), BATCH.attention_mask.numpy())
 
 

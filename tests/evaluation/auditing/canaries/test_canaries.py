@@ -16,6 +16,7 @@ from evaluation.auditing.canaries.texts import audit_texts, canary_texts, joined
 from evaluation.auditing.verdict import Claim
 from fedbert.config import Config, DataConfig, ModelConfig, TrainingConfig
 from fedbert.errors import InputError
+from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, prepare
 from fedbert.trainer import train
 from privacy.defence import Defence
@@ -60,10 +61,12 @@ def test_a_canary_adds_one_clip_at_its_own_coordinate_and_nothing_else(strategy:
     config = tiny.config_of(clients=1, strategy=strategy)
     prepared = tiny.prepared_for(config)
     defence = Defence("d", training=DPSGD(0.5, 1e-6, 0.25))
-    canaries = with_canaries(prepared, defence, 24, seed=3)
+    noise = noise_of(config, prepared, defence)
+    canaries = with_canaries(prepared, defence, 24, 3, noise)
     split = strategy != "centralised"
     at_server = (np.arange(24) % 2 == 1) & split
-    train(config, prepared, defence, fleet=CanaryFleet(canaries, _shares(at_server), 3))
+    fleet = CanaryFleet(canaries, _shares(at_server), 3)
+    train(config, prepared, defence, fleet=fleet, noise=noise)
     there, empty = np.concatenate(canaries.there), np.concatenate(canaries.empty)
     assert len(there) + len(empty) == canaries.drawn > 10
     np.testing.assert_allclose(there, 1.0, atol=1e-3)

@@ -1,0 +1,26 @@
+"""Noise mode of the reported runs: what claims mean where the noise can be made again."""
+
+from collections.abc import Iterable
+
+from reports.records import CellResult
+
+REPEATABLE = (
+    "Noise is repeatable: whoever has seed and settings can make it again and take it off. Each "
+    "claim holds for secret noise of the same kind."
+)
+SOME = "In part of the runs noise is repeatable" + REPEATABLE.removeprefix("Noise is repeatable")
+
+
+def noise_note(records: Iterable[CellResult]) -> str:
+    """Return the sentence that goes with claims of noise that can be made again; "" without any.
+
+    A record that says nothing of its noise is older than noise of another mode.
+    """
+    claiming = [
+        record.spec.get("noise", "repeatable")
+        for record in records
+        if any(entry.get("kind") in ("guarantee", "metric") for entry in record.guarantees)
+    ]
+    if "repeatable" not in claiming:
+        return ""
+    return SOME if "secret" in claiming else REPEATABLE

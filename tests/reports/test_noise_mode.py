@@ -1,0 +1,32 @@
+"""Noise that can be made again is said once beside the claims, and secret noise not at all."""
+
+from dataclasses import replace
+from io import StringIO
+
+from rich.console import Console
+
+from reports.noise_mode import REPEATABLE, SOME, noise_note
+from reports.page import page
+from reports.records import CellResult
+from reports.tables import markdown, terminal_tables
+from tests.reports.examples import grid
+
+
+def made(noise: str) -> list[CellResult]:
+    return [replace(each, spec={**each.spec, "noise": noise}) for each in grid()]
+
+
+def test_the_sentence_goes_with_claims_of_repeatable_noise() -> None:
+    again, secret = made("repeatable"), made("secret")
+    assert noise_note(again) == REPEATABLE and noise_note(secret) == ""
+    assert noise_note([*again, *secret]) == SOME
+    assert noise_note([replace(each, guarantees=[]) for each in again]) == ""
+
+
+def test_it_stands_once_in_every_report() -> None:
+    for chosen, count in ((made("repeatable"), 1), (made("secret"), 0)):
+        console = Console(file=StringIO(), width=500)
+        console.print(*terminal_tables(chosen))
+        text = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+        for report in (markdown(chosen), page(chosen, "t"), text):
+            assert report.count("take it off") == count
