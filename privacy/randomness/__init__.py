@@ -1,1 +1,1 @@
-"""The one room that randomness a guarantee rests on comes from: keys, streams, draws, tails."""
+"""Randomness that a guarantee rests on, in one room: keys, streams, draws, tails."""
