@@ -23,6 +23,7 @@ from evaluation.grid.spec import Cell
 from evaluation.metrics.blind_baseline import LEAST, blind_baseline
 from evaluation.metrics.membership import judged
 from fedbert.data.batches import Encoded
+from fedbert.data.repeats import one_of_each
 from fedbert.prepare import Prepared
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import State
@@ -157,7 +158,8 @@ def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lac
     """Return what the server makes of candidates, and which were in the messages it heard; or why
     it cannot tell.
 
-    Candidates are the examples behind the messages, and examples left out of the training.
+    Candidates are the examples behind the messages, one of each text, and examples left out of the
+    training.
     """
     overheard, prepared, config = (
         observation.transcript.kept,
@@ -180,8 +182,10 @@ def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lac
     _, non_members = members_and_non_members(config, prepared)
     rng = numpy_rng(config.seed, "candidates", name)
     others = rng.permutation(non_members)[: observation.cell.attacks.candidates]
-    candidates = np.sort(np.concatenate((np.array(sorted(heard), dtype=np.int64), others)))
-    members = np.isin(candidates, sorted(heard))
+    sent = np.array(sorted(heard), dtype=np.int64)
+    sent = sent[one_of_each(prepared.coin_groups[sent])]
+    candidates = np.sort(np.concatenate((sent, others)))
+    members = np.isin(candidates, sent)
     rate = observation.trained.split.whole.config.hidden_dropout_prob
     best = np.full(len(candidates), -np.inf)
     for group in same_parts(overheard):

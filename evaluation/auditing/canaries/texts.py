@@ -11,6 +11,7 @@ from evaluation.metrics.one_run_gaussian import one_run_from_scores
 from fedbert.config import Config
 from fedbert.data.batches import Encoded, collate, mask_tokens
 from fedbert.data.client_data import Vocabulary
+from fedbert.data.repeats import one_of_each, twins
 from fedbert.errors import expect
 from fedbert.prepare import Prepared
 from fedbert.seeding import generator, numpy_rng
@@ -96,7 +97,8 @@ def audit_texts(
     """
     rng = numpy_rng(seed, "canary texts", kind)
     canaries = canary_texts(prepared.pool, count, kind, prepared.vocabulary, rng)
-    coins = rng.random(count) < 0.5
+    kept = one_of_each(twins(canaries))  # two alike would need one coin
+    canaries, coins, count = canaries.take(kept), (rng.random(count) < 0.5)[kept], len(kept)
     trained = train(config, with_texts(prepared, canaries, coins), defence)
     v, shown = prepared.vocabulary, []
     for start in range(0, count, BATCH):
