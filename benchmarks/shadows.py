@@ -16,6 +16,7 @@ from benchmarks.measure import Row, row_of, seconds
 from benchmarks.plain import default_adamw
 from fedbert.config import Config
 from fedbert.data.client_data import ClientData
+from fedbert.data.repeats import coin_groups
 from fedbert.optim import learning_rate
 from fedbert.prepare import Prepared, flips
 from fedbert.seeding import numpy_rng
@@ -31,7 +32,7 @@ SETTING = Setting(clients=1, batch=16, length=32, strategy="centralised", steps=
 def half(setting: Setting, inputs: Prepared, number: int) -> Prepared:
     """Return the inputs of one shadow: its half of the pool."""
     rng = numpy_rng(SEED, "shadow pair", number // 2)
-    coin = flips(inputs.pool.documents, rng)
+    coin = flips(coin_groups(inputs.pool), rng)
     chosen = inputs.pool.take((coin if number % 2 == 0 else ~coin).nonzero()[0])
     data = ClientData(0, chosen, VOCABULARY, setting.batch, SEED + number)
     return replace(inputs, clients=(data,))

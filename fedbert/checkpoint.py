@@ -91,6 +91,7 @@ def save(
             "round": state.round,
             "data_sha256": prepared.data_sha256,
             "members": _members(prepared),
+            "coin": prepared.per,
             "pool": len(prepared.pool),
             "plain": state.plain,
             "bytes": state.bytes,
@@ -178,10 +179,24 @@ def check_same(
                 f"expected a checkpoint of the same {part}, got {part}={there[part]} "
                 f"in {checkpoint.directory}; this run has {value}"
             )
+    if config.data.hold_out > 0 and coin_of(checkpoint.manifest) != "text":
+        raise InputError(
+            "expected a checkpoint whose coin fell for each text, got coin='row' "
+            f"in {checkpoint.directory}: other rows would be trained on from here"
+        )
     if checkpoint.manifest["data_sha256"] != data_sha256:
         raise InputError(
             f"expected a checkpoint of the same data, got another hash in {checkpoint.directory}"
         )
+
+
+def coin_of(manifest: Mapping[str, Any]) -> Any:
+    """Return what the hold-out coin of a manifest fell for: in those that do not say, a row.
+
+    >>> coin_of({"coin": "text"}), coin_of({})
+    ('text', 'row')
+    """
+    return manifest.get("coin", "row")
 
 
 def _read_manifest(directory: Path) -> dict[str, Any]:

@@ -63,8 +63,9 @@ class DataConfig:
     clients: among how many parties the pool is dealt.
     partition: how: "iid", or skewed by labels ("dirichlet") or sizes ("quantity").
     alpha: Dirichlet concentration, over labels ("dirichlet") or client sizes ("quantity").
-    hold_out: the chance with which a coin keeps an example of the pool out of the training, so that
-        membership can be tested on examples that differ in nothing else. A grid takes a fair coin.
+    hold_out: the chance with which a coin keeps a text of the pool out of the training, in all of
+        its rows, so that membership can be tested on examples that differ in nothing else. A grid
+        takes a fair coin.
     """
 
     task: TaskName = "sst2"

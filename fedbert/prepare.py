@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import ClientData, Vocabulary
 from fedbert.data.examples import Examples
 from fedbert.data.partition import partition, partition_counts
+from fedbert.data.repeats import coin_groups
 from fedbert.data.sources import load
 from fedbert.errors import InputError
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
@@ -21,6 +22,9 @@ from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.randomness.source import NoiseSource
 
+Per = Literal["text", "row"]
+"""What a hold-out coin falls for: a distinct text, or (before) a row."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -28,6 +32,7 @@ class Prepared:
 
     pool: all candidate examples; members [pool] bool: those in the training data (None: all).
     clients: the members, dealt to the clients. evaluation: encoded examples by split name.
+    per: what the coin fell for.
     """
 
     task: Task
@@ -40,6 +45,12 @@ class Prepared:
     evaluation: dict[str, Encoded]
     counts: dict[str, dict[str, int]]
     data_sha256: str
+    per: Per = "text"
+
+    @property
+    def coin_groups(self) -> np.ndarray:
+        """The number of the coin that each example of the pool went by [pool] int64."""
+        return coins_of(self.pool, self.per)
 
 
 def task_of(config: Config) -> Task:
@@ -47,12 +58,13 @@ def task_of(config: Config) -> Task:
     return TASKS[config.data.task]
 
 
-def prepare(config: Config, coin: bool = False) -> Prepared:
+def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
     """Return what a training with this configuration starts from.
 
-    coin: let a coin decide for every example of the pool whether it is trained on, so that
-    membership can be tested on examples that differ in nothing else: a fair one, or one that keeps
-    out `hold_out` of them. A `hold_out` alone is a coin, too.
+    coin: let a coin decide for every text of the pool whether it is trained on, so that membership
+    can be tested on examples that differ in nothing else: a fair one, or one that keeps out
+    `hold_out` of them. A `hold_out` alone is a coin, too. per: "row" for what was trained when
+    twins had a coin each.
     """
     task = task_of(config)
     data = config.data
@@ -66,7 +78,7 @@ def prepare(config: Config, coin: bool = False) -> Prepared:
     room = settings.max_position_embeddings - position_offset(settings)
     if data.max_length > room:
         raise InputError(f"expected max_length <= {room}, got max_length={data.max_length}")
-    return assemble(config, tokenizer, split, encoded, digest(examples), coin)
+    return assemble(config, tokenizer, split, encoded, digest(examples), coin, per=per)
 
 
 def digest(examples: dict[str, Examples]) -> str:
@@ -83,6 +95,7 @@ def assemble(
     data_sha256: str,
     coin: bool = False,
     members: np.ndarray | None = None,
+    per: Per = "text",
 ) -> Prepared:
     """Return prepared inputs from parts that are loaded already.
 
@@ -93,7 +106,7 @@ def assemble(
     chosen = np.arange(len(pool))
     left_out = config.data.hold_out or (0.5 if coin else 0.0)
     if members is None and left_out > 0:
-        members = flips(pool.documents, numpy_rng(config.seed, "members"), 1 - left_out)
+        members = flips(coins_of(pool, per), numpy_rng(config.seed, "members"), 1 - left_out)
     if members is not None:
         chosen = np.flatnonzero(members)
         if len(chosen) == 0:
@@ -119,16 +132,22 @@ def assemble(
     )
     evaluation = {name: e for name, e in encoded.items() if name != "train"}
     return Prepared(
-        task, tokenizer, vocabulary, split, pool, members, clients, evaluation, counts, data_sha256
-    )
+        task, tokenizer, vocabulary, split, pool, members, clients, evaluation, counts, data_sha256,
+        per,
+    )  # fmt: skip
 
 
-def flips(documents: np.ndarray, rng: np.random.Generator, chance: float = 0.5) -> np.ndarray:
-    """Return a coin's fall for each example [example]: blocks of one document fall together.
+def coins_of(pool: Encoded, per: Per) -> np.ndarray:
+    """Return the number of the coin that each example goes by [example] int64."""
+    return coin_groups(pool) if per == "text" else pool.documents
 
-    documents [example]: as in `Encoded`; chance: of a member.
+
+def flips(groups: np.ndarray, rng: np.random.Generator, chance: float = 0.5) -> np.ndarray:
+    """Return a coin's fall for each example [example]: those of one group fall together.
+
+    groups [example]: the number of the coin that each goes by; chance: of a member.
     """
-    return np.asarray((rng.random(int(documents.max()) + 1) < chance)[documents])
+    return np.asarray((rng.random(int(groups.max()) + 1) < chance)[groups])
 
 
 def with_model(prepared: Prepared, split: SplitBert) -> Prepared:

@@ -7,6 +7,7 @@ import numpy as np
 from evaluation.adversary.shadow_models import seen_by
 from evaluation.grid.spec import Cell
 from fedbert.config import Config
+from fedbert.data.repeats import one_of_each
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
 
@@ -41,13 +42,12 @@ def choose(cell: Cell, prepared: Prepared) -> Candidates:
 def members_and_non_members(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
     """Return the pool positions of the examples that were trained on, and of those left out.
 
-    An example that the coin chose but no batch reached is neither. Of a document cut into several
-    blocks one is taken: they were in or out together.
+    An example that the coin chose but no batch reached is neither. Of those that went by one coin
+    (twins, or the blocks of a document) one is taken: they were in or out together.
     """
     seen = seen_by(config, prepared)
     members = np.ones_like(seen) if prepared.members is None else prepared.members
-    found = []
-    for part in (np.flatnonzero(seen), np.flatnonzero(~members)):
-        _, first = np.unique(prepared.pool.documents[part], return_index=True)
-        found.append(part[first])
-    return found[0], found[1]
+    groups = prepared.coin_groups
+    sides = np.flatnonzero(seen & members), np.flatnonzero(~members)
+    trained, left_out = (part[one_of_each(groups[part])] for part in sides)
+    return trained, left_out

@@ -1,8 +1,8 @@
 """Shadow models: what a membership adversary trains for comparison, under the same defence.
 
 A shadow goes through the same trainer with the target's settings, from a seed of its own, on a
-random half of the pool; two in a row share no example, so that every example is in one and not in
-the other. Only what it answers on the examples in question is kept:
+random half of the pool; two in a row share no text, so that every example is in one and not in the
+other. Only what it answers on the examples in question is kept:
 
 CACHE/KEY.safetensors   losses [example], shadow_members [example]; KEY: the hash of what made them
 """
@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 
 from evaluation.adversary.inference import answers_on
 from fedbert.config import Config
+from fedbert.data.repeats import coin_groups, twins
 from fedbert.model import load_model
 from fedbert.noise import simulated
 from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
@@ -94,7 +95,7 @@ def shadow_inputs(trainings: Trainings, number: int) -> tuple[Config, Prepared, 
     The noise can be made again, as the shadow's answers are kept: it hides nothing of the target.
     """
     config, prepared = trainings.config, trainings.prepared
-    coin = flips(prepared.pool.documents, numpy_rng(config.seed, "shadow pair", number // 2))
+    coin = flips(coin_groups(prepared.pool), numpy_rng(config.seed, "shadow pair", number // 2))
     own = replace(config, seed=derive(config.seed, "shadow", number))
     split = load_model(
         own.model, prepared.task, prepared.tokenizer, own.seed, own.training.precision
@@ -118,13 +119,14 @@ def _train(trainings: Trainings, examples: np.ndarray, number: int) -> dict[str,
 
 
 def seen_by(config: Config, prepared: Prepared) -> np.ndarray:
-    """Return which examples of the pool any batch of a training reached [pool]."""
+    """Return which examples of the pool any batch of a training reached, or a twin [pool]."""
     steps = planned_steps(config)
     found = np.zeros(len(prepared.pool), dtype=bool)
     for data in prepared.clients:
         own = data.in_pool
         found[own[data.seen(steps[data.client])]] = True
-    return found
+    alike = twins(prepared.pool)
+    return np.isin(alike, alike[found])
 
 
 def _read(path: Path, made: str) -> dict[str, np.ndarray] | None:

@@ -22,6 +22,7 @@ from evaluation.grid.spec import Cell
 from evaluation.metrics.blind_baseline import LEAST, blind_baseline
 from evaluation.metrics.membership import EVEN, FPRS, chance, judged, too_few
 from fedbert.data.batches import Encoded
+from fedbert.data.repeats import one_of_each
 from fedbert.prepare import Prepared
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import State
@@ -159,7 +160,8 @@ def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lac
     """Return what the server makes of candidates, and which are behind messages that it got; or why
     it cannot tell.
 
-    Candidates are the examples behind the messages, and examples left out of the training.
+    Candidates are the examples behind the messages, one of each text, and examples left out of the
+    training.
     """
     sent, prepared, config = (
         observation.transcript.entries,
@@ -182,8 +184,10 @@ def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lac
     _, non_members = members_and_non_members(config, prepared)
     rng = numpy_rng(config.seed, "candidates", name)
     others = rng.permutation(non_members)[: observation.cell.attacks.candidates]
-    candidates = np.sort(np.concatenate((np.array(sorted(behind), dtype=np.int64), others)))
-    members = np.isin(candidates, sorted(behind))
+    reached = np.array(sorted(behind), dtype=np.int64)
+    reached = reached[one_of_each(prepared.coin_groups[reached])]
+    candidates = np.sort(np.concatenate((reached, others)))
+    members = np.isin(candidates, reached)
     rate = observation.trained.split.whole.config.hidden_dropout_prob
     best = np.full(len(candidates), -np.inf)
     for group in same_parts(sent):

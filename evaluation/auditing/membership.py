@@ -20,6 +20,7 @@ from evaluation.metrics.epsilon_bounds import one_run_p
 from evaluation.metrics.one_run_gaussian import FRACTIONS, one_run_from_scores
 from fedbert.config import Config
 from fedbert.data.batches import Encoded
+from fedbert.data.repeats import coin_groups, one_of_each
 from fedbert.errors import InputError
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
@@ -81,9 +82,9 @@ def candidates_of(
 
 
 def _by_coin(subject: Subject, own: Prepared, members: np.ndarray, told: bool) -> Candidates:
-    """Return who is to be told apart among the pool, one block of each document."""
+    """Return who is to be told apart among the pool, one example for each coin."""
     seen, left_out = members_and_non_members(_so_far(subject), own)
-    _, first = np.unique(own.pool.documents, return_index=True)
+    first = one_of_each(own.coin_groups)
     drawn = numpy_rng(subject.config.seed, "audit").permutation(first)[:MOST]
     cut = int(KNOWN * len(drawn)) if told else 0
     chosen, known = np.sort(drawn[cut:]), np.sort(drawn[:cut])
@@ -106,11 +107,13 @@ def _so_far(subject: Subject) -> Config:
 
 
 def _from_files(subject: Subject, members: Path, non_members: Path, fair: bool) -> Candidates:
-    both = subject.encoded(members), subject.encoded(non_members)
+    """Return who is to be told apart, one example for each coin that could have been thrown."""
+    both = [subject.encoded(path) for path in (members, non_members)]
+    both = [each.take(one_of_each(coin_groups(each))) for each in both]
     shared = len(_texts(both[0]) & _texts(both[1]))
     if shared:
         raise InputError(f"expected members and non-members apart, got {shared} texts in both")
-    return _joined(*both, fair, f"{members.name} and {non_members.name}")
+    return _joined(both[0], both[1], fair, f"{members.name} and {non_members.name}")
 
 
 def _texts(encoded: Encoded) -> set[bytes]:

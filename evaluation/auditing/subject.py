@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.file import DefenceSettings
 from evaluation.grid.spec import PLACES, DefenceSpec
-from fedbert.checkpoint import Checkpoint, read
+from fedbert.checkpoint import Checkpoint, coin_of, read
 from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import Vocabulary
@@ -19,7 +19,7 @@ from fedbert.data.examples import from_tables
 from fedbert.data.tables import read_table
 from fedbert.errors import InputError
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
-from fedbert.prepare import Prepared, poisson_sampled, prepare
+from fedbert.prepare import Per, Prepared, poisson_sampled, prepare
 from fedbert.settings import from_mapping
 from fedbert.split import SplitBert
 from fedbert.tasks import TASKS, Task
@@ -118,7 +118,7 @@ def _ours(checkpoint: Checkpoint, task: str | None) -> Subject:
     subject = _loaded(checkpoint.directory, replace(config, model=model), TASKS[config.data.task])
     subject = replace(subject, checkpoint=checkpoint)
     try:
-        own = prepare(subject.config)
+        own = prepare(subject.config, per=coin_of(checkpoint.manifest))
     except InputError as error:
         return replace(subject, unknown=f"the training data cannot be had: {error}")
     if own.data_sha256 != checkpoint.manifest["data_sha256"]:
@@ -149,6 +149,8 @@ def _check_entries(checkpoint: Checkpoint) -> None:
             if not isinstance(cost["releases"], int) or not isinstance(cost["place"], str):
                 raise ValueError(f"releases={cost['releases']!r}, place={cost['place']!r}")
         manifest["defence"].get("delta")
+        if coin_of(manifest) not in get_args(Per):
+            raise ValueError(f"coin={coin_of(manifest)!r}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"expected costs and guarantees as a checkpoint has them, got {error} "

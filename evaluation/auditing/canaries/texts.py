@@ -11,6 +11,7 @@ from evaluation.metrics.one_run_gaussian import one_run_from_scores
 from fedbert.config import Config
 from fedbert.data.batches import Encoded, collate, mask_tokens
 from fedbert.data.client_data import Vocabulary
+from fedbert.data.repeats import one_of_each, twins
 from fedbert.errors import expect
 from fedbert.noise import simulated
 from fedbert.prepare import Prepared
@@ -97,7 +98,8 @@ def audit_texts(
     """
     rng = numpy_rng(seed, "canary texts", kind)
     canaries = canary_texts(prepared.pool, count, kind, prepared.vocabulary, rng)
-    coins = rng.random(count) < 0.5
+    kept = one_of_each(twins(canaries))  # two alike would need one coin
+    canaries, coins, count = canaries.take(kept), (rng.random(count) < 0.5)[kept], len(kept)
     told = with_texts(prepared, canaries, coins)
     noise = simulated(derive(seed, "canary texts", kind), config, told, defence)
     trained = train(config, told, defence, noise=noise)

@@ -44,6 +44,21 @@ def test_two_in_a_row_share_no_example_and_leave_none_out(trainings: Trainings) 
     assert config.seed != trainings.config.seed and len(inputs.clients) == 2
 
 
+def test_two_in_a_row_share_no_text(trainings: Trainings) -> None:
+    pool = trainings.prepared.pool
+    doubled = pool.take(np.tile(np.arange(len(pool)), 2))
+    doubled = replace(doubled, documents=np.arange(len(doubled)))
+    own = replace(trainings, prepared=replace(trainings.prepared, pool=doubled))
+    halves = [shadow_inputs(own, number)[1].members for number in range(2)]
+    for half in halves:
+        assert half is not None
+        np.testing.assert_array_equal(half[: len(pool)], half[len(pool) :])
+    examples = np.arange(len(doubled))
+    held = shadow_answers(own, examples, 2, None)[1]  # the one that was sent speaks for its twin
+    np.testing.assert_array_equal(held[:, : len(pool)], held[:, len(pool) :])
+    assert held.any(1).all() and not held.all(0).any()
+
+
 def test_coins_of_shadows_are_fair(trainings: Trainings) -> None:
     """Out of 40 pairs of 60 flips each; alarms falsely with probability 1e-4."""
     count = sum(int(shadow_inputs_members(trainings, number).sum()) for number in range(0, 80, 2))

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,8 +17,12 @@ from evaluation.auditing.manifest import mismatches
 from evaluation.auditing.membership import candidates_of
 from evaluation.auditing.subject import open_subject
 from evaluation.cli.main import main
+from evaluation.run import training
 from evaluation.run.training import read_training, run_training
 from fedbert.checkpoint import _content_sha256
+from fedbert.data.batches import Encoded
+from fedbert.data.sources import load
+from fedbert.errors import InputError
 from fedbert.prepare import flips
 from fedbert.seeding import numpy_rng
 
@@ -162,6 +167,81 @@ def test_members_that_the_configuration_does_not_deal_are_refused(copy: Path, ru
     assert code == 2 and "expected the members" in errors[0]
 
 
+@pytest.fixture(scope="module")
+def per_row(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A checkpoint from before: every row had a coin, and the manifest says nothing of coins; and
+    one of today. Every text of the pool stands in it twice.
+    """
+    folder = tmp_path_factory.mktemp("twins")
+    examples = load("sst2", "generated", 60, 10, 7)
+    for name, each in examples.items():
+        rows = zip(each.texts, each.labels.tolist(), strict=True)
+        lines = [json.dumps({"sentence": text, "label": label}) for (text,), label in rows]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines * 2) + "\n")
+    text = TRAINING.replace('source = "generated"\npool', f'source = "{folder}"\npool')
+    (folder / "training.toml").write_text(text)
+    settings = read_training(folder / "training.toml", pretraining=False)
+    run_training(settings, folder / "now", 2, lambda *_: None)
+    with pytest.MonkeyPatch.context() as patch:
+        before = partial(training.prepare, per="row")
+        patch.setattr(training, "prepare", before)
+        run_training(settings, folder / "then", 2, lambda *_: None)
+    resigned(folder / "then" / "checkpoint", lambda manifest: manifest.pop("coin"))
+    return folder / "then" / "checkpoint", folder / "now" / "checkpoint"
+
+
+def test_no_candidate_of_a_training_has_a_twin_on_the_other_side(
+    per_row: tuple[Path, Path],
+) -> None:
+    who = candidates_of(open_subject(per_row[1], None), None, None, False)
+    assert not isinstance(who, str) and who.fair
+    assert len(set(texts_of(who.encoded))) == len(who.members) == 60
+    assert 10 < who.members.sum() < 50
+
+
+def test_a_checkpoint_from_when_every_row_had_a_coin_is_audited(
+    per_row: tuple[Path, Path], tmp_path: Path, run
+) -> None:
+    subject = open_subject(per_row[0], None)
+    assert subject.own is not None and subject.own.members is not None
+    texts = np.array(texts_of(subject.own.pool))
+    assert set(texts[subject.own.members]) & set(texts[~subject.own.members])
+    assert mismatches(subject) == []
+    code, _, errors = run(per_row[0])
+    assert code in (0, 3) and errors == []
+    claimed = Path(shutil.copytree(per_row[0], tmp_path / "claimed"))
+    resigned(claimed, lambda manifest: manifest.update(coin="text"))
+    code, _, errors = run(claimed)
+    assert code == 2 and "expected the members" in errors[0]
+    resigned(claimed, lambda manifest: manifest.update(coin="side"))
+    code, _, errors = run(claimed)
+    assert code == 2 and len(errors) == 1 and "coin='side'" in errors[0]
+
+
+def test_a_training_whose_rows_had_a_coin_each_is_not_continued(
+    per_row: tuple[Path, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(per_row[0], tmp_path / "out" / "checkpoint")
+    settings = read_training(per_row[0].parent.parent / "training.toml", pretraining=False)
+    with pytest.raises(InputError, match="coin fell for each text, got coin='row'"):
+        run_training(settings, tmp_path / "out", 2, lambda *_: None)
+
+
+def test_a_text_that_a_file_repeats_is_one_candidate(foreign) -> None:
+    model, ins, outs = foreign
+    subject = open_subject(model, "sst2")
+    once = candidates_of(subject, ins, outs, True)
+    ins.write_text(ins.read_text() * 3)
+    again = candidates_of(subject, ins, outs, True)
+    assert not isinstance(once, str) and not isinstance(again, str)
+    np.testing.assert_array_equal(once.members, again.members)
+    assert texts_of(once.encoded) == texts_of(again.encoded)
+
+
+def texts_of(encoded: Encoded) -> list[bytes]:
+    return [each.tobytes() for each in np.split(encoded.tokens, encoded.offsets[1:-1])]
+
+
 def test_a_manifest_without_its_figures_is_one_line(copy: Path, run) -> None:
     resigned(copy, lambda manifest: manifest["costs"][0].pop("event"))
     code, _, errors = run(copy)
@@ -194,8 +274,6 @@ def test_no_manifest_a_pickle_or_code_inside_is_one_line(
 @pytest.fixture
 def foreign(good: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
     """A plain transformers directory, and files of members and others."""
-    from fedbert.data.sources import load
-
     examples = load("sst2", "generated", 80, 10, 7)["train"]
     files = []
     for number, name in enumerate(("in.jsonl", "out.jsonl")):
