@@ -155,7 +155,7 @@ def _passed(
         raise ValueError(f"expected records of float32 or float64, got dtype={records.dtype}")
     values = records.detach().cpu().contiguous()
     flat = values.reshape(-1).numpy()
-    widest = float(np.abs(flat).max()) if flat.size else 0.0
+    widest = max(map(abs, map(float, values.aminmax()))) if flat.size else 0.0  # NaN where any is
     if not math.isfinite(widest):
         raise ValueError(why_not_finite(records))
     if not math.isfinite(widest / step):

@@ -153,3 +153,11 @@ def test_masked_lm_is_asked_several_maskings_the_same_for_every_model(small_grid
     )
     turned = answers_on(prepared.split, prepared, chosen[::-1], 0)
     assert one.logs is None and len(one.losses) == len(chosen) == len(turned.losses)
+
+
+def test_no_two_shadows_share_a_stream_of_noise(trainings: Trainings) -> None:
+    streams = [
+        tuple(shadow_inputs(trainings, number)[2].draws("x").integers(2**62, (2,)).tolist())
+        for number in (0, 1, 2, 0)
+    ]
+    assert len(set(streams)) == 3 and streams[0] == streams[3]

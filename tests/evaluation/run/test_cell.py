@@ -173,3 +173,13 @@ def test_claims_that_cannot_be_are_refused(place: str, params: dict[str, Any], w
     spec = DefenceSpec("d", **{place: Spec(params["mechanism"], tuple(rest.items()))})
     with pytest.raises(InputError, match=words):
         make_defence(spec, FACTS)
+
+
+def test_under_secret_noise_judges_see_the_coins_that_fell(cell: Cell) -> None:
+    """Batches are those that were trained on, though nothing outside the process could tell."""
+    params = (("clip_norm", 1.0), ("noise_multiplier", 1.0))
+    private = DefenceSpec("d", training=Spec("dp_sgd", params))
+    own = replace(cell, config=replace(cell.config, noise="secret"), defence=private)
+    record = run_cell(own).record
+    assert record.status == "done", record.traceback
+    assert record.spec["noise"] == "secret" and record.leakage

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from evaluation.auditing.mechanisms.distinguish import Probe, distinguish
@@ -20,8 +21,9 @@ from privacy.gaussian import Gaussian
 from privacy.laplace import Laplace
 from privacy.local_dp_fedavg import LocalDPFedAvg
 from privacy.matrix_gaussian import MatrixGaussian
-from privacy.mechanism import ClipOnly
+from privacy.mechanism import ClipOnly, Mechanism
 from privacy.randomised_response import RandomisedResponse
+from privacy.randomness.draws import Draws
 from reports.card.content import CONSISTENT, TOO_WEAK, VIOLATES
 from tests.evaluation.auditing.mistaken import PAIRS
 
@@ -97,3 +99,22 @@ def test_the_choice_of_a_rule_is_paid_for() -> None:
 def _gaussian(mu: float) -> Probe:
     rng = np.random.default_rng(1)
     return Probe("x", lambda side, n: {"x": rng.normal(mu * (1 - side), 1, n)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [(Gaussian, torch.float32), (DPFedAvg, torch.float64)]
+)
+def test_a_mechanism_is_audited_as_a_run_uses_it(
+    monkeypatch: pytest.MonkeyPatch, kind: type, expected: torch.dtype
+) -> None:
+    """The same draws and the same type of records; sums of updates are kept in float64."""
+    seen: list[tuple[type, torch.dtype]] = []
+    real = kind.add_noise
+
+    def heard(self: Mechanism, records: torch.Tensor, draws: Draws) -> torch.Tensor:
+        seen.append((type(draws), records.dtype))
+        return real(self, records, draws)
+
+    monkeypatch.setattr(kind, "add_noise", heard)
+    audit_mechanism(kind(1.0, 1.0), 1e-5, 0, samples=200)
+    assert set(seen) == {(Draws, expected)}
