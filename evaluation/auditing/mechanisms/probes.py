@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluation.auditing.mechanisms.distinguish import Probe, Statistics
+from fedbert.errors import InputError
 from fedbert.private_step import PrivateStep
 from fedbert.seeding import generator, numpy_rng
 from privacy.dp_sgd.clipping import clip_factors
@@ -179,7 +180,9 @@ def step_probe(mechanism: DPSGD, seed: int) -> Probe:
             losses.sum().backward()
             factors = clip_factors(step.squared_norms(len(shown)), mechanism.clip_norm)
             step.gradients(factors, "probe", side, number)
-            found.append(layer.weight.grad[0, :TOGETHER].double().numpy().copy())  # type: ignore[index]
+            if layer.weight.grad is None:
+                raise InputError("expected a gradient of the layer, got none")
+            found.append(layer.weight.grad[0, :TOGETHER].double().numpy().copy())
             layer.weight.grad = None
         return {"projection": np.concatenate(found)[:samples]}
 
