@@ -80,7 +80,7 @@ class Signals:
         round, as the aggregator sees them.
     alignments, projections [round, client, candidate]: how a client's update of the classifier
         lies to the candidate's gradient (see `attacks.membership.updates`).
-    nearness [candidate]: log-likelihood ratio of the best match among the messages heard.
+    nearness [candidate]: log-likelihood ratio of the best match among the messages sent.
     """
 
     candidates: Answers

@@ -13,6 +13,8 @@ from reports.estimate import Estimate
 from reports.leak import Leak, LeakageEntry, NotMeasured, entry_from_json
 
 SCHEMA = 3
+RECORDS = "records.jsonl"
+"""The file of a run directory that holds its records."""
 _TIMES = ("seconds",)
 _OBJECTS = (
     "spec", "labels", "majority_baseline", "mechanisms", "bytes", "seconds", "provenance",

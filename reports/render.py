@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reports.checks import FAMILIES
 from reports.csv_table import csv_table
 from reports.page import Picture, page
-from reports.records import CellResult, read_records
+from reports.records import RECORDS, CellResult, read_records
 from reports.rows import Row, setting_rows
-from reports.samples import samples
+from reports.samples import SAMPLES, samples
 from reports.scores import read_scores, scores_path
 from reports.tables import markdown, terminal_tables
 from reports.whole import write_whole
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from reports.figures.utility import LeakageFigure
-
-RECORDS = "records.jsonl"
-SAMPLES = "samples.json"
-FAMILIES = ("inversion", "membership")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import Any
 from reports.records import CellResult
 
 LEVELS = ("never", "up to a third", "up to two thirds", "more than two thirds", "always")
+SAMPLES = "samples.json"
+"""The file of a run directory that holds its sentences."""
 INSIDE = "##"  # before a piece that continues a word
 
 

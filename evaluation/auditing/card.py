@@ -9,9 +9,9 @@ from pydantic import Field
 
 from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
-from evaluation.auditing import membership as release
 from evaluation.auditing.adversary import Means
 from evaluation.auditing.mechanisms.isolation import audit_any
+from evaluation.auditing.membership import Candidates, candidates_of, membership, one_run
 from evaluation.auditing.subject import Subject, open_subject
 from evaluation.auditing.verdict import Claim
 from evaluation.grid.spec import PLACES
@@ -76,7 +76,7 @@ def audit(directory: Path, request: Request) -> Card:
             "expected --members (and --non-members) for a model without a manifest, got none: "
             f"nobody says what {directory} was trained on"
         )
-    who = release.candidates_of(
+    candidates = candidates_of(
         subject,
         request.members,
         request.non_members,
@@ -85,21 +85,21 @@ def audit(directory: Path, request: Request) -> Card:
     )
     measured: list[LeakageEntry] = []
     scores: dict[str, np.ndarray] = {}
-    if isinstance(who, str):
-        measured.append(Head("release", "all", "membership").not_measured(who))
+    if isinstance(candidates, str):
+        measured.append(Head("release", "all", "membership").not_measured(candidates))
     else:
-        measured, scores = release.membership(subject, who, request.means)
+        measured, scores = membership(subject, candidates, request.means)
     measured += _read_off(subject, request)
     checks = [
         *_manifest(subject),
         *_isolation(subject),
-        *_records(subject, who, scores, request.claim),
+        *_records(subject, candidates, scores, request.claim),
         *_limits(request, measured),
     ]
-    return Card(_named(subject, who), _sentences(subject), tuple(checks), tuple(measured))
+    return Card(_named(subject, candidates), _sentences(subject), tuple(checks), tuple(measured))
 
 
-def _named(subject: Subject, who: release.Candidates | str) -> dict[str, str]:
+def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
     named = {"name": subject.directory.name, "task": subject.task.name}
     if subject.checkpoint is not None:
         config = subject.checkpoint.config
@@ -108,11 +108,10 @@ def _named(subject: Subject, who: release.Candidates | str) -> dict[str, str]:
         named["defence"] = str(subject.checkpoint.manifest["defence"].get("name", ""))
     if subject.unknown:
         named["not known"] = subject.unknown
-    if not isinstance(who, str):
-        told = "" if who.fair else "; not by a fair coin, so that a shifted pool is possible"
-        named["candidates"] = (
-            f"{len(who.members)} ({int(who.members.sum())} members): {who.origin}{told}"
-        )
+    if not isinstance(candidates, str):
+        told = "" if candidates.fair else "; not by a fair coin, so that a shifted pool is possible"
+        count = f"{len(candidates.members)} ({int(candidates.members.sum())} members)"
+        named["candidates"] = f"{count}: {candidates.origin}{told}"
     return named
 
 
@@ -172,7 +171,7 @@ def _isolation(subject: Subject) -> Iterator[Check]:
 
 def _records(
     subject: Subject,
-    who: release.Candidates | str,
+    candidates: Candidates | str,
     scores: dict[str, np.ndarray],
     asked: tuple[float, float] | None,
 ) -> Iterator[Check]:
@@ -187,13 +186,13 @@ def _records(
         claims.append(Claim(*asked))
     for claim in claims:
         name = f"release: epsilon {claim.epsilon:.4g} at delta {claim.delta:g} for each record"
-        if isinstance(who, str):
-            yield Check(name, TOO_WEAK, f"membership is not measured: {who}")
-        elif not who.fair:
+        if isinstance(candidates, str):
+            yield Check(name, TOO_WEAK, f"membership is not measured: {candidates}")
+        elif not candidates.fair:
             why = "members were not chosen by a fair coin, which a bound from one training needs"
             yield Check(name, TOO_WEAK, f"{why}: train with hold_out = 0.5, or say --fair-coin")
         else:
-            found = release.one_run(subject, who, scores, claim)
+            found = one_run(subject, candidates, scores, claim)
             yield Check(name, found.verdict, found.detail())
 
 

@@ -19,9 +19,7 @@ def cli() -> None:
     """How much does a federated BERT leak, to whom, and what did the protection cost?"""
 
 
-for command in (
-    privacy_utility, report, plot, list_, schema, budget, pretrain, finetune, audit
-):  # fmt: skip
+for command in (privacy_utility, report, plot, list_, schema, budget, pretrain, finetune, audit):
     cli.add_command(command)
 
 

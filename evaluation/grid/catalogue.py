@@ -231,7 +231,7 @@ MEMBERSHIP = {
     ),
     "message_matching": Entry(
         "attacks.membership.message_matching:MessageMatching",
-        "forward view, cut layer 0: was the candidate's A among the messages heard?",
+        "forward view, cut layer 0: was the candidate's A among the messages sent?",
     ),
 }
 

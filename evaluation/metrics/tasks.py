@@ -53,7 +53,7 @@ def majority_baseline(
     """Return the task's metrics of always answering the commonest training label.
 
     labels: [example]; for masked-LM of any shape, -100 where nothing is masked. A score's
-    baseline is a constant, whose correlation is undefined: None, as is perplexity.
+    is a constant, whose correlation is undefined: None, as is perplexity.
     """
     if task.kind == "regression":
         return dict.fromkeys(task.metrics)

@@ -13,10 +13,11 @@ from evaluation.run.files import locked, note, write_json
 from evaluation.run.outcome import Outcome
 from evaluation.run.workers import CellRunner
 from fedbert.errors import InputError
-from reports.records import CellResult, append_record, read_records
+from reports.records import RECORDS, CellResult, append_record, read_records
+from reports.samples import SAMPLES
 from reports.scores import scores_path, write_scores
 
-RECORDS, SAMPLES, SHADOWS = "records.jsonl", "samples.json", "shadows"
+SHADOWS = "shadows"
 Counts = dict[str, dict[str, int]]
 
 

@@ -15,7 +15,7 @@ Majority = dict[str, float | None]
 def measure(
     prepared: Prepared, split: SplitBert, seed: int
 ) -> tuple[dict[str, Estimate], Majority]:
-    """Return every metric on every evaluation split, the headline first, and each one's baseline.
+    """Return every metric on every evaluation split, the headline first, and its majority baseline.
 
     That is what the majority class of the training labels (or their mean) would reach.
     """

@@ -7,7 +7,7 @@ from evaluation.metrics.membership import judged
 from fedbert.errors import InputError
 from reports.estimate import Estimate
 from reports.leak import Leak
-from reports.records import CellResult, read_records
+from reports.records import RECORDS, CellResult, read_records
 from reports.scores import FOLDER, read_scores, scores_path
 
 TOLERANCE = 1e-9
@@ -15,7 +15,7 @@ TOLERANCE = 1e-9
 
 def verify_run(run: Path) -> int:
     """Return `verify` of a run directory; 0 where it holds no scores."""
-    records = run / "records.jsonl"
+    records = run / RECORDS
     if not (run / FOLDER).is_dir() or not records.is_file():
         return 0
     return verify(run, read_records(records))

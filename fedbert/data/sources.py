@@ -15,7 +15,7 @@ __all__ = ["Examples", "load"]
 def load(
     task: str,
     source: str,
-    pool: int | None = None,
+    pool_size: int | None = None,
     evaluation: int | None = None,
     seed: int = 0,
 ) -> dict[str, Examples]:
@@ -25,9 +25,9 @@ def load(
         (any task), a directory of parquet, CSV, JSON Lines or text files or of the official GLUE
         folders, or the name of a hub data set, with ":configuration" where that is not the task's
         name.
-    pool, evaluation: at most so many examples of "train" and of each evaluation split (documents
-        for masked-LM); a seeded choice, of which a larger one contains the smaller. "generated"
-        makes exactly as many as asked for.
+    pool_size, evaluation: at most so many examples of "train" and of each evaluation split
+        (documents for masked-LM); a seeded choice, of which a larger one contains the smaller.
+        "generated" makes exactly as many as asked for.
 
     Raises:
         InputError: one line naming what is wrong and where: file, column and data row.
@@ -35,19 +35,19 @@ def load(
     chosen = TASKS.get(task)
     if chosen is None:
         raise InputError(f"expected task to be one of {', '.join(TASKS)}, got {task=}")
-    for name, limit in (("pool", pool), ("evaluation", evaluation)):
+    for name, limit in (("pool_size", pool_size), ("evaluation", evaluation)):
         if limit is not None and limit < 1:
             raise InputError(f"expected {name} >= 1, got {name}={limit}")
-    tables = _loader(chosen, source, pool, evaluation, seed)()
+    tables = _loader(chosen, source, pool_size, evaluation, seed)()
     found = {split: from_tables(chosen, tables[split]) for split in tables}
     return {
-        split: _limited(examples, pool if split == "train" else evaluation, seed, split)
+        split: _limited(examples, pool_size if split == "train" else evaluation, seed, split)
         for split, examples in found.items()
     }
 
 
 def _loader(
-    task: Task, source: str, pool: int | None, evaluation: int | None, seed: int
+    task: Task, source: str, pool_size: int | None, evaluation: int | None, seed: int
 ) -> Callable[[], dict[str, list[Table]]]:
     """Return the function that reads the source."""
     if source == "embedded":
@@ -60,7 +60,7 @@ def _loader(
         from fedbert.seeding import numpy_rng
 
         rng = numpy_rng(seed, "data", "generated", task.name)
-        return lambda: load_generated(task, pool, evaluation, rng)
+        return lambda: load_generated(task, pool_size, evaluation, rng)
     folder = Path(source).expanduser()
     if folder.is_dir():
         return lambda: load_folder(task, folder)

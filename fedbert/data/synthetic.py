@@ -83,14 +83,14 @@ Made = tuple[tuple[str, ...], float]
 
 
 def load_generated(
-    task: Task, pool: int | None, evaluation: int | None, rng: np.random.Generator
+    task: Task, pool_size: int | None, evaluation: int | None, rng: np.random.Generator
 ) -> dict[str, list[Table]]:
     """Return "train" and the task's evaluation splits, with no text twice among all of them.
 
     Raises:
         InputError: when more examples are asked for than the vocabulary makes readily.
     """
-    sizes = {"train": pool or TRAIN} | dict.fromkeys(task.evaluation, evaluation or EVALUATION)
+    sizes = {"train": pool_size or TRAIN} | dict.fromkeys(task.evaluation, evaluation or EVALUATION)
     seen: set[tuple[str, ...]] = set()
     return {split: [_table(task, split, n, seen, rng)] for split, n in sizes.items()}
 

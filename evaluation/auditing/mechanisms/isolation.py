@@ -85,7 +85,7 @@ def audit_sum(
     clipped_sum(gradients, clip_norm) returns the sum [value]. datasets: gradients [record, ...]
     with and without one record; without them, hostile ones.
     """
-    claim = claim_of(mechanism.cost().event, delta)  # type: ignore[union-attr]
+    claim = _own_claim(mechanism, delta)
     pair = datasets or hostile(mechanism.clip_norm)
     probe = sum_probe(clipped_sum, mechanism, pair, seed)
     return distinguish(name, claim, [probe], samples, significance)
@@ -103,8 +103,16 @@ def audit_step(
     On a small layer through the engine that trains, without sampling: with and without one record
     whose gradient is far beyond the clip.
     """
-    claim = claim or claim_of(mechanism.cost().event, delta)  # type: ignore[union-attr]
+    claim = claim or _own_claim(mechanism, delta)
     return distinguish("DP-SGD step", claim, [step_probe(mechanism, seed)], samples)
+
+
+def _own_claim(mechanism: DPSGD, delta: float) -> Claim:
+    """Return what one step of DP-SGD claims."""
+    cost = mechanism.cost()
+    if cost is None:
+        raise InputError("expected a mechanism with a guarantee, got none")
+    return claim_of(cost.event, delta)
 
 
 def hostile(clip_norm: float, records: int = 16, values: int = 40) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from evaluation.adversary.simulated_noise import source_from
 from evaluation.auditing.mechanisms.distinguish import Probe, Statistics
+from fedbert.errors import InputError
 from fedbert.private_step import PrivateStep, Share
 from fedbert.seeding import generator, numpy_rng
 from privacy.dp_sgd.clipping import clip_factors
@@ -188,7 +189,9 @@ def step_probe(mechanism: DPSGD, seed: int) -> Probe:
             losses.sum().backward()
             factors = clip_factors(step.squared_norms(len(shown)), mechanism.clip_norm)
             step.gradients(factors, number)
-            found.append(layer.weight.grad[0, :TOGETHER].double().numpy().copy())  # type: ignore[index]
+            if layer.weight.grad is None:
+                raise InputError("expected a gradient of the layer, got none")
+            found.append(layer.weight.grad[0, :TOGETHER].double().numpy().copy())
             layer.weight.grad = None
         return {"projection": np.concatenate(found)[:samples]}
 

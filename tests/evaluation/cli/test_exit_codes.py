@@ -35,7 +35,7 @@ tokenizer = "generated"
 [data]
 task = "sst2"
 source = "generated"
-pool = 24
+pool_size = 24
 evaluation = 8
 max_length = 16
 clients = 2

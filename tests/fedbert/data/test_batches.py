@@ -35,7 +35,7 @@ def example(encoded: Encoded, i: int) -> list[int]:
 
 @pytest.mark.parametrize("task", [name for name in TASKS if name != "mlm"])
 def test_every_task_encodes_as_the_tokenizer_alone_would(task: str, tokenizer: Any) -> None:
-    examples = load(task, "generated", pool=20, evaluation=5)["train"]
+    examples = load(task, "generated", pool_size=20, evaluation=5)["train"]
     encoded = encode(examples, tokenizer, 16)
     assert len(encoded) == 20
     for i, texts in enumerate(examples.texts):
@@ -54,7 +54,7 @@ def test_the_longer_text_of_a_pair_is_cut_first(tokenizer: Any) -> None:
 
 
 def test_many_texts_are_encoded_in_pieces(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    examples = load("mlm", "generated", pool=30, evaluation=5)["train"]
+    examples = load("mlm", "generated", pool_size=30, evaluation=5)["train"]
     whole = encode(examples, tokenizer, 32)
     monkeypatch.setattr("fedbert.data.batches._CHUNK", 7)
     pieces = encode(examples, tokenizer, 32)
@@ -87,7 +87,7 @@ def test_text_without_tokens_and_too_little_room_are_refused(tokenizer: Any) -> 
 
 
 def test_take_renumbers(tokenizer: Any) -> None:
-    encoded = encode(load("qnli", "generated", pool=20, evaluation=5)["train"], tokenizer, 32)
+    encoded = encode(load("qnli", "generated", pool_size=20, evaluation=5)["train"], tokenizer, 32)
     chosen = [7, 3, 3, 19]
     taken = encoded.take(chosen)
     assert [example(taken, i) for i in range(4)] == [example(encoded, i) for i in chosen]
@@ -124,7 +124,7 @@ def test_a_batch_shares_no_memory_with_its_set(tokenizer: Any) -> None:
 
 
 def test_scores_stay_float32_and_masked_lm_starts_unlabelled(tokenizer: Any) -> None:
-    scored = load("stsb", "generated", pool=4, evaluation=2)["train"]
+    scored = load("stsb", "generated", pool_size=4, evaluation=2)["train"]
     assert collate(encode(scored, tokenizer, 32), [0, 1], PAD).labels.dtype == torch.float32
     batch = collate(encode(of("mlm", ("the cup .",)), tokenizer, 32), [0], PAD)
     assert batch.labels.tolist() == [[IGNORED] * 5]

@@ -483,7 +483,10 @@ def test_arguments_that_cannot_be(tmp_path: Path) -> None:
         "expected task to be one of cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, wnli, mlm, "
         "got task='sst3'"
     )
-    assert complaint(lambda: load("sst2", "generated", pool=0)) == "expected pool >= 1, got pool=0"
+    assert (
+        complaint(lambda: load("sst2", "generated", pool_size=0))
+        == "expected pool_size >= 1, got pool_size=0"
+    )
     missing = str(tmp_path / "missing")
     assert complaint(lambda: load("sst2", missing)) == (
         f"expected a directory that exists, got source={missing!r}"
@@ -497,7 +500,7 @@ def test_a_larger_pool_contains_the_smaller_and_the_seed_chooses(tmp_path: Path)
     write_csv(tmp_path / "train", rows_of(TASKS["sst2"], 200))
     write_csv(tmp_path / "validation", rows_of(TASKS["sst2"], 100))
     picks = {
-        (pool, seed): load("sst2", str(tmp_path), pool=pool, evaluation=30, seed=seed)
+        (pool, seed): load("sst2", str(tmp_path), pool_size=pool, evaluation=30, seed=seed)
         for pool, seed in ((20, 0), (50, 0), (20, 1), (500, 0))
     }
     texts = {key: [t for (t,) in data["train"].texts] for key, data in picks.items()}

@@ -40,7 +40,7 @@ def hashed(examples: Examples, features: object = relations) -> object:
 
 def accuracy(task: str, features: object) -> tuple[float, float]:
     """Return a logistic regression's accuracy and the majority's."""
-    data = load(task, "generated", pool=1500, evaluation=400, seed=5)
+    data = load(task, "generated", pool_size=1500, evaluation=400, seed=5)
     judged = data[TASKS[task].evaluation[0]]
     oracle = LogisticRegression(max_iter=300, C=1.0)
     oracle.fit(hashed(data["train"], features), data["train"].labels)
@@ -61,7 +61,7 @@ def test_the_words_alone_help(task: str) -> None:
 
 
 def test_scores_can_be_predicted() -> None:
-    data = load("stsb", "generated", pool=1500, evaluation=400, seed=5)
+    data = load("stsb", "generated", pool_size=1500, evaluation=400, seed=5)
     oracle = Ridge(alpha=30.0).fit(hashed(data["train"]), data["train"].labels)
     guessed = oracle.predict(hashed(data["validation"]))
     assert np.corrcoef(guessed, data["validation"].labels)[0, 1] > 0.5
@@ -71,7 +71,7 @@ def test_scores_can_be_predicted() -> None:
 @pytest.mark.parametrize("task", list(TASKS))
 def test_same_seed_same_content_and_no_text_on_both_sides(task: str) -> None:
     one, two, other = (
-        load(task, "generated", pool=60, evaluation=30, seed=seed) for seed in (1, 1, 2)
+        load(task, "generated", pool_size=60, evaluation=30, seed=seed) for seed in (1, 1, 2)
     )
     assert {k: v.sha256 for k, v in one.items()} == {k: v.sha256 for k, v in two.items()}
     assert one["train"].sha256 != other["train"].sha256
@@ -83,7 +83,7 @@ def test_same_seed_same_content_and_no_text_on_both_sides(task: str) -> None:
 
 @pytest.mark.parametrize("task", list(TASKS))
 def test_every_word_is_in_the_closed_list(task: str) -> None:
-    data = load(task, "generated", pool=400, evaluation=50)
+    data = load(task, "generated", pool_size=400, evaluation=50)
     used = {word for e in data.values() for texts in e.texts for t in texts for word in t.split()}
     assert used <= set(WORDS)
     assert list(WORDS) == sorted(set(WORDS))
@@ -91,7 +91,7 @@ def test_every_word_is_in_the_closed_list(task: str) -> None:
 
 @pytest.mark.parametrize("task", CLASSES)
 def test_every_label_occurs_often(task: str) -> None:
-    labels = load(task, "generated", pool=400)["train"].labels
+    labels = load(task, "generated", pool_size=400)["train"].labels
     shares = np.bincount(labels, minlength=TASKS[task].num_labels) / len(labels)
     assert shares.min() > 0.2
 
@@ -106,7 +106,7 @@ def test_asking_for_more_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
         return (WORDS[int(rng.integers(5))],), 0.0
 
     monkeypatch.setattr("fedbert.data.synthetic._MAKERS", {"sst2": five})
-    assert len(load("sst2", "generated", pool=4, evaluation=1)["train"]) == 4
+    assert len(load("sst2", "generated", pool_size=4, evaluation=1)["train"]) == 4
     with pytest.raises(InputError) as caught:
-        load("sst2", "generated", pool=6, evaluation=1)
+        load("sst2", "generated", pool_size=6, evaluation=1)
     assert str(caught.value) == "expected at most 5 train examples of generated sst2, got 6"
