@@ -14,12 +14,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from privacy.accountants import PLD_STEPS, composed_loss
+from privacy.accountants import FOURIER_DELTA, PLD_STEPS, best_bound, composed_loss
 from privacy.checks import positive, whole
 
-# Epsilons tried: dense where attacks live.
+# Epsilons tried: dense where attacks live. Beyond the greatest, false alarms of 1e-26 count.
 EPSILONS = 4000
 MOST_EPSILON = 60.0
+
+# The grid of the loss distribution: this fine, or a share of the losses where those are large.
+# Beyond the last it is not made.
+FINEST = 1e-4
+SHARE = 1e-5
+MOST_LOSS = 10_000.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ def gaussian_curve(noise_multiplier: float, releases: int = 1) -> Curve:
     mu = math.sqrt(releases) / noise_multiplier
     if mu == 0:
         return Curve((0.0,), (0.0,))
-    epsilons = _epsilons(mu * mu / 2 + 10 * mu)
+    epsilons = _epsilons(mu)
     first = ndtr(mu / 2 - epsilons / mu)
     second = np.exp(epsilons + log_ndtr(-mu / 2 - epsilons / mu))
     return _curve(epsilons, first - second)
@@ -97,8 +103,9 @@ def pure_curve(epsilon: float, releases: int = 1) -> Curve:
 def poisson_gaussian_curve(noise_multiplier: float, sample_rate: float, steps: int) -> Curve:
     """The curve of the Poisson-subsampled Gaussian (DP-SGD), add-or-remove-one.
 
-    Nothing beyond chance for no steps or a rate of 0. At a rate of 1, and beyond a million steps
-    (where sampling is then not counted), the closed form.
+    Nothing beyond chance for no steps or a rate of 0. At a rate of 1 the closed form, and also,
+    sampling not counted, beyond a million steps. No step may draw the record at all: that bounds
+    the curve, and alone where little noise leaves nothing else.
 
     Raises:
         ValueError: an argument out of range.
@@ -111,14 +118,22 @@ def poisson_gaussian_curve(noise_multiplier: float, sample_rate: float, steps: i
         return Curve((0.0,), (0.0,))
     if sample_rate == 1 or steps > PLD_STEPS:
         return gaussian_curve(noise_multiplier, steps)
-    mu = math.sqrt(steps) / noise_multiplier
-    loss = composed_loss(noise_multiplier, sample_rate, steps, interval=1e-4)
-    epsilons = _epsilons(min(MOST_EPSILON, mu * mu / 2 + 10 * mu))
-    return _curve(epsilons, np.array(loss.get_delta_for_epsilon(epsilons.tolist())))
+    unsampled = gaussian_curve(noise_multiplier, steps)
+    epsilons = np.array(unsampled.epsilons)
+    ever = -math.expm1(steps * math.log1p(-sample_rate))  # of a record: that any step draws it
+    deltas = np.minimum(unsampled.deltas, ever)
+    whole_loss = best_bound(noise_multiplier, sample_rate, steps, FOURIER_DELTA, "rdp").epsilon
+    one_loss = 0.5 / noise_multiplier**2 + 10.0 / noise_multiplier
+    largest = max(whole_loss, one_loss)
+    if largest <= MOST_LOSS:
+        loss = composed_loss(noise_multiplier, sample_rate, steps, max(FINEST, SHARE * largest))
+        deltas = np.minimum(deltas, loss.get_delta_for_epsilon(epsilons.tolist()))
+    return _curve(epsilons, deltas)
 
 
-def _epsilons(most: float) -> np.ndarray:
-    """Epsilons from 0, denser near it."""
+def _epsilons(mu: float) -> np.ndarray:
+    """Epsilons from 0 to what matters at this mu, denser near 0."""
+    most = min(MOST_EPSILON, mu * mu / 2 + 10 * mu)
     return most * np.linspace(0.0, 1.0, EPSILONS) ** 2
 
 

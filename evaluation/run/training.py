@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluation.grid.defence import costs, facts_of, make_defence
+from evaluation.grid.defence import costs, facts_of, make_defence, refuse_drowned
 from evaluation.grid.file import TrainingSettings
 from evaluation.grid.parse import read_toml
 from evaluation.grid.spec import DefenceSpec
@@ -71,6 +71,7 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
         facts = facts_of(config, prepared, settings.defence, settings.delta)
         defence = make_defence(settings.defence, facts)
         check(config, defence)
+        refuse_drowned(defence)
         place = out / "checkpoint"
         recover(place)
         start = None

@@ -1,6 +1,7 @@
 """Trade-off curves against closed forms, published values, and the laws of such curves."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -82,6 +83,25 @@ def test_it_says_no_more_than_epsilon_and_delta() -> None:
 def test_nothing_released_allows_chance_alone(curve: Curve) -> None:
     assert [curve.tpr_at(fpr) for fpr in FPRS] == list(FPRS)
     assert curve.advantage() == 0.0
+
+
+@pytest.mark.parametrize("setting", [(0.01, 0.01, 10), (1e-7, 0.01, 10), (0.01, 0.01, 1000)])
+def test_next_to_no_noise_is_answered_at_once(setting: tuple[float, float, int]) -> None:
+    """What remains is that no step may draw the record; on a fine grid it took minutes."""
+    started = time.perf_counter()
+    curve = poisson_gaussian_curve(*setting)
+    ever = 1 - (1 - setting[1]) ** setting[2]
+    assert ever <= curve.tpr_at(0.0) + 1e-4
+    assert curve.advantage() == pytest.approx(ever, rel=1e-9)
+    assert time.perf_counter() - started < 30  # seconds, on a busy machine
+
+
+def test_many_steps_and_a_large_loss_take_a_coarser_grid() -> None:
+    started = time.perf_counter()
+    found = poisson_gaussian_curve(0.1, 0.5, 1_000_000)
+    assert found.tpr_at(0.001) == 1.0
+    assert poisson_gaussian_curve(0.2, 0.01, 100).tpr_at(0.01) == pytest.approx(0.59966, abs=1e-4)
+    assert time.perf_counter() - started < 30
 
 
 def test_what_is_no_rate_is_refused() -> None:
