@@ -34,6 +34,7 @@ from privacy.guarantee import (
     Scope,
 )
 from privacy.mechanism import VIEWS, Cost, Identity, Mechanism, View
+from privacy.tradeoff import allowed_by
 
 __all__ = [
     "Bound",
@@ -265,6 +266,7 @@ def _epsilon_claim(
         scope=scope,
         accountant=bound.accountant,
         exclusions=exclusions,
+        tradeoff=allowed_by(cost.event, releases),
     )
     if _breach(claim, facts):
         return replace(claim, exclusions=(_breach_words(facts), *exclusions))

@@ -66,8 +66,20 @@ def test_every_curve_rises_bends_down_and_lies_above_chance(curve: Curve) -> Non
     assert curve.points(FPRS)[3] == (0.01, curve.tpr_at(0.01))
 
 
-def test_pure_epsilons_add_up() -> None:
-    assert pure_curve(0.5, 2) == pure_curve(1.0)
+def test_pure_epsilons_add_up_at_most() -> None:
+    """Beside brute force over every answer of three randomised responses."""
+    one = math.exp(0.5) / (1 + math.exp(0.5))
+    odds = [(one**k * (1 - one) ** (3 - k), math.comb(3, k)) for k in range(4)]
+    for fpr in (0.01, 0.05, 0.2, 0.5):
+        left, found = fpr, 0.0
+        for k in (3, 2, 1, 0):  # Neyman and Pearson: the likeliest first
+            null = odds[3 - k][0] * odds[k][1]
+            found += min(1.0, left / null) * odds[k][0] * odds[k][1]
+            left = max(0.0, left - null)
+        assert pure_curve(0.5, 3).tpr_at(fpr) == pytest.approx(found, abs=1e-12)
+        assert found <= pure_curve(1.5).tpr_at(fpr) + 1e-12
+    many = pure_curve(0.001, 100_000)  # nearly Gaussian at mu = epsilon sqrt(n)
+    assert many.tpr_at(0.01) == pytest.approx(gaussian_curve(1 / 0.316227).tpr_at(0.01), rel=1e-3)
     assert pure_curve(4.0).tpr_at(0.001) == pytest.approx(0.001 * math.exp(4))
     assert pure_curve(1.0).advantage() == pytest.approx(0.462117, abs=1e-6)
 
