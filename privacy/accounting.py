@@ -35,6 +35,7 @@ from privacy.guarantee import (
 )
 from privacy.mechanism import VIEWS, Cost, Identity, Mechanism, View
 from privacy.randomness.tails import why_below_floor
+from privacy.tradeoff import allowed_by
 
 __all__ = [
     "Bound",
@@ -277,6 +278,7 @@ def _epsilon_claim(
         scope=scope,
         accountant=bound.accountant,
         exclusions=exclusions,
+        tradeoff=allowed_by(cost.event, releases),
     )
     if _breach(claim, facts):
         return replace(claim, exclusions=(_breach_words(facts), *exclusions))

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from privacy.checks import one_of, open_unit, positive, whole
 from privacy.mechanism import RELATIONS, UNITS, VIEWS, Relation, Unit, View
+from privacy.tradeoff import TradeOff
 
 Scope = Literal["local", "data set"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -72,7 +73,8 @@ class Guarantee:
     """An (epsilon, delta) claim with everything that it needs to mean something.
 
     `delta` 0 is pure differential privacy. `exclusions` name what the claim does not cover, one
-    noun phrase each, at least one.
+    noun phrase each, at least one. `tradeoff` is what the mechanism's own curve allows an attack,
+    which is less than the one (epsilon, delta) does; None where nobody worked it out.
     """
 
     view: View
@@ -84,6 +86,7 @@ class Guarantee:
     scope: Scope
     accountant: str
     exclusions: tuple[str, ...]
+    tradeoff: TradeOff | None = None
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -121,6 +124,7 @@ class Guarantee:
             "accountant": self.accountant,
             "exclusions": list(self.exclusions),
             "sentence": self.sentence(),
+            **({} if self.tradeoff is None else self.tradeoff.to_json()),
         }
 
 

@@ -9,17 +9,36 @@ compose. Any set of epsilons gives an upper bound; a finer one gives a closer on
 Reference: Dong, Roth, Su (2022), "Gaussian differential privacy", proposition 2.12.
 """
 
+import decimal
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from privacy.accountants import PLD_STEPS, composed_loss
-from privacy.checks import positive, whole
+from privacy.accountants import FOURIER_DELTA, PLD_STEPS, best_bound, composed_loss
+from privacy.checks import open_unit, positive, whole
+from privacy.events import Event, GaussianEvent, PoissonGaussianEvent, PureEvent
 
-# Epsilons tried: dense where attacks live.
+# Epsilons tried: dense where attacks live. Beyond the greatest, false alarms of 1e-26 count.
 EPSILONS = 4000
 MOST_EPSILON = 60.0
+
+# The grid of the loss distribution: this fine, or a share of the losses where those are large.
+# Beyond the last it is not made.
+FINEST = 1e-4
+SHARE = 1e-5
+MOST_LOSS = 10_000.0
+
+# The false-positive rates at which a record keeps a curve: six to a decade, .001, .01, .1 among
+# them to the last digit.
+STORED = tuple(float(f"{10 ** (place / 6 - 5):.3g}") for place in range(31))
+
+BY_GAUSSIAN = "Gaussian, closed form"
+BY_LOSS = "privacy loss distribution of the sampled Gaussian"
+BY_PURE = "pure, optimal composition"
+BY_LINE = "the line of one (epsilon, delta): nothing else is known of the mechanism"
 
 
 @dataclass(frozen=True)
@@ -41,7 +60,7 @@ class Curve:
         if not 0 <= fpr <= 1:
             raise ValueError(f"expected 0 <= fpr <= 1, got fpr={fpr}")
         epsilons, deltas = np.array(self.epsilons), np.array(self.deltas)
-        above = np.exp(epsilons) * fpr + deltas
+        above = np.exp(np.minimum(epsilons, 700.0)) * fpr + deltas  # beyond, 1 and more
         # the other direction, turned round: 1 - fpr <= e^epsilon (1 - tpr) + delta
         below = 1.0 - np.exp(-epsilons) * (1.0 - fpr - deltas)
         return float(min(1.0, max(fpr, min(above.min(), below.min()))))
@@ -72,33 +91,65 @@ def gaussian_curve(noise_multiplier: float, releases: int = 1) -> Curve:
     mu = math.sqrt(releases) / noise_multiplier
     if mu == 0:
         return Curve((0.0,), (0.0,))
-    epsilons = _epsilons(mu * mu / 2 + 10 * mu)
+    epsilons = _epsilons(mu)
     first = ndtr(mu / 2 - epsilons / mu)
     second = np.exp(epsilons + log_ndtr(-mu / 2 - epsilons / mu))
     return _curve(epsilons, first - second)
 
 
 def pure_curve(epsilon: float, releases: int = 1) -> Curve:
-    """The curve of releases under pure differential privacy, their epsilons summed.
+    """The curve of releases under pure differential privacy: of so many randomised responses.
 
     >>> round(pure_curve(1.0).tpr_at(0.01), 5), round(pure_curve(1.0).advantage(), 5)
     (0.02718, 0.46212)
+
+    Reference: Kairouz, Oh, Viswanath (2015), "The composition theorem for differential privacy",
+    theorem 3.3: randomised response dominates every mechanism of its epsilon.
 
     Raises:
         ValueError: epsilon is not positive and finite, or a negative count.
     """
     positive("epsilon", epsilon)
     whole("releases", releases)
-    total = epsilon * releases
-    advantage = math.tanh(total / 2)  # the delta at epsilon 0 of randomised response
-    return Curve((0.0, total), (advantage, 0.0)) if total else Curve((0.0,), (0.0,))
+    from scipy.stats import binom
+
+    if releases == 0:
+        return Curve((0.0,), (0.0,))
+    # false answers of so many; with each the loss is lower by 2 epsilon
+    most = np.unique(np.linspace(0, releases // 2, min(releases // 2 + 1, EPSILONS)).astype(int))
+    losses = np.append(epsilon * (releases - 2.0 * most), 0.0)
+    fewer = np.append(most - 1, (releases - 1) // 2)  # false answers whose loss is above that
+    below = binom.logcdf(fewer, releases, 1 / (1 + math.exp(epsilon)))
+    other = binom.logcdf(fewer, releases, 1 / (1 + math.exp(-epsilon)))
+    order = np.argsort(losses, kind="stable")
+    return _curve(losses[order], (np.exp(below) - np.exp(losses + other))[order])
+
+
+def line_curve(epsilon: float, delta: float) -> Curve:
+    """The curve of one (epsilon, delta), where nothing else is known of the mechanism.
+
+    Looser than that of any mechanism with such a claim, by a factor of ten and more where many
+    steps compose.
+
+    >>> line = line_curve(4.0, 1e-5)
+    >>> round(line.tpr_at(0.01), 6), round(line.advantage(), 6)
+    (0.545992, 0.964028)
+
+    Raises:
+        ValueError: epsilon is not positive and finite, or delta not strictly between 0 and 1.
+    """
+    positive("epsilon", epsilon)
+    open_unit("delta", delta)
+    corner = math.tanh(epsilon / 2) + delta * (1 - math.tanh(epsilon / 2))  # where lines meet
+    return Curve((0.0, epsilon), (corner, delta))
 
 
 def poisson_gaussian_curve(noise_multiplier: float, sample_rate: float, steps: int) -> Curve:
     """The curve of the Poisson-subsampled Gaussian (DP-SGD), add-or-remove-one.
 
-    Nothing beyond chance for no steps or a rate of 0. At a rate of 1, and beyond a million steps
-    (where sampling is then not counted), the closed form.
+    Nothing beyond chance for no steps or a rate of 0. At a rate of 1 the closed form, and also,
+    sampling not counted, beyond a million steps. No step may draw the record at all: that bounds
+    the curve, and alone where little noise leaves nothing else.
 
     Raises:
         ValueError: an argument out of range.
@@ -111,14 +162,77 @@ def poisson_gaussian_curve(noise_multiplier: float, sample_rate: float, steps: i
         return Curve((0.0,), (0.0,))
     if sample_rate == 1 or steps > PLD_STEPS:
         return gaussian_curve(noise_multiplier, steps)
-    mu = math.sqrt(steps) / noise_multiplier
-    loss = composed_loss(noise_multiplier, sample_rate, steps, interval=1e-4)
-    epsilons = _epsilons(min(MOST_EPSILON, mu * mu / 2 + 10 * mu))
-    return _curve(epsilons, np.array(loss.get_delta_for_epsilon(epsilons.tolist())))
+    unsampled = gaussian_curve(noise_multiplier, steps)
+    epsilons = np.array(unsampled.epsilons)
+    ever = -math.expm1(steps * math.log1p(-sample_rate))  # of a record: that any step draws it
+    deltas = np.minimum(unsampled.deltas, ever)
+    whole_loss = best_bound(noise_multiplier, sample_rate, steps, FOURIER_DELTA, "rdp").epsilon
+    one_loss = 0.5 / noise_multiplier**2 + 10.0 / noise_multiplier
+    largest = max(whole_loss, one_loss)
+    if largest <= MOST_LOSS:
+        loss = composed_loss(noise_multiplier, sample_rate, steps, max(FINEST, SHARE * largest))
+        deltas = np.minimum(deltas, loss.get_delta_for_epsilon(epsilons.tolist()))
+    return _curve(epsilons, deltas)
 
 
-def _epsilons(most: float) -> np.ndarray:
-    """Epsilons from 0, denser near it."""
+@dataclass(frozen=True)
+class TradeOff:
+    """What a claim allows whoever tells two neighbours apart, as a record keeps it.
+
+    points: (false-positive rate, largest true-positive rate), the first at `STORED`, the second
+    rounded up. basis: what the curve rests on.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    advantage: float
+    basis: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The curve as keys of a guarantee."""
+        return {
+            "tradeoff": [list(point) for point in self.points],
+            "advantage": self.advantage,
+            "tradeoff_basis": self.basis,
+        }
+
+
+@lru_cache(maxsize=256)  # a loss distribution may take a second
+def allowed_by(event: Event, releases: int) -> TradeOff:
+    """What `releases` such events allow, by the mechanism's own curve.
+
+    Raises:
+        ValueError: metric privacy, which has no curve, or a negative count.
+    """
+    if isinstance(event, GaussianEvent):
+        return _stored(gaussian_curve(event.noise_multiplier, releases), BY_GAUSSIAN)
+    if isinstance(event, PoissonGaussianEvent):
+        curve = poisson_gaussian_curve(event.noise_multiplier, event.sample_rate, releases)
+        return _stored(curve, BY_LOSS)
+    if isinstance(event, PureEvent):
+        return _stored(pure_curve(event.epsilon, releases), BY_PURE)
+    raise ValueError(f"expected an event with a trade-off curve, got event={event!r}")
+
+
+def allowed_by_line(epsilon: float, delta: float) -> TradeOff:
+    """What one (epsilon, delta) allows; its basis says that this is all that is known."""
+    return _stored(line_curve(epsilon, delta), BY_LINE)
+
+
+def _stored(curve: Curve, basis: str) -> TradeOff:
+    """A curve as a record keeps it."""
+    points = tuple((fpr, _up(tpr)) for fpr, tpr in curve.points(STORED))
+    return TradeOff(points, _up(curve.advantage()), basis)
+
+
+def _up(value: float) -> float:
+    """The value to six figures, never below itself."""
+    context = decimal.Context(prec=6, rounding=decimal.ROUND_CEILING)
+    return min(1.0, float(context.create_decimal(value)))
+
+
+def _epsilons(mu: float) -> np.ndarray:
+    """Epsilons from 0 to what matters at this mu, denser near 0."""
+    most = min(MOST_EPSILON, mu * mu / 2 + 10 * mu)
     return most * np.linspace(0.0, 1.0, EPSILONS) ** 2
 
 

@@ -24,6 +24,7 @@ def csv_table(records: Sequence[CellResult]) -> str:
     for family in ("inversion", "membership"):
         head += [f"{family}_{name}" for name in ("attack", "view", "metric")]
         head += [*_columns(family), f"{family}_chance"]
+    head += ["membership_tpr_at_1pct_fpr_allowed", "membership_advantage_allowed"]
     head += ["inversion_reference_attack", "inversion_reconstruction_bound", "flags"]
     for metric in metrics.SHOWN[1:]:
         head += [f"{metric}_attack", f"{metric}_view", *_columns(metric)]
@@ -39,6 +40,8 @@ def csv_table(records: Sequence[CellResult]) -> str:
         for leak in (row.inversion, row.membership):
             fields += [leak.attack, leak.view, leak.metric] if leak else [None] * 3
             fields += [*_numbers(leak.estimate if leak else None), leak.chance if leak else None]
+        claim = row.membership_allowed
+        fields += [claim.tpr_at(0.01), claim.advantage] if claim else [None] * 2
         found = row.inversion
         reference = found.reference_attack if found else None
         fields += [reference and reference.value, found and found.reconstruction_bound]

@@ -77,9 +77,11 @@ METRICS: dict[str, Metric] = {each.name: each for each in _ALL}
 ABOVE_BOUND = "above the reconstruction bound"
 BELOW_REFERENCE = "below the reference attack"
 SHIFTED_POOL = "shifted pool"
+ABOVE_CLAIM = "above what the claim allows"
 FLAGS = {
     ABOVE_BOUND: "more was recovered than the guarantee allows: the mechanism is broken",
     BELOW_REFERENCE: "less was recovered than a plain look-up should: the attack is weak",
+    ABOVE_CLAIM: "more members were told than the claim's trade-off curve allows: it does not hold",
     SHIFTED_POOL: "members differ in text or label alone: the rest means little",
 }
 """What is wrong: a rate lies wholly beyond its reference attack or its bound, or says more of the

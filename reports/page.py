@@ -16,14 +16,14 @@ from reports.records import CellResult
 from reports.rows import Row, reason, setting_rows
 from reports.samples import LEVELS, Sampled
 from reports.tables import by_guarantee, by_short, confidence
-from reports.wording import beside, decimal, duration, interval, size, source
+from reports.wording import beside, decimal, duration, interval, size, source, what_is_allowed
 
 TERMS = (
     "view", "forward view", "backward view", "aggregator view", "peer view", "release view",
     "smashed data", "guarantee", "unit of privacy", "neighbouring relation", "epsilon", "delta",
     "metric guarantee", "utility", "inversion", "membership", "chance", "baseline attack",
-    "reference attack", "reconstruction bound", "worst attack", "not measured", "interval",
-    "majority baseline", "signal to noise",
+    "reference attack", "reconstruction bound", "trade-off curve", "advantage", "worst attack",
+    "not measured", "interval", "majority baseline", "signal to noise",
 )  # fmt: skip
 """The terms of the glossary that every page explains."""
 
@@ -64,6 +64,7 @@ def page(
         source=source,
         beside=beside,
         by_short=by_short,
+        what_is_allowed=what_is_allowed,
         metric_title=metrics.title,
         further=further_labels,
         phrase=phrase,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from reports import checks, older
+from reports import checks, older, tradeoff
 from reports.estimate import Estimate
 from reports.leak import Leak, LeakageEntry, NotMeasured, entry_from_json
 
@@ -28,7 +28,8 @@ class CellResult:
     `spec` is any nested JSON; `labels` are the strings that tables show (task, model, strategy,
     defence, level, seed). The first key of `utility` is the headline metric; `majority_baseline`
     holds by metric what the most frequent answer reaches. `guarantees` holds one entry per view,
-    `leakage` one per attack and metric. `seconds` is left out when two runs are compared.
+    a claim with its trade-off curve (older records lack those); `leakage` one per attack and
+    metric. `seconds` is left out when two runs are compared.
 
     Raises: ValueError for a field that the readers could not use.
     """
@@ -122,6 +123,8 @@ def _check(record: CellResult) -> None:
             checks.number(value, f"majority_baseline.{name}")
     if record.guarantees or record.status == "done":
         checks.guarantees(record.guarantees)
+        for place, guarantee in enumerate(record.guarantees):
+            tradeoff.check(guarantee, f"guarantees[{place}]")
     for name, entry in record.mechanisms.items():
         if not isinstance(entry, dict):
             raise ValueError(f"expected a dict, got mechanisms.{name}={entry!r}")

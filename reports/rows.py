@@ -13,6 +13,7 @@ from reports.leak import Leak
 from reports.leaks import alarms, unmeasured, view_lines, worst
 from reports.leaks import leaks as measured_leaks
 from reports.records import CellResult
+from reports.tradeoff import Allowed, allowed, beside_leak
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Row:
     """One line of the table; `seeds` are those whose numbers it holds.
 
     `bytes` and `seconds` are totals over message kinds and phases, averaged over seeds. `further`
-    holds the labels that not every record has, such as the settings of a sweep.
+    holds the labels that not every record has, such as the settings of a sweep. `allows` is what
+    the claims allow an attack, where every seed's record holds a trade-off curve.
     """
 
     task: str
@@ -71,6 +73,20 @@ class Row:
     utilities: tuple[tuple[str, Estimate], ...] = ()
     leaks: tuple[Leak, ...] = ()
     further: Pairs = ()
+    allows: tuple[Allowed, ...] = ()
+
+    @property
+    def membership_allowed(self) -> Allowed | None:
+        """What the claim about the worst membership attack's view and unit allows, if any."""
+        return beside_leak(self.membership, self.allows)
+
+    @property
+    def membership_notes(self) -> tuple[str, ...]:
+        """What stands beside the membership number: its claim, and every alarm of such attacks."""
+        claim = self.membership_allowed
+        told = [f"claim allows {claim.words}"] if claim else []
+        own = [leak for leak in self.leaks if leak.family == "membership"]
+        return (*told, *dict.fromkeys(text for leak in own for text in alarms(leak)))
 
     @property
     def view_lines(self) -> list[tuple[str, Leak]]:
@@ -180,6 +196,7 @@ def _row(group: Sequence[CellResult]) -> Row:
         utilities=_utilities(done),
         leaks=leaks,
         further=further_labels(labels),
+        allows=allowed(record.guarantees for record in done),
     )
 
 

@@ -12,7 +12,16 @@ from reports.leak import Leak
 from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
-from reports.wording import ABSENT, beside, decimal, duration, interval, size, source
+from reports.wording import (
+    ABSENT,
+    beside,
+    decimal,
+    duration,
+    interval,
+    size,
+    source,
+    what_is_allowed,
+)
 
 
 def terminal_tables(records: Sequence[CellResult]) -> tuple[Table, ...]:
@@ -56,6 +65,7 @@ def markdown(records: Sequence[CellResult]) -> str:
         title = _md(", ".join((row.model, row.strategy, row.name)))
         lines += ["", f"**{title}** ({_md(', '.join(tasks))})", ""]
         lines += [f"- {each.view}: {_md(each.sentence)}" for each in row.guarantees]
+        lines += [f"- {_md(what_is_allowed(each))}" for each in row.allows]
     return "\n".join(lines) + "\n"
 
 
@@ -144,7 +154,8 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
         name = f"{row.setting}\n{row.strategy}{', ' + row.model if several else ''}"
         if row.seeds:
             utility = interval(row.utility) + (f"\n{row.note}" if row.note else "")
-            found = map(_number_and_source, (row.inversion, row.membership))
+            found = [*map(_number_and_source, (row.inversion, row.membership))]
+            found[1] = "\n".join([found[1], *row.membership_notes])
             rest = [seed_text(row), utility, *found]
         else:
             rest = [ABSENT, row.note, "", ""]
@@ -239,6 +250,7 @@ def _markdown_row(row: Row, names: Sequence[str]) -> list[str]:
         f"{interval(leak.estimate)} {source(leak)}" if leak else ABSENT
         for leak in (row.inversion, row.membership)
     ]
+    leaks[1] = "; ".join([leaks[1], *row.membership_notes])
     spent = [size(row.bytes), duration(row.seconds), row.note]
     return [
         row.task,

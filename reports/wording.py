@@ -4,6 +4,7 @@ import math
 
 from reports.estimate import Estimate
 from reports.leak import Leak
+from reports.tradeoff import Allowed
 
 ABSENT = "-"
 
@@ -66,3 +67,8 @@ def beside(leak: Leak) -> str:
     elif leak.bound_basis:
         parts.append("no bound")
     return ", ".join(parts)
+
+
+def what_is_allowed(claim: Allowed) -> str:
+    """What a claim allows an attack on the unit that it speaks of, and on no other."""
+    return f"{claim.view}, who tells one {claim.unit} in from out: {claim.words}"

@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from evaluation.attacking.claims import flagged
 from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
 from evaluation.auditing.adversary import Means
@@ -18,6 +19,7 @@ from evaluation.grid.spec import PLACES
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError, expect
 from fedbert.settings import settings
+from privacy.tradeoff import allowed_by_line
 from reports.card.content import (
     ABOVE,
     CONSISTENT,
@@ -32,6 +34,8 @@ from reports.card.content import (
 from reports.leak import Leak, LeakageEntry, NotMeasured
 from reports.leaks import worst as worst_of
 from reports.metrics import metric as metric_of
+from reports.tradeoff import Allowed
+from reports.wording import what_is_allowed
 
 NO_MECHANISM = ("penalty",)
 Limit = Annotated[float | None, Field(ge=0, le=1)]
@@ -90,13 +94,24 @@ def audit(directory: Path, request: Request) -> Card:
     else:
         measured, scores = membership(subject, candidates, request.means)
     measured += _read_off(subject, request)
+    allowed = manifest.allowed(subject) + _asked(request.claim)
+    measured = flagged(measured, allowed)
     checks = [
         *_manifest(subject),
         *_isolation(subject),
         *_records(subject, candidates, scores, request.claim),
         *_limits(request, measured),
     ]
-    return Card(_named(subject, candidates), _sentences(subject), tuple(checks), tuple(measured))
+    told = _sentences(subject) + tuple(map(what_is_allowed, allowed))
+    return Card(_named(subject, candidates), told, tuple(checks), tuple(measured))
+
+
+def _asked(claim: tuple[float, float] | None) -> list[Allowed]:
+    """Return what the claim that was asked about allows: of the mechanism nothing is known."""
+    if claim is None:
+        return []
+    line = allowed_by_line(*claim)
+    return [Allowed("release", "record", line.points, line.advantage)]
 
 
 def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:

@@ -11,6 +11,8 @@ from evaluation.grid.launches import Launches
 from privacy.accounting import Bound, epsilon_of, label_claims, ledger
 from privacy.events import Event
 from privacy.mechanism import Cost
+from privacy.tradeoff import allowed_by
+from reports.tradeoff import KEYS, Allowed, allowed_of
 
 CLOSE = 1e-6  # relative: of two computations of one epsilon
 
@@ -48,6 +50,19 @@ def recomputed(subject: Subject, claim: dict[str, Any]) -> tuple[float, str] | N
         told += [] if clip is None else [f"clip {clip:g}"]
         return bound.epsilon, ", ".join(told)
     return None
+
+
+def allowed(subject: Subject) -> list[Allowed]:
+    """Return what each claim allows an attack, by the curve of the costs that are recorded."""
+    manifest = subject.checkpoint.manifest if subject.checkpoint is not None else {"costs": []}
+    found = []
+    for claim in claims_of(subject):
+        for cost in manifest["costs"]:
+            if claim["view"] in _views(cost) and cost["unit"] == claim["unit"]:
+                curve = allowed_by(Cost.from_json(cost).event, cost["releases"]).to_json()
+                found.append(allowed_of({**claim, **curve}))
+                break
+    return [each for each in found if each is not None]
 
 
 @lru_cache(maxsize=64)  # an accountant may take a second
@@ -91,7 +106,7 @@ def _differences(where: str, recorded: Any, now: Any) -> Iterator[str]:
     if isinstance(recorded, dict) and isinstance(now, dict):
         name = now.get("place") or now.get("view")
         for key in sorted(set(recorded) | set(now)):
-            if key not in ("sentence", "exclusions"):
+            if key not in ("sentence", "exclusions") and (key in recorded or key not in KEYS):
                 place = f"{where} {name} {key}" if name else f"{where} {key}"
                 yield from _differences(place, recorded.get(key), now.get(key))
     elif isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):

@@ -15,6 +15,7 @@ from scipy.special import ndtr, ndtri
 from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound, one_run_gaussian_epsilon
 from evaluation.metrics.epsilon_bounds import clopper_pearson_epsilon, one_run_epsilon, share_bounds
 from fedbert.errors import expect
+from privacy.tradeoff import gaussian_curve, line_curve
 
 SIGNIFICANCE = 0.05
 MOST = 2**20  # scores a side: beyond, a method is said not to get there
@@ -204,6 +205,25 @@ def as_lines(
         "the second is what it takes where the noise is that of twice the epsilon. In one run",
         "every canary costs delta once more, so that no count may do; tried were up to "
         f"{MOST_RUN} canaries in a run and {MOST} scores a side.",
+        "",
+        *_allowed(epsilon, delta),
+    ]
+
+
+def _allowed(epsilon: float, delta: float) -> list[str]:
+    """Return what the claim allows an attack, by its one line and by the Gaussian's whole curve."""
+    line, gaussian = line_curve(epsilon, delta), gaussian_curve(1 / _mu(epsilon, delta))
+    rows = [
+        (f"TPR at {100 * fpr:g} % FPR", line.tpr_at(fpr), gaussian.tpr_at(fpr))
+        for fpr in (0.001, 0.01, 0.1)
+    ]
+    rows.append(("advantage (TPR - FPR)", line.advantage(), gaussian.advantage()))
+    return [
+        "| the claim allows at most | any mechanism | if it is Gaussian |",
+        "|---|---|---|",
+        *(f"| {name} | {any_:.4g} | {own:.4g} |" for name, any_, own in rows),
+        "",
+        "Whose mechanism is known has a curve of its own: `fedbert-eval budget epsilon` prints it.",
     ]
 
 

@@ -16,6 +16,8 @@ from privacy.accountants import (
 from privacy.calibration import noise_multiplier_for, poisson_noise_multiplier
 from privacy.checks import positive
 from privacy.composition import EXACT
+from privacy.events import GaussianEvent
+from privacy.signal import faint_words
 from privacy.tradeoff import Curve, gaussian_curve, poisson_gaussian_curve
 
 REPLACE, REMOVE = "replace-one", "add-or-remove-one"
@@ -64,6 +66,7 @@ def noise_lines(
             f"{clip_norm:g}, {relation}: sensitivity {sensitivity:g})",
             f"epsilon             {_number(spent)}  (at delta {delta:g}; {source})",
             holds,
+            *_faint(multiplier),
             *_breach(delta, records),
         ]
 
@@ -83,6 +86,10 @@ def epsilon_lines(
     """
     with _refusing():
         rate, count = sampling or (1.0, 1 if releases is None else releases)
+        if count == 0 or rate == 0:
+            gaussian_epsilon(noise_multiplier, 0, delta)  # both are checked all the same
+            told = f"sample rate {rate:g}, {count} steps" if sampling else f"{count} releases"
+            return [f"epsilon 0: nothing is released ({told}), and nobody learns anything"]
         lines = [f"epsilon at delta {delta:g}"]
         if sampling is None:
             exact = gaussian_epsilon(noise_multiplier, count, delta)
@@ -97,7 +104,7 @@ def epsilon_lines(
             curve = poisson_gaussian_curve(noise_multiplier, rate, count)
         lines += _allowed(curve)
         last = _plain_sentence(count, None) if sampling is None else _sampled_sentence(rate, count)
-        return [*lines, last, *_breach(delta, records)]
+        return [*lines, last, *_faint(noise_multiplier), *_breach(delta, records)]
 
 
 def view_lines(path: Path) -> Iterator[str]:
@@ -109,7 +116,7 @@ def view_lines(path: Path) -> Iterator[str]:
     Raises:
         InputError: as `read_grid` and `make_defence`.
     """
-    from evaluation.grid.defence import facts_of, make_defence
+    from evaluation.grid.defence import facts_of, faint_places, make_defence
     from evaluation.grid.parse import read_grid
     from fedbert.prepare import Prepared, prepare
     from privacy.accounting import label_claims, ledger
@@ -137,6 +144,7 @@ def view_lines(path: Path) -> Iterator[str]:
             else:
                 claims = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
                 said = [f"{claim.view}: {claim.sentence()}" for claim in claims]
+                said += [f"Warning: {words}" for words in faint_places(defence)]
         tasks = told.setdefault((*setting[1:], *said), ([], said))[0]
         tasks.append(setting[0])
     for (strategy, name, level, *_), (tasks, said) in told.items():
@@ -181,6 +189,12 @@ def _vouched(asked: str, accountant: str) -> str:
     if asked == accountant:
         return f"accountant {asked}"
     return f"{asked} does not serve here: from {accountant}"
+
+
+def _faint(noise_multiplier: float) -> list[str]:
+    """A warning where noise drowns whatever is said."""
+    words = faint_words(GaussianEvent(noise_multiplier))
+    return [f"Warning: {words}."] if words else []
 
 
 def _breach(delta: float, records: int | None) -> list[str]:

@@ -14,10 +14,12 @@ from fedbert.trainer import local_steps, planned_releases, planned_steps, repeat
 from privacy.defence import Defence
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_sgd.mechanism import DPSGD
+from privacy.events import Event
 from privacy.facts import TrainingFacts
 from privacy.mechanism import Mechanism
 from privacy.noise import NoiseModel
 from privacy.randomised_response import RandomisedResponse
+from privacy.signal import LOST, faint_words, noise_over_signal
 
 NO_LAUNCHES = Launches()
 MEMBERS = ("unit", "clip_norm", "noise_std", "clip", "add_noise", "noise_model", "cost")
@@ -99,6 +101,40 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
         return Defence(spec.name, **made)
     except ValueError as error:
         raise InputError(f"defence {spec.name!r}: {error}") from None
+
+
+def faint_places(defence: Defence) -> list[str]:
+    """Return where the noise of a defence drowns what it is added to, a warning each."""
+    warnings = []
+    for place in PLACES:
+        event = _event(defence, place)
+        if event is not None and faint_words(event):
+            warnings.append(f"{place}: {faint_words(event)}")
+    return warnings
+
+
+def refuse_drowned(defence: Defence) -> None:
+    """Refuse a defence after which nothing can be learned, before hours are spent on it.
+
+    Raises:
+        InputError: for noise of more than `privacy.signal.LOST` times what one unit changes.
+    """
+    for place in PLACES:
+        event = _event(defence, place)
+        ratio = None if event is None else noise_over_signal(event)
+        if ratio is not None and ratio > LOST:
+            raise InputError(
+                f"defence {defence.name!r}: {place}: expected noise of at most {LOST:,.0f} times "
+                f"what one unit changes, which leaves nothing to train on, got {ratio:,.0f} times: "
+                "raise target_epsilon or lower the noise"
+            )
+
+
+def _event(defence: Defence, place: str) -> Event | None:
+    """Return what one release of a place's mechanism costs; None where nothing is claimed."""
+    mechanism = getattr(defence, place)
+    cost = None if mechanism is None or place == "penalty" else mechanism.cost()
+    return None if cost is None else cost.event
 
 
 def costs(defence: Defence, facts: TrainingFacts) -> list[dict[str, Any]]:

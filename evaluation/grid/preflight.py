@@ -1,19 +1,24 @@
 """Preflight check: whatever can be known to be wrong is known before the first cell is trained."""
 
+import logging
 from dataclasses import replace
 
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import FAMILIES, VERBS
-from evaluation.grid.defence import facts_of, make_defence
+from evaluation.grid.defence import facts_of, faint_places, make_defence, refuse_drowned
 from evaluation.grid.spec import AttackSettings, Grid
 from fedbert.errors import InputError
 from fedbert.prepare import Prepared, prepare
 from fedbert.trainer import check
 from privacy.defence import refuse
 
+logger = logging.getLogger(__name__)
+
 
 def preflight(grid: Grid) -> None:
     """Build every defence and attack of a grid, and load every model and data set once.
+
+    What can work and hardly will, such as noise that drowns every message, is a warning.
 
     Raises:
         InputError: one line for the first thing that is wrong.
@@ -21,6 +26,7 @@ def preflight(grid: Grid) -> None:
     for attacks in dict.fromkeys(cell.attacks for cell in grid.cells):
         _check_attacks(attacks)
     seen: dict[object, Prepared] = {}
+    warned: dict[str, None] = {}
     for cell in grid.cells:
         inputs = (cell.config.model, replace(cell.config.data, partition="iid"))
         if inputs not in seen:
@@ -29,6 +35,11 @@ def preflight(grid: Grid) -> None:
         defence = make_defence(cell.defence, facts)
         if refuse(defence, facts) is None:
             check(cell.config, defence)
+            refuse_drowned(defence)
+            for words in faint_places(defence):
+                warned.setdefault(f"defence {defence.name!r}: {words}")
+    for words in warned:
+        logger.warning("%s", words)
 
 
 def _check_attacks(attacks: AttackSettings) -> None:

@@ -11,6 +11,7 @@ import torch
 from evaluation.adversary.candidates import members_and_non_members
 from evaluation.adversary.observation import Observation
 from evaluation.adversary.transcript import Transcript, spread
+from evaluation.attacking.claims import flagged
 from evaluation.attacking.inversion import inversion
 from evaluation.attacking.membership import ask, membership
 from evaluation.attacking.pooled import pooled
@@ -27,6 +28,7 @@ from privacy.accounting import label_claims, ledger
 from privacy.defence import Defence, refuse
 from privacy.mechanism import Identity
 from reports.records import CellResult
+from reports.tradeoff import allowed
 
 
 def run_cell(cell: Cell, shadows: Path | None = None) -> Outcome:
@@ -81,13 +83,14 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     leaks = (*recovered, *pooled(cell, prepared, trained.split, parts), *found.leaks)
     clock.lap("attack")
     claims = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
+    guarantees = [entry.to_json() for entry in claims]
     record = CellResult(
         **base,
         status="done",
         utility=utility,
         majority_baseline=majority_baseline,
-        guarantees=[entry.to_json() for entry in claims],
-        leakage=leaks,
+        guarantees=guarantees,
+        leakage=tuple(flagged(leaks, allowed([guarantees]))),
         mechanisms=_mechanisms(defence, trained, costs(defence, facts)),
         bytes=trained.bytes,
         seconds=clock.seconds,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluation.grid.defence import costs, facts_of, make_defence
+from evaluation.grid.defence import costs, facts_of, make_defence, refuse_drowned
 from evaluation.grid.file import TrainingSettings
 from evaluation.grid.launches import Launches
 from evaluation.grid.parse import read_toml
@@ -86,6 +86,7 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
         facts = facts_of(config, prepared, settings.defence, settings.delta)
         defence = make_defence(settings.defence, facts)
         check(config, defence)
+        refuse_drowned(defence)
         directory = out / "checkpoint"
         recover(directory)
         start = None

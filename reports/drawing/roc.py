@@ -19,7 +19,8 @@ def draw_roc(data: RocFigure) -> bytes:
     """A PNG: a panel per setting, a curve per attack, intervals at 1 % false alarms."""
     columns = min(COLUMNS, len(data.panels))
     rows = -(-len(data.panels) // columns)
-    legend = 0.2 * (-(-(len(data.attacks) + 1) // 3))
+    entries = len(data.attacks) + 1 + any(panel.allows for panel in data.panels)
+    legend = 0.2 * (-(-entries // 3))
     top, bottom, gap = 0.62 + legend, 0.5, 0.75  # inches
     total = top + rows * HEIGHT + (rows - 1) * gap + bottom
     wide = (WIDTH - 0.75 * columns) / columns if columns > 1 else WIDTH - 1.9
@@ -44,6 +45,9 @@ def _panel(axes: Axes, panel: RocPanel, data: RocFigure) -> None:
     """None; one setting's curves are on the axes."""
     axes.plot([LOWEST, 1], [LOWEST, 1], color="#666666", linestyle=(0, (1, 2)), linewidth=1)
     axes.axvline(WHERE, color="#CCCCCC", linewidth=0.8, zorder=0)
+    for claim in panel.allows:
+        fprs, tprs = zip(*claim.points, strict=True)
+        axes.plot(fprs, tprs, color="#000000", linewidth=1.6, alpha=0.75)
     count = len(panel.curves)
     for number, curve in enumerate(panel.curves):
         colour, dash = _look(curve.attack, data)
@@ -72,7 +76,11 @@ def _legend(data: RocFigure) -> list[Line2D]:
         colour, dash = _look(name, data)
         handles.append(Line2D([], [], color=colour, linestyle=dash, label=key_text(name, 34)))
     dots = Line2D([], [], color="#666666", linestyle=(0, (1, 2)), label="chance")
-    return [*handles, dots]
+    claims = {claim.view for panel in data.panels for claim in panel.allows}
+    if not claims:
+        return [*handles, dots]
+    label = f"most that the claim allows ({', '.join(sorted(claims))})"
+    return [*handles, dots, Line2D([], [], color="#000000", linewidth=1.6, alpha=0.75, label=label)]
 
 
 def _look(name: str, data: RocFigure) -> tuple[str, Literal["-", "--", ":"]]:

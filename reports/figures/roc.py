@@ -10,6 +10,7 @@ from reports.labels import further_labels, phrase
 from reports.leak import Leak
 from reports.records import CellResult
 from reports.scores import Scored
+from reports.tradeoff import Allowed, allowed
 
 AT = "tpr_at_1pct_fpr"
 WHERE = 0.01
@@ -32,10 +33,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class RocPanel:
-    """One setting, its curves from the strongest at 1 % false alarms to the weakest."""
+    """One setting, its curves from the strongest at 1 % false alarms to the weakest.
+
+    allows: what the claims about records allow on the views that are attacked here.
+    """
 
     title: str
     curves: tuple[Curve, ...]
+    allows: tuple[Allowed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,18 +82,20 @@ def describe_roc(data: RocFigure) -> str:
             for c in panel.curves
         )
         parts.append(f"Panel {panel.title}: {each}.")
+        parts += [f"The claim allows ({a.view}, each {a.unit}) {a.words}." for a in panel.allows]
     return " ".join(parts)
 
 
 def _panel(record: CellResult, attacks: Mapping[str, Scored]) -> RocPanel:
     """The panel of one record."""
-    curves = []
+    curves, views = [], set()
     for name, scored in attacks.items():
         fpr, tpr = corners(scored)
         kept = np.flatnonzero(np.diff(tpr, prepend=-1.0) != 0)  # where the curve rises
         leaks = [each for each in record.leakage if isinstance(each, Leak)]
         own = [each for each in leaks if each.attack == name]
         stated = {each.metric: each.estimate for each in own}
+        views |= {(each.view, each.unit) for each in own if each.metric == "auc"}
         shown = own[0].name if own else name
         points = tuple(fpr[kept].tolist()), tuple(tpr[kept].tolist())
         curves.append(Curve(shown, *points, stated.get(AT), stated.get("auc")))
@@ -96,7 +103,8 @@ def _panel(record: CellResult, attacks: Mapping[str, Scored]) -> RocPanel:
     labels = record.labels
     level = "" if labels["level"] in ("-", "") else f", {labels['level']}"
     setting = f"{labels['defence']}{level}{phrase(further_labels(labels))}"
-    return RocPanel(f"{setting} ({labels['strategy']})", tuple(curves))
+    claims = [each for each in allowed([record.guarantees]) if (each.view, each.unit) in views]
+    return RocPanel(f"{setting} ({labels['strategy']})", tuple(curves), tuple(claims))
 
 
 def _told(estimate: Estimate | None) -> str:

@@ -1,6 +1,7 @@
 """Trade-off curves against closed forms, published values, and the laws of such curves."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -65,8 +66,20 @@ def test_every_curve_rises_bends_down_and_lies_above_chance(curve: Curve) -> Non
     assert curve.points(FPRS)[3] == (0.01, curve.tpr_at(0.01))
 
 
-def test_pure_epsilons_add_up() -> None:
-    assert pure_curve(0.5, 2) == pure_curve(1.0)
+def test_pure_epsilons_add_up_at_most() -> None:
+    """Beside brute force over every answer of three randomised responses."""
+    one = math.exp(0.5) / (1 + math.exp(0.5))
+    odds = [(one**k * (1 - one) ** (3 - k), math.comb(3, k)) for k in range(4)]
+    for fpr in (0.01, 0.05, 0.2, 0.5):
+        left, found = fpr, 0.0
+        for k in (3, 2, 1, 0):  # Neyman and Pearson: the likeliest first
+            null = odds[3 - k][0] * odds[k][1]
+            found += min(1.0, left / null) * odds[k][0] * odds[k][1]
+            left = max(0.0, left - null)
+        assert pure_curve(0.5, 3).tpr_at(fpr) == pytest.approx(found, abs=1e-12)
+        assert found <= pure_curve(1.5).tpr_at(fpr) + 1e-12
+    many = pure_curve(0.001, 100_000)  # nearly Gaussian at mu = epsilon sqrt(n)
+    assert many.tpr_at(0.01) == pytest.approx(gaussian_curve(1 / 0.316227).tpr_at(0.01), rel=1e-3)
     assert pure_curve(4.0).tpr_at(0.001) == pytest.approx(0.001 * math.exp(4))
     assert pure_curve(1.0).advantage() == pytest.approx(0.462117, abs=1e-6)
 
@@ -82,6 +95,25 @@ def test_it_says_no_more_than_epsilon_and_delta() -> None:
 def test_nothing_released_allows_chance_alone(curve: Curve) -> None:
     assert [curve.tpr_at(fpr) for fpr in FPRS] == list(FPRS)
     assert curve.advantage() == 0.0
+
+
+@pytest.mark.parametrize("setting", [(0.01, 0.01, 10), (1e-7, 0.01, 10), (0.01, 0.01, 1000)])
+def test_next_to_no_noise_is_answered_at_once(setting: tuple[float, float, int]) -> None:
+    """What remains is that no step may draw the record; on a fine grid it took minutes."""
+    started = time.perf_counter()
+    curve = poisson_gaussian_curve(*setting)
+    ever = 1 - (1 - setting[1]) ** setting[2]
+    assert ever <= curve.tpr_at(0.0) + 1e-4
+    assert curve.advantage() == pytest.approx(ever, rel=1e-9)
+    assert time.perf_counter() - started < 30  # seconds, on a busy machine
+
+
+def test_many_steps_and_a_large_loss_take_a_coarser_grid() -> None:
+    started = time.perf_counter()
+    found = poisson_gaussian_curve(0.1, 0.5, 1_000_000)
+    assert found.tpr_at(0.001) == 1.0
+    assert poisson_gaussian_curve(0.2, 0.01, 100).tpr_at(0.01) == pytest.approx(0.59966, abs=1e-4)
+    assert time.perf_counter() - started < 30
 
 
 def test_what_is_no_rate_is_refused() -> None:

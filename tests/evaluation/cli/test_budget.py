@@ -113,6 +113,57 @@ def test_a_fallback_is_noted_beside_the_number(
     assert time.perf_counter() - start < 30  # seconds, on a busy machine
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--releases 0", "0 releases"),
+        ("--sample-rate .1 --steps 0", "sample rate 0.1, 0 steps"),
+        ("--sample-rate 0 --steps 10", "sample rate 0, 10 steps"),
+    ],
+)
+def test_nothing_released_is_said_to_be_nothing(budget: Run, options: str, told: str) -> None:
+    code, out, err = budget(f"epsilon --noise-multiplier 1 --delta 1e-5 {options}")
+    assert (code, err) == (0, "")
+    assert out == f"epsilon 0: nothing is released ({told}), and nobody learns anything\n"
+    code, _, err = budget(f"epsilon --noise-multiplier 0 --delta 1e-5 {options}")
+    assert code == 2 and "expected noise_multiplier > 0" in err
+
+
+@pytest.mark.parametrize(
+    ("command", "warned"),
+    [
+        ("noise --epsilon 1e-7 --delta 1e-5", "39,696 times"),
+        ("noise --epsilon 1e-7 --delta 1e-5 --sample-rate .01 --steps 1000", "31,624 times"),
+        ("epsilon --noise-multiplier 79000 --delta 1e-5", "79,000 times"),
+        ("noise --epsilon 1 --delta 1e-5", None),
+        ("noise --epsilon 1 --delta 1e-14", None),
+    ],
+)
+def test_noise_that_drowns_every_message_is_warned_of(
+    budget: Run, command: str, warned: str | None
+) -> None:
+    code, out, _ = budget(command)
+    assert code == 0 and ("Warning" in out) is (warned is not None)
+    assert warned is None or f"the noise is {warned} the most that one unit changes" in out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "noise --epsilon 1 --delta 1e-5 --sample-rate .01 --steps 1000000000",
+        "epsilon --noise-multiplier 1 --delta 1e-14 --sample-rate .01 --steps 1000000000",
+        "epsilon --noise-multiplier .01 --delta 1e-5 --sample-rate .01 --steps 1000 "
+        "--accountant pld",
+        "epsilon --noise-multiplier 1e-7 --delta 1e-5 --sample-rate .01 --steps 10 "
+        "--accountant pld",
+    ],
+)
+def test_the_edges_are_answered_within_seconds(budget: Run, command: str) -> None:
+    start = time.perf_counter()
+    assert budget(command)[0] == 0
+    assert time.perf_counter() - start < 30  # on a busy machine
+
+
 @pytest.mark.parametrize("kind", ["noise --epsilon 2", "epsilon --noise-multiplier 2"])
 def test_a_delta_too_large_for_the_records_is_warned_of(budget: Run, kind: str) -> None:
     assert "Warning: delta 0.001" in budget(f"{kind} --delta 1e-3 --records 1000")[1]

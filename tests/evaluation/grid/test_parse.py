@@ -100,6 +100,22 @@ def test_the_parameters_of_a_mechanism_are_those_of_both_ways_to_make_it(
     assert expected in str(error.value)
 
 
+@pytest.mark.parametrize("parameters", [GAUSSIAN, 'mechanism = "laplace", clip_norm = 8.0'])
+def test_noise_that_leaves_nothing_to_train_on_is_refused(small_text: str, parameters: str) -> None:
+    text = small_text.replace(GAUSSIAN, parameters)
+    with pytest.raises(InputError, match="smashed: expected noise of at most 10,000 times") as one:
+        preflight(grid_from(change(text, "[1.0]", "[1e-7]"), "FILE", "g"))
+    assert "\n" not in str(one.value)
+
+
+def test_noise_that_drowns_a_message_is_warned_of_once(
+    small_text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    preflight(grid_from(change(small_text, "[1.0]", "[1e-3]"), "FILE", "g"))
+    told = [each.message for each in caplog.records if "the noise is" in each.message]
+    assert len(told) == 1 and "smashed: the noise is" in told[0]
+
+
 def test_a_mechanism_without_a_target_is_told_of_it(small_text: str) -> None:
     values = change(small_text, 'level = { "smashed.target_epsilon" = [1.0] }', "")
     values["defences"][1]["smashed"]["noise"] = 1.0
