@@ -105,7 +105,7 @@ def test_masked_lm_likelihoods_are_not_scaled_towards_one() -> None:
 
 def test_difficulty_hides_members_from_the_loss_and_not_from_its_calibration() -> None:
     """Both intervals are at 1 - 1e-4; the members' shares at 1 % FPR must not touch."""
-    world = drawn(3.0, n=2000, shadows=16)
+    world = drawn(3.0, n=12000, shadows=16)
     shares = {}
     for attack in (LossThreshold(), ReferenceRatio(), OnlineLira(), OfflineLira(), Rmia()):
         scores = attack.score(world.signals, ANY)
