@@ -1,4 +1,4 @@
-"""Intervals around measured shares and ratios: closed forms, and a bootstrap over sequences."""
+"""Intervals around measured shares and ratios: closed forms, and a bootstrap over clusters."""
 
 import math
 
@@ -10,6 +10,8 @@ from reports.estimate import Estimate
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+TASK_RESAMPLES = 1000  # of a task's metrics
+CLUSTERS = "first texts"  # what examples share that belong together
 _CELLS_AT_ONCE = 4_000_000  # of a resampling table: bounds its memory to 32 MB
 
 
@@ -68,6 +70,36 @@ def ratio_resamples(
     return np.concatenate(found)
 
 
+def sum_resamples(values: np.ndarray, rng: np.random.Generator, resamples: int) -> np.ndarray:
+    """Return bootstrap sums [resample, value] of values [cluster, value], clusters resampled."""
+    n = len(values)
+    step = max(1, _CELLS_AT_ONCE // n)
+    found = []
+    for start in range(0, resamples, step):
+        size = min(step, resamples - start)
+        found.append(rng.multinomial(n, np.full(n, 1 / n), size=size) @ values)
+    return np.concatenate(found)
+
+
+def by_cluster(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Return the sums [cluster, ...] of values [example, ...] over each cluster's examples.
+
+    >>> by_cluster(np.array([1, 2, 4]), np.array([7, 3, 7])).tolist()
+    [2.0, 5.0]
+    """
+    names, place = np.unique(clusters, return_inverse=True)
+    found = np.zeros((len(names), *values.shape[1:]))
+    np.add.at(found, place, values)
+    return found
+
+
+def repeated(clusters: np.ndarray | None) -> np.ndarray | None:
+    """Return the clusters [example]; None where every example is one by itself."""
+    if clusters is None or len(np.unique(clusters)) == len(clusters):
+        return None
+    return clusters
+
+
 def percentiles(
     value: float, resampled: np.ndarray, confidence: float = CONFIDENCE
 ) -> tuple[float, float]:
@@ -82,8 +114,9 @@ def clustered_share(
     counts: np.ndarray,
     rng: np.random.Generator,
     confidence: float = CONFIDENCE,
+    over: str = "sequences",
 ) -> Estimate:
-    """Return the share sum(hits) / sum(counts) of hits that come in sequences.
+    """Return the share sum(hits) / sum(counts) of hits that come in sequences, or what `over` says.
 
     hits, counts [sequence]; sequences without counted tokens play no part. The interval is the
     hull of two: a percentile bootstrap over sequences, and Clopper-Pearson's for the number of
@@ -105,6 +138,6 @@ def clustered_share(
     low, high = clopper_pearson(value * trials, trials, confidence)
     low, high = percentiles(value, np.array([low, high]), 1.0)
     again = percentiles(value, ratio_resamples(hits, counts, rng), confidence)
-    method = "hull of bootstrap over sequences and Korn-Graubard"
+    method = f"hull of bootstrap over {over} and Korn-Graubard"
     bounds = min(low, again[0]), max(high, again[1])
     return Estimate(value, *bounds, int(counts.sum()), confidence, method)

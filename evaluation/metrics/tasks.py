@@ -7,24 +7,30 @@ from scipy import stats
 from sklearn import metrics
 
 from evaluation.metrics import intervals
-from evaluation.metrics.intervals import CONFIDENCE, percentiles
+from evaluation.metrics.correlation import correlation
+from evaluation.metrics.intervals import CLUSTERS, CONFIDENCE, TASK_RESAMPLES, percentiles
 from fedbert.errors import InputError, expect
 from fedbert.tasks import Task
 from reports.estimate import Estimate
 
-RESAMPLES = 1000
 _IGNORED = -100
 _LOG_MAX = 700.0  # exp of more overflows
 
 
 def judge(
-    task: Task, predictions: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    task: Task,
+    predictions: np.ndarray,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    clusters: np.ndarray | None = None,
 ) -> dict[str, Estimate]:
     """Return the task's metrics by name, the headline first.
 
     predictions: class ids or scores [example], as labels; for masked-LM `labels` is not read, and
     each row of predictions [sequence, 3] holds how many tokens were masked, how many of them were
     predicted, and their summed loss in nats (see `evaluation.adversary.inference`).
+    clusters [example] int: examples of one number depend on each other (a question asked twice,
+    blocks of a document), and intervals count clusters; None: each example stands by itself.
 
     Raises:
         InputError: for no examples, shapes that do not fit, or a value that is not finite.
@@ -34,15 +40,21 @@ def judge(
     if not np.isfinite(predictions).all():
         bad = int((~np.isfinite(predictions)).sum())
         raise InputError(f"expected finite predictions, got non_finite={bad}")
+    clusters = intervals.repeated(clusters)
+    if clusters is not None and len(clusters) != len(predictions):
+        lengths = (len(clusters), len(predictions))
+        raise InputError(f"expected a cluster for each example, got lengths={lengths}")
     if task.kind == "mlm":
-        return _masked_lm(task, predictions, rng)
+        return _masked_lm(task, predictions, rng, clusters)
     labels = np.asarray(labels)
     if predictions.shape != labels.shape or labels.ndim != 1:
         shapes = (predictions.shape, labels.shape)
         raise InputError(f"expected predictions and labels [example], got shapes={shapes}")
     if task.kind == "regression":
-        return {name: _correlation(name, predictions, labels, rng) for name in task.metrics}
-    return {name: _classes(name, predictions, labels, rng) for name in task.metrics}
+        return {
+            name: correlation(name, predictions, labels, rng, clusters) for name in task.metrics
+        }
+    return {name: _classes(name, predictions, labels, rng, clusters) for name in task.metrics}
 
 
 def majority_baseline(
@@ -120,85 +132,107 @@ _OF_TABLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def _classes(
-    name: str, answers: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    name: str,
+    answers: np.ndarray,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    clusters: np.ndarray | None,
 ) -> Estimate:
     """Return accuracy with Wilson's interval; F1 and Matthews from the confusion table.
 
     The latter two have the credible interval of the confusion table's shares under Jeffreys'
     prior (1/2 a cell for two classes). It is close to a bootstrap over examples, and unlike it
-    never of zero width, as after a perfect or a constant answer.
+    never of zero width, as after a perfect or a constant answer. Where examples come in clusters,
+    accuracy is a clustered share, and the table counts as many examples as vary as much.
 
     Reference: Goutte and Gaussier (2005).
     """
     if name == "accuracy":
-        return intervals.share(int((answers == labels).sum()), len(labels))
+        right = (answers == labels).astype(float)
+        if clusters is None:
+            return intervals.share(int(right.sum()), len(labels))
+        counts = intervals.by_cluster(np.ones(len(labels)), clusters)
+        hits = intervals.by_cluster(right, clusters)
+        return intervals.clustered_share(hits, counts, rng, over=CLUSTERS)
     if name not in _OF_TABLES:
         raise InputError(f"expected one of {', '.join(_OF_TABLES)}, got metric={name!r}")
     counts = _confusion(labels, answers)
     value = float(_OF_TABLES[name](counts))
-    drawn = rng.dirichlet(counts.ravel() + 2 / counts.size, size=RESAMPLES)
-    low, high = percentiles(value, _OF_TABLES[name](drawn.reshape(-1, *counts.shape)))
-    return Estimate(value, low, high, len(labels), CONFIDENCE, "credible interval (Jeffreys)")
+    drawn = _drawn(name, counts, rng)
+    method = "credible interval (Jeffreys)"
+    if clusters is not None:
+        share = _effective(name, answers, labels, rng, clusters, float(drawn.var()))
+        drawn = _drawn(name, counts * share, rng)
+        method += f", by the design effect of {CLUSTERS}"
+    low, high = percentiles(value, drawn)
+    return Estimate(value, low, high, len(labels), CONFIDENCE, method)
 
 
-def _correlation(
-    name: str, answers: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-) -> Estimate:
-    """Return a correlation with a percentile bootstrap over examples; 0 where undefined.
+def _drawn(name: str, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a metric [resample] of tables drawn by Jeffreys' posterior of counts [true, answered].
 
-    Fewer than four examples, or resamples that all agree, say nothing: then the interval is the
-    whole range.
+    Counts need not be whole.
     """
-    if name not in ("pearson", "spearman"):
-        raise InputError(f"expected pearson or spearman, got metric={name!r}")
-    x, y = answers.astype(float), labels.astype(float)
-    if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Estimate(0.0, 0.0, 0.0, len(x), CONFIDENCE, "constant: 0 by convention")
-    value = float(_correlations(name, x[None], y[None])[0])
-    chosen = rng.integers(len(x), size=(RESAMPLES, len(x)))
-    step = max(1, 1_000_000 // len(x))
-    parts = [chosen[i : i + step] for i in range(0, RESAMPLES, step)]
-    resampled = np.concatenate([_correlations(name, x[part], y[part]) for part in parts])
-    low, high = percentiles(value, resampled)
-    if len(x) < 4 or low == high:
-        return Estimate(value, -1.0, 1.0, len(x), CONFIDENCE, "too few examples to say")
-    return Estimate(value, low, high, len(x), CONFIDENCE, "bootstrap over examples")
+    drawn = rng.dirichlet(counts.ravel() + 2 / counts.size, size=TASK_RESAMPLES)
+    return _OF_TABLES[name](drawn.reshape(-1, *counts.shape))
 
 
-def _correlations(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the correlations [row] of x and y [row, example]; 0 where one is constant."""
-    if name == "spearman":
-        x, y = stats.rankdata(x, axis=1), stats.rankdata(y, axis=1)
-    varied = (np.ptp(x, axis=1) > 0) & (np.ptp(y, axis=1) > 0)
-    x, y = (each - each.mean(1, keepdims=True) for each in (x, y))
-    root = np.sqrt((x**2).sum(1)) * np.sqrt((y**2).sum(1))
-    defined = varied & (root > 0)
-    found = np.divide((x * y).sum(1), root, out=np.zeros(len(x)), where=defined)
-    return np.asarray(np.clip(found, -1.0, 1.0))
+def _effective(
+    name: str,
+    answers: np.ndarray,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    clusters: np.ndarray,
+    variance: float,
+) -> float:
+    """Return by which share of the examples a metric varies as it does over clusters; at most 1.
+
+    variance: what it is where examples are independent. Where it varies not at all over clusters,
+    as after perfect answers, each of them counts as one example.
+
+    Reference: Kish (1965), for the design effect.
+    """
+    classes = np.unique(np.concatenate([[0, 1], labels, answers]))
+    cell = np.searchsorted(classes, labels) * len(classes) + np.searchsorted(classes, answers)
+    tables = intervals.by_cluster(np.eye(len(classes) ** 2)[cell], clusters)
+    again = intervals.sum_resamples(tables, rng, TASK_RESAMPLES)
+    found = float(_OF_TABLES[name](again.reshape(-1, len(classes), len(classes))).var())
+    if found == 0:
+        return len(tables) / len(labels)
+    narrowing = float(stats.norm.isf(0.025) / stats.t.isf(0.025, len(tables) - 1)) ** 2
+    return min(1.0, variance / found * narrowing)
 
 
-def _masked_lm(task: Task, rows: np.ndarray, rng: np.random.Generator) -> dict[str, Estimate]:
-    """Return the masked-LM metrics of rows [sequence, 3], intervals over sequences."""
+def _masked_lm(
+    task: Task, rows: np.ndarray, rng: np.random.Generator, clusters: np.ndarray | None
+) -> dict[str, Estimate]:
+    """Return the masked-LM metrics of rows [sequence, 3], intervals over sequences or documents."""
     if rows.ndim != 2 or rows.shape[1] != 3:
         raise InputError(f"expected predictions [sequence, 3], got shape={rows.shape}")
+    if clusters is not None:
+        rows = intervals.by_cluster(rows, clusters)
+    over = "sequences" if clusters is None else "documents"
     rows = rows[rows[:, 0] > 0].astype(float)
     expect(len(rows) > 0, "at least one masked token", "masked", 0)
     masked, right, nats = rows.T
     found = {}
     for name in task.metrics:
         if name == "masked_accuracy":
-            found[name] = intervals.clustered_share(right, masked, rng)
+            found[name] = intervals.clustered_share(right, masked, rng, over=over)
         elif name == "perplexity":
-            found[name] = _perplexity(masked, nats, rng)
+            found[name] = _perplexity(masked, nats, rng, over)
         else:
             raise InputError(f"expected masked_accuracy or perplexity, got metric={name!r}")
     return found
 
 
-def _perplexity(masked: np.ndarray, nats: np.ndarray, rng: np.random.Generator) -> Estimate:
+def _perplexity(
+    masked: np.ndarray, nats: np.ndarray, rng: np.random.Generator, over: str
+) -> Estimate:
     """Return exp of the mean loss; one that would overflow is cut off at exp(700)."""
-    losses = intervals.ratio_resamples(nats, masked, rng, RESAMPLES)
+    losses = intervals.ratio_resamples(nats, masked, rng, TASK_RESAMPLES)
     low, high = percentiles(float(nats.sum() / masked.sum()), losses)
     mean, low, high = np.exp(np.minimum([nats.sum() / masked.sum(), low, high], _LOG_MAX)).tolist()
-    method = "bootstrap over sequences" if len(masked) > 1 else "one sequence: no interval"
+    one = f"one {over.removesuffix('s')}: no interval"
+    method = f"bootstrap over {over}" if len(masked) > 1 else one
     return Estimate(mean, low, high, int(masked.sum()), CONFIDENCE, method)

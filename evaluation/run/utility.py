@@ -4,6 +4,7 @@ import numpy as np
 
 from evaluation.adversary.inference import batches, by_length, predict
 from evaluation.metrics.tasks import judge, majority_baseline
+from fedbert.data.repeats import clusters
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
 from fedbert.split import SplitBert
@@ -28,7 +29,7 @@ def measure(
         shown = list(batches(prepared, encoded, order, seed, name))
         predictions = predict(split, shown)[np.argsort(order)]
         rng = numpy_rng(seed, "utility", name)
-        metrics = judge(prepared.task, predictions, encoded.labels, rng)
+        metrics = judge(prepared.task, predictions, encoded.labels, rng, clusters(encoded))
         suffix = "" if number == 0 else f" ({name.removeprefix('validation_')})"
         found |= {metric + suffix: estimate for metric, estimate in metrics.items()}
         constant = majority_baseline(

@@ -58,6 +58,8 @@ class Encoded:
     labels: [example] int64 classes (all zero for masked-LM) or float32 scores.
     documents: [example] int64, the row of `Examples` that the example was cut from; for
         masked-LM many blocks share one, for the other tasks it counts the examples.
+    first_texts: [example] int64, the number of a pair's first text, before it is truncated; None
+        where there are no pairs, or nobody numbered the texts.
     """
 
     task: Task
@@ -66,6 +68,7 @@ class Encoded:
     offsets: np.ndarray
     labels: np.ndarray
     documents: np.ndarray
+    first_texts: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -90,6 +93,7 @@ class Encoded:
             offsets,
             self.labels[chosen],
             self.documents[chosen],
+            None if self.first_texts is None else self.first_texts[chosen],
         )
 
 
@@ -129,7 +133,23 @@ def encode(examples: "Examples", tokenizer: "PreTrainedTokenizerBase", max_lengt
     owner = np.asarray(documents, dtype=np.int64)
     offsets = np.concatenate(([0], np.cumsum(np.asarray(lengths, dtype=np.int64))))
     flat, flat_types = np.concatenate(tokens), np.concatenate(types)
-    return Encoded(examples.task, flat, flat_types, offsets, examples.labels[owner], owner)
+    firsts = _first_texts(examples, tokenizer) if pair else None
+    return Encoded(examples.task, flat, flat_types, offsets, examples.labels[owner], owner, firsts)
+
+
+def _first_texts(examples: "Examples", tokenizer: "PreTrainedTokenizerBase") -> np.ndarray:
+    """Return the number of each first text [example] int64: one for all that are spelt alike.
+
+    Alike to the tokenizer: case, accents and spaces count as far as they count for it.
+    """
+    backend: Any = tokenizer
+    normaliser = backend.backend_tokenizer.normalizer
+    seen: dict[str, int] = {}
+    found = []
+    for first, _ in examples.texts:
+        text = first if normaliser is None else normaliser.normalize_str(first)
+        found.append(seen.setdefault(" ".join(text.split()), len(seen)))
+    return np.array(found, dtype=np.int64)
 
 
 def _tokenize(

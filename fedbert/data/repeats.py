@@ -23,6 +23,15 @@ def coin_groups(encoded: Encoded) -> np.ndarray:
     return encoded.documents if encoded.task.kind == "mlm" else twins(encoded)
 
 
+def clusters(encoded: Encoded) -> np.ndarray:
+    """Return the number of the cluster of each example [example] int64: answers to them depend.
+
+    Pairs with one first text (premise, question, sentence 1) belong together, as do twins and the
+    blocks of a document.
+    """
+    return coin_groups(encoded) if encoded.first_texts is None else encoded.first_texts
+
+
 def one_of_each(groups: np.ndarray) -> np.ndarray:
     """Return the first position of every number [group] int64, ascending.
 
