@@ -31,19 +31,19 @@ class RenderedReport:
     tables: "tuple[Table, ...]"
 
 
-def render(run_directory: Path) -> RenderedReport:
+def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> RenderedReport:
     """The report of a run, written into its directory: the same records, the same bytes.
 
-    Reads `records.jsonl` and, where they are there, `grid.json` (shown as it is),
-    `partition.json` ({task: {client: {label: count}}}, drawn), `scores/` (ROC curves) and
-    `samples.json` (private sentences, shown on the page alone: without the file the page holds no
-    text of the run).
+    Reads `records.jsonl` (unless `own`, the records as they are to be shown, are given) and, where
+    they are there, `grid.json` (shown as it is), `partition.json` ({task: {client: {label:
+    count}}}, drawn), `scores/` (ROC curves) and `samples.json` (private sentences, shown on the
+    page alone: without the file the page holds no text of the run).
 
     Raises: ValueError where there are no records or a file is not what it should be.
     """
     directory = Path(run_directory)
     grid = _json(directory / "grid.json")
-    records = in_order(_records(directory), grid)
+    records = in_order(_records(directory) if own is None else own, grid)
     rows = setting_rows(records)
     pictures = {**_leakage(rows), **_depths(records), **_rocs(directory, records)}
     pictures |= _partitions(directory)

@@ -1,11 +1,15 @@
 """`fedbert-eval privacy-utility`, `report` and `plot`: grids, and what is made of their records."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from evaluation.cli.exit_codes import FAILED
 from evaluation.cli.shared import FILE, RUNS, or_refuse, print_tables, quiet
+
+if TYPE_CHECKING:
+    from reports.records import CellResult
 
 
 @click.command("privacy-utility")
@@ -51,12 +55,13 @@ def report(run: Path) -> None:
 
     Tables, figures and the HTML page, from the records alone.
 
-    Where the scores of attacks are kept, their numbers are made again and must be the same.
+    Where the scores of attacks are kept, their numbers are made again and must be the same. Of
+    records of an earlier version, intervals that did not hold are replaced, or left out.
     """
-    from evaluation.run.verify import verify_run
+    from evaluation.run.verify import made_again, verify_run
 
     checked = or_refuse(lambda: verify_run(run))
-    _show(run)
+    _show(run, made_again(run) if checked else None)
     if checked:
         click.echo(f"scores: {checked} membership numbers made again, all the same")
 
@@ -74,9 +79,9 @@ def plot(runs: tuple[Path, ...], out: Path) -> None:
         click.echo(path)
 
 
-def _show(directory: Path) -> None:
-    """Render a run and print its tables and where they are."""
+def _show(directory: Path, records: "list[CellResult] | None" = None) -> None:
+    """Render a run (from these records: None, its own); print its tables and where they are."""
     from reports.render import render
 
-    print_tables(list(or_refuse(lambda: render(directory)).tables), 100)
+    print_tables(list(or_refuse(lambda: render(directory, records)).tables), 100)
     click.echo(f"report: {directory / 'report.html'}")
