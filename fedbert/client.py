@@ -42,7 +42,6 @@ from fedbert.smashing import Smashing
 from fedbert.split import SplitBert
 from privacy.defence import Defence
 from privacy.dp_sgd.clipping import clip_factors
-from privacy.mechanism import Identity
 from privacy.randomness.source import NoiseSource
 
 
@@ -165,8 +164,7 @@ class Client:
                     loss = self._loss(z, batch)
                 loss.backward()
             if self.private is not None:
-                nothing = torch.zeros(len(batch), dtype=torch.float64)
-                self._noised(self._factors(nothing))
+                self._noised(self._factors(torch.zeros(len(batch), dtype=torch.float64)))
             self._update(rate)
 
     def update(self, round_: int) -> ClientUpdate:
@@ -240,7 +238,7 @@ class Client:
             head: Any = self.parts["head"]
             if self.private is not None:
                 each: Tensor = head.example_losses(z, batch.labels)
-            elif self._gradients_are_protected():
+            elif self.defence.on_gradients:  # no example may scale another's rows
                 each = head.mean_of_examples(z, batch.labels)
             else:
                 each = head.loss(z, batch.labels)
@@ -248,11 +246,6 @@ class Client:
             self.loss_sum += float(each.detach().mean())
             self.loss_count += 1
         return each.sum()
-
-    def _gradients_are_protected(self) -> bool:
-        """Whether a mechanism acts on G_Z or G_A: then no example may scale another's rows."""
-        at_work = (self.defence.hidden_gradient, self.defence.smashed_gradient)
-        return any(not isinstance(mechanism, Identity) for mechanism in at_work)
 
     def _recorded(self, batch: Batch) -> AbstractContextManager[object]:
         """Return the context of a step's forward passes, which DP-SGD looks into."""
@@ -291,8 +284,7 @@ class Client:
         """Set the clipped and noised gradients of what this client trains."""
         if self.private is None:
             raise RuntimeError("expected a defence with DP-SGD")
-        noise = self.private.gradients(factors, self.step)
-        self.logs["training"] += MechanismLog(noise=noise)
+        self.logs["training"] += MechanismLog(noise=self.private.gradients(factors, self.step))
 
     def _update(self, rate: float) -> None:
         if self.private is None:

@@ -137,12 +137,11 @@ def train(
         first, losses = start.round, list(start.losses)
         _restore(fleet, prepared, start)
         _rewind(channel, posted, start)
-    strategy = STRATEGIES[config.training.strategy]
+    strategy, private = STRATEGIES[config.training.strategy], defence.training is not None
     state = start
     for number in range(first, config.training.rounds):
         who = participants(config, number)
         examples = tuple(len(prepared.clients[c].encoded) for c in who)
-        private = defence.training is not None
         strategy(Round(number, who, examples, local_steps(config), config, fleet, channel, private))
         each = [fleet.call(client_name(c), "mean_loss") for c in who]
         losses.append(sum(each) / len(each))
@@ -152,8 +151,7 @@ def train(
             state.plain["channel"] = {kind: guard.log.to_json() for kind, guard in posted.items()}
             on_round(state)
     if on_round is None:  # nobody resumes from it: spare the copies of the parties' moments
-        values = fleet.call(SERVER, "values")
-        rounds = config.training.rounds
+        values, rounds = fleet.call(SERVER, "values"), config.training.rounds
         state = State(rounds, values, {}, {}, dict(channel.bytes), tuple(losses))
     if state is None:
         raise InputError("expected rounds left to train, got none")

@@ -61,6 +61,12 @@ class Defence:
         return getattr(self.update, "place", "aggregator") == "client"
 
     @property
+    def on_gradients(self) -> bool:
+        """Whether a mechanism acts on G_Z or G_A."""
+        at_work = (self.hidden_gradient, self.smashed_gradient)
+        return any(not isinstance(mechanism, Identity) for mechanism in at_work)
+
+    @property
     def nearest_word(self) -> bool:
         """Whether the noisy rows of A are mapped to those of the nearest words."""
         return isinstance(self.smashed, Metric) and self.smashed.nearest_word

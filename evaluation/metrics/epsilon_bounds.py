@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from evaluation.metrics.intervals import clopper_pearson
 from fedbert.errors import InputError, expect
@@ -240,3 +240,24 @@ def _sides(*sides: Sequence[float] | np.ndarray) -> list[np.ndarray]:
         fine = values.ndim == 1 and len(values) > 0 and bool(np.isfinite(values).all())
         expect(fine, "finite scores [candidate], at least one", name, values.shape)
     return arrays
+
+
+def distance_bound(there: np.ndarray, empty: np.ndarray, level: float) -> float:
+    """Return a lower bound on how many standard deviations two Gaussian means lie apart.
+
+    Exact for samples of one unknown spread: the t statistic has a non-central t distribution.
+    0 where nothing is shown, or a side has fewer than two samples.
+    """
+    m, n = len(there), len(empty)
+    if min(m, n) < 2:
+        return 0.0
+    squares = sum(float(((each - each.mean()) ** 2).sum()) for each in (there, empty))
+    size = math.sqrt(m * n / (m + n))
+    found = size * float(there.mean() - empty.mean()) / math.sqrt(squares / (m + n - 2))
+
+    def tail(shift: float) -> float:
+        return float(stats.nct.sf(found, m + n - 2, shift)) - level
+
+    if found <= 0 or tail(0.0) >= 0:
+        return 0.0
+    return float(optimize.brentq(tail, 0.0, found)) / size

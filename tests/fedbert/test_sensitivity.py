@@ -12,6 +12,7 @@ from fedbert.protect import protect
 from privacy.defence import Defence
 from privacy.gaussian import Gaussian
 from privacy.mechanism import ClipOnly
+from privacy.randomness.source import NoiseSource
 from tests.fedbert import tiny
 
 SEQ, WIDTH = 64, 16
@@ -34,7 +35,8 @@ def sent(defence: Defence, batch: Batch, z: Tensor) -> Tensor:
     data = ClientData(
         0, tiny.encoded("mlm-tied"), Vocabulary(tiny.VOCAB, tiny.PAD, 4, (0, 1, 2, 3, 4)), 4, 0
     )
-    client = Client(data, split, config, defence, with_body=False)
+    noise = NoiseSource(bytes(16), "repeatable")
+    client = Client(data, split, config, defence, with_body=False, noise=noise)
     client._graph = {"batch": batch}
     return to_tensor(client.head(HiddenStates(0, 0, 0, z.numpy())).gradient)
 

@@ -10,7 +10,6 @@ The adversary sees what every party does in every step (all noised gradients). T
 epsilon holds for it too: it is that of the composition of all steps, each released.
 """
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -18,11 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import optimize, stats
 from torch import Tensor
 
 from evaluation.auditing.verdict import Claim, Finding
-from evaluation.metrics.epsilon_bounds import gaussian_mu_bound, one_run_epsilon
+from evaluation.metrics.epsilon_bounds import distance_bound, gaussian_mu_bound, one_run_epsilon
 from evaluation.metrics.intervals import clopper_pearson
 from evaluation.metrics.one_run_gaussian import right_guesses
 from fedbert.config import Config
@@ -268,27 +266,6 @@ def _by_steps(canaries: Canaries, steps: int, claim: Claim) -> Finding:
         "DP-SGD, every step seen, by steps", claim, epsilon(distance_bound(there, empty, level)),
         epsilon(most), min(len(there), len(empty)), STEPS_SIGNIFICANCE, how,
     )  # fmt: skip
-
-
-def distance_bound(there: np.ndarray, empty: np.ndarray, level: float) -> float:
-    """Return a lower bound on how many standard deviations two Gaussian means lie apart.
-
-    Exact for samples of one unknown spread: the t statistic has a non-central t distribution.
-    0 where nothing is shown, or a side has fewer than two samples.
-    """
-    m, n = len(there), len(empty)
-    if min(m, n) < 2:
-        return 0.0
-    squares = sum(float(((each - each.mean()) ** 2).sum()) for each in (there, empty))
-    size = math.sqrt(m * n / (m + n))
-    found = size * float(there.mean() - empty.mean()) / math.sqrt(squares / (m + n - 2))
-
-    def tail(shift: float) -> float:
-        return float(stats.nct.sf(found, m + n - 2, shift)) - level
-
-    if found <= 0 or tail(0.0) >= 0:
-        return 0.0
-    return float(optimize.brentq(tail, 0.0, found)) / size
 
 
 def _by_run(canaries: Canaries, claim: Claim) -> Finding:

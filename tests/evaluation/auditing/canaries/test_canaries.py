@@ -6,14 +6,10 @@ from scipy import stats
 
 from attacks.membership.loss_threshold import LossThreshold
 from evaluation.auditing.canaries.clients import audit_federation
-from evaluation.auditing.canaries.gradients import (
-    CanaryFleet,
-    audit_training,
-    distance_bound,
-    with_canaries,
-)
+from evaluation.auditing.canaries.gradients import CanaryFleet, audit_training, with_canaries
 from evaluation.auditing.canaries.texts import audit_texts, canary_texts, joined
 from evaluation.auditing.verdict import Claim
+from evaluation.metrics.epsilon_bounds import distance_bound
 from fedbert.config import Config, DataConfig, ModelConfig, TrainingConfig
 from fedbert.errors import InputError
 from fedbert.noise import noise_of
