@@ -1,20 +1,22 @@
 """Manifest check: do the costs and epsilons follow from what it says was done?"""
 
-import math
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from evaluation.auditing.subject import Subject
+from evaluation.auditing.differences import CLOSE, differences
+from evaluation.auditing.recorded_facts import contradictions, recorded_facts
+from evaluation.auditing.subject import Subject, defence_of, spec_of
 from evaluation.grid.defence import SPEAKS_FOR, costs, facts_of
 from evaluation.grid.launches import Launches
+from fedbert.checkpoint import Checkpoint
 from privacy.accounting import Bound, epsilon_of, label_claims, ledger
+from privacy.defence import Defence, refuse
 from privacy.events import Event
+from privacy.facts import TrainingFacts
 from privacy.mechanism import Cost
 from privacy.tradeoff import allowed_by
-from reports.tradeoff import KEYS, Allowed, allowed_of
-
-CLOSE = 1e-6  # relative: of two computations of one epsilon
+from reports.tradeoff import Allowed, allowed_of
 
 
 def claims_of(subject: Subject) -> list[dict[str, Any]]:
@@ -28,8 +30,9 @@ def claims_of(subject: Subject) -> list[dict[str, Any]]:
 def mismatches(subject: Subject) -> list[str]:
     """Return what in a manifest does not follow from the rest, a line each.
 
-    Every epsilon is recomputed from the recorded costs, and must not be below that; where the data
-    can be had, costs and guarantees are recomputed from configuration and defence as well.
+    Every epsilon is recomputed from the recorded costs, and must not be below that; costs and
+    guarantees are recomputed from configuration and defence as well, and from the data where they
+    can be had, else from what the manifest says of them.
     """
     found = list(_from_costs(subject))
     return found + [line for line in _from_configuration(subject) if line not in found]
@@ -88,32 +91,41 @@ def _from_costs(subject: Subject) -> Iterator[str]:
 
 
 def _from_configuration(subject: Subject) -> Iterator[str]:
-    """Compare what configuration, defence and data give with what is recorded, where all is had."""
+    """Compare what configuration, defence and data give with what is recorded."""
     checkpoint, own, spec, defence = subject.checkpoint, subject.own, subject.spec, subject.defence
-    if checkpoint is None or own is None or spec is None or defence is None:
+    if checkpoint is None:
         return
     manifest, config = checkpoint.manifest, checkpoint.config
     launches = Launches.from_json(manifest.get("launches", []), str(subject.directory))
-    facts = facts_of(config, own, spec, subject.delta, manifest["round"], launches)
-    yield from _differences("costs", manifest["costs"], costs(defence, facts))
+    if own is None:
+        yield from contradictions(checkpoint)
+        made = _by_the_manifest(subject, checkpoint, launches)
+        if made is None:
+            return
+        defence, facts = made
+    elif spec is None or defence is None:
+        return
+    else:
+        yield from contradictions(checkpoint)
+        facts = facts_of(config, own, spec, subject.delta, manifest["round"], launches)
+    reason = refuse(defence, facts)
+    if reason is not None:
+        yield f"defence: recorded with {config.training.strategy}, recomputed none: {reason}"
+        return
+    yield from differences("costs", manifest["costs"], costs(defence, facts))
     entries = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
     now = [entry.to_json() for entry in entries]
-    yield from _differences("guarantees", manifest.get("guarantees", []), now)
+    yield from differences("guarantees", manifest.get("guarantees", []), now)
 
 
-def _differences(where: str, recorded: Any, now: Any) -> Iterator[str]:
-    """Yield the places at which two plain values differ."""
-    if isinstance(recorded, dict) and isinstance(now, dict):
-        name = now.get("place") or now.get("view")
-        for key in sorted(set(recorded) | set(now)):
-            if key not in ("sentence", "exclusions") and (key in recorded or key not in KEYS):
-                place = f"{where} {name} {key}" if name else f"{where} {key}"
-                yield from _differences(place, recorded.get(key), now.get(key))
-    elif isinstance(recorded, list) and isinstance(now, list) and len(recorded) == len(now):
-        for one, other in zip(recorded, now, strict=True):
-            yield from _differences(where, one, other)
-    elif isinstance(recorded, float) and isinstance(now, int | float):
-        if not math.isclose(recorded, now, rel_tol=CLOSE):
-            yield f"{where}: recorded {recorded:.6g}, recomputed {now:.6g}"
-    elif recorded != now:
-        yield f"{where}: recorded {recorded!r}, recomputed {now!r}"[:200]
+def _by_the_manifest(
+    subject: Subject, checkpoint: Checkpoint, launches: Launches
+) -> tuple[Defence, TrainingFacts] | None:
+    """Return defence and facts without the data; None where the manifest leaves them open."""
+    spec = spec_of(checkpoint)
+    planned = recorded_facts(subject)
+    done = recorded_facts(subject, checkpoint.manifest["round"], launches)
+    if planned is None or done is None:
+        return None
+    defence = defence_of(spec, planned)
+    return None if defence is None else (defence, done)

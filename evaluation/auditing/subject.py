@@ -24,6 +24,7 @@ from fedbert.settings import from_mapping
 from fedbert.split import SplitBert
 from fedbert.tasks import TASKS, Task
 from privacy.defence import Defence
+from privacy.facts import TrainingFacts
 from privacy.mechanism import Cost
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")
@@ -124,15 +125,35 @@ def _ours(checkpoint: Checkpoint, task: str | None) -> Subject:
     if own.data_sha256 != checkpoint.manifest["data_sha256"]:
         return replace(subject, unknown="the data now has another hash than the manifest's")
     _check_members(checkpoint, own)
-    asked = {k: v for k, v in checkpoint.manifest["defence"].items() if k != "delta"}
-    spec = from_mapping(DefenceSettings, asked, f"{checkpoint.directory}: defence").spec()
-    named = [getattr(spec, place) for place in PLACES]
-    if any(each is not None and each.name not in MECHANISMS for each in named):
+    spec = spec_of(checkpoint)
+    defence = defence_of(spec, facts_of(config, own, spec, subject.delta))
+    if defence is None:
         return replace(subject, own=own, spec=spec)
-    defence = make_defence(spec, facts_of(config, own, spec, subject.delta))
     if defence.training is not None:
         own = poisson_sampled(own)
     return replace(subject, own=own, spec=spec, defence=defence)
+
+
+def spec_of(checkpoint: Checkpoint) -> DefenceSpec:
+    """Return the defence that a manifest names.
+
+    Raises:
+        InputError: for one that is not of the form that is written.
+    """
+    asked = {k: v for k, v in checkpoint.manifest["defence"].items() if k != "delta"}
+    return from_mapping(DefenceSettings, asked, f"{checkpoint.directory}: defence").spec()
+
+
+def defence_of(spec: DefenceSpec, facts: TrainingFacts) -> Defence | None:
+    """Return the mechanisms of a defence; None where they are not all the catalogue's.
+
+    Raises:
+        InputError: as `make_defence`.
+    """
+    named = [getattr(spec, place) for place in PLACES]
+    if any(each is not None and each.name not in MECHANISMS for each in named):
+        return None
+    return make_defence(spec, facts)
 
 
 def _check_entries(checkpoint: Checkpoint) -> None:

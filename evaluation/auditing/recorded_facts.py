@@ -1,0 +1,135 @@
+"""Facts of a training by its manifest alone, where the data cannot be had, and its contradictions.
+
+Clients' sizes are not recorded. Dealt evenly they follow from the number of members; else they
+leave a range: the smallest client has at most an even share, so that its rate is at least that
+share's, and what is recorded counts if it lies within.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from evaluation.auditing.subject import Subject
+from evaluation.grid.defence import NO_LAUNCHES
+from evaluation.grid.launches import Launches
+from fedbert.checkpoint import Checkpoint
+from fedbert.config import Config
+from fedbert.prepare import facts_before
+from fedbert.trainer import local_steps, planned_steps
+from privacy.facts import TrainingFacts
+
+SENT = ("smashed", "hidden", "hidden_gradient", "smashed_gradient")
+
+
+def contradictions(checkpoint: Checkpoint) -> Iterator[str]:
+    """Yield what in the counts of a manifest cannot be, a line each."""
+    manifest, config = checkpoint.manifest, checkpoint.config
+    round_, rounds, members = manifest["round"], config.training.rounds, manifest["members"]
+    if not 0 <= round_ <= rounds:
+        yield f"round: recorded {round_}, recomputed {rounds} at most, by the configuration"
+    if len(manifest["losses"]) != round_:
+        yield f"losses: recorded {len(manifest['losses'])}, recomputed {round_}, one a round"
+    pool = manifest.get("pool", max(members, default=0) + 1)
+    if len(set(members)) != len(members) or not all(0 <= each < pool for each in members):
+        yield f"members: recorded {len(members)}, recomputed different ones of {pool} alone"
+    if config.data.hold_out == 0 and len(members) != pool:
+        yield f"members: recorded {len(members)}, recomputed {pool}: hold_out is 0"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The least rate and releases that the recorded numbers of members and clients allow.
+
+    exact: they are the rate and the releases.
+    """
+
+    config: Config
+    members: int
+    private: bool
+
+    @property
+    def exact(self) -> bool:
+        """Whether all clients' sizes follow."""
+        data, training = self.config.data, self.config.training
+        if training.strategy == "centralised" or data.clients == 1:
+            return True
+        everyone = training.clients_per_round in (None, data.clients)
+        return everyone and data.partition == "iid" and data.task != "mlm"
+
+    @property
+    def smallest(self) -> int:
+        """The most examples that the smallest client can hold."""
+        one = self.config.training.strategy == "centralised"
+        return max(1, self.members // (1 if one else self.config.data.clients))
+
+    @property
+    def rate(self) -> float:
+        """The least that the largest sample rate can be."""
+        return min(1.0, self.config.training.batch_size / self.smallest)
+
+    def releases(self, rounds: int) -> tuple[int, int]:
+        """Return the fewest and the most times that one example's A can have been sent."""
+        if self.config.training.strategy in ("centralised", "fedavg"):
+            return 0, 0
+        steps = planned_steps(self.config, rounds)
+        most = max(steps.values(), default=0)
+        if self.private:
+            return most, most
+        each = min((steps[c] for c in range(self.config.data.clients)), default=0)
+        least = -(-each // -(-self.smallest // self.config.training.batch_size))
+        return (least, least) if self.exact else (least, most)
+
+
+def recorded_facts(
+    subject: Subject, rounds: int | None = None, launches: Launches = NO_LAUNCHES
+) -> TrainingFacts | None:
+    """Return the facts of a training after so many rounds (None: all), by its manifest alone.
+
+    launches: what was done again is counted. None where a mechanism would have to be calibrated for
+    a count that the manifest leaves open.
+    """
+    checkpoint = subject.checkpoint
+    if checkpoint is None:
+        return None
+    manifest, config, defence = (
+        checkpoint.manifest,
+        checkpoint.config,
+        checkpoint.manifest["defence"],
+    )
+    sizes = Sizes(config, len(manifest["members"]), "training" in defence)
+    done = config.training.rounds if rounds is None else rounds
+    again = launches.redone(config.training.rounds)
+    least, most = sizes.releases(done)
+    most += again * local_steps(config) if most else 0
+    releases = least
+    if rounds is not None:
+        told = [
+            cost["releases"]
+            for cost in manifest["costs"]
+            if cost["place"] in SENT and not (cost["place"] == "smashed" and _one_shot(defence))
+        ]
+        releases = min(max([least, *told]), most)
+    elif least != most and any("target_epsilon" in defence.get(place, {}) for place in SENT):
+        return None
+    return replace(
+        facts_before(config),
+        delta=subject.delta,
+        releases=releases,
+        rounds=done + again,
+        steps=max(planned_steps(config, done).values(), default=0) + again * local_steps(config),
+        sample_rate=_rate(manifest["costs"], sizes),
+        width=subject.split.whole.config.hidden_size,
+        length=config.data.max_length,
+        labels=len(subject.task.label_names),
+        restarts=launches.restarts,
+    )
+
+
+def _one_shot(defence: dict[str, Any]) -> bool:
+    return bool(defence.get("smashed", {}).get("one_shot"))
+
+
+def _rate(costs: list[dict[str, Any]], sizes: Sizes) -> float:
+    """Return the recorded sample rate, where the members allow it; else the least that they do."""
+    told = [float(c["event"]["sample_rate"]) for c in costs if "sample_rate" in c["event"]]
+    return max([sizes.rate, *([] if sizes.exact else told)])

@@ -1,0 +1,213 @@
+"""A manifest that contradicts itself is told so without the data; a good one never is."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evaluation.auditing import subject as subjects
+from evaluation.auditing.manifest import mismatches
+from evaluation.auditing.subject import open_subject
+from evaluation.grid.defence import facts_of, make_defence
+from evaluation.run.training import _Saver, read_training
+from fedbert.checkpoint import _content_sha256
+from fedbert.errors import InputError
+from fedbert.prepare import prepare
+from fedbert.trainer import State
+
+TRAINING = """
+seed = 3
+[model]
+source = "tiny"
+tokenizer = "generated"
+{model}
+[data]
+task = "{task}"
+source = "generated"
+pool_size = 75
+evaluation = 10
+max_length = 24
+clients = 2
+hold_out = 0.3
+{data}
+[training]
+rounds = 4
+local_steps = 3
+batch_size = 8
+strategy = "{strategy}"
+{training}
+[defence]
+name = "guarded"
+{defence}
+"""
+SMASHED = 'smashed = { mechanism = "gaussian", clip_norm = 4.0, noise_multiplier = 0.5 }'
+ASKED = 'smashed = { mechanism = "gaussian", clip_norm = 4.0, target_epsilon = 50.0 }'
+SEQUENCE = ASKED.replace("clip_norm", 'unit = "sequence", clip_norm')
+DP_SGD = 'training = { mechanism = "dp_sgd", clip_norm = 1.0, noise_multiplier = 2.0 }'
+DP_SGD_ASKED = DP_SGD.replace("noise_multiplier = 2.0", "target_epsilon = 3.0")
+FEDAVG = 'update = { mechanism = "dp_fedavg", clip_norm = 1.0, noise_multiplier = 2.0 }'
+FEDAVG_ASKED = FEDAVG.replace("noise_multiplier = 2.0", "target_epsilon = 9.0")
+LABELS = 'labels = { mechanism = "randomised_response", epsilon = 1.0 }'
+LAPLACE = 'smashed = { mechanism = "laplace", clip_norm = 4.0, epsilon = 3.0 }'
+GRADIENT = (
+    'hidden_gradient = { mechanism = "gaussian", unit = "sequence", clip_norm = 4.0, '
+    "noise_multiplier = 0.5 }"
+)
+
+
+def made(folder: Path, done: int = 4, **parts: str) -> Path:
+    """Return the checkpoint that a training would have left, without the training."""
+    filled = {"model": "", "task": "sst2", "data": "", "training": "", "strategy": "parallel",
+              "defence": ""} | parts  # fmt: skip
+    text = TRAINING
+    for key, value in filled.items():
+        text = text.replace("{" + key + "}", value)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "training.toml").write_text(text)
+    settings = read_training(folder / "training.toml", pretraining=filled["task"] == "mlm")
+    prepared = prepare(settings.config)
+    facts = facts_of(settings.config, prepared, settings.defence, settings.delta)
+    defence = make_defence(settings.defence, facts)
+    saver = _Saver(settings, prepared, defence, folder / "checkpoint", 1, lambda *_: None)
+    saver.round(State(done, {}, {}, {}, {}, (0.5,) * done))
+    return folder / "checkpoint"
+
+
+@pytest.fixture
+def without_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: Any, **__: Any) -> None:
+        raise InputError("expected the data, got none")
+
+    monkeypatch.setattr(subjects, "prepare", gone)
+
+
+GOOD = [
+    {},
+    {"strategy": "centralised"},
+    {"strategy": "centralised", "defence": DP_SGD_ASKED},
+    {"strategy": "fedavg", "defence": FEDAVG},
+    {"strategy": "fedavg", "defence": FEDAVG.replace("dp_fedavg", "local_dp_fedavg")},
+    {"strategy": "parallel", "defence": f"{ASKED}\n{LABELS}"},
+    {"strategy": "parallel", "defence": FEDAVG_ASKED},
+    {"strategy": "parallel", "defence": f"{SMASHED}\n{DP_SGD}", "data": 'partition = "quantity"'},
+    {"strategy": "parallel", "defence": ASKED, "data": 'partition = "dirichlet"'},
+    {"strategy": "sequential", "defence": f"{SEQUENCE}\n{GRADIENT}", "model": "cut_layer = 1"},
+    {"strategy": "sequential", "defence": SMASHED, "training": "clients_per_round = 1"},
+    {"strategy": "sequential", "defence": LAPLACE, "training": 'optimizer_state = "hand_on"'},
+    {
+        "strategy": "parallel",
+        "model": "freeze_embeddings = true",
+        "defence": SMASHED.replace("clip_norm", "one_shot = true, clip_norm"),
+    },
+    {"task": "mlm", "defence": SMASHED},
+    {"task": "stsb", "defence": DP_SGD, "data": 'partition = "dirichlet"'},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("parts", GOOD, ids=lambda parts: "-".join(parts.values())[:60])
+def test_a_good_manifest_contradicts_nothing(
+    tmp_path: Path, without_data: None, parts: dict[str, str]
+) -> None:
+    """Noise is calibrated for all four rounds, also where the training was interrupted."""
+    done = 1 if "target_epsilon" in parts.get("defence", "") else 4
+    subject = open_subject(made(tmp_path, done, **parts), None)
+    assert subject.own is None and mismatches(subject) == []
+
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def cost_of(place: str, **values: Any) -> Change:
+    """Return a change of one cost."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        (cost,) = [each for each in manifest["costs"] if each["place"] == place]
+        for key, value in values.items():
+            (cost["event"] if key in cost["event"] else cost)[key] = value
+
+    return change
+
+
+def claim_of(view: str, **values: Any) -> Change:
+    """Return a change of one claim."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        (claim,) = [
+            each
+            for each in manifest["guarantees"]
+            if each["view"] == view and each.get("unit") != "label"
+        ]
+        claim.update(values)
+
+    return change
+
+
+def config_of(part: str, **values: Any) -> Change:
+    """Return a change of the configuration."""
+    return lambda manifest: manifest["config"][part].update(values)
+
+
+def defence_of(place: str, **values: Any) -> Change:
+    """Return a change of what the defence asks for."""
+    return lambda manifest: manifest["defence"][place].update(values)
+
+
+BOTH = {"defence": f"{SMASHED}\n{DP_SGD}\n{LABELS}"}
+UPDATE = {"strategy": "fedavg", "defence": FEDAVG}
+LIES: dict[str, tuple[dict[str, str], Change, str]] = {
+    "fewer steps": (BOTH, cost_of("training", releases=11), "training releases"),
+    "more local steps": (BOTH, config_of("training", local_steps=4), "training releases"),
+    "more noise than the defence": (BOTH, cost_of("training", noise_multiplier=3.0), "noise_mult"),
+    "a defence of more noise": (BOTH, defence_of("training", noise_multiplier=3.0), "noise_mult"),
+    "more noise on A": (BOTH, cost_of("smashed", noise_multiplier=1.0), "noise_multiplier"),
+    "a smaller rate": (BOTH, cost_of("training", sample_rate=0.01), "sample_rate"),
+    "a smaller batch": (BOTH, config_of("training", batch_size=4), "sample_rate"),
+    "fewer clients": (BOTH, config_of("data", clients=1), "sample_rate"),
+    "fewer releases": (BOTH, cost_of("smashed", releases=2), "smashed releases"),
+    "fewer rounds on updates": (UPDATE, cost_of("update", releases=2), "update releases"),
+    "labels sent twice": (BOTH, cost_of("labels", releases=2), "labels releases"),
+    "another unit": (BOTH, cost_of("training", unit="client"), "training unit"),
+    "epsilon": (BOTH, claim_of("release", epsilon=0.01), "epsilon"),
+    "a claim's releases": (BOTH, claim_of("release", releases=3), "releases"),
+    "a claim's delta": (BOTH, claim_of("forward", delta=1e-9), "delta"),
+    "the defence's delta": (BOTH, lambda m: m["defence"].update(delta=1e-9), "delta"),
+    "a claim about tokens behind a layer": (BOTH, config_of("model", cut_layer=1), "forward kind"),
+    "noise on A under fedavg": (BOTH, config_of("training", strategy="fedavg"), "sends none"),
+    "noise on updates in turn": (UPDATE, config_of("training", strategy="sequential"), "in turn"),
+    "a cost without a mechanism": (BOTH, lambda m: m["defence"].pop("smashed"), "costs"),
+    "a mechanism without a cost": (BOTH, lambda m: m["costs"].pop(0), "costs"),
+    "a claim left out": (BOTH, lambda m: m["guarantees"].pop(0), "guarantees"),
+    "a round too many": (BOTH, lambda m: m.update(round=5), "round: recorded 5, recomputed 4"),
+    "a loss too few": (BOTH, lambda m: m["losses"].pop(), "losses: recorded 3, recomputed 4"),
+    "a member twice": (BOTH, lambda m: m["members"].append(m["members"][0]), "members"),
+    "nobody held out": (BOTH, config_of("data", hold_out=0.0), "hold_out is 0"),
+}
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Checkpoints before somebody changes them, by their defence."""
+    return {
+        parts["defence"]: made(tmp_path_factory.mktemp("honest"), **parts)
+        for parts in (BOTH, UPDATE)
+    }
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_contradiction_is_named(honest: dict[str, Path], without_data: None, name: str) -> None:
+    parts, change, named = LIES[name]
+    path = honest[parts["defence"]] / "manifest.json"
+    before = path.read_text()
+    manifest = json.loads(before)
+    change(manifest)
+    manifest["manifest_sha256"] = _content_sha256(manifest)
+    try:
+        path.write_text(json.dumps(manifest))
+        subject = open_subject(path.parent, None)
+        found = mismatches(subject)
+    finally:
+        path.write_text(before)
+    assert subject.own is None and any(named in line for line in found), found
+    assert all("recorded" in line for line in found), found
