@@ -95,6 +95,7 @@ def test_a_good_checkpoint_is_consistent_and_written_in_three_forms(
     assert sum(name.startswith("release: epsilon") for name in verdicts) == 1
     attacks = {each["attack"] for each in card["measured"]}
     assert {"loss threshold", "nearest token", "text alone"} <= attacks
+    assert any("one record in from out: TPR at 1 % FPR at most" in c for c in card["claims"])
     suite = ElementTree.fromstring((out / "audit.xml").read_text())
     assert suite.get("failures") == "0" and len(suite) == len(card["checks"])
     page = (out / "audit.html").read_text()
@@ -154,6 +155,24 @@ def test_a_mis_stated_epsilon_is_named(copy: Path, run, what: str) -> None:
     if what == "epsilon":
         code, told, errors = run(copy)
         assert (code, errors) == (1, []) and "verdict: violates the claim" in told
+
+
+def test_a_mis_stated_curve_is_named_and_a_manifest_without_one_is_not(copy: Path) -> None:
+    keys = ("tradeoff", "advantage", "tradeoff_basis")
+
+    def smaller(manifest: dict) -> None:
+        manifest["guarantees"][4]["advantage"] *= 0.5
+
+    def older(manifest: dict) -> None:
+        for claim in manifest["guarantees"]:
+            for key in keys:
+                claim.pop(key, None)
+
+    resigned(copy, smaller)
+    (line,) = mismatches(open_subject(copy, None))
+    assert line.startswith("guarantees release advantage: recorded")
+    resigned(copy, older)
+    assert mismatches(open_subject(copy, None)) == []
 
 
 def test_members_that_the_configuration_does_not_deal_are_refused(copy: Path, run) -> None:
