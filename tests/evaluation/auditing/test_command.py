@@ -112,7 +112,9 @@ def test_a_limit_that_is_passed_ends_with_1(good: Path, tmp_path: Path, run) -> 
 def test_a_claim_that_nothing_could_contradict_is_too_weak(good: Path, tmp_path: Path, run) -> None:
     code, told, _ = run(good, "--claim", "20,1e-5", "--out", tmp_path)
     assert code == 3 and "verdict: too weak to say" in told
-    checks = json.loads((tmp_path / "audit.json").read_text())["checks"]
+    card = json.loads((tmp_path / "audit.json").read_text())
+    assert sum("the line of one (epsilon, delta)" in claim for claim in card["claims"]) == 1
+    checks = card["checks"]
     (weak,) = [check for check in checks if check["verdict"] == "too weak to say"]
     assert "epsilon 20" in weak["what"] and "it would take" in weak["detail"]
 
