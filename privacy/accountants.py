@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -240,6 +241,7 @@ def _pld(
     return Bound(epsilon, "pld", delta) if math.isfinite(epsilon) else None
 
 
+@lru_cache(maxsize=8)  # epsilon and the trade-off curve of a claim ask for the same, a second each
 def composed_loss(noise_multiplier: float, sample_rate: float, steps: int, interval: float) -> Any:
     """dp-accounting's privacy loss of so many steps: its delta at an epsilon is an upper bound."""
     from dp_accounting.pld import privacy_loss_distribution

@@ -22,7 +22,8 @@ from privacy.checks import open_unit, positive, whole
 from privacy.events import Event, GaussianEvent, PoissonGaussianEvent, PureEvent
 
 # Epsilons tried: dense where attacks live. Beyond the greatest, false alarms of 1e-26 count.
-EPSILONS = 4000
+EPSILONS = 1500
+FALSE_ANSWERS = 4000  # of randomised responses, at most so many counts of them
 MOST_EPSILON = 60.0
 
 # The grid of the loss distribution: this fine, or a share of the losses where those are large.
@@ -116,7 +117,9 @@ def pure_curve(epsilon: float, releases: int = 1) -> Curve:
     if releases == 0:
         return Curve((0.0,), (0.0,))
     # false answers of so many; with each the loss is lower by 2 epsilon
-    most = np.unique(np.linspace(0, releases // 2, min(releases // 2 + 1, EPSILONS)).astype(int))
+    most = np.unique(
+        np.linspace(0, releases // 2, min(releases // 2 + 1, FALSE_ANSWERS)).astype(int)
+    )
     losses = np.append(epsilon * (releases - 2.0 * most), 0.0)
     fewer = np.append(most - 1, (releases - 1) // 2)  # false answers whose loss is above that
     below = binom.logcdf(fewer, releases, 1 / (1 + math.exp(epsilon)))

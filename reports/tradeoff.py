@@ -16,13 +16,15 @@ KEYS = ("tradeoff", "advantage", "tradeoff_basis")
 class Allowed:
     """What the claim about one view and one unit allows whoever tells neighbours apart.
 
-    points: (false-positive rate, largest true-positive rate), both rising.
+    points: (false-positive rate, largest true-positive rate), both rising. basis: what the curve
+    rests on.
     """
 
     view: str
     unit: str
     points: tuple[tuple[float, float], ...]
     advantage: float
+    basis: str = ""
 
     def tpr_at(self, fpr: float) -> float:
         """The largest true-positive rate at a stored rate; between two, that of the next."""
@@ -55,7 +57,8 @@ def allowed_of(entry: Mapping[str, Any]) -> Allowed | None:
     if "tradeoff" not in entry:
         return None
     points = tuple((float(fpr), float(tpr)) for fpr, tpr in entry["tradeoff"])
-    return Allowed(entry["view"], entry["unit"], points, float(entry["advantage"]))
+    basis = str(entry.get("tradeoff_basis", ""))
+    return Allowed(entry["view"], entry["unit"], points, float(entry["advantage"]), basis)
 
 
 def allowed(guarantees: Iterable[Sequence[Mapping[str, Any]]]) -> tuple[Allowed, ...]:
@@ -112,4 +115,6 @@ def _most(seeds: Sequence[Allowed]) -> Allowed:
     """One claim over seeds: at every rate the most that any seed allows."""
     rates = sorted({fpr for each in seeds for fpr, _ in each.points})
     points = tuple((fpr, max(each.tpr_at(fpr) for each in seeds)) for fpr in rates)
-    return Allowed(seeds[0].view, seeds[0].unit, points, max(each.advantage for each in seeds))
+    advantage = max(each.advantage for each in seeds)
+    basis = " and ".join(dict.fromkeys(each.basis for each in seeds))
+    return Allowed(seeds[0].view, seeds[0].unit, points, advantage, basis)

@@ -71,4 +71,5 @@ def beside(leak: Leak) -> str:
 
 def what_is_allowed(claim: Allowed) -> str:
     """What a claim allows an attack on the unit that it speaks of, and on no other."""
-    return f"{claim.view}, who tells one {claim.unit} in from out: {claim.words}"
+    rests = f" ({claim.basis})" if claim.basis else ""
+    return f"{claim.view}, who tells one {claim.unit} in from out: {claim.words}{rests}"

@@ -111,7 +111,7 @@ def _asked(claim: tuple[float, float] | None) -> list[Allowed]:
     if claim is None:
         return []
     line = allowed_by_line(*claim)
-    return [Allowed("release", "record", line.points, line.advantage)]
+    return [Allowed("release", "record", line.points, line.advantage, line.basis)]
 
 
 def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:

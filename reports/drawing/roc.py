@@ -79,7 +79,7 @@ def _legend(data: RocFigure) -> list[Line2D]:
     claims = {claim.view for panel in data.panels for claim in panel.allows}
     if not claims:
         return [*handles, dots]
-    label = f"most that the claim allows ({', '.join(sorted(claims))})"
+    label = f"most the claim allows of a record ({', '.join(sorted(claims))})"
     return [*handles, dots, Line2D([], [], color="#000000", linewidth=1.6, alpha=0.75, label=label)]
 
 

@@ -100,6 +100,7 @@ def test_a_good_checkpoint_is_consistent_and_written_in_three_forms(
     assert sum(name.startswith("release: epsilon") for name in verdicts) == 1
     attacks = {each["attack"] for each in card["measured"]}
     assert {"loss threshold", "nearest token", "text alone"} <= attacks
+    assert any("one record in from out: TPR at 1 % FPR at most" in c for c in card["claims"])
     suite = ElementTree.fromstring((out / "audit.xml").read_text())
     assert suite.get("failures") == "0" and len(suite) == len(card["checks"])
     page = (out / "audit.html").read_text()
@@ -116,7 +117,9 @@ def test_a_limit_that_is_passed_ends_with_1(good: Path, tmp_path: Path, run) -> 
 def test_a_claim_that_nothing_could_contradict_is_too_weak(good: Path, tmp_path: Path, run) -> None:
     code, told, _ = run(good, "--claim", "20,1e-5", "--out", tmp_path)
     assert code == 3 and "verdict: too weak to say" in told
-    checks = json.loads((tmp_path / "audit.json").read_text())["checks"]
+    card = json.loads((tmp_path / "audit.json").read_text())
+    assert sum("the line of one (epsilon, delta)" in claim for claim in card["claims"]) == 1
+    checks = card["checks"]
     (weak,) = [check for check in checks if check["verdict"] == "too weak to say"]
     assert "epsilon 20" in weak["what"] and "it would take" in weak["detail"]
 
@@ -159,6 +162,24 @@ def test_a_mis_stated_epsilon_is_named(copy: Path, run, what: str) -> None:
     if what == "epsilon":
         code, told, errors = run(copy)
         assert (code, errors) == (1, []) and "verdict: violates the claim" in told
+
+
+def test_a_mis_stated_curve_is_named_and_a_manifest_without_one_is_not(copy: Path) -> None:
+    keys = ("tradeoff", "advantage", "tradeoff_basis")
+
+    def smaller(manifest: dict) -> None:
+        manifest["guarantees"][4]["advantage"] *= 0.5
+
+    def older(manifest: dict) -> None:
+        for claim in manifest["guarantees"]:
+            for key in keys:
+                claim.pop(key, None)
+
+    resigned(copy, smaller)
+    (line,) = mismatches(open_subject(copy, None))
+    assert line.startswith("guarantees release advantage: recorded")
+    resigned(copy, older)
+    assert mismatches(open_subject(copy, None)) == []
 
 
 def test_members_that_the_configuration_does_not_deal_are_refused(copy: Path, run) -> None:
