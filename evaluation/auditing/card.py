@@ -11,6 +11,7 @@ from evaluation.attacking.claims import flagged
 from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
 from evaluation.auditing.adversary import Means
+from evaluation.auditing.differences import CLOSE
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.membership import Candidates, candidates_of, membership, one_run
 from evaluation.auditing.subject import Subject, open_subject
@@ -221,7 +222,7 @@ def _against_the_ledger(subject: Subject, asked: tuple[float, float]) -> Iterato
         if again is None:
             continue
         name = f"release: epsilon {epsilon:g} at delta {delta:g} by the recorded noise"
-        verdict = VIOLATES if again[0] > epsilon * (1 + manifest.CLOSE) else CONSISTENT
+        verdict = VIOLATES if again[0] > epsilon * (1 + CLOSE) else CONSISTENT
         told = f"for each {claim['unit']} it gives {again[0]:.6g} ({again[1]})"
         yield Check(name, verdict, told)
 
