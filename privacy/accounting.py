@@ -256,7 +256,10 @@ def _above_the_tails(claim: Guarantee, cost: Cost) -> Guarantee | NoGuarantee:
     why = why_below_floor(claim.delta, floor)
     if why:
         return NoGuarantee(claim.view, why)
-    return replace(claim, delta=claim.delta + floor) if floor else claim
+    if not floor:
+        return claim
+    curve = None if claim.tradeoff is None else claim.tradeoff.raised(floor)
+    return replace(claim, delta=claim.delta + floor, tradeoff=curve)
 
 
 def _epsilon_claim(

@@ -190,6 +190,11 @@ class TradeOff:
     advantage: float
     basis: str
 
+    def raised(self, delta: float) -> "TradeOff":
+        """The curve of the same claim whose delta is larger by so much."""
+        points = tuple((fpr, min(1.0, tpr + delta)) for fpr, tpr in self.points)
+        return TradeOff(points, min(1.0, self.advantage + delta), self.basis)
+
     def to_json(self) -> dict[str, Any]:
         """The curve as keys of a guarantee."""
         return {

@@ -6,8 +6,11 @@ from typing import Literal, get_args
 from scipy.special import gammaincc, ndtr, ndtri_exp
 
 from privacy.checks import one_of, positive, whole
-from privacy.randomness.transforms import LEAST_LOG, TAIL_LOG
 
+TAIL_LOG = -10.0 * math.log(2.0)  # both edges, as the log of a one-sided probability
+DIGITS, STAGES = 53, 32
+# The smallest uniform of `log_uniform`: every stage came out as zeros, and the least mantissa.
+LEAST_LOG = -(STAGES * DIGITS + 1) * math.log(2.0)
 TailKind = Literal["gaussian", "laplace"]
 TAIL_KINDS: tuple[TailKind, ...] = get_args(TailKind)
 

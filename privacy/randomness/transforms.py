@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtri_exp
 
 from privacy.randomness.key_stream import Words
+from privacy.randomness.tails import DIGITS, STAGES, TAIL_LOG
 
 Floats = NDArray[np.float64]
 
 GAUSSIAN_EDGE = 1.0 - 2.0**-9  # of |2 p - 1|: 2**-9 of all values lie beyond
 LAPLACE_EDGE = 2.0**-10  # of the survival function
-TAIL_LOG = -10.0 * math.log(2.0)  # both edges, as the log of a one-sided probability
-DIGITS, STAGES = 53, 32
-# The smallest uniform of `log_uniform`: every stage came out as zeros, and the least mantissa.
-LEAST_LOG = -(STAGES * DIGITS + 1) * math.log(2.0)
 _SQRT2 = math.sqrt(2.0)
 
 

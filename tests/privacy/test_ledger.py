@@ -307,7 +307,7 @@ def test_a_delta_below_what_the_tails_leave_is_no_guarantee() -> None:
     usual = ledger(Defence("d", smashed=Gaussian(1.0, 0.1, "sequence")), use())["forward"]
     assert isinstance(usual, Guarantee) and usual.delta == DELTA
     slight = Defence("d", smashed=Laplace(1.0, 600.0, "sequence"))  # pure: any floor is too much
-    assert isinstance(ledger(slight, use(forward_releases=1))["forward"], NoGuarantee)
+    assert isinstance(ledger(slight, use(releases=1))["forward"], NoGuarantee)
 
 
 def test_what_is_drawn_once_counts_once_more_for_each_restart() -> None:

@@ -56,7 +56,7 @@ EVERY: list[Mechanism] = [
 CLIPPING = [  # in L2: how each of them clips to a norm
     partial(replace, mechanism)
     for mechanism in {type(each): each for each in EVERY}.values()
-    if mechanism.clip_norm is not None and getattr(mechanism, "norm_order", 2) == 2
+    if mechanism.clip_norm is not None and not isinstance(mechanism, Laplace)  # which clips in L1
 ]
 NO_RANDOMNESS = (Identity, ClipOnly, Quantise)
 
