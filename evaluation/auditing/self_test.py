@@ -24,7 +24,7 @@ from fedbert.errors import expect
 from fedbert.seeding import numpy_rng
 
 SIGNIFICANCE = 0.05
-FALSE_ALARM = 1e-6  # of a row, in the words of this table: of all together below 1e-4
+FALSE_ALARM = 1e-6  # of a row; of all together below 1e-4
 DELTA = 1e-5
 REPEATS = 1000
 SIDE = 200  # members, and as many non-members
