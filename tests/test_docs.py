@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.grid.spec import AttackSettings
 from fedbert.config import DataConfig, ModelConfig, TrainingConfig
-from tests import architecture
+from tests import architecture, parameters
 
 APHORISMS = re.compile(
     r"(?:an?|the|what|how|who|whom|which|where|when|whether|why|from|to|at|is|was|are|can|does|"
@@ -50,6 +50,12 @@ def test_the_python_of_the_documents_runs_and_prints_what_they_say(
             assert printed == block
     if name == "README.md":
         assert printed.startswith("read by the server: the ") and printed.endswith("wrongly: 0\n")
+
+
+def test_the_parameters_are_current() -> None:
+    assert parameters.PATH.read_text(encoding="utf-8") == parameters.document(), (
+        "run python -m tests.parameters"
+    )
 
 
 def test_the_readme_is_short() -> None:

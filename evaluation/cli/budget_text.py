@@ -121,20 +121,21 @@ def view_lines(path: Path) -> Iterator[str]:
     from fedbert.prepare import Prepared, prepare
     from privacy.accounting import label_claims, ledger
     from privacy.defence import refuse
+    from reports.labels import further_labels, phrase
 
     loaded: dict[object, Prepared] = {}
     told: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
     seen = set()
     for cell in read_grid(path).cells:
         config, labels = cell.config, cell.labels
-        setting = tuple(labels[name] for name in ("task", "strategy", "defence", "level"))
+        swept = phrase(further_labels(labels))
+        setting = (*(labels[name] for name in ("task", "strategy", "defence", "level")), swept)
         if setting in seen:
             continue
         seen.add(setting)
-        inputs = (config.model, config.data, config.seed)
-        if inputs not in loaded:
-            loaded = {inputs: prepare(config, coin=True)}
-        prepared = loaded[inputs]
+        if config not in loaded:  # clients and their rates follow from strategy and batch size, too
+            loaded = {config: prepare(config, coin=True)}
+        prepared = loaded[config]
         with _refusing():
             facts = facts_of(config, prepared, cell.defence, cell.delta)
             defence = make_defence(cell.defence, facts)
@@ -147,8 +148,8 @@ def view_lines(path: Path) -> Iterator[str]:
                 said += [f"Warning: {words}" for words in faint_places(defence)]
         tasks = told.setdefault((*setting[1:], *said), ([], said))[0]
         tasks.append(setting[0])
-    for (strategy, name, level, *_), (tasks, said) in told.items():
-        named = name if level == "-" else f"{name}, {level}"
+    for (strategy, name, level, swept, *_), (tasks, said) in told.items():
+        named = (name if level == "-" else f"{name}, {level}") + swept
         yield f"{named} ({strategy}; {', '.join(tasks)})"
         yield from (f"  {line}" for line in said)
 

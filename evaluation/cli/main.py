@@ -31,7 +31,9 @@ def main() -> None:
         click.echo(f"error: {' '.join(str(error).split())}", err=True)
         code = BAD_INPUT
     except click.ClickException as error:
-        error.show()
+        context = getattr(error, "ctx", None)
+        more = "" if context is None else f" (see {context.command_path} --help)"
+        click.echo(f"error: {' '.join(error.format_message().split())}{more}", err=True)
         code = BAD_INPUT
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped; the same command continues where this one ended", err=True)

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from evaluation.grid.durations import Remaining
 from evaluation.grid.spec import Cell
+from reports.labels import further_labels, phrase
 from reports.records import CellResult
 
 
@@ -83,7 +84,9 @@ def duration(seconds: float) -> str:
 def _name(record: CellResult) -> str:
     keys = ("task", "strategy", "defence", "level")
     parts = [record.labels[key] for key in keys if record.labels.get(key, "-") != "-"]
-    return " ".join([*parts, f"seed {record.labels['seed']}"])
+    return " ".join([*parts, f"seed {record.labels['seed']}"]) + phrase(
+        further_labels(record.labels)
+    )
 
 
 def _fate(record: CellResult) -> str:

@@ -47,7 +47,7 @@ def make_attack(asked: Spec | str, catalogue: dict[str, Entry], verb: str) -> An
     spec = Spec(asked) if isinstance(asked, str) else asked
     kind, params = resolve(spec.name, catalogue, "attacks"), dict(spec.params)
     where = f"attacks: {spec.name}"
-    accepted = {n: p for n, p in _parameters(kind).items() if n not in FIXED}
+    accepted = {n: p for n, p in parameters_of(kind).items() if n not in FIXED}
     for key, value in params.items():
         if key not in accepted:
             raise InputError(f"{where}: {unknown_key(key, accepted)}")
@@ -80,7 +80,7 @@ class _Named:
         return getattr(self.attack, member)
 
 
-def _parameters(maker: Any) -> dict[str, inspect.Parameter]:
+def parameters_of(maker: Any) -> dict[str, inspect.Parameter]:
     """Return what a class or function is made from, annotations as types.
 
     Of `**fields: Unpack[Kind]` that is every field of the kind, a TypedDict.
@@ -98,6 +98,13 @@ def _parameters(maker: Any) -> dict[str, inspect.Parameter]:
         else:
             found[name] = each
     return found
+
+
+def _needed(maker: Any) -> list[str]:
+    """Return what a class or function cannot be called without."""
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    own = inspect.signature(maker).parameters.values()
+    return [each.name for each in own if each.default is each.empty and each.kind in named]
 
 
 def _check_type(hint: Any, key: str, value: Any, where: str) -> None:
@@ -127,7 +134,7 @@ def build(
     Raises:
         InputError: for parameters that are unknown, missing or out of range.
     """
-    plain, calibrated = _parameters(kind), _parameters(getattr(kind, "calibrated", None))
+    plain, calibrated = parameters_of(kind), parameters_of(getattr(kind, "calibrated", None))
     ways = {**calibrated, **plain} if TARGET in params else {**plain, **calibrated}
     if TARGET in params and not calibrated:
         why = f"expected a mechanism with a guarantee for {TARGET}, got {kind.__name__}"
@@ -144,6 +151,10 @@ def build(
         _check_type(ways[key].annotation, key, value, where)
     maker, accepted = (kind.calibrated, calibrated) if TARGET in params else (kind, plain)
     known = {name: value for name, value in facts.items() if name in accepted}
+    lacking = [name for name in _needed(maker) if name not in known | params]
+    if lacking:
+        other = f" or {TARGET}" if calibrated and TARGET not in params else ""
+        raise InputError(f"{where}: expected {lacking[0]}{other}, got none")
     try:
         return maker(**(known | params))
     except (TypeError, ValueError) as error:

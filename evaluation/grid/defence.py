@@ -176,6 +176,9 @@ def _check_kind(made: Mechanism | Any, place: str, name: str, where: str) -> Non
         if not isinstance(made, KINDS[place]):
             raise InputError(f"{where}: expected a {KINDS[place].__name__}, got {name!r}")
         return
+    elsewhere = next((own for own, kind in KINDS.items() if isinstance(made, kind)), None)
+    if elsewhere is not None:
+        raise InputError(f"{where}: expected {name!r} at {elsewhere}, where it acts, got {place}")
     lacking = [member for member in MEMBERS if not hasattr(made, member)]
     if lacking:
         raise InputError(

@@ -42,7 +42,8 @@ def cells_of(asked: GridSettings, where: str) -> tuple[Cell, ...]:
             config = replace(training.config, seed=seed)
             cell = Cell(config, defence, level, attacks, training.delta, swept)
             if cell.id in cells:
-                raise InputError(f"{where}: expected different cells, got two of {cell.labels}")
+                told = ", ".join(f"{name} {value}" for name, value in cell.labels.items())
+                raise InputError(f"{where}: expected different cells, got two of {told}")
             cells[cell.id] = cell
     return tuple(cells.values())
 

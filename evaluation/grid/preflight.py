@@ -7,6 +7,7 @@ from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import FAMILIES, VERBS
 from evaluation.grid.defence import facts_of, faint_places, make_defence, refuse_drowned
 from evaluation.grid.spec import AttackSettings, Grid
+from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.prepare import Prepared, prepare
 from fedbert.trainer import check
@@ -31,7 +32,8 @@ def preflight(grid: Grid) -> None:
         inputs = (cell.config.model, replace(cell.config.data, partition="iid"))
         if inputs not in seen:
             seen[inputs] = prepare(cell.config, coin=True)
-        facts = facts_of(cell.config, seen[inputs], cell.defence, cell.delta)
+        prepared = _with_batches(seen[inputs], cell.config)
+        facts = facts_of(cell.config, prepared, cell.defence, cell.delta)
         defence = make_defence(cell.defence, facts)
         if refuse(defence, facts) is None:
             check(cell.config, defence)
@@ -40,6 +42,12 @@ def preflight(grid: Grid) -> None:
                 warned.setdefault(f"defence {defence.name!r}: {words}")
     for words in warned:
         logger.warning("%s", words)
+
+
+def _with_batches(prepared: Prepared, config: Config) -> Prepared:
+    """Return what was loaded for another cell with this one's batches, which say how often."""
+    size = config.training.batch_size
+    return replace(prepared, clients=tuple(replace(c, batch_size=size) for c in prepared.clients))
 
 
 def _check_attacks(attacks: AttackSettings) -> None:

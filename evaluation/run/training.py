@@ -63,6 +63,8 @@ def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
     where = "default" if path is None else str(path)
     if path is not None:
         values = read_toml(path, "configuration")
+    if "tasks" in values:
+        raise InputError(f"{where}: expected one training, got a grid: run privacy-utility on it")
     asked = from_mapping(TrainingSettings, values, where)
     config = asked.config
     if (config.data.task == "mlm") is not pretraining:

@@ -6,7 +6,7 @@ from pathlib import Path
 from fedbert.data.examples import Examples, from_tables
 from fedbert.data.folders import load_folder
 from fedbert.data.tables import Table
-from fedbert.errors import InputError
+from fedbert.errors import InputError, nearest
 from fedbert.tasks import TASKS, Task
 
 __all__ = ["Examples", "load"]
@@ -66,6 +66,10 @@ def _loader(
         return lambda: load_folder(task, folder)
     if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1 or not source:
         raise InputError(f"expected a directory that exists, got {source=}")
+    here = [] if "/" in source else [path.name for path in Path().iterdir() if path.is_dir()]
+    near = nearest(source, here)
+    if near:  # a slip of the pen rather than a data set of the hub
+        raise InputError(f"expected a directory that exists, got {source=}{near}")
     from fedbert.data.hub import load_hub
 
     return lambda: load_hub(task, source)

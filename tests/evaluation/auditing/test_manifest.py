@@ -11,6 +11,8 @@ from evaluation.auditing import subject as subjects
 from evaluation.auditing.manifest import mismatches
 from evaluation.auditing.subject import open_subject
 from evaluation.grid.defence import facts_of, make_defence
+from evaluation.grid.launches import Launches
+from evaluation.run.journal import Journal
 from evaluation.run.training import _Saver, read_training
 from fedbert.checkpoint import _content_sha256
 from fedbert.errors import InputError
@@ -70,7 +72,10 @@ def made(folder: Path, done: int = 4, **parts: str) -> Path:
     prepared = prepare(settings.config)
     facts = facts_of(settings.config, prepared, settings.defence, settings.delta)
     defence = make_defence(settings.defence, facts)
-    saver = _Saver(settings, prepared, defence, folder / "checkpoint", 1, lambda *_: None)
+    journal = Journal(folder / "launches.json", "of")
+    saver = _Saver(
+        settings, prepared, defence, folder / "checkpoint", 1, lambda *_: None, journal, Launches()
+    )
     saver.round(State(done, {}, {}, {}, {}, (0.5,) * done))
     return folder / "checkpoint"
 

@@ -242,6 +242,21 @@ def test_views_says_what_a_grid_will_claim_without_training(
     assert "refused" in blocks["gaussian, target_epsilon=1.0 (fedavg; sst2)"][0]
 
 
+def test_views_speak_of_every_swept_value(budget: Run, small_text: str, tmp_path: Path) -> None:
+    grid = tmp_path / "grid.toml"
+    sweep = 'sweep = { "training.batch_size" = [4, 8] }\n[model]'
+    text = re.sub(r"\nbatch_size = .*", "", small_text)
+    grid.write_text(text.replace("[model]", sweep, 1) + VIEWS_GRID)
+    code, out, err = budget("views", grid)
+    assert code == 0, err
+    blocks = [block for block in re.split(r"\n(?=\S)", out.strip()) if block.startswith("dp-sgd")]
+    assert [block.split(" (")[0] for block in blocks] == [
+        f"dp-sgd, training.batch_size = {size}" for size in (4, 8)
+    ]
+    told = [re.search(r"sampling at rate ([\d.]+)", block) for block in blocks]
+    assert None not in told and len({each[1] for each in told if each}) == 2
+
+
 @pytest.mark.parametrize(
     ("command", "heavy"),
     [

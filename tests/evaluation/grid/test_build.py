@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 
 from evaluation.grid.build import build
+from evaluation.grid.defence import make_defence
+from evaluation.grid.spec import DefenceSpec, Spec
 from fedbert.errors import InputError
+from privacy.facts import TrainingFacts
 from privacy.matrix_gaussian import MatrixGaussian
 
 FACTS = {"delta": 1e-5, "releases": 4, "width": 8, "length": 6, "rounds": 2}
@@ -35,3 +38,27 @@ def test_fields_that_are_passed_on_are_checked_as_others_are(
     with pytest.raises(InputError) as caught:
         build(MatrixGaussian, GIVEN | more, FACTS, "here")
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("defence", "expected"),
+    [
+        ({"training": {"mechanism": "dp_sgd", "clip_norm": 1.0}},
+         "training: expected noise_multiplier or target_epsilon, got none"),
+        ({"smashed": {"mechanism": "randomised_response", "epsilon": 1.0, "labels": 2}},
+         "smashed: expected 'randomised_response' at labels, where it acts, got smashed"),
+        ({"smashed": {"mechanism": "gaussian", "noise_multiplier": 1.0}},
+         "smashed: expected clip_norm or target_epsilon, got none"),
+    ],
+)  # fmt: skip
+def test_what_a_mechanism_needs_and_where_it_acts_is_said(
+    defence: dict[str, dict[str, Any]], expected: str
+) -> None:
+    named = {
+        place: Spec(each["mechanism"], tuple((k, v) for k, v in each.items() if k != "mechanism"))
+        for place, each in defence.items()
+    }
+    facts = TrainingFacts("parallel", delta=1e-5, steps=4, sample_rate=0.1, labels=2, records=9)
+    with pytest.raises(InputError) as error:
+        make_defence(DefenceSpec("d", **named), facts)
+    assert expected in str(error.value)

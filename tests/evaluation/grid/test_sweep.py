@@ -89,7 +89,7 @@ def test_settings_that_hold_together_at_every_point_are_read(values: dict[str, A
         ({"data.clients": 4}, "sweep: expected a list, got data.clients=4"),
         ({"data.clients": [4, 0]}, "data: expected clients >= 1, got clients=0"),
         ({"data.clients": ["4"]}, "data: expected an integer, got clients='4'"),
-        ({"data.clients": [4, 4]}, "expected different cells, got two of {'task': 'sst2'"),
+        ({"data.clients": [4, 4]}, "expected different cells, got two of task sst2"),
         ({"data.task": ["cola"]}, "sweep: expected data.task in its own list tasks, got it here"),
         ({"seed": [1]}, "sweep: expected seed in its own list seeds, got it here"),
         ({"model.cut_layer": [1]}, "sweep: expected model.cut_layer in one list, got it in cut_la"),
