@@ -10,7 +10,8 @@ clipped gradients:
         losses = model(batch)             # [batch], each of one example alone
         losses.sum().backward()
     factors = clip_factors(recorder.squared_norms(batch_size), clip_norm)
-    recorder.clipped_sum(factors, into=noise)
+    noise_sums(gradients, recorder.lent_sum(factors), noise_std, draws)
+    recorder.clear()
 
 | case | outcome |
 |---|---|

@@ -8,7 +8,7 @@ from torch import Tensor
 from privacy.dp_sgd.uses import Summed
 from privacy.randomness.draws import Draws
 from privacy.randomness.release import add_gaussian_into
-from privacy.randomness.rows import noise_table
+from privacy.randomness.tables import noise_table
 
 SMALL = 4096  # values: tensors up to here are noised side by side, as each call costs time
 

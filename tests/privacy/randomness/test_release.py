@@ -24,7 +24,7 @@ from privacy.randomness.release import (
     grid_step,
     widened,
 )
-from privacy.randomness.rows import noise_table
+from privacy.randomness.tables import noise_table
 from tests.privacy.randomness.scripted import Scripted
 from tests.privacy.statistics import FALSE_ALARM, follows, gaussian_scale, laplace_scale
 
