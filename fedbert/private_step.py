@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from privacy.dp_sgd.engine import Recorder
 from privacy.dp_sgd.mechanism import DPSGD
-from privacy.randomness.release import add_gaussian_, widened
+from privacy.dp_sgd.noising import noise_sums
+from privacy.dp_sgd.uses import Summed
+from privacy.randomness.release import widened
 from privacy.randomness.source import NoiseSource
 
 
@@ -78,13 +80,13 @@ class PrivateStep:
         for name, parameter in self.parameters.items():
             if name not in self._buffers:
                 self._buffers[name] = torch.empty_like(parameter, requires_grad=False)
-            self._buffers[name].zero_()
+        sums: Mapping[str, Summed] = {}
         if self.recorder is not None and len(factors):
-            self.recorder.clipped_sum(factors / self.share.expected, into=self._buffers)
+            sums = self.recorder.lent_sum(factors / self.share.expected)
+        noise_sums(self._buffers, sums, self.noise_std, draws)
         if self.recorder is not None:
             self.recorder.clear()
         for name, parameter in self.parameters.items():
-            add_gaussian_(self._buffers[name], self.noise_std, draws)
             parameter.grad = self._buffers[name]
         std = self.noise_std * self.share.expected
         return std**2 * sum(p.numel() for p in self.parameters.values())

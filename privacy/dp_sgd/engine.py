@@ -10,7 +10,8 @@ clipped gradients:
         losses = model(batch)             # [batch], each of one example alone
         losses.sum().backward()
     factors = clip_factors(recorder.squared_norms(batch_size), clip_norm)
-    recorder.clipped_sum(factors, into=noise)
+    noise_sums(gradients, recorder.lent_sum(factors), noise_std, draws)
+    recorder.clear()
 
 | case | outcome |
 |---|---|
@@ -40,7 +41,7 @@ from privacy.dp_sgd.clipping import check_sum
 from privacy.dp_sgd.embedding import Lookup
 from privacy.dp_sgd.layers import Layer, layers_of
 from privacy.dp_sgd.tap import tap
-from privacy.dp_sgd.uses import Use, fitting, squared_of, tied, use_of
+from privacy.dp_sgd.uses import Summed, Use, fitting, squared_of, tied, use_of
 from privacy.dp_sgd.workspace import Workspace
 
 
@@ -76,6 +77,7 @@ class Recorder:
         self._batch: int | None = None
         self._squared: Tensor | None = None
         self._zeros: dict[str, Tensor] = {}  # kept from step to step
+        self._lent: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})  # sums, rows of tables
         self._recording = False
 
     @contextmanager
@@ -186,6 +188,29 @@ class Recorder:
             ValueError: not one factor in [0, 1] per example; or `into` lacks a parameter, or has
                 another shape or type, or is not contiguous.
         """
+        if into is not None:
+            into = {name: fitting(name, p, into) for name, p in self._frozen.items()}
+        found = self.lent_sum(factors)
+        if into is None:
+            return {name: value.clone() for name, value in self._lent[0].items()}
+        for name, value in found.items():
+            if value.rows is None:
+                into[name] += value.values
+            else:
+                into[name].index_add_(0, value.rows, value.values)
+        return dict(into)
+
+    @torch.no_grad()
+    def lent_sum(self, factors: Tensor) -> dict[str, Summed]:
+        """The sum over examples of factors[i] * gradient_i, by parameter; of tables some rows.
+
+        Its tensors are lent: `clear`, or the next sum, makes zeros of them.
+
+        Raises:
+            RuntimeError: before `squared_norms`, or a `.grad` is there; or the sum is longer than
+                the clipped gradients together can be.
+            ValueError: not one factor in [0, 1] per example.
+        """
         self._refuse_leaks()
         if self._batch is None or self._squared is None:
             raise RuntimeError("expected squared_norms() before clipped_sum()")
@@ -194,24 +219,27 @@ class Recorder:
             raise ValueError(f"expected factors [{self._batch}], got shape={got}")
         if not bool(((factors >= 0) & (factors <= 1)).all()):
             raise ValueError("expected factors from 0 to 1, got others")
-        if into is not None:
-            into = {name: fitting(name, p, into) for name, p in self._frozen.items()}
+        self._take_back()
         sums = self._added_up(factors)
         rows = self._rows()
-        found = {n: value[rows[n]] if n in rows else value for n, value in sums.items()}
+        found = {
+            n: Summed(value[rows[n]], rows[n]) if n in rows else Summed(value)
+            for n, value in sums.items()
+        }
         lengths = factors.to(self._squared) * self._squared.sqrt()
-        check_sum(found, float(lengths.sum()))
-        if into is None:
-            return {name: value.clone() for name, value in sums.items()}
-        for name, value in found.items():
+        check_sum({n: each.values for n, each in found.items()}, float(lengths.sum()))
+        self._lent = sums, rows
+        return found
+
+    def _take_back(self) -> None:
+        """Make zeros of what was lent."""
+        sums, rows = self._lent
+        for name, value in sums.items():
             if name in rows:
-                into[name].index_add_(0, rows[name], value)
-                sums[name].index_fill_(0, rows[name], 0.0)
+                value.index_fill_(0, rows[name], 0.0)
             else:
-                into[name] += value
                 value.zero_()
-        self._zeros = sums
-        return dict(into)
+        self._zeros, self._lent = sums or self._zeros, ({}, {})
 
     def _added_up(self, factors: Tensor) -> dict[str, Tensor]:
         """The clipped sum; of many examples in float64, part by part."""
@@ -246,6 +274,7 @@ class Recorder:
 
     def clear(self) -> None:
         """Let go of the step; memory that the next step uses again is kept."""
+        self._take_back()
         self._uses = {}
         self._owner = self._batch = self._squared = None
         self._workspace.forget()

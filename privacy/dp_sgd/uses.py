@@ -1,6 +1,7 @@
 """Uses of a layer: which record one forward makes, and what the records say together."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -9,6 +10,15 @@ from privacy.dp_sgd.layers import Layer
 from privacy.dp_sgd.linear import BatchedLinear, RaggedLinear
 from privacy.dp_sgd.norm import Norm
 from privacy.dp_sgd.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Summed:
+    """A parameter's clipped sum; of a table the rows [row] named, all others zeros."""
+
+    values: Tensor
+    rows: Tensor | None = None
+
 
 Use = BatchedLinear | RaggedLinear | Norm | Lookup
 

@@ -23,11 +23,12 @@ class Draws:
     Noise comes as float64 tensors on the CPU, coins and orders as numpy arrays.
     """
 
-    __slots__ = ("_source",)
+    __slots__ = ("_room", "_source")
 
     def __init__(self, source: Words) -> None:
         """Draw from a stream of words, which nothing else may read."""
         self._source = source
+        self._room = np.empty(0, dtype=np.uint64)
 
     def gaussian(self, shape: Shape, std: float = 1.0) -> Tensor:
         """Return Gaussian values; at most `tails.largest("gaussian")` standard deviations."""
@@ -53,10 +54,11 @@ class Draws:
         return found
 
     def _fill(self, out: Floats, scale: float, fill: Fill) -> None:
-        room = np.empty(min(CHUNK, out.size), dtype=np.uint64)
+        if self._room.size < min(CHUNK, out.size):
+            self._room = np.empty(min(CHUNK, out.size), dtype=np.uint64)
         for start in range(0, out.size, CHUNK):
             part = out[start : start + CHUNK]
-            fill(part, scale, self._source, room[: part.size])
+            fill(part, scale, self._source, self._room[: part.size])
 
     def gamma(self, shape: Shape, alpha: float, rate: float = 1.0) -> Tensor:
         """Return Gamma values of shape parameter `alpha` >= 1 and mean alpha / rate.

@@ -9,9 +9,11 @@ two. Their sum is exact where float64 holds it, and whatever is rounded then is 
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from privacy.checks import positive, whole
@@ -20,6 +22,7 @@ from privacy.randomness.key_stream import CHUNK
 from privacy.randomness.transforms import Floats
 
 GRID_BITS = 26
+SINGLE_BITS = 120  # powers of two up to here, and their inverses, are normal in float32
 TYPES = (torch.float32, torch.float64)
 
 
@@ -85,13 +88,20 @@ def widened(multiplier: float, values: int) -> float:
     return 1.0 / left
 
 
-def add_gaussian_(records: Tensor, std: float, draws: Draws) -> None:
-    """Add Gaussian noise to records in place, where nothing needs their gradient; else as below."""
+def add_gaussian_into(out: Tensor, records: Tensor, std: float, draws: Draws) -> None:
+    """Overwrite `out` with records plus Gaussian noise; no gradient passes. Else as below.
+
+    Raises:
+        ValueError: shape, type or device of `out` are not those of the records.
+    """
+    want, got = ((list(t.shape), t.dtype, t.device) for t in (records, out))
+    if want != got:
+        raise ValueError(f"expected room like the records, {want}, got {got}")
     step = grid_step(std)
-    fill = partial(_gaussian_steps, draws, std / step)
-    noisy = _passed(records.detach(), step, fill, in_place=True)
-    if noisy.data_ptr() != records.data_ptr():
-        records.copy_(noisy)
+    room = out.detach() if out.is_contiguous() and out.device.type == "cpu" else None
+    noisy = _passed(records.detach(), step, partial(_gaussian_steps, draws, std / step), room)
+    if room is None:
+        out.copy_(noisy)
 
 
 def add_gaussian(records: Tensor, std: float, draws: Draws) -> Tensor:
@@ -148,30 +158,62 @@ def why_not_finite(records: Tensor) -> str:
 
 
 def _passed(
-    records: Tensor, step: float, fill: Callable[[Floats, int], None], in_place: bool = False
+    records: Tensor, step: float, fill: Callable[[Floats, int], None], room: Tensor | None = None
 ) -> Tensor:
     """Return records plus noise; `fill(out, start)` writes noise from `start` on, in steps."""
     if records.dtype not in TYPES:
         raise ValueError(f"expected records of float32 or float64, got dtype={records.dtype}")
     values = records.detach().cpu().contiguous()
-    flat = values.reshape(-1).numpy()
-    widest = max(map(abs, map(float, values.aminmax()))) if flat.size else 0.0  # NaN where any is
+    found = torch.empty_like(values) if room is None else room
+    flat, target = values.view(-1).numpy(), found.view(-1).numpy()
+    drawn, kept = (np.empty(min(CHUNK, flat.size)) for _ in range(2))
+    single = flat.dtype == np.float32 and 2.0**-SINGLE_BITS < step < 2.0**SINGLE_BITS
+    short = np.empty(kept.size if single else 0, dtype=np.float32)
+    for start in range(0, flat.size, CHUNK):
+        part = flat[start : start + CHUNK]
+        noise, cut, out = drawn[: part.size], kept[: part.size], target[start : start + CHUNK]
+        fast = single and whole_steps(part, step, short[: part.size])
+        if fast:
+            np.copyto(cut, short[: part.size])
+        elif not whole_steps(part, step, cut):
+            check_finite(part, step, records)
+        fill(noise, start)
+        np.rint(noise, out=noise)
+        np.add(noise, cut, out=noise)  # whole numbers: exact below 2**53 steps
+        write_steps(noise, step, out, fast)
+    noisy = found.to(records.device)
+    # The first difference is 0 and carries the gradient.
+    return records - records.detach() + noisy if records.requires_grad else noisy
+
+
+def whole_steps(part: NDArray[Any], step: float, out: NDArray[Any]) -> bool:
+    """Overwrite `out` with records cut to whole steps; return whether all are surely finite.
+
+    A step is a power of two: as long as nothing overflows, no type loses a digit by it.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.multiply(part, out.dtype.type(1.0 / step), out=out)
+        np.trunc(out, out=out)
+        return math.isfinite(np.dot(out, out))
+
+
+def write_steps(noise: Floats, step: float, out: NDArray[Any], fast: bool) -> None:
+    """Overwrite `out` with values in steps, rounded to its type; `fast`: they fit it as they are.
+
+    Rounded before they are scaled by a power of two, or after: it makes no difference.
+    """
+    with np.errstate(over="ignore"):
+        if fast:
+            np.copyto(out, noise, casting="same_kind")
+            np.multiply(out, out.dtype.type(step), out=out)
+        else:
+            np.multiply(noise, step, out=out, casting="same_kind")
+
+
+def check_finite(part: NDArray[Any], step: float, records: Tensor) -> None:
+    """Raises ValueError where a value of a part is not finite, or too many steps."""
+    widest = float(np.abs(part).max())  # NaN where any is
     if not math.isfinite(widest):
         raise ValueError(why_not_finite(records))
     if not math.isfinite(widest / step):
         raise ValueError(f"expected records within 2**1023 steps of {step}, got {widest}")
-    found = values if in_place else torch.empty_like(values)
-    target = found.view(-1).numpy()
-    noise, cut = (np.empty(min(CHUNK, flat.size)) for _ in range(2))
-    for start in range(0, flat.size, CHUNK):
-        part = flat[start : start + CHUNK]
-        drawn, kept = noise[: part.size], cut[: part.size]
-        fill(drawn, start)
-        np.rint(drawn, out=drawn)
-        np.multiply(part, 1.0 / step, out=kept, dtype=np.float64)
-        np.trunc(kept, out=kept)
-        np.add(drawn, kept, out=drawn)  # whole numbers: exact below 2**53 steps
-        np.multiply(drawn, step, out=target[start : start + CHUNK], casting="same_kind")
-    noisy = found.to(records.device)
-    # The first difference is 0 and carries the gradient.
-    return records - records.detach() + noisy if records.requires_grad else noisy

@@ -118,6 +118,23 @@ def test_sums_go_straight_into_the_noise(kind, way) -> None:
     torch.testing.assert_close(noise, wanted)
 
 
+@pytest.mark.parametrize("kind", ["two", "mlm-tied"])
+def test_lent_sums_are_the_sums_and_zeros_again_once_given_back(kind, way) -> None:
+    split = tiny.split_model("bert", kind, dtype=torch.float64)
+    batch, parties = oracle.batch_of(kind, LENGTHS), oracle.whole_party(split)
+    factors = clip_factors(parties.norms(batch), 0.5)
+    (recorder,) = parties.recorders
+    whole = recorder.clipped_sum(factors)
+    lent = recorder.lent_sum(factors)
+    assert any(each.rows is not None and len(each.rows) for each in lent.values())
+    for name, each in lent.items():
+        at = slice(None) if each.rows is None else each.rows
+        assert torch.equal(whole[name][at], each.values), name
+        assert each.rows is None or int(whole[name].any(1).sum()) <= len(each.rows), name
+    recorder.clear()
+    assert not any(bool(value.any()) for value in recorder._zeros.values())
+
+
 def test_steps_of_different_sizes_share_buffers(way) -> None:
     split = tiny.split_model(dtype=torch.float64)
     parties = oracle.whole_party(split)

@@ -16,7 +16,7 @@ from privacy.randomness.draws import Draws
 from privacy.randomness.key_stream import CHUNK, KeyStream
 from privacy.randomness.release import (
     add_gaussian,
-    add_gaussian_,
+    add_gaussian_into,
     add_laplace,
     add_noise,
     cut,
@@ -24,6 +24,7 @@ from privacy.randomness.release import (
     grid_step,
     widened,
 )
+from privacy.randomness.tables import noise_table
 from tests.privacy.randomness.scripted import Scripted
 from tests.privacy.statistics import FALSE_ALARM, follows, gaussian_scale, laplace_scale
 
@@ -193,8 +194,54 @@ def test_wider_noise_makes_up_for_the_shift_of_cut_sums() -> None:
 def test_in_place_and_apart_are_the_same(shape: tuple[int, ...]) -> None:
     records = torch.randn(shape, generator=torch.Generator().manual_seed(2))
     apart = add_gaussian(records, 0.7, draws(4))
-    add_gaussian_(records, 0.7, draws(4))
+    add_gaussian_into(records, records, 0.7, draws(4))
     assert torch.equal(records, apart)
     turned = torch.zeros(5, 3).T  # not contiguous
-    add_gaussian_(turned, 1.0, draws(5))
+    add_gaussian_into(turned, turned, 1.0, draws(5))
     assert torch.equal(turned, add_gaussian(torch.zeros(3, 5), 1.0, draws(5)))
+    with pytest.raises(ValueError, match="expected room like the records"):
+        add_gaussian_into(torch.zeros(3), torch.zeros(4), 1.0, draws(6))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("std", [1e-37, 1e-3, 1.0, 1e30])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_no_way_of_scaling_loses_a_digit(dtype: torch.dtype, std: float, scale: float) -> None:
+    rng = torch.Generator().manual_seed(3)
+    records = (torch.randn(COUNT, generator=rng, dtype=torch.float64) * scale).to(dtype)
+    step = grid_step(std)
+    noise = draws(7).gaussian((COUNT,), std / step).round()
+    whole = (records.double() / step).trunc()
+    expected = ((whole + noise) * step).to(dtype)
+    assert torch.equal(add_gaussian(records, std, draws(7)), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_table_of_few_records_is_noised_like_the_whole_of_it(dtype: torch.dtype) -> None:
+    rng = torch.Generator().manual_seed(4)
+    rows = torch.tensor([0, 3, 255, 256, 700, 998])
+    records = torch.randn(len(rows), 128, generator=rng, dtype=torch.float64).to(dtype)
+    whole, out = (torch.zeros(999, 128, dtype=dtype) for _ in range(2))
+    whole[rows] = records
+    noise_table(out, rows, records, 0.7, draws(8))
+    assert torch.equal(out, add_gaussian(whole, 0.7, draws(8)))
+    turned = torch.ones(128, 999, dtype=dtype).T  # not contiguous
+    noise_table(turned, rows, records, 0.7, draws(8))
+    assert torch.equal(turned, out)
+
+
+@pytest.mark.parametrize(
+    ("rows", "value", "message"),
+    [
+        ([2, 1], 0.0, "ascending rows"),
+        ([1, 1], 0.0, "ascending rows"),
+        ([1, 9], 0.0, "ascending rows"),
+        ([-1, 1], 0.0, "ascending rows"),
+        ([1], 0.0, "one for each row"),
+        ([1, 2], float("inf"), "non-finite"),
+        ([1, 2], float("nan"), "non-finite"),
+    ],
+)
+def test_a_table_refuses(rows: list[int], value: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        noise_table(torch.zeros(9, 4), torch.tensor(rows), torch.full((2, 4), value), 1.0, draws(9))
