@@ -1,18 +1,12 @@
 """Ledger: what each of the five views may learn from one training, as values with a sentence.
 
 Costs are stored, guarantees are derived from them here. The numbers come from
-`privacy.composition` and `privacy.accountants`, whose names are at hand here too.
+`privacy.composition` and `privacy.accountants`.
 """
 
 import logging
 from dataclasses import replace
 
-from privacy.accountants import (
-    Bound,
-    gaussian_epsilon,
-    poisson_gaussian_bound,
-    poisson_gaussian_epsilon,
-)
 from privacy.composition import epsilon_of, tail_floor
 from privacy.defence import Defence, refuse_update
 from privacy.events import MetricEvent, PoissonGaussianEvent
@@ -36,21 +30,6 @@ from privacy.guarantee import (
 from privacy.mechanism import VIEWS, Cost, Identity, Mechanism, View
 from privacy.randomness.tails import why_below_floor
 from privacy.tradeoff import allowed_by
-
-__all__ = [
-    "Bound",
-    "Entry",
-    "Guarantee",
-    "MetricGuarantee",
-    "NoGuarantee",
-    "NothingSent",
-    "epsilon_of",
-    "gaussian_epsilon",
-    "label_claims",
-    "ledger",
-    "poisson_gaussian_bound",
-    "poisson_gaussian_epsilon",
-]
 
 logger = logging.getLogger(__name__)
 

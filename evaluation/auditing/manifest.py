@@ -10,7 +10,9 @@ from evaluation.auditing.subject import Subject, defence_of, spec_of
 from evaluation.grid.defence import SPEAKS_FOR, costs, facts_of
 from evaluation.grid.launches import Launches
 from fedbert.checkpoint import Checkpoint
-from privacy.accounting import Bound, epsilon_of, label_claims, ledger
+from privacy.accountants import Bound
+from privacy.accounting import label_claims, ledger
+from privacy.composition import epsilon_of
 from privacy.defence import Defence, refuse
 from privacy.events import Event
 from privacy.facts import TrainingFacts

@@ -22,9 +22,10 @@ from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, prepare
 from fedbert.settings import from_mapping
 from fedbert.trainer import State, check, train
-from privacy.accounting import Entry, label_claims, ledger
+from privacy.accounting import label_claims, ledger
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
+from privacy.guarantee import Entry
 from privacy.randomness.keys import canonical_json
 
 REPEATABLE = (

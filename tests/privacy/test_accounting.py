@@ -14,19 +14,13 @@ import pytest
 from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 
 from privacy import accountants
-from privacy.accounting import (
-    Guarantee,
-    NoGuarantee,
-    NothingSent,
-    gaussian_epsilon,
-    ledger,
-    poisson_gaussian_bound,
-    poisson_gaussian_epsilon,
-)
+from privacy.accountants import gaussian_epsilon, poisson_gaussian_bound, poisson_gaussian_epsilon
+from privacy.accounting import ledger
 from privacy.defence import Defence, refuse
 from privacy.dp_fedavg import DPFedAvg
 from privacy.facts import STRATEGIES, TrainingFacts
 from privacy.gaussian import Gaussian
+from privacy.guarantee import Guarantee, NoGuarantee, NothingSent
 from privacy.mechanism import VIEWS, ClipOnly, Identity
 
 TOKEN = Gaussian.calibrated(8.0, 1e-5, clip_norm=1.0, releases=3)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
-from privacy.accounting import gaussian_epsilon
+from privacy.accountants import gaussian_epsilon
 from privacy.dp_fedavg import DPFedAvg
 from privacy.gaussian import Gaussian
 from privacy.randomness.release import grid_step

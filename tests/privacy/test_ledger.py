@@ -6,20 +6,14 @@ import logging
 import pytest
 
 from privacy.accountants import gaussian_epsilon, poisson_gaussian_epsilon
-from privacy.accounting import (
-    Guarantee,
-    MetricGuarantee,
-    NoGuarantee,
-    NothingSent,
-    label_claims,
-    ledger,
-)
+from privacy.accounting import label_claims, ledger
 from privacy.defence import Defence
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.facts import STRATEGIES, TrainingFacts
 from privacy.gaussian import Gaussian
+from privacy.guarantee import Guarantee, MetricGuarantee, NoGuarantee, NothingSent
 from privacy.laplace import Laplace
 from privacy.local_dp_fedavg import LocalDPFedAvg
 from privacy.matrix_gaussian import MatrixGaussian

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from privacy.accounting import gaussian_epsilon
+from privacy.accountants import gaussian_epsilon
 from privacy.events import GaussianEvent
 from privacy.matrix_gaussian import MatrixGaussian
 from privacy.mechanism import Cost

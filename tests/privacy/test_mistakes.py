@@ -14,13 +14,14 @@ from scipy import stats
 
 from fedbert.data.client_data import ClientData
 from privacy.accountants import gaussian_epsilon, poisson_gaussian_epsilon
-from privacy.accounting import Guarantee, ledger
+from privacy.accounting import ledger
 from privacy.calibration import gaussian_sigma
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_sgd.clipping import clip_factors
 from privacy.facts import TrainingFacts
 from privacy.gaussian import Gaussian
+from privacy.guarantee import Guarantee
 from privacy.laplace import Laplace
 from privacy.matrix_gaussian import MatrixGaussian
 from privacy.mechanism import clip_rows

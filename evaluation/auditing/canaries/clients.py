@@ -29,7 +29,7 @@ from fedbert.prepare import Prepared
 from fedbert.seeding import derive, generator, numpy_rng
 from fedbert.strategies import client_name
 from fedbert.trainer import train
-from privacy.accounting import gaussian_epsilon
+from privacy.accountants import gaussian_epsilon
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
 

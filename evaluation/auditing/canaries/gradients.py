@@ -31,7 +31,7 @@ from fedbert.prepare import Prepared, poisson_sampled
 from fedbert.private_step import PrivateStep
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import planned_steps, train
-from privacy.accounting import poisson_gaussian_epsilon
+from privacy.accountants import poisson_gaussian_epsilon
 from privacy.defence import Defence
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.randomness.source import NoiseSource

@@ -16,7 +16,7 @@ from evaluation.run.cell import run_cell
 from fedbert.errors import InputError
 from fedbert.messages import ClientParts, SmashedData
 from fedbert.prepare import prepare
-from privacy.accounting import gaussian_epsilon, poisson_gaussian_epsilon
+from privacy.accountants import gaussian_epsilon, poisson_gaussian_epsilon
 from privacy.facts import TrainingFacts
 from reports.leak import Leak, NotMeasured
 

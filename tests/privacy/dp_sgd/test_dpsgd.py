@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from privacy.accounting import poisson_gaussian_epsilon
+from privacy.accountants import poisson_gaussian_epsilon
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import PoissonGaussianEvent
 from privacy.mechanism import Cost
