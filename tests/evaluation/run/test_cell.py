@@ -157,7 +157,7 @@ def test_a_defence_is_calibrated_for_the_training_it_serves() -> None:
          "expected a RandomisedResponse"),
         ("training", {"mechanism": "gaussian", "clip_norm": 1.0, "noise_multiplier": 1.0},
          "expected a DPSGD"),
-        ("smashed", {"mechanism": "dp_sgd", "clip_norm": 1.0, "noise_multiplier": 1.0}, "unit"),
+        ("smashed", {"mechanism": "dp_sgd", "clip_norm": 1.0, "noise_multiplier": 1.0}, "at training, where it acts"),
         ("smashed", {"mechanism": "gaussian", "clip_norm": 1.0, "noise_multiplier": 1.0,
                      "one_shot": "yes"}, "expected true or false"),
         ("training", {"mechanism": "dp_sgd", "clip_norm": 0.0, "noise_multiplier": 1.0},
