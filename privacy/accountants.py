@@ -138,22 +138,28 @@ def warn_of_fallback(bound: Bound, accountant: Accountant) -> None:
 
 
 def best_bound(
-    noise_multiplier: float, sample_rate: float, steps: int, delta: float, accountant: Accountant
+    noise_multiplier: float,
+    sample_rate: float,
+    steps: int,
+    delta: float,
+    accountant: Accountant,
+    grain: float = 1.0,
 ) -> Bound:
-    """`poisson_gaussian_bound` of checked arguments, at least one step, without its warning."""
+    """`poisson_gaussian_bound` of checked arguments; grain: of PLD's grid, times the usual one."""
     safe = _rdp(noise_multiplier, sample_rate, steps, delta)
     if accountant == "rdp":
         return safe
     plain = Bound(gaussian_epsilon(noise_multiplier, steps, delta), UNSAMPLED, delta)
     best = min(plain, safe, key=lambda bound: bound.epsilon)
     if delta >= FOURIER_DELTA:
-        pld = _pld(noise_multiplier, sample_rate, steps, delta, ceiling=safe.epsilon)
+        pld = _pld(
+            noise_multiplier, sample_rate, steps, delta, grain * _interval(noise_multiplier, safe)
+        )
         if sample_rate == 1 and pld is not None:  # rounding may put it below what is exact
             pld = Bound(max(pld.epsilon, plain.epsilon), "pld", delta)
         best = min(pld or plain, safe, key=lambda bound: bound.epsilon)
-        prv = None
-        if accountant == "prv":
-            prv = _prv(noise_multiplier, sample_rate, steps, delta)
+        asked = accountant == "prv"
+        prv = _prv(noise_multiplier, sample_rate, steps, delta) if asked else None
         if prv is not None and best.epsilon <= prv.epsilon <= safe.epsilon:
             best = prv
     return best
@@ -224,14 +230,18 @@ def _without_absl() -> Iterator[None]:
         log.setLevel(level)
 
 
+def _interval(noise_multiplier: float, ceiling: Bound) -> float:
+    """The grid of PLD, as fine as memory allows below this bound on epsilon."""
+    largest_loss = 0.5 / noise_multiplier**2 + 10.0 / noise_multiplier  # of one step
+    return max(1e-4, 1e-5 * ceiling.epsilon, 5e-6 * largest_loss)
+
+
 def _pld(
-    noise_multiplier: float, sample_rate: float, steps: int, delta: float, ceiling: float
+    noise_multiplier: float, sample_rate: float, steps: int, delta: float, interval: float
 ) -> Bound | None:
-    """PLD on a grid as fine as memory allows; a coarser one is still an upper bound."""
+    """PLD on a grid; a coarser one is still an upper bound."""
     if steps > PLD_STEPS:
         return None
-    largest_loss = 0.5 / noise_multiplier**2 + 10.0 / noise_multiplier  # of one step
-    interval = max(1e-4, 1e-5 * ceiling, 5e-6 * largest_loss)
     try:
         loss = composed_loss(noise_multiplier, sample_rate, steps, interval)
         epsilon = float(loss.get_epsilon_for_delta(delta))

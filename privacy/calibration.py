@@ -22,10 +22,12 @@ logger = logging.getLogger(__name__)
 MARGIN = 1e-9
 
 # How close the noise of DP-SGD comes to the least, relatively, and the most often that an
-# accountant is asked on the way. RDP is quick; PLD and PRV may take a second each.
+# accountant is asked on the way. RDP is quick, PLD on a coarse grid, too; PLD on its own grid and
+# PRV may take a second each.
 CLOSE = 1e-4
 RDP_CALLS = 60
 CALLS = 12
+COARSE = 16.0
 
 
 def gaussian_sigma(epsilon: float, delta: float, sensitivity: float) -> float:
@@ -124,14 +126,15 @@ class _Found(NamedTuple):
 def _search(
     target: float, delta: float, sample_rate: float, steps: int, accountant: Accountant
 ) -> _Found:
-    """The least noise for checked arguments: by RDP, then from there by the accountant."""
+    """The least noise for checked arguments: by RDP, from there by PLD, coarsely, and at last."""
 
-    def by(name: Accountant) -> Callable[[float], Bound]:
-        return lambda sigma: best_bound(sigma, sample_rate, steps, delta, name)
+    def by(name: Accountant, grain: float = 1.0) -> Callable[[float], Bound]:
+        return lambda sigma: best_bound(sigma, sample_rate, steps, delta, name, grain)
 
     start = noise_multiplier_for(target, delta, steps)  # enough without any sampling
     found = _least(by("rdp"), target, start, RDP_CALLS)
     if accountant != "rdp":
+        found = _least(by("pld", COARSE), target, found.sigma, CALLS)
         found = _least(by(accountant), target, found.sigma, CALLS)
     return found
 

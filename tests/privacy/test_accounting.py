@@ -132,7 +132,7 @@ def test_many_steps_in_two_stages_cost_what_they_cost_at_once(rate, monkeypatch)
 
 
 def test_the_fallback_of_a_failed_pld_is_rdp(monkeypatch, caplog):
-    monkeypatch.setattr(accountants, "_pld", lambda *_, ceiling: None)
+    monkeypatch.setattr(accountants, "_pld", lambda *_: None)
     bound = poisson_gaussian_bound(1.0, 0.01, 1000, 1e-5)
     assert (bound.accountant, round(bound.epsilon, 5)) == ("rdp", 2.10137)
     assert "pld does not serve here: epsilon is from rdp" in caplog.text

@@ -19,6 +19,8 @@ from fedbert.messages import SmashedData
 from fedbert.split import SplitBert
 from tests.attacks import worlds
 
+pytestmark = pytest.mark.xdist_group("language_prior")  # one worker: what they set up is dear
+
 ANY = torch.Generator()
 BIGRAM, UNIGRAM = LanguagePrior(), unigram_prior()
 CLS, SEP, FIRST = 2, 3, worlds.FIRST_WORD

@@ -17,6 +17,8 @@ from fedbert.errors import InputError
 from tests.attacks import worlds
 from tests.attacks.inversion.test_language_prior import batch_of, dense, known, source
 
+pytestmark = pytest.mark.xdist_group("masked_prior")  # one worker: what they set up is dear
+
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)

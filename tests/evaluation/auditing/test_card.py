@@ -26,6 +26,8 @@ from fedbert.errors import InputError
 from fedbert.prepare import flips
 from fedbert.seeding import numpy_rng
 
+pytestmark = pytest.mark.xdist_group("card")  # one worker: what they set up is dear
+
 TRAINING = """
 seed = 3
 [model]

@@ -19,6 +19,8 @@ from fedbert.errors import InputError
 from fedbert.prepare import prepare
 from fedbert.trainer import State
 
+pytestmark = pytest.mark.xdist_group("manifest")  # one worker: what they set up is dear
+
 TRAINING = """
 seed = 3
 [model]

@@ -17,6 +17,8 @@ from evaluation.run.workers import Loop, Workers
 from fedbert.errors import InputError
 from reports.records import read_records, without_times
 
+pytestmark = pytest.mark.xdist_group("runner")  # one worker: what they set up is dear
+
 
 def comparable(path: Path) -> list[dict[str, object]]:
     """Return the records without times, by cell."""
