@@ -11,8 +11,7 @@ from attacks.attack import Knowledge
 from attacks.inversion.nearest_token import NearestToken
 from benchmarks.inputs import SEED, SHAPES, VOCABULARY
 from benchmarks.measure import Row, interleave, row_of
-from evaluation.attacking import inversion, pooled, updates
-from evaluation.grid.build import make_attack
+from evaluation.attacking import loop
 from evaluation.grid.catalogue import INVERSION, POOLED, UPDATES
 from evaluation.grid.parse import grid_from
 from evaluation.run import cell as cells
@@ -99,14 +98,14 @@ def costs() -> list[str]:
     """
     found: dict[str, list[tuple[float, float]]] = {}
 
-    def timed(asked: Any, catalogue: Any, verb: str) -> Any:
-        return _Timed(make_attack(asked, catalogue, verb), found.setdefault(asked.name, []).append)
+    made = loop.make_attack
 
-    rooms = [vars(room) for room in (inversion, updates, pooled)]
-    makers = [room["make_attack"] for room in rooms]  # fails where a room makes no attacks
+    def timed(asked: Any, catalogue: Any, verb: str) -> Any:
+        name = asked if isinstance(asked, str) else asked.name
+        return _Timed(made(asked, catalogue, verb), found.setdefault(name, []).append)
+
     try:
-        for room in rooms:
-            room["make_attack"] = timed
+        loop.make_attack = timed
         for task, defence, changes, attacks in CELLS:
             given = {**CELL["attacks"], **attacks}
             values = {**CELL, **changes, "attacks": given, "tasks": [task], "defences": [defence]}
@@ -114,8 +113,7 @@ def costs() -> list[str]:
             if record.status != "done":
                 raise RuntimeError(f"expected a finished cell, got {record.traceback}")
     finally:
-        for room, maker in zip(rooms, makers, strict=True):
-            room["make_attack"] = maker
+        loop.make_attack = made
     lines = []
     for name, each in found.items():
         kind = "update" if name in UPDATES else "kind of vector" if name in POOLED else ""

@@ -59,6 +59,7 @@ CLIPPING = [  # in L2: how each of them clips to a norm
     if mechanism.clip_norm is not None and not isinstance(mechanism, Laplace)  # which clips in L1
 ]
 NO_RANDOMNESS = (Identity, ClipOnly, Quantise)
+KURTOSIS = {"gaussian": 3.0, "laplace": 6.0}  # of even noise 1.8, of two even ones added 2.4
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -158,7 +159,8 @@ def test_the_noise_that_is_stated_is_that_which_is_drawn(mechanism):
         assert stats.binomtest(lost, kept.numel(), model.dropout).pvalue > 1e-5
         assert stats.binomtest(lost, kept.numel(), model.dropout * 1.1).pvalue < 1e-5
         return
-    squares = noise_of_rows(mechanism).square().mean(1).numpy()
+    noise = noise_of_rows(mechanism)
+    squares = noise.square().mean(1).numpy()
     if model.kind == "none":
         assert not squares.any() and model.std == 0, "law: without noise, none is added"
         return
@@ -166,6 +168,11 @@ def test_the_noise_that_is_stated_is_that_which_is_drawn(mechanism):
     for factor, fits in ((1.0, True), (2 / 3, False), (1.5, False)):
         apart = abs(squares.mean() - (factor * model.std) ** 2)
         assert bool(apart <= error) is fits, "law: the stated std is the noise's root mean square"
+    if model.kind in KURTOSIS and (model.independent or mechanism.cost()):
+        fourth = (noise / noise.square().mean(0).sqrt()).pow(4).mean(1).numpy()
+        error = fourth.std() / math.sqrt(len(fourth)) * stats.norm.isf(0.5e-5)
+        law = "law: the noise has the shape of the kind that is stated (`unknown` for any other)"
+        assert abs(fourth.mean() - KURTOSIS[model.kind]) <= error, law
 
 
 @pytest.mark.parametrize(
