@@ -65,7 +65,11 @@ GAUSSIAN = 'mechanism = "gaussian", clip_norm = 8.0'
         ("[model]", "[override.sst]\n[model]", "FILE: override: expected one of cola, sst2,"),
         ("[model]", "[override.sst2]\ndat = {}\n[model]", "override: sst2: unknown key 'dat'"),
         ("[0, 1]", f"{list(range(300_000))}", "FILE: expected at most 100000 cells, got 600000"),
-        ("[0, 1]", "[0]\ncut_layers = [0, 0]", "FILE: expected different cells, got two of"),
+        ("[0, 1]", "[0]\ncut_layers = [0, 0]", "FILE: expected different values (0 comes twice)"),
+        ("[0, 1]", "[0, 1, 0]", "FILE: expected different values (0 comes twice), got seeds="),
+        ('["sst2"]', '["sst2", "sst2"]', "expected different values ('sst2' comes twice), got t"),
+        ("[model]", 'strategies = ["fedavg", "fedavg"]\n[model]', "('fedavg' comes twice), got st"),
+        ("[1.0]", "[1.0, 1]", "level: expected different values (1 comes twice), got smashed."),
         ("[0, 1]", "[0]\ndelta = 1", "FILE: expected 0 < delta < 1, got delta=1"),
     ],
 )  # fmt: skip
