@@ -12,13 +12,13 @@ from reports.leak import Leak
 from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
+from reports.terminal import unbroken, with_heads
 from reports.wording import (
     ABSENT,
     beside,
     decimal,
     duration,
     interval,
-    longest_word,
     size,
     source,
     what_is_allowed,
@@ -124,19 +124,7 @@ def _table(title: str, heads: Sequence[str], widths: Sequence[int]) -> Table:
         show_edge=False,
         collapse_padding=True,
     )
-    for head, width in zip(heads, widths, strict=True):
-        least = longest_word(head)
-        widest = max(width, least)
-        table.add_column(escape(head), min_width=least, max_width=widest, overflow="fold")
-    return table
-
-
-def _unbroken(table: Table) -> Table:
-    """The table, whose first column, the settings, is as wide as its longest word, if it may be."""
-    first = table.columns[0]
-    words = max((longest_word(str(cell)) for cell in first.cells), default=0)
-    first.min_width = max(first.min_width or 0, min(words, first.max_width or words))
-    return table
+    return with_heads(table, heads, widths)
 
 
 def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
@@ -171,7 +159,7 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
         else:
             rest = [ABSENT, row.note, "", ""]
         table.add_row(*map(escape, (name, *cells(row.further, names), *rest)))
-    return _unbroken(table)
+    return unbroken(table)
 
 
 def _chances(leaks: Iterable[Leak]) -> list[float]:
@@ -210,7 +198,7 @@ def _view_table(task: str, rows: Sequence[Row]) -> Table:
             setting = [""] * len(setting)
         for alarm in row.alarms:
             table.add_row(*[""] * (1 + len(names)), "", escape(f"NOTE: {alarm}"), "")
-    return _unbroken(table)
+    return unbroken(table)
 
 
 def _setting(row: Row, names: Sequence[str] = ()) -> list[str]:
@@ -250,7 +238,7 @@ def _guarantee_table(rows: Sequence[Row]) -> Table:
         line += [_range([each.bytes for each in same], size)]
         line += [_range([each.seconds for each in same], duration)]
         table.add_row(*map(escape, line))
-    return _unbroken(table)
+    return unbroken(table)
 
 
 def _range(values: Sequence[float | None], show: Callable[[float | None], str]) -> str:

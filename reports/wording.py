@@ -9,15 +9,6 @@ from reports.tradeoff import Allowed
 ABSENT = "-"
 
 
-def longest_word(text: str) -> int:
-    """The characters of a text's longest word: what a column needs that breaks none.
-
-    >>> longest_word("defence, strategy"), longest_word("")
-    (8, 0)
-    """
-    return max(map(len, text.split()), default=0)
-
-
 def interval(estimate: Estimate | None) -> str:
     """Value and interval, to three decimals or, above ten, to one.
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from jinja2 import Environment, StrictUndefined
-from rich.markup import escape
 from rich.table import Table
 
 from reports.card.content import FAILED, WEAK, WHO, Card, figure, note
 from reports.metrics import title
+from reports.terminal import with_heads
 from reports.whole import write_whole
-from reports.wording import longest_word
 
 
 def write(card: Card, directory: Path) -> list[Path]:
@@ -80,8 +79,5 @@ def tables(card: Card) -> list[Table]:
 
 
 def _table(name: str, *heads: str) -> Table:
-    """An empty table whose heads do not break within a word."""
-    table = Table(title=name, title_justify="left", header_style="bold")
-    for head in heads:
-        table.add_column(escape(head), overflow="fold", min_width=longest_word(head))
-    return table
+    """An empty table."""
+    return with_heads(Table(title=name, title_justify="left", header_style="bold"), heads)
