@@ -1,5 +1,6 @@
 """Files of settings as they are written: a grid's, a training's, and a defence within either."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import field, fields
 from typing import Annotated, Any, cast
@@ -163,7 +164,12 @@ class GridSettings:
     )
 
     def __post_init__(self) -> None:
-        """Check that what is swept exists, and is set nowhere else."""
+        """Check that defences have names of their own, and that a sweep is over what it may be."""
+        rows = Counter((one.name, level) for one in self.defences for _, level in one.levels())
+        for (name, level), count in rows.items():
+            if count > 1:
+                shown = repr(name) if level == "-" else f"{name!r} at {level}"
+                raise InputError(f"defences: expected different names, got {shown} twice")
         for key, values in self.sweep.items():
             if key in OWN:
                 raise InputError(f"sweep: expected {key} in its own list {OWN[key]}, got it here")

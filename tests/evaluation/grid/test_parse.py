@@ -221,6 +221,14 @@ def test_an_attack_without_parameters_says_so() -> None:
         make_attack(Spec("entropy", (("view", "peer"),)), MEMBERSHIP, "score")
 
 
+def test_two_defences_that_tables_could_not_tell_apart_are_refused(small_text: str) -> None:
+    values = tomllib.loads(small_text)
+    values["defences"] += [{"name": "none", "update": {"mechanism": "clip_only"}}]
+    assert "defences: expected different names, got 'none' twice" in refusal(values)
+    values["defences"][2] = values["defences"][1]
+    assert "got 'gaussian' at target_epsilon=1.0 twice" in refusal(values)
+
+
 def test_two_attacks_that_records_could_not_tell_apart_are_refused(small_text: str) -> None:
     twice = 'membership = ["rmia", { attack = "rmia", gamma = 2.0 }]'
     grid = grid_from(change(small_text, "messages = 2", twice), "FILE", "g")
