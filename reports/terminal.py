@@ -26,10 +26,14 @@ def with_heads(table: Table, heads: Sequence[str], widths: Sequence[int] | None 
 
 
 def unbroken(table: Table) -> Table:
-    """The table, its first column as wide as its longest word, if it may be."""
+    """The table, its first column as wide as its lines, if it may be; the others make room."""
     first = table.columns[0]
-    words = max((longest_word(str(cell)) for cell in first.cells), default=0)
-    first.min_width = max(first.min_width or 0, min(words, first.max_width or words))
+    if first.max_width is None:
+        first.min_width = max((longest_word(str(cell)) for cell in first.cells), default=0)
+    else:
+        texts = (str(first.header), *map(str, first.cells))
+        lines = (line for text in texts for line in text.splitlines())
+        first.width = min(first.max_width, max(map(len, lines), default=0))
     return table
 
 

@@ -216,6 +216,9 @@ def test_no_head_breaks_within_a_word_on_eighty_columns(examples):
         shown = _shown([record], 80)
         assert max(map(len, shown.splitlines())) <= 80
         assert set(words.split()) <= set(re.split(r"[\s:,]+", shown))
+    named = replace(examples.done(), labels=examples.done().labels | {"level": "sigma=100000.0"})
+    narrow, wide = _shown([named], 80), _shown([named], 200)
+    assert "sigma=100000.0" in narrow and narrow.count("]") == wide.count("]")  # nothing is cut
     assert {"training.", "learning_rate", "data.", "clients"} <= set(_shown(swept).split())
 
 

@@ -44,7 +44,8 @@ def test_a_column_is_as_wide_as_asked_unless_a_head_has_a_longer_word() -> None:
     table = with_heads(Table(), ["a b", "majority"], [9, 5])
     assert [column.max_width for column in table.columns] == [9, 8]
     table.add_row("target_epsilon=100.0", "x")
-    assert unbroken(table).columns[0].min_width == 9
+    assert unbroken(table).columns[0].width == 9
+    assert unbroken(with_heads(Table(), ["defence, strategy"], [23])).columns[0].width == 17
 
 
 def test_markdown_is_laid_out_on_a_terminal_alone(
