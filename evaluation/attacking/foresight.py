@@ -23,7 +23,7 @@ from evaluation.adversary.knowledge import (
     table_knowledge,
     update_knowledge,
 )
-from evaluation.adversary.observation import Observation, auxiliary_texts
+from evaluation.adversary.observation import Observation
 from evaluation.adversary.signals import DIRECTIONS
 from evaluation.adversary.transcript import Transcript
 from evaluation.attacking.loop import Head, Named, named
@@ -49,6 +49,7 @@ class Foresight:
 
     settings: set[object] = field(default_factory=set)
     found: dict[str, Counter[str]] = field(default_factory=dict)
+    counts: dict[object, int] = field(default_factory=dict)
 
     def look(self, cell: Cell, prepared: Prepared, defence: Defence) -> None:
         """Look at a cell that will run."""
@@ -56,7 +57,10 @@ class Foresight:
         if setting in self.settings:
             return
         self.settings.add(setting)
-        for head, lacks in foreseen(cell, prepared, defence):
+        pool = cell.config.data, cell.config.model, cell.config.seed
+        if pool not in self.counts:
+            self.counts[pool] = left_out(prepared)
+        for head, lacks in foreseen(cell, prepared, defence, self.counts[pool]):
             (name, *_) = lacks.fields
             key = SETTINGS.get(name)
             now = "" if key is None else f" (attacks.{key} = {getattr(cell.attacks, key)})"
@@ -76,11 +80,24 @@ class Foresight:
         ]
 
 
-def foreseen(cell: Cell, prepared: Prepared, defence: Defence) -> Iterator[tuple[Head, Lacks]]:
-    """Yield a cell's attacks that will lack something, and what, as far as is known."""
+def left_out(prepared: Prepared) -> int:
+    """Return how many examples of the pool the coin left out, one of each text."""
+    if prepared.members is None:
+        return 0
+    return len(one_of_each(prepared.coin_groups[np.flatnonzero(~prepared.members)]))
+
+
+def foreseen(
+    cell: Cell, prepared: Prepared, defence: Defence, others: int
+) -> Iterator[tuple[Head, Lacks]]:
+    """Yield a cell's attacks that will lack something, and what, as far as is known.
+
+    others: `left_out` of the inputs.
+    """
     before = _before(cell, prepared, defence)
     asked = cell.attacks
-    text = auxiliary_texts(prepared, cell.config.seed)[0]
+    aside = 0 if prepared.members is None else int((~prepared.members).sum())
+    text = (np.zeros(1, dtype=np.int64),) * aside or None  # one for each that will be at hand
     sends = cell.config.training.strategy in SENDING
     known = partial(_lacks_of, _forward(before, text))
     if sends:
@@ -94,7 +111,7 @@ def foreseen(cell: Cell, prepared: Prepared, defence: Defence) -> Iterator[tuple
         yield from _lacking(named(asked.updates, "updates"), partial(_updates, before, text))
     pooled = PooledKnowledge(lambda _: np.zeros((0, 0)), text, tuple(prepared.vocabulary.special))
     yield from _lacking(named(asked.pooled, "pooled"), partial(_lacks_of, pooled))
-    signals = _signals(cell, prepared)
+    signals = _signals(cell, prepared, known_of(cell, others))
     nearness = unmatched(sends, prepared, defence) or lacking(_forward(before, text))
 
     def members(each: Named) -> Lacks | None:
@@ -152,12 +169,9 @@ def _updates(before: Observation, text: tuple[np.ndarray, ...] | None, each: Nam
     return _lacks_of(update_knowledge(before, parts, text), each)
 
 
-def _signals(cell: Cell, prepared: Prepared) -> Signals:
+def _signals(cell: Cell, prepared: Prepared, known: int) -> Signals:
     """Return signals of the shapes that a finished cell will have, drawn at random."""
     rng = np.random.default_rng(0)
-    members = np.ones(len(prepared.pool), bool) if prepared.members is None else prepared.members
-    groups = prepared.coin_groups[np.flatnonzero(~members)]
-    known = known_of(cell, len(one_of_each(groups)))
     classes = len(prepared.task.label_names) if prepared.task.kind == "classification" else 0
 
     def answers(count: int, features: int) -> Answers:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from evaluation.attacking.foresight import Foresight, foreseen
+from evaluation.attacking.foresight import Foresight, foreseen, left_out
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.parse import grid_from
 from evaluation.grid.preflight import preflight
@@ -32,7 +32,7 @@ def grid(small_text: str) -> Grid:
 def lacking(cell: Cell) -> set[NotMeasured]:
     prepared = prepare(cell.config, coin=True)
     defence = make_defence(cell.defence, facts_of(cell.config, prepared, cell.defence, cell.delta))
-    found = foreseen(cell, prepared, defence)
+    found = foreseen(cell, prepared, defence, left_out(prepared))
     return {head.not_measured(lacks.words) for head, lacks in found}
 
 
