@@ -23,7 +23,7 @@ from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.prepare import Prepared
 from fedbert.provenance import provenance
-from fedbert.settings import from_mapping
+from fedbert.settings import first_difference, from_mapping
 from fedbert.split import duplicate
 from fedbert.trainer import State, load_values
 
@@ -173,12 +173,13 @@ def check_same(
     """Raise InputError unless a checkpoint belongs to this configuration, data and defence."""
     here = config.to_json() | {"defence": dict(defence)}
     there = checkpoint.config.to_json() | {"defence": checkpoint.manifest["defence"]}
-    for part, value in here.items():
-        if value != there[part]:
-            raise InputError(
-                f"expected a checkpoint of the same {part}, got {part}={there[part]} "
-                f"in {checkpoint.directory}; this run has {value}"
-            )
+    difference = first_difference(there, here)
+    if difference is not None:
+        key, old, new = difference
+        raise InputError(
+            f"expected a checkpoint of the same {key}, got {key}={old} in {checkpoint.directory}; "
+            f"this run has {new}"
+        )
     if config.data.hold_out > 0 and coin_of(checkpoint.manifest) != "text":
         raise InputError(
             "expected a checkpoint whose coin fell for each text, got coin='row' "
@@ -186,7 +187,9 @@ def check_same(
         )
     if checkpoint.manifest["data_sha256"] != data_sha256:
         raise InputError(
-            f"expected a checkpoint of the same data, got another hash in {checkpoint.directory}"
+            "expected a checkpoint of the same data, got "
+            f"sha256={checkpoint.manifest['data_sha256'][:16]}... in {checkpoint.directory}; the "
+            f"files of this run have {data_sha256[:16]}..."
         )
 
 

@@ -1,7 +1,8 @@
 """Errors of input: one line that says what was expected, what was found, and the nearest name."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -12,6 +13,21 @@ def expect(condition: bool, expected: str, name: str, value: object) -> None:
     """Raise InputError "expected ..., got name=value" unless the condition holds."""
     if not condition:
         raise InputError(f"expected {expected}, got {name}={value!r}")
+
+
+@contextmanager
+def within(place: str) -> Iterator[None]:
+    """Put a place, such as a file or a section of it, before what the block refuses.
+
+    >>> with within("mine.toml"), within("data"):
+    ...     raise InputError("expected clients >= 1, got clients=0")
+    Traceback (most recent call last):
+    fedbert.errors.InputError: mine.toml: data: expected clients >= 1, got clients=0
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

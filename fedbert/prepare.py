@@ -13,7 +13,7 @@ from fedbert.data.examples import Examples
 from fedbert.data.partition import partition, partition_counts
 from fedbert.data.repeats import coin_groups
 from fedbert.data.sources import load
-from fedbert.errors import InputError
+from fedbert.errors import InputError, within
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.seeding import derive, numpy_rng
 from fedbert.split import SplitBert, position_offset
@@ -68,16 +68,19 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
     """
     task = task_of(config)
     data = config.data
-    examples = load(
-        task.name, data.source, data.pool_size, data.evaluation, derive(config.seed, "pool")
-    )
-    tokenizer = load_tokenizer(config.model)
+    with within("data"):
+        examples = load(
+            task.name, data.source, data.pool_size, data.evaluation, derive(config.seed, "pool")
+        )
+    with within("model"):
+        tokenizer = load_tokenizer(config.model)
     encoded = {name: encode(e, tokenizer, config.data.max_length) for name, e in examples.items()}
-    split = load_model(config.model, task, tokenizer, config.seed, config.training.precision)
+    with within("model"):
+        split = load_model(config.model, task, tokenizer, config.seed, config.training.precision)
     settings = split.whole.config
     room = settings.max_position_embeddings - position_offset(settings)
     if data.max_length > room:
-        raise InputError(f"expected max_length <= {room}, got max_length={data.max_length}")
+        raise InputError(f"data: expected max_length <= {room}, got max_length={data.max_length}")
     return assemble(config, tokenizer, split, encoded, digest(examples), coin, per=per)
 
 
@@ -112,14 +115,15 @@ def assemble(
         if len(chosen) == 0:
             raise InputError(f"expected members among the pool, got pool={len(pool)} and none")
     own = pool.take(chosen)
-    parts = partition(
-        own.labels,
-        config.data.clients,
-        config.data.partition,
-        config.data.alpha,
-        numpy_rng(config.seed, "partition"),
-        own.documents if task.kind == "mlm" else None,
-    )
+    with within("data"):
+        parts = partition(
+            own.labels,
+            config.data.clients,
+            config.data.partition,
+            config.data.alpha,
+            numpy_rng(config.seed, "partition"),
+            own.documents if task.kind == "mlm" else None,
+        )
     counts = partition_counts(parts, own.labels, task.label_names)
     if config.training.strategy == "centralised":
         parts = (np.arange(len(own)),)

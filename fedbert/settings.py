@@ -61,6 +61,21 @@ def one_of(names: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a list of plain values or names; one with a value twice is refused."""
+    seen: set[Any] = set()
+    for value in values:
+        key = (isinstance(value, bool), value)
+        if key in seen:
+            raise refused(f"different values ({_short(value)} comes twice)")
+        seen.add(key)
+    return values
+
+
+Distinct = AfterValidator(distinct)
+"""The check that no value of a list comes twice."""
+
+
 def plain(value: Any) -> Any:
     """Return a text, a finite number or a bool; anything else is refused."""
     finite = not isinstance(value, float) or abs(value) < float("inf")
@@ -107,6 +122,43 @@ def from_mapping(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     return made
+
+
+def check_field(kind: type, name: str, value: Any) -> None:
+    """Check one value of a field by itself, whatever the other fields hold.
+
+    Raises:
+        InputError: as the class itself would.
+    """
+    try:
+        _adapter(cast(Any, kind)).validate_json(json.dumps({name: value}, default=_no_json))
+    except ValidationError as error:
+        if any(fault["loc"][:1] == (name,) for fault in error.errors(include_url=False)):
+            raise InputError(_line(kind, error)) from None
+    except InputError:
+        return  # of a value that does not go with the defaults of others
+
+
+def first_difference(
+    one: Mapping[str, Any], other: Mapping[str, Any]
+) -> tuple[str, str, str] | None:
+    """Return the first key in which nested settings differ, and both values as JSON; else None.
+
+    >>> first_difference({"data": {"clients": 2}, "seed": 0}, {"data": {"clients": 3}, "seed": 1})
+    ('data.clients', '2', '3')
+    >>> first_difference({"defence": {"name": "none"}}, {"defence": {"name": "none", "delta": 0.1}})
+    ('defence.delta', 'nothing', '0.1')
+    """
+    for key in (*other, *(key for key in one if key not in other)):
+        old, new = one.get(key), other.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            inner = first_difference(old, new)
+            if inner is not None:
+                return f"{key}.{inner[0]}", inner[1], inner[2]
+        elif old != new or (key in one) is not (key in other):
+            was, is_ = (json.dumps(x[key]) if key in x else "nothing" for x in (one, other))
+            return key, was, is_
+    return None
 
 
 @cache

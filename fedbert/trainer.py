@@ -193,7 +193,8 @@ def check(config: Config, defence: Defence) -> None:
         raise InputError(reason)
     device = config.training.device
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"expected a device that is there, got device={device!r} without CUDA")
+        got = f"got device={device!r} without CUDA"
+        raise InputError(f"training: expected a device that is there, {got}")
 
 
 def _spawn(

@@ -45,9 +45,13 @@ def ledger(defence: Defence, facts: TrainingFacts) -> dict[View, Entry]:
     `DPFedAvg` lists (all trained parts under one clip, uniform weights, a fixed divisor), which
     is the trainer's part. DP-SGD speaks for `release` alone, where Poisson sampling amplifies.
 
-    What holds of the labels besides is in `label_claims`.
+    What holds of the labels besides is in `label_claims`; where that is all, an entry says so.
     """
     entries = {view: _entry(view, defence, facts) for view in VIEWS}
+    for claim in label_claims(defence, facts):
+        entry = entries[claim.view]
+        if isinstance(entry, NoGuarantee):
+            entries[claim.view] = replace(entry, but_labels=True)
     if any(isinstance(entry, Guarantee) and _breach(entry, facts) for entry in entries.values()):
         logger.warning("%s: %s", defence.name, _breach_words(facts))
     return entries

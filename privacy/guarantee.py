@@ -180,14 +180,19 @@ class MetricGuarantee:
 
 @dataclass(frozen=True)
 class NoGuarantee:
-    """The view sees something, and nothing is claimed about it; `reason` is a clause."""
+    """The view sees something, and nothing is claimed about it; `reason` is a clause.
+
+    `but_labels`: a claim of its own stands beside this, and speaks of the labels alone.
+    """
 
     view: View
     reason: str
+    but_labels: bool = False
 
     def sentence(self) -> str:
         """The absence of a claim, and why, as one English sentence."""
-        return f"Against the {self.view} view there is no guarantee: {self.reason}."
+        of = " for the text of a record, only for its label" if self.but_labels else ""
+        return f"Against the {self.view} view there is no guarantee{of}: {self.reason}."
 
     def to_json(self) -> dict[str, Any]:
         """The absence of a claim as a dictionary of plain values."""

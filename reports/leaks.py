@@ -111,10 +111,35 @@ def view_lines(found: Sequence[Leak]) -> list[tuple[str, Leak]]:
 
 
 def unmeasured(records: Sequence[CellResult]) -> tuple[str, ...]:
-    """Which attacks were not run or what could not be judged, and why, each once."""
-    texts = []
-    for each in (entry for record in records for entry in record.leakage):
-        if isinstance(each, NotMeasured):
-            what = f", {metrics.title(each.metric)}" if each.metric else ""
-            texts.append(f"{each.attack} ({each.family}, {each.view} view{what}): {each.reason}")
-    return tuple(dict.fromkeys(texts))
+    """Which attacks were not run or what could not be judged, and why, each once.
+
+    A reason that does not hold for every record, as for its own numbers, names the seeds.
+    """
+    seeds: dict[str, dict[str, list[str]]] = {}
+    for record in records:
+        for each in record.leakage:
+            if isinstance(each, NotMeasured):
+                held = seeds.setdefault(what_of(each), {}).setdefault(each.reason, [])
+                if record.labels["seed"] not in held:
+                    held.append(record.labels["seed"])
+    every = len({record.labels["seed"] for record in records})
+    return tuple(f"{what}: {_reasons(why, every)}" for what, why in seeds.items())
+
+
+def _reasons(seeds: dict[str, list[str]], every: int) -> str:
+    """The reasons in one phrase, each with its seeds where it is not that of all.
+
+    >>> _reasons({"needs 3, got 1": ["0"], "needs 3, got 2": ["1", "2"]}, 3)
+    'needs 3, got 1 (seed 0); needs 3, got 2 (seeds 1, 2)'
+    """
+    parts = []
+    for reason, own in seeds.items():
+        named = f" (seed{'s' * (len(own) > 1)} {', '.join(own)})" if len(own) < every else ""
+        parts.append(reason + named)
+    return "; ".join(parts)
+
+
+def what_of(each: NotMeasured) -> str:
+    """The attack that was not run, or the metric by which it was not judged."""
+    what = f", {metrics.title(each.metric)}" if each.metric else ""
+    return f"{each.attack} ({each.family}, {each.view} view{what})"

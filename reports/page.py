@@ -21,9 +21,10 @@ from reports.wording import beside, decimal, duration, interval, size, source, w
 TERMS = (
     "view", "forward view", "backward view", "aggregator view", "peer view", "release view",
     "smashed data", "guarantee", "unit of privacy", "neighbouring relation", "epsilon", "delta",
-    "metric guarantee", "utility", "inversion", "membership", "chance", "baseline attack",
-    "reference attack", "reconstruction bound", "trade-off curve", "advantage", "worst attack",
-    "not measured", "interval", "majority baseline", "signal to noise",
+    "metric guarantee", "utility", "estimate", "inversion", "membership", "chance",
+    "baseline attack", "reference attack",
+    "reconstruction bound", "trade-off curve", "advantage", "worst attack",
+    "not measured", "interval", "majority class", "majority baseline", "signal to noise",
 )  # fmt: skip
 """The terms of the glossary that every page explains."""
 

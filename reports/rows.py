@@ -226,7 +226,9 @@ def _by_view(record: CellResult) -> list[GuaranteeCell]:
     for each in map(guarantee_cell, record.guarantees):
         main = found.get(each.view)
         if main is not None:
-            short, sentence = f"{main.short}; {each.short}", f"{main.sentence} {each.sentence}"
+            bare = main.kind == "no guarantee" and not main.further
+            short = f"{each.short}, none for the text" if bare else f"{main.short}; {each.short}"
+            sentence = f"{main.sentence} {each.sentence}"
             each = replace(main, short=short, sentence=sentence, further=main.further + each.units)
         found[each.view] = each
     return list(found.values())

@@ -45,13 +45,32 @@ def task_story(rows: Sequence[Row]) -> list[str]:
     if not known:
         return told
     words = {"inversion": "inversion", "membership": "membership inference"}[family]
-    least = min(known, key=lambda row: leak_value(row, family) or 0.0)
-    told.append(f"With one, the least open to {words} is {_told(least)}.")
+    least = _least(known, family)
+    told.append(f"With one, the least open to {words} {_are(least)}.")
     useful = [row for row in known if beats_majority(row)]
-    if useful and not beats_majority(least):
-        best = min(useful, key=lambda row: leak_value(row, family) or 0.0)
-        told.append(f"Of those clearly better than the majority class, it is {_told(best)}.")
+    if useful and not any(map(beats_majority, least)):
+        best = _least(useful, family)
+        it = "it" if len(best) == 1 else "they"
+        told.append(f"Of those clearly better than the majority class, {it} {_are(best)}.")
     return told
+
+
+def _least(rows: Sequence[Row], family: str) -> list[Row]:
+    """The row that leaks least, with those of the same number, the useful first."""
+
+    def leaks(row: Row) -> float:
+        return round(leak_value(row, family) or 0.0, 3)
+
+    tied = [row for row in rows if leaks(row) == min(map(leaks, rows))]
+    return sorted(tied, key=lambda row: not beats_majority(row))
+
+
+def _are(rows: Sequence[Row]) -> str:
+    """That it is this row, or that several tie, the first of them told."""
+    if len(rows) == 1:
+        return f"is {_told(rows[0])}"
+    names = "; ".join(f"{row.name} ({row.strategy})" for row in rows)
+    return f"are {len(rows)} that tie ({names}), such as {_told(rows[0])}"
 
 
 def beats_majority(row: Row) -> bool | None:

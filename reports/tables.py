@@ -12,6 +12,7 @@ from reports.leak import Leak
 from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
+from reports.terminal import unbroken, with_heads
 from reports.wording import (
     ABSENT,
     beside,
@@ -114,7 +115,7 @@ def seed_text(row: Row) -> str:
 
 
 def _table(title: str, heads: Sequence[str], widths: Sequence[int]) -> Table:
-    """An empty table without vertical lines, at most 100 columns wide."""
+    """An empty table without vertical lines, at most 100 columns wide; no head breaks in a word."""
     table = Table(
         title=f"\n{escape(title)}",
         title_justify="left",
@@ -123,9 +124,7 @@ def _table(title: str, heads: Sequence[str], widths: Sequence[int]) -> Table:
         show_edge=False,
         collapse_padding=True,
     )
-    for head, width in zip(heads, widths, strict=True):
-        table.add_column(escape(head), min_width=min(width, 5), max_width=width, overflow="fold")
-    return table
+    return with_heads(table, heads, widths)
 
 
 def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
@@ -139,7 +138,7 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
     names = columns(rows)
     heads = [
         "defence, strategy",
-        *names,
+        *_heads(names),
         "seeds",
         f"utility\n{metrics.title(metric)}{beside_utility}",
     ]
@@ -160,7 +159,7 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
         else:
             rest = [ABSENT, row.note, "", ""]
         table.add_row(*map(escape, (name, *cells(row.further, names), *rest)))
-    return table
+    return unbroken(table)
 
 
 def _chances(leaks: Iterable[Leak]) -> list[float]:
@@ -186,7 +185,7 @@ def _number_and_source(leak: Leak | None) -> str:
 def _view_table(task: str, rows: Sequence[Row]) -> Table:
     """What the adversary of every view recovers at worst, and the flags."""
     names = columns(rows)
-    heads = ("defence, strategy", *names, "view: what", "worst attack", "beside")
+    heads = ("defence, strategy", *_heads(names), "view: what", "worst attack", "beside")
     widths = (23, *_narrow(names), 24, 24, 22)
     table = _table(f"{task}: worst inversion per view", heads, widths)
     for row in rows:
@@ -199,12 +198,17 @@ def _view_table(task: str, rows: Sequence[Row]) -> Table:
             setting = [""] * len(setting)
         for alarm in row.alarms:
             table.add_row(*[""] * (1 + len(names)), "", escape(f"NOTE: {alarm}"), "")
-    return table
+    return unbroken(table)
 
 
 def _setting(row: Row, names: Sequence[str] = ()) -> list[str]:
     """Model, strategy, defence and level of a row, and its further labels of these names."""
     return [row.model, row.strategy, row.defence, row.level, *cells(row.further, names)]
+
+
+def _heads(names: Sequence[str]) -> list[str]:
+    """The heads of the columns of further labels, the section of a setting in a line of its own."""
+    return [name.replace(".", ".\n", 1) for name in names]
 
 
 def _narrow(names: Sequence[str]) -> list[int]:
@@ -221,7 +225,7 @@ def _markdown_view(row: Row, names: Sequence[str], view: str, leak: Leak) -> lis
 def _guarantee_table(rows: Sequence[Row]) -> Table:
     """What is guaranteed per view, and what was sent and spent."""
     names = columns(rows)
-    heads = ("defence, strategy", *names, "guarantee: views", "bytes", "seconds")
+    heads = ("defence, strategy", *_heads(names), "guarantee: views", "bytes", "seconds")
     table = _table("Guarantee per view", heads, (25, *_narrow(names), 48, 10, 10))
     for row, tasks in by_guarantee(rows):
         same = [
@@ -234,7 +238,7 @@ def _guarantee_table(rows: Sequence[Row]) -> Table:
         line += [_range([each.bytes for each in same], size)]
         line += [_range([each.seconds for each in same], duration)]
         table.add_row(*map(escape, line))
-    return table
+    return unbroken(table)
 
 
 def _range(values: Sequence[float | None], show: Callable[[float | None], str]) -> str:

@@ -53,7 +53,7 @@ def lacking_without(answers: Answers, count: int) -> Lacks | None:
     least = int((~answers.shadow_members).sum(0).min(initial=len(answers.shadow_members)))
     if least >= count:
         return None
-    words = f"needs `shadow_losses`: {count} models that were not trained on it, got {least}"
+    words = f"needs `shadow_losses`: {_models(count)} not trained on it, got {least}"
     return Lacks(("shadow_losses",), words)
 
 
@@ -62,5 +62,9 @@ def lacking_with(answers: Answers, count: int) -> Lacks | None:
     least = int(answers.shadow_members.sum(0).min(initial=len(answers.shadow_members)))
     if least >= count:
         return None
-    words = f"needs `shadow_losses`: {count} models that were trained on it, got {least}"
+    words = f"needs `shadow_losses`: {_models(count)} trained on it, got {least}"
     return Lacks(("shadow_losses",), words)
+
+
+def _models(count: int) -> str:
+    return "1 model that was" if count == 1 else f"{count} models that were"

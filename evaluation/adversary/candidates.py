@@ -33,10 +33,15 @@ def choose(cell: Cell, prepared: Prepared) -> Candidates:
     members, others = members_and_non_members(cell.config, prepared)
     rng, limit = numpy_rng(cell.config.seed, "candidates"), cell.attacks.candidates
     members, others = rng.permutation(members)[:limit], rng.permutation(others)
-    known = others[len(others) - min(cell.attacks.population, len(others) // 2) :]
+    known = others[len(others) - known_of(cell, len(others)) :]
     non_members = others[: len(others) - len(known)][:limit]
     candidates = np.sort(np.concatenate((members, non_members)))
     return Candidates(candidates, np.isin(candidates, members), np.sort(known))
+
+
+def known_of(cell: Cell, others: int) -> int:
+    """Return how many of so many that were left out the adversary knows: at most half."""
+    return min(cell.attacks.population, others // 2)
 
 
 def members_and_non_members(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:

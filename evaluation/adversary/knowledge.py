@@ -19,7 +19,7 @@ from fedbert.optim import decays, learning_rate
 from fedbert.prepare import Prepared
 from fedbert.protect import protect
 from fedbert.smashing import nearest_words
-from fedbert.split import Bottom, EmbeddingTables, SplitBert, duplicate
+from fedbert.split import Bottom, EmbeddingTables, Head, SplitBert, duplicate
 from fedbert.trainer import load_values, participants
 from privacy.defence import Defence, adaptive_clip
 from privacy.mechanism import Identity
@@ -89,6 +89,13 @@ def _protection(defence: Defence, bottom: Bottom) -> Protect:
 
 def head_knowledge(defence: Defence, parts: ClientParts, split: SplitBert) -> HeadKnowledge | Lacks:
     """Return what the aggregator knows of H and of what was done to G_Z, or why it cannot judge."""
+    own = duplicate(split)
+    load_values(own, parts.tensors)
+    return knowledge_with(own.head, defence)
+
+
+def knowledge_with(head: Head, defence: Defence) -> HeadKnowledge | Lacks:
+    """Return what is known of G_Z from this H on, or why nothing can be judged."""
     mechanism = defence.hidden_gradient
     noise = mechanism.noise_model()
     if noise.basis is not None or noise.dropout > 0 or not noise.independent:
@@ -96,10 +103,8 @@ def head_knowledge(defence: Defence, parts: ClientParts, split: SplitBert) -> He
         return Lacks(("noise",), words)
     if defence.hidden.clip_norm is not None or defence.hidden.noise_model() != NoiseModel():
         return Lacks(("hidden",), "needs Z as the server made it, and hears it after a mechanism")
-    own = duplicate(split)
-    load_values(own, parts.tensors)
     return HeadKnowledge(
-        head=own.head,
+        head=head,
         noise=noise.kind,
         noise_std=noise.std,
         clip_norm=mechanism.clip_norm,

@@ -26,6 +26,7 @@ from fedbert.data.repeats import one_of_each
 from fedbert.prepare import Prepared
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import State
+from privacy.defence import Defence
 from reports.leak import Leak, LeakageEntry
 from reports.scores import Scored
 
@@ -156,6 +157,17 @@ def blind(
     return head.leak("blind_auc", estimate, "record", EVEN["auc"]), shifted
 
 
+def unmatched(sent: bool, prepared: Prepared, defence: Defence) -> Lacks | None:
+    """Return why no candidate could be looked for among messages, or None; sent: are there any?"""
+    if not sent:
+        return Lacks(("nearness",), "nothing is sent in the forward view")
+    if prepared.task.kind == "mlm":
+        return Lacks(("nearness",), "which words of a candidate would be masked is unknown")
+    if defence.nearest_word:
+        return Lacks(("nearness",), "E is fed other words than the candidate's")
+    return None
+
+
 def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lacks, np.ndarray]:
     """Return what the server makes of candidates, and which are behind messages that it got; or why
     it cannot tell.
@@ -169,13 +181,9 @@ def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lac
         observation.cell.config,
     )
     nobody = np.zeros(0, dtype=bool)
-    if not sent:
-        return Lacks(("nearness",), "nothing is sent in the forward view"), nobody
-    if prepared.task.kind == "mlm":
-        words = "which words of a candidate would be masked is unknown"
-        return Lacks(("nearness",), words), nobody
-    if observation.defence.nearest_word:
-        return Lacks(("nearness",), "E is fed other words than the candidate's"), nobody
+    unlike = unmatched(bool(sent), prepared, observation.defence)
+    if unlike is not None:
+        return unlike, nobody
     behind: set[int] = set()
     for each in sent:
         data = prepared.clients[each.message.client]

@@ -26,6 +26,7 @@ from fedbert.tasks import TASKS, Task
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.mechanism import Cost
+from reports.records import RECORDS
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")
 MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
@@ -81,6 +82,7 @@ def open_subject(directory: Path, task: str | None) -> Subject:
     """
     if not directory.is_dir():
         raise InputError(f"expected a checkpoint directory, got none at {directory}")
+    _refuse_run(directory)
     refuse_code(directory)
     if (directory / "manifest.json").is_file():
         return _ours(read(directory), task)
@@ -90,6 +92,21 @@ def open_subject(directory: Path, task: str | None) -> Subject:
         "expected a checkpoint with manifest.json or a transformers directory with config.json, "
         f"got neither in {directory}"
     )
+
+
+def _refuse_run(directory: Path) -> None:
+    """Raise InputError for the folder of a grid's run, or for the one around a checkpoint."""
+    inside = directory / "checkpoint"
+    if (inside / "manifest.json").is_file():
+        raise InputError(
+            f"expected a checkpoint, got the folder of a training, {directory}: its checkpoint is "
+            f"{inside}"
+        )
+    if (directory / RECORDS).is_file():
+        raise InputError(
+            f"expected a checkpoint, got a run, {directory}: it keeps records and no model; "
+            "`fedbert-eval finetune` and `pretrain` write one, OUT/checkpoint"
+        )
 
 
 def refuse_code(directory: Path) -> None:

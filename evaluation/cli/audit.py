@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluation.cli.exit_codes import BAD_INPUT, FAILED, OK, TOO_WEAK, meanings
-from evaluation.cli.shared import FILE, print_tables, quiet, with_options
+from evaluation.cli.shared import FILE, print_markdown, print_tables, quiet, with_options
 from fedbert.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,8 +110,7 @@ def plan(epsilon: float, delta: float, canaries: int) -> None:
     from evaluation.auditing.plan import plan as methods_for
 
     methods = methods_for(epsilon, delta, canaries)
-    for line in as_lines(methods, epsilon, delta, canaries, SIGNIFICANCE):
-        click.echo(line)
+    print_markdown(as_lines(methods, epsilon, delta, canaries, SIGNIFICANCE))
 
 
 @audit.command("self-test")
@@ -131,8 +130,7 @@ def self_test(repeats: int) -> None:
     from evaluation.auditing.self_test import self_test as outcomes_of
 
     outcomes = outcomes_of(repeats)
-    for line in as_lines(outcomes):
-        click.echo(line)
+    print_markdown(as_lines(outcomes))
     if not all(each.good for each in outcomes):
         raise SystemExit(FAILED)
 

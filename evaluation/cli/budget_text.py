@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fedbert.errors import InputError
+from fedbert.errors import InputError, within
 from privacy.accountants import (
     ACCOUNTANTS,
     Accountant,
@@ -91,13 +91,14 @@ def epsilon_lines(
             told = f"sample rate {rate:g}, {count} steps" if sampling else f"{count} releases"
             return [f"epsilon 0: nothing is released ({told}), and nobody learns anything"]
         lines = [f"epsilon at delta {delta:g}"]
-        if sampling is None:
+        if sampling is None and accountant is None:
             exact = gaussian_epsilon(noise_multiplier, count, delta)
             lines.append(f"exact  {_number(exact)}  ({EXACT})")
         for name in ACCOUNTANTS if accountant is None else (accountant,):
             bound = poisson_gaussian_bound(noise_multiplier, rate, count, delta, name)
-            note = "" if bound.accountant == name else f"  ({_vouched(name, bound.accountant)})"
-            lines.append(f"{name:5}  {_number(bound.epsilon)}{note}")
+            known = bound.accountant == name
+            note = f"an upper bound, {name.upper()}" if known else _vouched(name, bound.accountant)
+            lines.append(f"{name:5}  {_number(bound.epsilon)}  ({note})")
         if sampling is None:
             curve = gaussian_curve(noise_multiplier, count)
         else:
@@ -108,7 +109,8 @@ def epsilon_lines(
 
 
 def view_lines(path: Path) -> Iterator[str]:
-    """Yield what the ledger will say of every defence and level of a grid, without training.
+    """Yield what the ledger will say of every defence and level of a grid, without training; then
+    which attacks will lack something.
 
     Data and models are loaded, as the releases of a record depend on them. Of cells that differ in
     their seed alone the first stands for all.
@@ -116,6 +118,7 @@ def view_lines(path: Path) -> Iterator[str]:
     Raises:
         InputError: as `read_grid` and `make_defence`.
     """
+    from evaluation.attacking.foresight import Foresight
     from evaluation.grid.defence import facts_of, faint_places, make_defence
     from evaluation.grid.parse import read_grid
     from fedbert.prepare import Prepared, prepare
@@ -124,6 +127,7 @@ def view_lines(path: Path) -> Iterator[str]:
     from reports.labels import further_labels, phrase
 
     loaded: dict[object, Prepared] = {}
+    foresight = Foresight()
     told: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
     seen = set()
     for cell in read_grid(path).cells:
@@ -133,10 +137,10 @@ def view_lines(path: Path) -> Iterator[str]:
         if setting in seen:
             continue
         seen.add(setting)
-        if config not in loaded:  # clients and their rates follow from strategy and batch size, too
-            loaded = {config: prepare(config, coin=True)}
-        prepared = loaded[config]
-        with _refusing():
+        with _refusing(), within(str(path)):
+            if config not in loaded:  # clients and rates follow from strategy and batch size, too
+                loaded = {config: prepare(config, coin=True)}
+            prepared = loaded[config]
             facts = facts_of(config, prepared, cell.defence, cell.delta)
             defence = make_defence(cell.defence, facts)
             reason = refuse(defence, facts)
@@ -146,12 +150,14 @@ def view_lines(path: Path) -> Iterator[str]:
                 claims = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
                 said = [f"{claim.view}: {claim.sentence()}" for claim in claims]
                 said += [f"Warning: {words}" for words in faint_places(defence)]
+                foresight.look(cell, prepared, defence)
         tasks = told.setdefault((*setting[1:], *said), ([], said))[0]
         tasks.append(setting[0])
     for (strategy, name, level, swept, *_), (tasks, said) in told.items():
         named = (name if level == "-" else f"{name}, {level}") + swept
         yield f"{named} ({strategy}; {', '.join(tasks)})"
         yield from (f"  {line}" for line in said)
+    yield from foresight.lines()
 
 
 def _number(value: float, places: int = 5) -> str:

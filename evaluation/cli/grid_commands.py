@@ -34,13 +34,15 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
     chosen = read_grid(grid or default_grid())
     directory = out or RUNS / chosen.name
     quiet()
-    click.echo(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
     from evaluation.cli.progress import GridProgress
     from evaluation.run.runner import checked, run_grid
     from evaluation.run.workers import Loop, Workers
 
     runner = Loop() if workers == 1 else Workers(workers)
-    runner.call(checked, chosen)
+    foreseen = runner.call(checked, chosen)
+    click.echo(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
+    for line in foreseen:
+        click.echo(line, err=True)
     with GridProgress(workers) as progress:
         good = run_grid(chosen, directory, runner, progress.start, progress.record)
     _show(directory)

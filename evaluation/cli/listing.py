@@ -1,6 +1,7 @@
 """`fedbert-eval list` and `schema`: what a grid can name, and what a file may say."""
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -37,7 +38,7 @@ def list_() -> None:
     for family, entries in FAMILIES.items():
         for name, entry in entries.items():
             table.add_row(kind_of(family, entry), name, entry.summary, estimated(family, entry))
-    console = Console(width=100)
+    console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(table)
     console.print(f"\n{NOTE}", highlight=False)
 

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,6 +44,24 @@ def quiet() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # retries, a line each
+
+
+def print_markdown(lines: Iterable[str]) -> None:
+    """Print Markdown: its tables laid out on a terminal, as it is into a file or a pipe."""
+    if not sys.stdout.isatty():
+        click.echo("\n".join(lines))
+        return
+    from rich.console import Console
+
+    from reports.terminal import from_markdown
+
+    console = Console()
+    for is_table, group in groupby(lines, lambda line: line.startswith("|")):
+        if is_table:
+            console.print(from_markdown(group))
+        else:
+            text = re.sub(r"(?<=\S)\n(?=\S)", " ", "\n".join(group))  # lines of one paragraph
+            console.print(text, markup=False, highlight=False)
 
 
 def print_tables(tables: list[Any], width: int) -> None:

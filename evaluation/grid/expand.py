@@ -29,21 +29,22 @@ def cells_of(asked: GridSettings, where: str) -> tuple[Cell, ...]:
         InputError: for too many cells, two that are equal, or settings that do not go together.
     """
     levels = [pair for defence in asked.defences for pair in defence.levels()]
-    axes = _axes(asked)
+    axes, file = _axes(asked), where
     count = prod(map(len, axes.values())) * len(levels) * len(asked.seeds)
     if count > CELLS:
         raise InputError(f"{where}: expected at most {CELLS} cells, got {count}")
     cells: dict[str, Cell] = {}
     for values in product(*axes.values()):
         point = dict(zip(axes, values, strict=True))
-        training, attacks = _training(asked, point, where), _attacks(asked, point, where)
         swept = tuple((key, as_written(point[key])) for key in asked.sweep)
+        where = ": ".join([file, *(f"at {key} = {value}" for key, value in swept)])
+        training, attacks = _training(asked, point, where), _attacks(asked, point, where)
         for (defence, level), seed in product(levels, asked.seeds):
             config = replace(training.config, seed=seed)
             cell = Cell(config, defence, level, attacks, training.delta, swept)
             if cell.id in cells:
                 told = ", ".join(f"{name} {value}" for name, value in cell.labels.items())
-                raise InputError(f"{where}: expected different cells, got two of {told}")
+                raise InputError(f"{file}: expected different cells, got two of {told}")
             cells[cell.id] = cell
     return tuple(cells.values())
 

@@ -1,5 +1,6 @@
 """Files of settings as they are written: a grid's, a training's, and a defence within either."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import field, fields
 from typing import Annotated, Any, cast
@@ -19,8 +20,8 @@ from fedbert.config import (
     Text,
     TrainingConfig,
 )
-from fedbert.errors import InputError, unknown_key
-from fedbert.settings import Plain, refused, settings
+from fedbert.errors import InputError, unknown_key, within
+from fedbert.settings import Distinct, Plain, check_field, refused, settings
 from privacy.randomness.keys import NoiseMode
 
 DELTA = 1e-5
@@ -80,7 +81,7 @@ class DefenceSettings:
     labels: Mechanism | None = None
     training: Mechanism | None = None
     penalty: Mechanism | None = None
-    level: dict[str, tuple[Plain, ...]] = field(default_factory=dict)
+    level: dict[str, Annotated[tuple[Plain, ...], Distinct]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the levels."""
@@ -143,11 +144,11 @@ class GridSettings:
         data, training, of the numbers of attacks, and delta; each is a column of the tables.
     """
 
-    tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)]
+    tasks: Annotated[tuple[TaskName, ...], Field(min_length=1), Distinct]
     name: Text | None = None
-    strategies: Annotated[tuple[Strategy, ...], Field(min_length=1)] = ("parallel",)
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
-    cut_layers: Annotated[tuple[CutLayer, ...] | None, Field(min_length=1)] = None
+    strategies: Annotated[tuple[Strategy, ...], Field(min_length=1), Distinct] = ("parallel",)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), Distinct] = (0,)
+    cut_layers: Annotated[tuple[CutLayer, ...], Field(min_length=1), Distinct] | None = None
     noise: NoiseMode = "repeatable"
     delta: Delta = DELTA
     model: Section = field(default_factory=dict)
@@ -158,13 +159,18 @@ class GridSettings:
         DefenceSettings("none"),
     )
     override: dict[TaskName, OverrideSettings] = field(default_factory=dict)
-    sweep: dict[str, Annotated[tuple[Plain, ...], Field(min_length=1)]] = field(
+    sweep: dict[str, Annotated[tuple[Plain, ...], Field(min_length=1), Distinct]] = field(
         default_factory=dict
     )
 
     def __post_init__(self) -> None:
-        """Check that what is swept exists, and is set nowhere else."""
-        for key in self.sweep:
+        """Check that defences have names of their own, and that a sweep is over what it may be."""
+        rows = Counter((one.name, level) for one in self.defences for _, level in one.levels())
+        for (name, level), count in rows.items():
+            if count > 1:
+                shown = repr(name) if level == "-" else f"{name!r} at {level}"
+                raise InputError(f"defences: expected different names, got {shown} twice")
+        for key, values in self.sweep.items():
             if key in OWN:
                 raise InputError(f"sweep: expected {key} in its own list {OWN[key]}, got it here")
             if key not in SWEPT:
@@ -178,6 +184,10 @@ class GridSettings:
                 written = getattr(self.attacks, name) != getattr(AttackSettings(), name)
             if written or (key == "delta" and self.delta != DELTA):
                 raise InputError(f"{key} comes from the grid's sweep, not from here")
+            kind = {**PARTS, "attacks": AttackSettings}.get(part, TrainingSettings)
+            with within(f'sweep."{key}"'):
+                for value in values:
+                    check_field(kind, name or key, value)
 
 
 @settings

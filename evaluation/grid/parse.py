@@ -24,7 +24,11 @@ def read_grid(path: Path) -> Grid:
     Raises:
         InputError: one line that names the file, the key, what was expected and what came.
     """
-    return grid_from(read_toml(path, "grid"), str(path), path.stem)
+    values = read_toml(path, "grid")
+    if not values:
+        least = 'expected a grid, at the least tasks = ["sst2"]'
+        raise InputError(f"{path}: {least}, got an empty file")
+    return grid_from(values, str(path), path.stem)
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
@@ -50,4 +54,4 @@ def grid_from(values: Mapping[str, Any], where: str, name: str) -> Grid:
         InputError: one line that names the key, what was expected and what came.
     """
     asked = from_mapping(GridSettings, values, where)
-    return Grid(asked.name or name, cells_of(asked, where))
+    return Grid(asked.name or name, cells_of(asked, where), where)

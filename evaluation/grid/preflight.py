@@ -1,45 +1,53 @@
 """Preflight check: whatever can be known to be wrong is known before the first cell is trained."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import FAMILIES, VERBS
 from evaluation.grid.defence import facts_of, faint_places, make_defence, refuse_drowned
-from evaluation.grid.spec import AttackSettings, Grid
+from evaluation.grid.spec import AttackSettings, Cell, Grid
 from fedbert.config import Config
-from fedbert.errors import InputError
+from fedbert.errors import InputError, within
 from fedbert.prepare import Prepared, prepare
 from fedbert.trainer import check
-from privacy.defence import refuse
+from privacy.defence import Defence, refuse
 
 logger = logging.getLogger(__name__)
 
 
-def preflight(grid: Grid) -> None:
+Look = Callable[[Cell, Prepared, Defence], None]
+"""Is shown every cell that will run, with its inputs (but for how clients share them)."""
+
+
+def preflight(grid: Grid, look: Look = lambda *_: None) -> None:
     """Build every defence and attack of a grid, and load every model and data set once.
 
     What can work and hardly will, such as noise that drowns every message, is a warning.
 
     Raises:
-        InputError: one line for the first thing that is wrong.
+        InputError: one line for the first thing that is wrong, with the grid's file.
     """
-    for attacks in dict.fromkeys(cell.attacks for cell in grid.cells):
-        _check_attacks(attacks)
     seen: dict[object, Prepared] = {}
     warned: dict[str, None] = {}
+    with within(grid.where):
+        for attacks in dict.fromkeys(cell.attacks for cell in grid.cells):
+            _check_attacks(attacks)
     for cell in grid.cells:
-        inputs = (cell.config.model, replace(cell.config.data, partition="iid"))
-        if inputs not in seen:
-            seen[inputs] = prepare(cell.config, coin=True)
-        prepared = _with_batches(seen[inputs], cell.config)
-        facts = facts_of(cell.config, prepared, cell.defence, cell.delta)
-        defence = make_defence(cell.defence, facts)
-        if refuse(defence, facts) is None:
-            check(cell.config, defence)
-            refuse_drowned(defence)
-            for words in faint_places(defence):
-                warned.setdefault(f"defence {defence.name!r}: {words}")
+        with within(": ".join([grid.where, *(f"at {key} = {value}" for key, value in cell.swept)])):
+            inputs = (cell.config.model, replace(cell.config.data, partition="iid"))
+            if inputs not in seen:
+                seen[inputs] = prepare(cell.config, coin=True)
+            prepared = _with_batches(seen[inputs], cell.config)
+            facts = facts_of(cell.config, prepared, cell.defence, cell.delta)
+            defence = make_defence(cell.defence, facts)
+            if refuse(defence, facts) is None:
+                check(cell.config, defence)
+                refuse_drowned(defence)
+                for words in faint_places(defence):
+                    warned.setdefault(f"defence {defence.name!r}: {words}")
+                look(cell, prepared, defence)
     for words in warned:
         logger.warning("%s", words)
 

@@ -193,10 +193,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """All cells of one comparison, in the order in which they run."""
+    """All cells of one comparison, in the order in which they run; where: its file."""
 
     name: str
     cells: tuple[Cell, ...]
+    where: str
 
     def to_json(self) -> dict[str, Any]:
         """Return the grid as plain JSON."""

@@ -44,11 +44,18 @@ def remaining(directory: Path, grid: Grid) -> list[Cell]:
     return [cell for cell in grid.cells if cell.id not in finished]
 
 
-def checked(grid: Grid) -> None:
-    """Raise InputError for the first thing wrong with a grid: `evaluation.grid.preflight`."""
+def checked(grid: Grid) -> list[str]:
+    """Return a line for each attack of a grid that will lack something.
+
+    Raises:
+        InputError: for the first thing wrong with it: see `evaluation.grid.preflight`.
+    """
+    from evaluation.attacking.foresight import Foresight
     from evaluation.grid.preflight import preflight
 
-    preflight(grid)
+    foresight = Foresight()
+    preflight(grid, foresight.look)
+    return foresight.lines()
 
 
 def worked(cell: Cell, shadows: Path) -> Outcome:

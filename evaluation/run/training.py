@@ -17,7 +17,7 @@ from evaluation.run.journal import Journal
 from evaluation.run.utility import measure
 from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.config import Config
-from fedbert.errors import InputError
+from fedbert.errors import InputError, within
 from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, prepare
 from fedbert.settings import from_mapping
@@ -38,11 +38,12 @@ Say = Callable[[int, float, float], None]
 
 @dataclass(frozen=True)
 class TrainingFile:
-    """What a training's TOML file says."""
+    """What a training's TOML file says; where: its name."""
 
     config: Config
     defence: DefenceSpec
     delta: float
+    where: str
 
     def asked(self) -> dict[str, Any]:
         """Return the defence that is asked for, as plain JSON."""
@@ -64,6 +65,9 @@ def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
     where = "default" if path is None else str(path)
     if path is not None:
         values = read_toml(path, "configuration")
+        if not values:
+            why = "without CONFIG the default is trained"
+            raise InputError(f"{where}: expected a training, got an empty file; {why}")
     if "tasks" in values:
         raise InputError(f"{where}: expected one training, got a grid: run privacy-utility on it")
     asked = from_mapping(TrainingSettings, values, where)
@@ -71,7 +75,7 @@ def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
     if (config.data.task == "mlm") is not pretraining:
         wanted = "task mlm for pretrain" if pretraining else "a GLUE task for finetune"
         raise InputError(f"{where}: data: expected {wanted}, got task={config.data.task!r}")
-    return TrainingFile(config, asked.defence.spec(), asked.delta)
+    return TrainingFile(config, asked.defence.spec(), asked.delta, where)
 
 
 def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> list[str]:
@@ -85,11 +89,12 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
     """
     config = settings.config
     with locked(out):
-        prepared = prepare(config, coin=False)
-        facts = facts_of(config, prepared, settings.defence, settings.delta)
-        defence = make_defence(settings.defence, facts)
-        check(config, defence)
-        refuse_drowned(defence)
+        with within(settings.where):
+            prepared = prepare(config, coin=False)
+            facts = facts_of(config, prepared, settings.defence, settings.delta)
+            defence = make_defence(settings.defence, facts)
+            check(config, defence)
+            refuse_drowned(defence)
         directory = out / "checkpoint"
         recover(directory)
         start = None

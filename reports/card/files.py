@@ -10,6 +10,8 @@ from jinja2 import Environment, StrictUndefined
 from rich.table import Table
 
 from reports.card.content import FAILED, WEAK, WHO, Card, figure, note
+from reports.metrics import title
+from reports.terminal import with_heads
 from reports.whole import write_whole
 
 
@@ -57,26 +59,25 @@ def as_html(card: Card) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(figure=figure, note=note)
+    environment.filters.update(figure=figure, note=note, metric_title=title)
     return environment.from_string(text).render(card=card, who=WHO, failed=FAILED, weak=WEAK)
 
 
 def tables(card: Card) -> list[Table]:
     """The card as tables for the terminal: the verdicts, and what was recovered."""
-    checks = Table(title="Verdicts", title_justify="left", header_style="bold")
-    for name in ("what", "verdict", "behind it"):
-        checks.add_column(name, overflow="fold")
+    checks = _table("Verdicts", "what", "verdict", "behind it")
     for check in card.checks:
         checks.add_row(check.what, check.verdict, check.detail)
-    measured = Table(title="Who recovers what", title_justify="left", header_style="bold")
-    for name in ("view", "attack", "metric", "value [interval]", "note"):
-        measured.add_column(name, overflow="fold")
+    measured = _table("Who recovers what", "view", "attack", "metric", "value [interval]", "note")
     for each in card.leaks:
         view = f"{each.view}: {WHO.get(each.view, '')}"
-        measured.add_row(view, each.name, each.metric, figure(each), note(each))
-    unmeasured = Table(title="Not measured", title_justify="left", header_style="bold")
-    for name in ("view", "attacks", "why"):
-        unmeasured.add_column(name, overflow="fold")
+        measured.add_row(view, each.name, title(each.metric), figure(each), note(each))
+    unmeasured = _table("Not measured", "view", "attacks", "why")
     for view, why, names in card.not_measured:
         unmeasured.add_row(view, names, why)
     return [table for table in (checks, measured, unmeasured) if table.row_count]
+
+
+def _table(name: str, *heads: str) -> Table:
+    """An empty table."""
+    return with_heads(Table(title=name, title_justify="left", header_style="bold"), heads)

@@ -1,5 +1,6 @@
 """ROC curves as PNG bytes, both axes logarithmic: the same data, the same bytes."""
 
+import textwrap
 from typing import Literal
 
 import matplotlib.style
@@ -7,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.drawing.utility import PALETTE, WIDTH, bare, key_text, plain_text, png_bytes
+from reports.drawing.utility import LINE, PALETTE, WIDTH, bare, key_text, plain_text, png_bytes
 from reports.figures.roc import WHERE, RocFigure, RocPanel
 
 COLUMNS, HEIGHT = 2, 2.9  # panels in a row; inches of each
+TITLE, LINES = 42, 4  # characters of a panel's title in a line where two share a row; lines of it
 DASHES: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
 LOWEST = 1e-3
 
@@ -21,9 +23,11 @@ def draw_roc(data: RocFigure) -> bytes:
     rows = -(-len(data.panels) // columns)
     entries = len(data.attacks) + 1 + any(panel.allows for panel in data.panels)
     legend = 0.2 * (-(-entries // 3))
-    top, bottom, gap = 0.62 + legend, 0.5, 0.75  # inches
+    titles = [wrapped(panel.title, TITLE * COLUMNS // columns) for panel in data.panels]
+    more = LINE * max(title.count("\n") for title in titles)
+    top, bottom, gap = 0.62 + legend + more, 0.5, 0.75 + more  # inches
     total = top + rows * HEIGHT + (rows - 1) * gap + bottom
-    wide = (WIDTH - 0.75 * columns) / columns if columns > 1 else WIDTH - 1.9
+    wide = (WIDTH - 0.1) / columns - 0.75 if columns > 1 else WIDTH - 1.9
     with matplotlib.style.context("default"):
         figure = Figure(figsize=(WIDTH, total))
         for number, panel in enumerate(data.panels):
@@ -32,6 +36,7 @@ def draw_roc(data: RocFigure) -> bytes:
             low = total - top - HEIGHT - row * (HEIGHT + gap)
             axes = figure.add_axes((left / WIDTH, low / total, wide / WIDTH, HEIGHT / total))
             _panel(axes, panel, data)
+            axes.set_title(titles[number], loc="left", fontsize=10)
         title = f"{data.task}: members found against false alarms"
         figure.text(0.02, 1 - 0.1 / total, plain_text(title), fontsize=12, weight="bold", va="top")
         figure.legend(
@@ -39,6 +44,19 @@ def draw_roc(data: RocFigure) -> bytes:
             ncols=3, fontsize=8.5, frameon=False,
         )  # fmt: skip
         return png_bytes(figure)
+
+
+def wrapped(title: str, width: int) -> str:
+    """A panel's whole title in lines; of more than LINES the middle is left out: levels stand at
+    the end, and tell apart.
+
+    >>> wrapped("gaussian, token, target_epsilon=100.0 (parallel)", 30)
+    'gaussian, token,\\ntarget_epsilon=100.0\\n(parallel)'
+    """
+    lines = textwrap.wrap(title, width) or ["-"]
+    if len(lines) > LINES:
+        lines = [*lines[: LINES // 2], "…", *lines[1 - LINES // 2 :]]
+    return "\n".join(plain_text(line) for line in lines)
 
 
 def _panel(axes: Axes, panel: RocPanel, data: RocFigure) -> None:
@@ -63,7 +81,6 @@ def _panel(axes: Axes, panel: RocPanel, data: RocFigure) -> None:
     axes.set_yscale("log")
     axes.set_xlim(LOWEST, 1)
     axes.set_ylim(LOWEST, 1.1)
-    axes.set_title(plain_text(panel.title, 46), loc="left", fontsize=10)
     axes.set_xlabel("share of non-members accused", fontsize=9)
     axes.set_ylabel("share of members found", fontsize=9)
     bare(axes)

@@ -3,6 +3,7 @@
 import io
 import textwrap
 from collections.abc import Sequence
+from typing import Literal
 
 import matplotlib.style
 from matplotlib.axes import Axes
@@ -25,7 +26,8 @@ MARKERS = "osD^vPX*"
 def draw_leakage(data: LeakageFigure) -> bytes:
     """A PNG: a panel per unit of privacy, both intervals as error bars, labels beside the axes."""
     heights = [max(2.6, LINE * (_label_lines(panel.points) + 1)) for panel in data.panels]
-    top, gap, bottom = 1.0 + 0.2 * ((len(data.groups) + 3) // 3), 0.75, 0.6  # inches
+    keys = len(data.groups) + 1 + len(data.majority) + len(data.chance)
+    top, gap, bottom = 1.0 + 0.2 * (max(keys, 3) // 3), 0.75, 0.6  # inches
     total = top + sum(heights) + gap * (len(heights) - 1) + bottom
     with matplotlib.style.context("default"):
         figure = Figure(figsize=(WIDTH, total))
@@ -99,10 +101,10 @@ def _draw_panel(axes: Axes, panel: Panel, data: LeakageFigure, height: float) ->
             markerfacecolor="white" if point.reference else colour, zorder=3,
         )  # fmt: skip
     _limits(axes, [point for each in data.panels for point in each.points], data)
-    if data.majority is not None:
-        axes.axhline(data.majority, color="#666666", linestyle="--", linewidth=1, zorder=1)
-    if data.chance is not None:
-        axes.axvline(data.chance, color="#666666", linestyle=":", linewidth=1.2, zorder=1)
+    for group, value in data.majority:
+        axes.axhline(value, color=_line(group, data), linestyle="--", linewidth=1, zorder=1)
+    for group, value in data.chance:
+        axes.axvline(value, color=_line(group, data), linestyle=":", linewidth=1.2, zorder=1)
     axes.set_title(plain_text(panel.title), loc="left", fontsize=10)
     axes.set_xlabel(plain_text(data.horizontal), fontsize=9)
     axes.set_ylabel(plain_text(data.vertical), fontsize=9)
@@ -121,7 +123,7 @@ def _limits(axes: Axes, points: Sequence[Point], data: LeakageFigure) -> None:
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_locator(NullLocator())
     else:
-        ends = [*lows, *highs, *([] if data.majority is None else [data.majority])]
+        ends = [*lows, *highs, *(value for _, value in data.majority)]
         pad = 0.06 * (max(ends) - min(ends)) or 0.05
         axes.set_ylim(min(ends) - pad, max(ends) + pad)
     if data.family == "inversion":
@@ -184,13 +186,21 @@ def _legend(data: LeakageFigure) -> list[Line2D]:
             Line2D([], [], color="#444444", marker="o", markerfacecolor="white", linestyle="none",
                    label="hollow: no (epsilon, delta) in any view")
         )  # fmt: skip
-    grey = "#666666"
-    if data.majority is not None:
-        name = f"majority class {data.majority:.3g}"
-        handles.append(Line2D([], [], color=grey, linestyle="--", label=name))
-    if data.chance is not None:
-        handles.append(Line2D([], [], color=grey, linestyle=":", label=f"chance {data.chance:.3g}"))
-    return handles
+    handles += [_key("majority class", "--", *each, data) for each in data.majority]
+    return handles + [_key("chance", ":", *each, data) for each in data.chance]
+
+
+def _key(
+    name: str, dash: Literal["--", ":"], group: str, value: float, data: LeakageFigure
+) -> Line2D:
+    """What a line of reference stands for."""
+    label = key_text(f"{name} {value:.3g}{f' ({group})' if group else ''}", 34)
+    return Line2D([], [], color=_line(group, data), linestyle=dash, label=label)
+
+
+def _line(group: str, data: LeakageFigure) -> str:
+    """The colour of a line of reference: its group's, or grey for all."""
+    return PALETTE[data.groups.index(group) % len(PALETTE)] if group else "#666666"
 
 
 def _look(point: Point, data: LeakageFigure) -> tuple[str, str]:

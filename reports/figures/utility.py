@@ -40,6 +40,10 @@ class Panel:
         return f"unit of privacy: {self.unit}" if self.unit else "all settings"
 
 
+Lines = tuple[tuple[str, float], ...]
+"""Values of reference, each with the group that it holds for; "": for all."""
+
+
 @dataclass(frozen=True)
 class LeakageFigure:
     """Utility against leakage for one task: a panel per unit, and the lines of reference."""
@@ -48,8 +52,8 @@ class LeakageFigure:
     family: str
     utility_metric: str
     panels: tuple[Panel, ...]
-    majority: float | None
-    chance: float | None
+    majority: Lines
+    chance: Lines
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -97,7 +101,7 @@ def leakage_data(rows: Sequence[Row], task: str, family: str) -> LeakageFigure |
     ]
     if not panels and references:
         panels = [Panel(NO_UNIT, references)]
-    return _figure(usable, task, family, panels) if panels else None
+    return _figure([("", row) for row in usable], task, family, panels) if panels else None
 
 
 def comparison_data(
@@ -120,7 +124,8 @@ def comparison_data(
     points = tuple(
         _point(row, family, name if several else row.strategy, label(row)) for name, row in usable
     )
-    return _figure([row for _, row in usable], task, family, [Panel("", points)])
+    named = [(name if several else "", row) for name, row in usable]
+    return _figure(named, task, family, [Panel("", points)])
 
 
 def partition_data(counts: Mapping[str, Mapping[str, int]]) -> PartitionFigure:
@@ -148,8 +153,8 @@ def describe(data: LeakageFigure) -> str:
             for point in panel.points
         )
         parts.append(f"Panel {panel.title}: {points}.")
-    if data.majority is not None:
-        parts.append(f"Majority class at {data.majority:.3g}.")
+    for group, value in data.majority:
+        parts.append(f"Majority class{f' of {group}' if group else ''} at {value:.3g}.")
     return " ".join(parts)
 
 
@@ -173,19 +178,34 @@ def axis_title(metric: str) -> str:
     return f"{metrics.title(metric)} ({metrics.metric(metric).better} is better)"
 
 
-def _figure(rows: Sequence[Row], task: str, family: str, panels: Iterable[Panel]) -> LeakageFigure:
-    metric = rows[0].metric
-    majorities = [x for row in rows if (x := row.majority_baseline) is not None]
-    leaks = [leak for row in rows if (leak := _leak(row, family))]
-    chances = [leak.chance for leak in leaks if leak.chance is not None]
+def _figure(
+    rows: Sequence[tuple[str, Row]], task: str, family: str, panels: Iterable[Panel]
+) -> LeakageFigure:
+    """The figure of rows, each with the run whose lines of reference are its own."""
+    leaks = [(run, leak) for run, row in rows if (leak := _leak(row, family))]
     return LeakageFigure(
         task=task,
         family=family,
-        utility_metric=metric,
+        utility_metric=rows[0][1].metric,
         panels=tuple(panels),
-        majority=sum(majorities) / len(majorities) if majorities else None,
-        chance=sum(chances) / len(chances) if chances else None,
+        majority=lines([(run, row.majority_baseline) for run, row in rows]),
+        chance=lines([(run, leak.chance) for run, leak in leaks]),
     )
+
+
+def lines(values: Iterable[tuple[str, float | None]]) -> Lines:
+    """The mean of the known values of every group; one for all where they read the same.
+
+    >>> lines([("a", 0.5), ("a", None), ("b", 0.25)]), lines([("a", 0.5), ("b", 0.5001)])
+    ((('a', 0.5), ('b', 0.25)), (('', 0.5),))
+    """
+    found: dict[str, list[float]] = {}
+    for group, value in values:
+        if value is not None:
+            found.setdefault(group, []).append(value)
+    means = tuple((group, sum(each) / len(each)) for group, each in found.items())
+    same = len({f"{mean:.3g}" for _, mean in means}) == 1
+    return (("", means[0][1]),) if same else means
 
 
 def _leak(row: Row, family: str) -> Leak | None:

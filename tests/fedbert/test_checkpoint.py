@@ -261,7 +261,21 @@ def test_a_resumed_run_has_to_be_the_same_run(pristine: Path) -> None:
         with pytest.raises(InputError, match=f"expected a checkpoint of the same {part}") as error:
             check_same(found, other, "0" * 64, none)
         assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match="same data"):
+    own = {"smashed": {"mechanism": "gaussian", "clip_norm": 1.0}}
+    told = [
+        (others["training"], none, r"same training.rounds, got training.rounds=2 in .*has 3$"),
+        (
+            same,
+            none | own,
+            r"same defence.smashed, got defence.smashed=nothing in .*has \{.*1\.0\}$",
+        ),
+    ]
+    for config, defence, words in told:
+        with pytest.raises(InputError, match=words):
+            check_same(found, config, "0" * 64, defence)
+    with pytest.raises(
+        InputError, match=r"same data, got sha256=0{16}\.\.\. in .* have 1{16}\.\.\.$"
+    ):
         check_same(found, same, "1" * 64, none)
     with pytest.raises(InputError, match="expected a checkpoint of the same defence"):
         check_same(found, same, "0" * 64, none | {"delta": 1e-6})

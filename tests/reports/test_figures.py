@@ -32,7 +32,9 @@ def test_a_panel_per_unit_with_the_references_in_each(examples):
     assert token - references == {(f"gaussian token, eps {e}", "parallel") for e in (16, 8, 2)}
     assert sequence - references == {("gaussian sequence, eps 8", "parallel")}
     assert client - references == {("dp-fedavg, eps 8", "parallel")}
-    assert data.majority == 0.509 and data.chance == pytest.approx(0.036)
+    ((_, majority),) = data.majority
+    ((_, chance),) = data.chance
+    assert majority == 0.509 and chance == pytest.approx(0.036)
 
 
 def test_points_carry_both_intervals_of_their_row(examples):
@@ -60,6 +62,19 @@ def test_axes_say_which_direction_is_good(examples):
     assert data is not None
     assert data.vertical == "perplexity (lower is better)"
     assert data.horizontal == "worst membership: AUC (lower is better)"
+
+
+def test_runs_of_other_chance_have_a_line_each(examples):
+    rows = setting_rows(examples.grid(("sst2",)))
+    other = [replace(row, majority_baseline=0.7) for row in rows]
+    data = comparison_data({"first": rows, "second": other}, "sst2", "inversion")
+    assert data is not None and dict(data.majority) == pytest.approx(
+        {"first": 0.509, "second": 0.7}
+    )
+    assert [group for group, _ in data.chance] == [""]  # one for both, as it is the same
+    assert "Majority class of first at 0.509. Majority class of second at 0.7." in describe(data)
+    alike = comparison_data({"first": rows, "second": rows}, "sst2", "inversion")
+    assert alike is not None and draw_leakage(data) != draw_leakage(alike)
 
 
 def test_a_comparison_is_coloured_by_run_or_by_strategy(examples):

@@ -1,6 +1,7 @@
 import csv
 import io
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from reports.averages import mean_estimate
 from reports.checks import VIEWS
 from reports.csv_table import csv_table
 from reports.estimate import Estimate
+from reports.leak import NotMeasured
 from reports.render import in_order
 from reports.rows import cell_rows, round_up, setting_rows
 from reports.story import headline, task_story
@@ -93,7 +95,7 @@ def test_claims_about_labels_stand_beside_the_entry_of_their_view(examples):
     (row,) = cell_rows([labelled])
     assert [each.view for each in row.guarantees] == list(VIEWS)
     last = row.guarantees[-1]
-    assert last.short == "none; eps 1.5 (label, replace-one, data set)"
+    assert last.short == "eps 1.5 (label, replace-one, data set), none for the text"
     assert last.sentence == f"{record.guarantees[-1]['sentence']} Labels are protected."
     assert last.kind == "no guarantee" and last.units == ("label",) and last.delta is None
     assert row.units == ("token", "label")
@@ -202,6 +204,51 @@ def test_terminal_tables_fit_a_hundred_columns_and_lose_nothing(examples):
     assert "…" not in text
     for words in ("eps 8.0 (token, replace-one, local)", "nothing sent", "majority class 0.509"):
         assert words in flat
+
+
+def test_no_head_breaks_within_a_word_on_eighty_columns(examples):
+    swept = [replace(r, labels=r.labels | {"training.learning_rate": "0.1", "data.clients": "4"})
+             for r in examples.grid(("sst2", "mlm"))]  # fmt: skip
+    for record, words in (
+        (examples.done(), "strategy seeds utility accuracy majority inversion membership views"),
+        (examples.done("mlm"), "perplexity worst attack beside guarantee bytes seconds"),
+    ):
+        shown = _shown([record], 80)
+        assert max(map(len, shown.splitlines())) <= 80
+        assert set(words.split()) <= set(re.split(r"[\s:,]+", shown))
+    named = replace(examples.done(), labels=examples.done().labels | {"level": "sigma=100000.0"})
+    narrow, wide = _shown([named], 80), _shown([named], 200)
+    assert "sigma=100000.0" in narrow and narrow.count("]") == wide.count("]")  # nothing is cut
+    assert {"training.", "learning_rate", "data.", "clients"} <= set(_shown(swept).split())
+
+
+def test_settings_that_leak_alike_are_said_to_tie(examples):
+    records = [examples.done(defence=number) for number in (2, 3, 4)]
+    one = next(each for each in records[0].leakage if each.family == "inversion")
+    alike = [
+        replace(r, leakage=[one if each.family == "inversion" else each for each in r.leakage])
+        for r in records
+    ]
+    names = [row.name for row in setting_rows(alike)]
+    (told,) = [x for x in task_story(setting_rows(alike)) if "the least open to inversion" in x]
+    assert "are 3 that tie (" in told and all(name in told for name in names)
+    (told,) = [x for x in task_story(setting_rows(records)) if "the least open to inversion" in x]
+    assert "tie" not in told and "is gaussian" in told
+
+
+def test_what_was_not_measured_is_told_once_with_its_seeds(examples):
+    def record(seed, *reasons):
+        lacking = [NotMeasured("release", f"a{i}", "membership", why, "auc")
+                   for i, why in enumerate(reasons) if why]  # fmt: skip
+        return replace(examples.done(seed=seed), leakage=lacking)
+
+    (row,) = setting_rows([record(0, "9 are few", "x", "y"), record(1, "8 are few", "x", None),
+                           record(2, "8 are few", "x", None)])  # fmt: skip
+    assert row.unmeasured == (
+        "a0 (membership, release view, AUC): 9 are few (seed 0); 8 are few (seeds 1, 2)",
+        "a1 (membership, release view, AUC): x",
+        "a2 (membership, release view, AUC): y (seed 0)",
+    )
 
 
 def test_labels_are_not_read_as_markup(examples):

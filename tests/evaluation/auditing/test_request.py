@@ -7,6 +7,7 @@ import pytest
 
 from evaluation.auditing.adversary import Means
 from evaluation.auditing.card import Request
+from evaluation.auditing.subject import open_subject
 from fedbert.errors import InputError
 
 
@@ -38,3 +39,18 @@ def test_edges_of_a_request() -> None:
     asked = Request(claim=(8, 1e-5), max_auc=1, max_token_recovery=0, means=Means(10_000))
     assert asked.claim == (8.0, 1e-5) and asked.means.shadows == 10_000
     assert Means(references=(Path("x"),), cache=Path("y")).references == (Path("x"),)
+
+
+def test_a_run_and_the_folder_of_a_training_are_told_from_a_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "records.jsonl").touch()
+    (tmp_path / "scores.npz").write_bytes(b"PK\x03\x04")  # what else lies there is not the point
+    with pytest.raises(
+        InputError, match=r"got a run, .*: it keeps records and no model; .*OUT/che"
+    ):
+        open_subject(tmp_path, None)
+    inside = tmp_path / "checkpoint"
+    inside.mkdir()
+    (inside / "manifest.json").touch()
+    with pytest.raises(InputError) as error:
+        open_subject(tmp_path, None)
+    assert str(error.value).endswith(f"its checkpoint is {inside}")

@@ -84,6 +84,9 @@ def test_releases_without_sampling_have_an_exact_epsilon(budget: Run) -> None:
     assert "10 releases" in out and "relation under which the sensitivity holds" in out
     _, once, _ = budget("epsilon --noise-multiplier 0.600229 --delta 1e-5")
     assert number(once, "exact") == "8.00000" and "one release" in once
+    _, alone, _ = budget("epsilon --noise-multiplier 5 --delta 1e-5 --releases 10 --accountant rdp")
+    assert "exact" not in alone.split("what an attack")[0]
+    assert "rdp    2.81365  (an upper bound, RDP)" in alone
 
 
 def test_noise_of_dp_sgd_meets_its_target(budget: Run) -> None:
@@ -227,6 +230,9 @@ def test_views_says_what_a_grid_will_claim_without_training(
         for block in re.split(r"\n(?=\S)", out.strip())
     }
     settings = ("none", "gaussian, target_epsilon=1.0", "dp-sgd")
+    last = [line for line in blocks if line.startswith("will not run: ")]
+    assert list(blocks)[-len(last) :] == last and sum("span check" in line for line in last) == 1
+    blocks = {setting: said for setting, said in blocks.items() if setting not in last}
     assert list(blocks) == [f"{s} ({kind}; sst2)" for kind in ("parallel", "fedavg")
                             for s in settings]  # fmt: skip
     plain = blocks["none (parallel; sst2)"]

@@ -94,7 +94,7 @@ def test_a_run_with_workers_and_its_report_need_no_torch_themselves(
         ('source = "generated"', 'source = "./nowhere"', "expected a directory that exists"),
         ("clients = 2", "clients = 2000", "clients"),
         ("[attacks]", '[attacks]\ninversion = ["psychic"]', "got 'psychic'"),
-        ("seeds = [0, 1]", "seeds = [0, 0]", "expected different cells"),
+        ("seeds = [0, 1]", "seeds = [0, 0]", "expected different values (0 comes twice)"),
         ("seeds = [0, 1]", "seeds = [0", "expected a TOML file"),
         ("smashed = {", "smashd = {", "'smashd': did you mean 'smashed'? allowed: name, smashed,"),
         ("clip_norm = 8.0", "clip_norm = inf", "expected a finite value, got clip_norm=inf"),
@@ -102,7 +102,9 @@ def test_a_run_with_workers_and_its_report_need_no_torch_themselves(
         ("[attacks]", "[attacks]\ninversion = 5", "attacks: expected a list, got inversion=5"),
         ("[attacks]", '[attacks]\nmembership = ["os:getcwd"]', "expected an attack with name"),
         ('mechanism = "gaussian", clip_norm = 8.0', 'mechanism = "collections:Counter"', "Counter"),
-        ("batch_size = 8", 'batch_size = 8\ndevice = "cuda"', "expected a device that is there"),
+        ("batch_size = 8", 'batch_size = 8\ndevice = "cuda"', "training: expected a device that"),
+        ('tokenizer = "generated"', 'tokenizer = "generated"\ncut_layer = 9', "model: expected 0"),
+        ("max_length = 16", "max_length = 512000", "max_length"),
     ],
 )  # fmt: skip
 def test_bad_grids_end_with_one_line_and_code_2(
@@ -119,10 +121,33 @@ def test_bad_grids_end_with_one_line_and_code_2(
     monkeypatch.setattr(sys, "argv", ["fedbert-eval", *arguments])
     with pytest.raises(SystemExit) as end:
         main()
-    errors = [e for e in capsys.readouterr().err.splitlines() if e.startswith("error: ")]
-    assert end.value.code == 2 and len(errors) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert end.value.code == 2 and len(errors) == 1  # before any word of cells
+    assert errors[0].startswith("error: ") and str(small_grid) in errors[0]
     assert expected in errors[0]
     assert not (tmp_path / "run" / "records.jsonl").exists()
+
+
+def test_a_file_that_says_nothing_is_refused_with_what_it_could_say(tmp_path: Path, here) -> None:
+    for name, text in (("empty.toml", ""), ("comment.toml", "# nothing\n")):
+        (tmp_path / name).write_text(text)
+        for command in (["privacy-utility"], ["budget", "views"]):
+            done = here(*command, name)
+            least = f'error: {name}: expected a grid, at the least tasks = ["sst2"], got an empty'
+            assert done.returncode == 2 and done.stderr.startswith(least), done.stderr
+        done = here("finetune", name, "--out", "out")
+        assert done.returncode == 2 and f"{name}: expected a training, got an empty" in done.stderr
+        assert not (tmp_path / "out").exists()
+
+
+def test_what_is_wrong_with_a_training_beyond_its_file_is_told_with_it(
+    tmp_path: Path, here
+) -> None:
+    text = TRAINING.format(task="sst2", rounds=1).replace('"tiny"', '"tiny"\ncut_layer = 9')
+    (tmp_path / "deep.toml").write_text(text)
+    done = here("finetune", "deep.toml", "--out", "out")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: deep.toml: model: expected 0 <= cut_layer <= 2, got cut")
 
 
 def test_wrong_usage_ends_with_code_2(here) -> None:

@@ -65,7 +65,11 @@ GAUSSIAN = 'mechanism = "gaussian", clip_norm = 8.0'
         ("[model]", "[override.sst]\n[model]", "FILE: override: expected one of cola, sst2,"),
         ("[model]", "[override.sst2]\ndat = {}\n[model]", "override: sst2: unknown key 'dat'"),
         ("[0, 1]", f"{list(range(300_000))}", "FILE: expected at most 100000 cells, got 600000"),
-        ("[0, 1]", "[0]\ncut_layers = [0, 0]", "FILE: expected different cells, got two of"),
+        ("[0, 1]", "[0]\ncut_layers = [0, 0]", "FILE: expected different values (0 comes twice)"),
+        ("[0, 1]", "[0, 1, 0]", "FILE: expected different values (0 comes twice), got seeds="),
+        ('["sst2"]', '["sst2", "sst2"]', "expected different values ('sst2' comes twice), got t"),
+        ("[model]", 'strategies = ["fedavg", "fedavg"]\n[model]', "('fedavg' comes twice), got st"),
+        ("[1.0]", "[1.0, 1]", "level: expected different values (1 comes twice), got smashed."),
         ("[0, 1]", "[0]\ndelta = 1", "FILE: expected 0 < delta < 1, got delta=1"),
     ],
 )  # fmt: skip
@@ -215,6 +219,14 @@ def test_a_parameter_that_an_attack_has_not_is_refused(params: Any, expected: st
 def test_an_attack_without_parameters_says_so() -> None:
     with pytest.raises(InputError, match="entropy: unknown key 'view'; allowed: none"):
         make_attack(Spec("entropy", (("view", "peer"),)), MEMBERSHIP, "score")
+
+
+def test_two_defences_that_tables_could_not_tell_apart_are_refused(small_text: str) -> None:
+    values = tomllib.loads(small_text)
+    values["defences"] += [{"name": "none", "update": {"mechanism": "clip_only"}}]
+    assert "defences: expected different names, got 'none' twice" in refusal(values)
+    values["defences"][2] = values["defences"][1]
+    assert "got 'gaussian' at target_epsilon=1.0 twice" in refusal(values)
 
 
 def test_two_attacks_that_records_could_not_tell_apart_are_refused(small_text: str) -> None:

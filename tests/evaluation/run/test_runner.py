@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,7 +158,7 @@ def test_a_broken_cell_is_recorded_and_the_run_goes_on(
     tmp_path: Path, small_grid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grid = read_grid(_with_outsider(tmp_path, small_grid, "Broken", monkeypatch))
-    order = type(grid)(grid.name, tuple(reversed(grid.cells)))
+    order = replace(grid, cells=tuple(reversed(grid.cells)))
     good = run_grid(order, tmp_path / "run", Loop(), lambda *_: None, lambda _: None)
     records = read_records(tmp_path / "run" / "records.jsonl")
     assert not good and [r.status for r in records] == ["failed", "done"]
@@ -170,7 +171,7 @@ def test_a_dying_worker_costs_its_cells_alone(
     tmp_path: Path, small_grid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grid = read_grid(_with_outsider(tmp_path, small_grid, "Deadly", monkeypatch))
-    order = type(grid)(grid.name, tuple(reversed(grid.cells)))
+    order = replace(grid, cells=tuple(reversed(grid.cells)))
     good = run_grid(order, tmp_path / "run", Workers(1), lambda *_: None, lambda _: None)
     records = read_records(tmp_path / "run" / "records.jsonl")
     assert not good and [r.status for r in records] == ["failed", "done"]
