@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from reports import checks, metrics
 from reports.labels import cells, columns
@@ -116,7 +116,7 @@ def seed_text(row: Row) -> str:
 def _table(title: str, heads: Sequence[str], widths: Sequence[int]) -> Table:
     """An empty table without vertical lines, at most 100 columns wide."""
     table = Table(
-        title=f"\n{escape(title)}",
+        title=Text(f"\n{title}", style="table.title"),
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -124,7 +124,7 @@ def _table(title: str, heads: Sequence[str], widths: Sequence[int]) -> Table:
         collapse_padding=True,
     )
     for head, width in zip(heads, widths, strict=True):
-        table.add_column(escape(head), min_width=min(width, 5), max_width=width, overflow="fold")
+        table.add_column(Text(head), min_width=min(width, 5), max_width=width, overflow="fold")
     return table
 
 
@@ -159,7 +159,7 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
             rest = [seed_text(row), utility, *found]
         else:
             rest = [ABSENT, row.note, "", ""]
-        table.add_row(*map(escape, (name, *cells(row.further, names), *rest)))
+        table.add_row(*map(Text, (name, *cells(row.further, names), *rest)))
     return table
 
 
@@ -195,10 +195,10 @@ def _view_table(task: str, rows: Sequence[Row]) -> Table:
             what = f"{view}:\n{metrics.title(leak.metric)}"
             found = f"{interval(leak.estimate)}\n{leak.name} ({leak.view})"
             near = "\n".join([beside(leak), *leak.flags])
-            table.add_row(*map(escape, (*setting, what, found, near)))
+            table.add_row(*map(Text, (*setting, what, found, near)))
             setting = [""] * len(setting)
         for alarm in row.alarms:
-            table.add_row(*[""] * (1 + len(names)), "", escape(f"NOTE: {alarm}"), "")
+            table.add_row(*[""] * (1 + len(names)), "", Text(f"NOTE: {alarm}"), "")
     return table
 
 
@@ -233,7 +233,7 @@ def _guarantee_table(rows: Sequence[Row]) -> Table:
         line = [f"{row.setting}\n{row.strategy}, {row.model}", *cells(row.further, names), text]
         line += [_range([each.bytes for each in same], size)]
         line += [_range([each.seconds for each in same], duration)]
-        table.add_row(*map(escape, line))
+        table.add_row(*map(Text, line))
     return table
 
 

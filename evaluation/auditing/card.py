@@ -48,7 +48,8 @@ class Request:
 
     claim: (epsilon, delta) of each record against the release view. fair_coin: the user says that a
     fair coin chose the members among the given files. Limits: the most that any attack may reach.
-    means: the models that a membership adversary has besides.
+    means: the models that a membership adversary has besides. data: the source of the training's
+    data, where that is a folder or on the hub.
     """
 
     claim: tuple[float, float] | None = None
@@ -60,6 +61,7 @@ class Request:
     max_tpr_at_1pct: Limit = None
     max_token_recovery: Limit = None
     means: Means = Means()
+    data: str | None = None
 
     def __post_init__(self) -> None:
         """Check the claim."""
@@ -74,7 +76,7 @@ def audit(directory: Path, request: Request) -> Card:
     Raises:
         InputError: in one line, for whatever cannot be audited or would have to be run to be read.
     """
-    subject = open_subject(directory, request.task)
+    subject = open_subject(directory, request.task, request.data)
     foreign = subject.checkpoint is None
     if foreign and request.members is None:
         raise InputError(

@@ -10,10 +10,14 @@ from typing import Any, TypeVar
 import click
 
 from fedbert.errors import InputError
+from reports.terminal import console
 
 T = TypeVar("T")
 RUNS = Path("runs")
 FILE = click.Path(path_type=Path)
+ALLOW_CODE = click.option(
+    "--allow-code", is_flag=True, help='Import and run what the file names as "module:Class".'
+)
 
 
 def with_options(options: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
@@ -38,7 +42,8 @@ def or_refuse(call: Callable[[], T]) -> T:
 def quiet() -> None:
     """Keep libraries from talking over the progress."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    for library in ("HUB", "DATASETS"):
+        os.environ.setdefault(f"HF_{library}_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # retries, a line each
@@ -46,8 +51,6 @@ def quiet() -> None:
 
 def print_tables(tables: list[Any], width: int) -> None:
     """Print tables as wide as the terminal, or so wide where there is none."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else width)
+    shown = console(None if sys.stdout.isatty() else width)
     for table in tables:
-        console.print(table)
+        shown.print(table)

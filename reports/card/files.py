@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from xml.etree import ElementTree
 
-from jinja2 import Environment, StrictUndefined
 from rich.table import Table
+from rich.text import Text
 
 from reports.card.content import FAILED, WEAK, WHO, Card, figure, note
+from reports.html import html
+from reports.terminal import harmless
 from reports.whole import write_whole
 
 
@@ -37,15 +38,17 @@ def as_junit(card: Card) -> str:
         "testsuite", {"name": "fedbert-eval audit"} | {k: str(v) for k, v in counts.items()}
     )
     for check in card.checks:
-        case = ElementTree.SubElement(suite, "testcase", {"classname": "audit", "name": check.what})
+        case = ElementTree.SubElement(
+            suite, "testcase", {"classname": "audit", "name": harmless(check.what)}
+        )
         if check.verdict in FAILED:
             inner = ElementTree.SubElement(case, "failure", {"message": check.verdict})
-            inner.text = check.detail
+            inner.text = harmless(check.detail)
         elif check.verdict in WEAK:
-            message = f"{check.verdict}: {check.detail}"
+            message = harmless(f"{check.verdict}: {check.detail}")
             ElementTree.SubElement(case, "skipped", {"message": message})
         else:
-            ElementTree.SubElement(case, "system-out").text = check.detail
+            ElementTree.SubElement(case, "system-out").text = harmless(check.detail)
     ElementTree.indent(suite)
     text = ElementTree.tostring(suite, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
@@ -53,12 +56,9 @@ def as_junit(card: Card) -> str:
 
 def as_html(card: Card) -> str:
     """The card as one page: everything escaped, no script, nothing fetched."""
-    text = resources.files("reports").joinpath("templates/card.html.j2").read_text("utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return html(
+        "card", {"figure": figure, "note": note}, card=card, who=WHO, failed=FAILED, weak=WEAK
     )
-    environment.filters.update(figure=figure, note=note)
-    return environment.from_string(text).render(card=card, who=WHO, failed=FAILED, weak=WEAK)
 
 
 def tables(card: Card) -> list[Table]:
@@ -67,16 +67,17 @@ def tables(card: Card) -> list[Table]:
     for name in ("what", "verdict", "behind it"):
         checks.add_column(name, overflow="fold")
     for check in card.checks:
-        checks.add_row(check.what, check.verdict, check.detail)
+        checks.add_row(*map(Text, (check.what, check.verdict, check.detail)))
     measured = Table(title="Who recovers what", title_justify="left", header_style="bold")
     for name in ("view", "attack", "metric", "value [interval]", "note"):
         measured.add_column(name, overflow="fold")
     for each in card.leaks:
         view = f"{each.view}: {WHO.get(each.view, '')}"
-        measured.add_row(view, each.name, each.metric, figure(each), note(each))
+        told = (view, each.name, each.metric, figure(each), note(each))
+        measured.add_row(*map(Text, told))
     unmeasured = Table(title="Not measured", title_justify="left", header_style="bold")
     for name in ("view", "attacks", "why"):
         unmeasured.add_column(name, overflow="fold")
     for view, why, names in card.not_measured:
-        unmeasured.add_row(view, names, why)
+        unmeasured.add_row(*map(Text, (view, names, why)))
     return [table for table in (checks, measured, unmeasured) if table.row_count]

@@ -75,8 +75,8 @@ def test_every_further_label_is_a_column_of_the_terminals_tables(records):
     assert len(tables) == 3
     for table in tables:
         console.print(table)
-        assert [column.header for column in table.columns][1:3] == [CLIENTS, LAYER]
-        shown = [list(column.cells) for column in table.columns[1:3]]
+        assert [str(each.header) for each in table.columns][1:3] == [CLIENTS, LAYER]
+        shown = [list(map(str, each.cells)) for each in table.columns[1:3]]
         assert [pair for pair in zip(*shown, strict=True) if any(pair)] == [
             ("8", "2"), ("64", "2"), ("-", "4"),
         ]  # fmt: skip

@@ -1,0 +1,100 @@
+"""Terminal output: foreign text as it is, its control characters in words, no markup in it.
+
+Names of files, labels, cells and messages of errors come from elsewhere. Within `guarded` whatever
+is written to the standard streams passes `harmless`; `console` makes rich do the same.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+CONTROLS = re.compile(
+    r"\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+    r"\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""What moves the cursor, colours, rings, reorders a line or cannot be written."""
+
+
+def harmless(text: str) -> str:
+    r"""Return a text with its control characters as escapes; line ends and tabs stay.
+
+    >>> harmless("\x1b[2Jsst2\n"), harmless("caf\xe9 \u202egnp.exe")
+    ('\\x1b[2Jsst2\n', 'café \\u202egnp.exe')
+    """
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def one_line(text: str) -> str:
+    r"""Return a harmless text that cannot pass for several lines.
+
+    >>> one_line("a\nverdict: consistent")
+    'a\\nverdict: consistent'
+    """
+    return harmless(text).replace("\r", "\\r").replace("\n", "\\n")
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print one line."""
+    print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
+
+
+class Guarded:
+    """A text stream that everything is written to in its harmless form."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Guard a stream."""
+        self.rich_proxied_file = stream  # where a Console of rich writes its own colours
+
+    def write(self, text: str) -> int:
+        """Write a text in its harmless form."""
+        self.rich_proxied_file.write(harmless(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write lines in their harmless form."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the stream has."""
+        return getattr(self.rich_proxied_file, name)
+
+
+def guard() -> None:
+    """Guard the standard streams of this process from now on."""
+    sys.stdout = cast(TextIO, Guarded(sys.stdout))
+    sys.stderr = cast(TextIO, Guarded(sys.stderr))
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Guard the standard streams for a block."""
+    before = sys.stdout, sys.stderr
+    guard()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def console(width: int | None = None, stderr: bool = False) -> "Console":
+    """Return a console of rich that reads no markup in texts, and shows them in harmless form."""
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class Harmless(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                if segment.control:
+                    yield segment
+                else:
+                    yield Segment(harmless(segment.text), segment.style)
+
+    return Harmless(width=width, stderr=stderr, markup=False, emoji=False, highlight=False)
