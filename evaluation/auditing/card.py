@@ -14,9 +14,10 @@ from evaluation.auditing.adversary import Means
 from evaluation.auditing.differences import CLOSE
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.membership import Candidates, candidates_of, membership, one_run
-from evaluation.auditing.subject import Subject, open_subject
+from evaluation.auditing.subject import Subject, open_subject, spec_of
 from evaluation.auditing.verdict import Claim
-from evaluation.grid.spec import PLACES
+from evaluation.grid.foreign import is_foreign
+from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError, expect
 from fedbert.settings import settings
@@ -175,7 +176,10 @@ def _noise(subject: Subject) -> Check:
 
 def _isolation(subject: Subject) -> Iterator[Check]:
     """Yield what each mechanism shows by itself of what one release of it costs."""
-    if subject.checkpoint is None or subject.defence is None:
+    if subject.checkpoint is None:
+        return
+    yield from _foreign(spec_of(subject.checkpoint))
+    if subject.defence is None:
         return
     for place in PLACES:
         mechanism = None if place in NO_MECHANISM else getattr(subject.defence, place)
@@ -185,6 +189,15 @@ def _isolation(subject: Subject) -> Iterator[Check]:
         if found is not None:
             name = f"{place}: {found.what} in isolation, one release"
             yield Check(name, found.verdict, found.detail())
+
+
+def _foreign(spec: DefenceSpec) -> Iterator[Check]:
+    """Yield that a mechanism of somebody else's cannot be tried: no manifest has code imported."""
+    for place in PLACES:
+        named = getattr(spec, place)
+        if named is not None and is_foreign(named):
+            why = f"{named.name!r} is code that the manifest names, and an audit imports none"
+            yield Check(f"{place}: in isolation, one release", NOT_MEASURED, why)
 
 
 def _records(
