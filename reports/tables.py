@@ -12,6 +12,7 @@ from reports.leak import Leak
 from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
+from reports.terminal import cell, harmless
 from reports.wording import (
     ABSENT,
     beside,
@@ -116,7 +117,7 @@ def seed_text(row: Row) -> str:
 def _table(title: str, heads: Sequence[str], widths: Sequence[int]) -> Table:
     """An empty table without vertical lines, at most 100 columns wide."""
     table = Table(
-        title=Text(f"\n{title}", style="table.title"),
+        title=Text(f"\n{harmless(title)}", style="table.title"),
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -124,7 +125,7 @@ def _table(title: str, heads: Sequence[str], widths: Sequence[int]) -> Table:
         collapse_padding=True,
     )
     for head, width in zip(heads, widths, strict=True):
-        table.add_column(Text(head), min_width=min(width, 5), max_width=width, overflow="fold")
+        table.add_column(cell(head), min_width=min(width, 5), max_width=width, overflow="fold")
     return table
 
 
@@ -159,7 +160,7 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
             rest = [seed_text(row), utility, *found]
         else:
             rest = [ABSENT, row.note, "", ""]
-        table.add_row(*map(Text, (name, *cells(row.further, names), *rest)))
+        table.add_row(*map(cell, (name, *cells(row.further, names), *rest)))
     return table
 
 
@@ -195,10 +196,10 @@ def _view_table(task: str, rows: Sequence[Row]) -> Table:
             what = f"{view}:\n{metrics.title(leak.metric)}"
             found = f"{interval(leak.estimate)}\n{leak.name} ({leak.view})"
             near = "\n".join([beside(leak), *leak.flags])
-            table.add_row(*map(Text, (*setting, what, found, near)))
+            table.add_row(*map(cell, (*setting, what, found, near)))
             setting = [""] * len(setting)
         for alarm in row.alarms:
-            table.add_row(*[""] * (1 + len(names)), "", Text(f"NOTE: {alarm}"), "")
+            table.add_row(*[""] * (1 + len(names)), "", cell(f"NOTE: {alarm}"), "")
     return table
 
 
@@ -233,7 +234,7 @@ def _guarantee_table(rows: Sequence[Row]) -> Table:
         line = [f"{row.setting}\n{row.strategy}, {row.model}", *cells(row.further, names), text]
         line += [_range([each.bytes for each in same], size)]
         line += [_range([each.seconds for each in same], duration)]
-        table.add_row(*map(Text, line))
+        table.add_row(*map(cell, line))
     return table
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 CONTROLS = re.compile(
     r"\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
@@ -80,6 +81,13 @@ def guarded() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def cell(text: str) -> "Text":
+    """Return a text for a table of rich: harmless before it is measured, and without markup."""
+    from rich.text import Text
+
+    return Text(harmless(text))
 
 
 def console(width: int | None = None, stderr: bool = False) -> "Console":

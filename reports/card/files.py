@@ -6,11 +6,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from rich.table import Table
-from rich.text import Text
 
 from reports.card.content import FAILED, WEAK, WHO, Card, figure, note
 from reports.html import html
-from reports.terminal import harmless
+from reports.terminal import cell, harmless
 from reports.whole import write_whole
 
 
@@ -67,17 +66,17 @@ def tables(card: Card) -> list[Table]:
     for name in ("what", "verdict", "behind it"):
         checks.add_column(name, overflow="fold")
     for check in card.checks:
-        checks.add_row(*map(Text, (check.what, check.verdict, check.detail)))
+        checks.add_row(*map(cell, (check.what, check.verdict, check.detail)))
     measured = Table(title="Who recovers what", title_justify="left", header_style="bold")
     for name in ("view", "attack", "metric", "value [interval]", "note"):
         measured.add_column(name, overflow="fold")
     for each in card.leaks:
         view = f"{each.view}: {WHO.get(each.view, '')}"
         told = (view, each.name, each.metric, figure(each), note(each))
-        measured.add_row(*map(Text, told))
+        measured.add_row(*map(cell, told))
     unmeasured = Table(title="Not measured", title_justify="left", header_style="bold")
     for name in ("view", "attacks", "why"):
         unmeasured.add_column(name, overflow="fold")
     for view, why, names in card.not_measured:
-        unmeasured.add_row(*map(Text, (view, names, why)))
+        unmeasured.add_row(*map(cell, (view, names, why)))
     return [table for table in (checks, measured, unmeasured) if table.row_count]

@@ -100,7 +100,7 @@ def test_a_run_with_workers_and_its_report_need_no_torch_themselves(
         ("clip_norm = 8.0", "clip_norm = inf", "expected a finite value, got clip_norm=inf"),
         ("[1.0]", "[]", "expected level ="),
         ("[attacks]", "[attacks]\ninversion = 5", "attacks: expected a list, got inversion=5"),
-        ("[attacks]", '[attacks]\nmembership = ["os:getcwd"]', "expected --allow-code, since 'os:getcwd'"),
+        ("[attacks]", '[attacks]\nmembership = ["os:getcwd"]', "--allow-code, since 'os:getcwd'"),
         ('mechanism = "gaussian", clip_norm = 8.0', 'mechanism = "collections:Counter"', "Counter"),
         ('name = "small"', 'name = "../small"', "one folder below runs/"),
         ("batch_size = 8", 'batch_size = 8\ndevice = "cuda"', "expected a device that is there"),
