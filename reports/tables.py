@@ -273,4 +273,5 @@ def _md(text: str) -> str:
     """`text` with what Markdown and HTML would read as markup escaped, on one line."""
     for mark in ("\\", "`", "*", "_", "|", "]("):
         text = text.replace(mark, "\\" + mark)
+    text = harmless(text)
     return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())

@@ -1,14 +1,13 @@
 """Terminal output: foreign text as it is, its control characters in words, no markup in it.
 
-Names of files, labels, cells and messages of errors come from elsewhere. Within `guarded` whatever
+Names of files, labels, cells and messages of errors come from elsewhere. After `guard` whatever
 is written to the standard streams passes `harmless`; `console` makes rich do the same.
 """
 
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,20 +66,11 @@ class Guarded:
 
 
 def guard() -> None:
-    """Guard the standard streams of this process from now on."""
-    sys.stdout = cast(TextIO, Guarded(sys.stdout))
-    sys.stderr = cast(TextIO, Guarded(sys.stderr))
-
-
-@contextmanager
-def guarded() -> Iterator[None]:
-    """Guard the standard streams for a block."""
-    before = sys.stdout, sys.stderr
-    guard()
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+    """Guard the standard streams of this process from now on, until it ends."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, Guarded):
+            setattr(sys, name, Guarded(stream))
 
 
 def cell(text: str) -> "Text":

@@ -11,7 +11,7 @@ from evaluation.cli.grid_commands import plot, privacy_utility, report
 from evaluation.cli.listing import list_, schema
 from evaluation.cli.training_commands import finetune, pretrain
 from fedbert.errors import InputError
-from reports.terminal import guarded, say
+from reports.terminal import guard, say
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,15 +26,9 @@ for command in (privacy_utility, report, plot, list_, schema, budget, pretrain, 
 
 def main() -> None:
     """Run the command line and end with one of `evaluation.cli.exit_codes`."""
-    with guarded():
-        code = _run()
-    sys.exit(code)
-
-
-def _run() -> int:
-    """Return the exit code of the command line, having said in one line what went wrong."""
+    guard()
     try:
-        code: int | None = cli.main(prog_name="fedbert-eval", standalone_mode=False)
+        code = cli.main(prog_name="fedbert-eval", standalone_mode=False)
     except InputError as error:
         say(f"error: {' '.join(str(error).split())}", err=True)
         code = BAD_INPUT
@@ -51,7 +45,7 @@ def _run() -> int:
     except OSError as error:
         say(f"error: {error}", err=True)
         code = BAD_INPUT
-    return code or 0
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from reports.csv_table import csv_table
 from reports.spreadsheet import quoted
 
-RUN = ("=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\rx", "\nx", " =1", "=", "+", "--1", "-x",
+RUN = ("=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r\nx", "\nx", " =1", "=", "+", "--1", "-x",
        "-0.5; =1", "\uff1d1+1", "+1 (555)", "-1e5|cmd")  # fmt: skip
 KEPT = ("", "-", "sst2", "-0.5", "+3", "-1e-05", "-.5", "1=1", "a-b", "x@y", "epsilon = 8", "'=1")
 
@@ -22,6 +22,10 @@ def test_formulas_are_quoted(text: str) -> None:
 @pytest.mark.parametrize("value", [*KEPT, -0.5, -3, None, 1e-05, True])
 def test_everything_else_stays(value: object) -> None:
     assert quoted([value]) == [value]
+
+
+def test_control_characters_are_shown() -> None:
+    assert quoted(["a\x1b[2J", "\rx"]) == ["a\\x1b[2J", "\\rx"]
 
 
 def test_no_cell_of_a_table_is_run(examples) -> None:

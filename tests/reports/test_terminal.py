@@ -1,17 +1,19 @@
 """Terminal output: control characters in foreign text are shown, never sent; markup stays text."""
 
 import io
+import logging
 import re
 import sys
 from pathlib import Path
 
 import pytest
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from reports.card.content import CONSISTENT, Card, Check
 from reports.card.files import as_junit, tables
-from reports.terminal import Guarded, console, guarded, harmless, one_line, say
+from reports.terminal import console, guard, harmless, one_line, say
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[2J\x1b[1;31m\x9b5A\x08\x00\x7f\r\u202egpj\u2028\u2066\udc80"
@@ -35,51 +37,76 @@ def test_every_control_character_is_shown() -> None:
     assert "\n" not in one_line(HOSTILE + "\n\r\nverdict: consistent")
 
 
-def test_within_the_guard_nothing_reaches_the_streams(
-    capsys: pytest.CaptureFixture[str],
+def terminals(monkeypatch: pytest.MonkeyPatch) -> tuple[io.StringIO, io.StringIO]:
+    """Standard output and error under the guard, as terminals."""
+    raw = io.StringIO(), io.StringIO()
+    for name, stream in zip(("stdout", "stderr"), raw, strict=True):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+        monkeypatch.setattr(sys, name, stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    guard()
+    guard()  # once is enough
+    return raw
+
+
+def test_under_the_guard_nothing_reaches_the_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, error = terminals(monkeypatch)
+    print(HOSTILE)
+    print(HOSTILE, file=sys.stderr)
+    sys.stderr.writelines([HOSTILE, "\n"])
+    say(f"name: {HOSTILE}\nverdict: consistent")
+    say(HOSTILE, err=True)
+    logging.StreamHandler(sys.stderr).emit(
+        logging.LogRecord("n", logging.WARNING, "p", 1, HOSTILE, None, None)
+    )
+    told, errors = output.getvalue(), error.getvalue()
+    assert not SENT.search(told + errors), SENT.findall(told + errors)
+    assert "[red]:skull:[/x]" in told and "\\x1b]0;owned" in errors
+    assert "\nverdict" not in told
+
+
+def test_a_console_of_rich_keeps_its_own_colours_under_the_guard(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with guarded():
-        print(HOSTILE)
+    output, error = terminals(monkeypatch)
+    table = Table("head", title=HOSTILE)
+    table.add_row(HOSTILE)
+    table.add_row(Text(HOSTILE, style="bold red"))
+    with Progress(console=console(stderr=True)) as progress:
+        progress.add_task("ours", total=1)
         print(HOSTILE, file=sys.stderr)
-        sys.stderr.writelines([HOSTILE, "\n"])
-        say(f"name: {HOSTILE}\nverdict: consistent")
-        say(HOSTILE, err=True)
-        shown = console(width=100)
-        table = Table("head", title=HOSTILE)
-        table.add_row(HOSTILE)
-        table.add_row(Text(HOSTILE))
-        shown.print(table)
-        shown.print(HOSTILE)
-    assert not isinstance(sys.stdout, Guarded)
-    told = capsys.readouterr()
-    assert not SENT.search(told.out + told.err), SENT.findall(told.out + told.err)
-    assert "[red]:skull:[/x]" in told.out and "\\x1b]0;owned" in told.err
-    assert "\nverdict" not in told.out
+    shown = console(width=100)
+    for each in (table, HOSTILE):
+        shown.print(each)
+    told, errors = output.getvalue(), error.getvalue()
+    assert "\x1b[1;31m" in told and "[red]:skull:[/x]" in told
+    own = re.compile(r"\x1b\[(\?25[lh]|[\d;]*[mAK]|2K)|\r")  # colours, and a bar drawn again
+    assert not SENT.search(own.sub("", told)), SENT.findall(own.sub("", told))
+    assert "\x1b]" not in errors and "\x1b[2J" not in errors and "\x07" not in errors
 
 
-def test_a_console_of_rich_keeps_its_own_colours_under_the_guard() -> None:
-    raw = io.StringIO()
-    raw.isatty = lambda: True  # type: ignore[method-assign]
-    before = sys.stdout
-    sys.stdout = raw
-    try:
-        with guarded():
-            console(width=60).print(Text(HOSTILE, style="bold"))
-    finally:
-        sys.stdout = before
-    assert "\\x1b]0;owned" in raw.getvalue() and "\x1b]" not in raw.getvalue()
-
-
-def test_an_audit_card_takes_any_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_audit_card_takes_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, _ = terminals(monkeypatch)
     card = Card({"name": HOSTILE}, (), (Check(HOSTILE, CONSISTENT, HOSTILE),), ())
-    with guarded():
-        for table in tables(card):
-            console(width=120).print(table)
-    told = capsys.readouterr().out
+    for table in tables(card):
+        console(width=120).print(table)
+    told = re.sub(r"\x1b\[[\d;]*m", "", output.getvalue())
+    assert not SENT.search(told)
     words = re.sub(r"[\s\u2500-\u257f]", "", told)
     assert words.count("[/x]") == 2  # nothing is lost where a cell is folded
-    assert not SENT.search(re.sub("[\u2500-\u257f]", "", told))
     assert not SENT.search(as_junit(card))
+
+
+def test_workers_are_guarded_as_their_parent_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from evaluation.run.workers import _tie
+
+    error = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", error)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    _tie()
+    print("\x1b[2J", file=sys.stderr)
+    assert error.getvalue() == "\\x1b[2J\n"
 
 
 def test_the_product_prints_through_this_module_alone() -> None:

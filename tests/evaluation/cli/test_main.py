@@ -80,6 +80,15 @@ def test_a_run_with_workers_and_its_report_need_no_torch_themselves(
     assert all(Path(tmp_path / p).stat().st_size > 1000 for p in plots.stdout.split())
 
 
+def test_a_foreign_name_does_not_steer_the_terminal(
+    here,
+) -> None:
+    for command in ("report", "plot", "budget views", "audit"):
+        done = here(*command.split(), "\x1b]0;owned\x07[/b]")
+        assert done.returncode == 2 and "\x1b" not in done.stderr + done.stdout
+        assert "\\x1b]0;owned\\x07[/b]" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("replace", "by", "expected"),
     [
