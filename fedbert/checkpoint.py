@@ -21,6 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from fedbert.config import Config
 from fedbert.errors import InputError
+from fedbert.paths import within
 from fedbert.prepare import Prepared
 from fedbert.provenance import provenance
 from fedbert.settings import first_difference, from_mapping
@@ -117,7 +118,7 @@ def read(directory: Path) -> Checkpoint:
     manifest = _read_manifest(directory)
     for name, expected in manifest["sha256"].items():
         path = directory / name
-        if not path.resolve().is_relative_to(directory.resolve()):
+        if not within(directory, path):
             raise InputError(f"expected files inside the checkpoint, got {name!r} in {directory}")
         if not path.is_file():
             raise InputError(f"expected {name} in checkpoint {directory}, got no such file")

@@ -22,6 +22,7 @@ from transformers import (
 from fedbert.config import SIZES, ModelConfig
 from fedbert.data.client_data import Vocabulary
 from fedbert.errors import InputError
+from fedbert.inert import refuse_code_in
 from fedbert.seeding import scoped
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import Task
@@ -69,8 +70,12 @@ def load_tokenizer(config: ModelConfig) -> Any:
     name = config.tokenizer
     if name == "model":
         name = "embedded" if config.source in SIZES else config.source
-    directory = str(embedded_directory()) if name == "embedded" else name
-    return _or_refuse(lambda: AutoTokenizer.from_pretrained(directory), "tokenizer", name)
+    directory = _inert(name)
+    return _or_refuse(
+        lambda: AutoTokenizer.from_pretrained(directory, trust_remote_code=False),
+        "tokenizer",
+        name,
+    )
 
 
 def generated_tokenizer() -> Any:
@@ -133,8 +138,12 @@ def load_model(
 
 def _pretrained(kind: Any, config: ModelConfig, task: Task) -> Any:
     """Return a transformers model from a directory, the embedded package or the hub."""
-    directory = str(embedded_directory()) if config.source == "embedded" else config.source
-    settings = _or_refuse(lambda: AutoConfig.from_pretrained(directory), "model", config.source)
+    directory = _inert(config.source)
+    settings = _or_refuse(
+        lambda: AutoConfig.from_pretrained(directory, trust_remote_code=False),
+        "model",
+        config.source,
+    )
     if settings.model_type not in ("bert", "roberta"):
         raise InputError(
             f"expected a bert or roberta model, got {settings.model_type!r} "
@@ -143,11 +152,23 @@ def _pretrained(kind: Any, config: ModelConfig, task: Task) -> Any:
     adjusted = _adjust(settings, config, task)
     return _or_refuse(
         lambda: kind.from_pretrained(
-            directory, config=adjusted, use_safetensors=True, dtype=torch.float32
+            directory,
+            config=adjusted,
+            use_safetensors=True,
+            dtype=torch.float32,
+            trust_remote_code=False,
         ),
         "model",
         config.source,
     )
+
+
+def _inert(source: str) -> str:
+    """Return where transformers finds a source, after a look that nothing there would be run."""
+    if source == "embedded":
+        return str(embedded_directory())
+    refuse_code_in(source)
+    return source
 
 
 def _or_refuse(load: Callable[[], Any], what: str, name: str) -> Any:

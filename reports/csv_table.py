@@ -10,6 +10,7 @@ from reports.labels import columns
 from reports.leaks import worst
 from reports.records import CellResult
 from reports.rows import cell_rows
+from reports.spreadsheet import quoted
 
 
 def csv_table(records: Sequence[CellResult]) -> str:
@@ -30,7 +31,7 @@ def csv_table(records: Sequence[CellResult]) -> str:
         head += [f"{metric}_attack", f"{metric}_view", *_columns(metric)]
     head += [f"{view}_{name}" for view in checks.VIEWS for name in ("guarantee", "delta")]
     head += ["places", "mechanisms", *MECHANISM]
-    writer.writerow([*head, "bytes", "seconds"])
+    writer.writerow(quoted([*head, "bytes", "seconds"]))
     for record, row in zip(records, rows, strict=True):
         fields: list[object] = [record.cell, row.task, row.model, row.strategy, row.defence]
         known = dict(row.further)
@@ -55,7 +56,8 @@ def csv_table(records: Sequence[CellResult]) -> str:
             each = promised.get(view)
             fields += [each.short, each.delta] if each else [None, None]
         fields += _of_mechanisms(record)
-        writer.writerow([*fields, None if row.bytes is None else round(row.bytes), row.seconds])
+        fields += [None if row.bytes is None else round(row.bytes), row.seconds]
+        writer.writerow(quoted(fields))
     return text.getvalue()
 
 

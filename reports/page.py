@@ -2,14 +2,12 @@
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
 from reports import checks, glossary, metrics, story
+from reports.html import html
 from reports.labels import columns, further_labels, phrase
 from reports.noise_mode import noise_note
 from reports.records import CellResult
@@ -53,24 +51,22 @@ def page(
     """The report as one self-contained HTML document; its private text is `sentences` alone."""
     rows = setting_rows(records)
     tasks = dict.fromkeys(row.task for row in rows)
-    source_text = resources.files("reports").joinpath("templates/page.html.j2").read_text("utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        interval=interval,
-        decimal=decimal,
-        size=size,
-        duration=duration,
-        source=source,
-        beside=beside,
-        by_short=by_short,
-        what_is_allowed=what_is_allowed,
-        metric_title=metrics.title,
-        further=further_labels,
-        phrase=phrase,
-    )
-    return environment.from_string(source_text).render(
+    filters: dict[str, Callable[..., Any]] = {
+        "interval": interval,
+        "decimal": decimal,
+        "size": size,
+        "duration": duration,
+        "source": source,
+        "beside": beside,
+        "by_short": by_short,
+        "what_is_allowed": what_is_allowed,
+        "metric_title": metrics.title,
+        "further": further_labels,
+        "phrase": phrase,
+    }
+    return html(
+        "page",
+        filters,
         title=title,
         headline=story.headline(rows),
         tally=story.tally(records),

@@ -3,16 +3,17 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from reports import checks, metrics
 from reports.labels import cells, columns
+from reports.layout import unbroken, with_heads
 from reports.leak import Leak
 from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
-from reports.terminal import unbroken, with_heads
+from reports.terminal import cell, harmless
 from reports.wording import (
     ABSENT,
     beside,
@@ -117,7 +118,7 @@ def seed_text(row: Row) -> str:
 def _table(title: str, heads: Sequence[str], widths: Sequence[int]) -> Table:
     """An empty table without vertical lines, at most 100 columns wide; no head breaks in a word."""
     table = Table(
-        title=f"\n{escape(title)}",
+        title=Text(f"\n{harmless(title)}", style="table.title"),
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -158,7 +159,7 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
             rest = [seed_text(row), utility, *found]
         else:
             rest = [ABSENT, row.note, "", ""]
-        table.add_row(*map(escape, (name, *cells(row.further, names), *rest)))
+        table.add_row(*map(cell, (name, *cells(row.further, names), *rest)))
     return unbroken(table)
 
 
@@ -194,10 +195,10 @@ def _view_table(task: str, rows: Sequence[Row]) -> Table:
             what = f"{view}:\n{metrics.title(leak.metric)}"
             found = f"{interval(leak.estimate)}\n{leak.name} ({leak.view})"
             near = "\n".join([beside(leak), *leak.flags])
-            table.add_row(*map(escape, (*setting, what, found, near)))
+            table.add_row(*map(cell, (*setting, what, found, near)))
             setting = [""] * len(setting)
         for alarm in row.alarms:
-            table.add_row(*[""] * (1 + len(names)), "", escape(f"NOTE: {alarm}"), "")
+            table.add_row(*[""] * (1 + len(names)), "", cell(f"NOTE: {alarm}"), "")
     return unbroken(table)
 
 
@@ -237,7 +238,7 @@ def _guarantee_table(rows: Sequence[Row]) -> Table:
         line = [f"{row.setting}\n{row.strategy}, {row.model}", *cells(row.further, names), text]
         line += [_range([each.bytes for each in same], size)]
         line += [_range([each.seconds for each in same], duration)]
-        table.add_row(*map(escape, line))
+        table.add_row(*map(cell, line))
     return unbroken(table)
 
 
@@ -276,4 +277,5 @@ def _md(text: str) -> str:
     """`text` with what Markdown and HTML would read as markup escaped, on one line."""
     for mark in ("\\", "`", "*", "_", "|", "]("):
         text = text.replace(mark, "\\" + mark)
+    text = harmless(text)
     return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())

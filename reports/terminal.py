@@ -1,50 +1,98 @@
-"""Terminal tables whose heads, and whose first column, break within no word if they may be wide."""
+"""Terminal output: foreign text as it is, its control characters in words, no markup in it.
 
-from collections.abc import Iterable, Sequence
+Names of files, labels, cells and messages of errors come from elsewhere. After `guard` whatever
+is written to the standard streams passes `harmless`; `console` makes rich do the same.
+"""
 
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+CONTROLS = re.compile(
+    r"\r(?!\n)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+    r"\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+"""What moves the cursor, colours, rings, reorders a line or cannot be written."""
 
 
-def longest_word(text: str) -> int:
-    """The characters of a text's longest word: what a column needs that breaks none.
+def harmless(text: str) -> str:
+    r"""Return a text with its control characters as escapes; line ends and tabs stay.
 
-    >>> longest_word("defence, strategy"), longest_word("")
-    (8, 0)
+    >>> harmless("\x1b[2Jsst2\n"), harmless("caf\xe9 \u202egnp.exe")
+    ('\\x1b[2Jsst2\n', 'café \\u202egnp.exe')
     """
-    return max(map(len, text.split()), default=0)
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def with_heads(table: Table, heads: Sequence[str], widths: Sequence[int] | None = None) -> Table:
-    """The table with columns of these heads; widths: the most of each, unless a word is longer."""
-    for number, head in enumerate(heads):
-        least = longest_word(head)
-        most = None if widths is None else max(widths[number], least)
-        table.add_column(escape(head), min_width=least, max_width=most, overflow="fold")
-    return table
+def one_line(text: str) -> str:
+    r"""Return a harmless text that cannot pass for several lines.
 
-
-def unbroken(table: Table) -> Table:
-    """The table, its first column as wide as its lines, if it may be; the others make room."""
-    first = table.columns[0]
-    if first.max_width is None:
-        first.min_width = max((longest_word(str(cell)) for cell in first.cells), default=0)
-    else:
-        texts = (str(first.header), *map(str, first.cells))
-        lines = (line for text in texts for line in text.splitlines())
-        first.width = min(first.max_width, max(map(len, lines), default=0))
-    return table
-
-
-def from_markdown(lines: Iterable[str]) -> Table:
-    """The lines of a Markdown table as a table for a terminal.
-
-    >>> [column.header for column in from_markdown(["| a | b |", "|---|---|", "| 1 | 2 |"]).columns]
-    ['a', 'b']
+    >>> one_line("a\nverdict: consistent")
+    'a\\nverdict: consistent'
     """
-    head, _, *rows = ([cell.strip() for cell in line.strip("| ").split("|")] for line in lines)
-    table = with_heads(Table(box=SIMPLE_HEAD, pad_edge=False), head)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return unbroken(table)
+    return harmless(text).replace("\r", "\\r").replace("\n", "\\n")
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print one line."""
+    print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
+
+
+class Guarded:
+    """A text stream that everything is written to in its harmless form."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Guard a stream."""
+        self.rich_proxied_file = stream  # where a Console of rich writes its own colours
+
+    def write(self, text: str) -> int:
+        """Write a text in its harmless form."""
+        self.rich_proxied_file.write(harmless(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write lines in their harmless form."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the stream has."""
+        return getattr(self.rich_proxied_file, name)
+
+
+def guard() -> None:
+    """Guard the standard streams of this process from now on, until it ends."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, Guarded):
+            setattr(sys, name, Guarded(stream))
+
+
+def cell(text: str) -> "Text":
+    """Return a text for a table of rich: harmless before it is measured, and without markup."""
+    from rich.text import Text
+
+    return Text(harmless(text))
+
+
+def console(width: int | None = None, stderr: bool = False) -> "Console":
+    """Return a console of rich that reads no markup in texts, and shows them in harmless form."""
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class Harmless(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                if segment.control:
+                    yield segment
+                else:
+                    yield Segment(harmless(segment.text), segment.style)
+
+    return Harmless(width=width, stderr=stderr, markup=False, emoji=False, highlight=False)

@@ -7,6 +7,7 @@ which somebody else trained without the candidates, it has their losses.
 
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import numpy as np
@@ -19,7 +20,7 @@ from evaluation.adversary.shadow_models import Trainings, shadow_answers
 from evaluation.adversary.signals import features_of, part
 from evaluation.auditing.subject import Subject, check_head, refuse_code, settings_of
 from evaluation.grid.spec import SHADOWS
-from fedbert.config import Config, ModelConfig
+from fedbert.config import SIZES, Config, ModelConfig
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError
 from fedbert.model import load_model
@@ -35,12 +36,14 @@ class Means:
     """What the adversary has besides the model: how many shadows it trains, or other models.
 
     references: transformers directories of models that were not trained on any candidate. cache: a
-    folder in which the shadows' answers are kept and looked for.
+    folder in which the shadows' answers are kept and looked for. start: the model that the training
+    began from, where that is a directory or on the hub.
     """
 
     shadows: Annotated[int, Field(ge=0, le=SHADOWS)] = 0
     references: tuple[Path, ...] = ()
     cache: Path | None = None
+    start: str | None = None
 
     def __post_init__(self) -> None:
         """Check what bounds do not say."""
@@ -66,7 +69,7 @@ def signals_on(
     everyone, seed = np.arange(len(encoded)), subject.config.seed
     answers = answers_on(subject.split, asked, everyone, seed)
     if means.shadows:
-        trainings, pool_positions = _trainings(subject, positions)
+        trainings, pool_positions = _trainings(subject, positions, means)
         losses, shadow_members = shadow_answers(
             trainings, pool_positions, means.shadows, means.cache
         )
@@ -118,9 +121,11 @@ def _asked(subject: Subject, encoded: Encoded) -> Prepared:
     )
 
 
-def _trainings(subject: Subject, positions: np.ndarray | None) -> tuple[Trainings, np.ndarray]:
+def _trainings(
+    subject: Subject, positions: np.ndarray | None, means: Means
+) -> tuple[Trainings, np.ndarray]:
     """Return what shadows are trained by (the manifest's settings, from the model that they name),
-    and the candidates' positions in the pool.
+    and the candidates' positions in the pool. A model elsewhere is opened if the user names it.
     """
     own, spec, defence, checkpoint = subject.own, subject.spec, subject.defence, subject.checkpoint
     if checkpoint is None or own is None or spec is None or defence is None or positions is None:
@@ -129,6 +134,13 @@ def _trainings(subject: Subject, positions: np.ndarray | None) -> tuple[Training
             f"expected --shadows where the training can be done again, got none: {why}"
         )
     config = trained_rounds(checkpoint.config, checkpoint.manifest["round"])
+    source = config.model.source if means.start is None else means.start
+    if means.start is None and source not in (*SIZES, "embedded"):
+        raise InputError(
+            f"expected --start with --shadows, since the manifest names the model {source!r}, "
+            f"opened only if you do: --start {quote(source)}, got none"
+        )
+    config = replace(config, model=replace(config.model, source=source))
     start = load_model(
         config.model, subject.task, subject.tokenizer, config.seed, config.training.precision
     )

@@ -14,9 +14,10 @@ from evaluation.auditing.adversary import Means
 from evaluation.auditing.differences import CLOSE
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.membership import Candidates, candidates_of, membership, one_run
-from evaluation.auditing.subject import Subject, open_subject
+from evaluation.auditing.subject import Subject, open_subject, spec_of
 from evaluation.auditing.verdict import Claim
-from evaluation.grid.spec import PLACES
+from evaluation.grid.foreign import is_foreign
+from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError, expect
 from fedbert.settings import settings
@@ -48,7 +49,8 @@ class Request:
 
     claim: (epsilon, delta) of each record against the release view. fair_coin: the user says that a
     fair coin chose the members among the given files. Limits: the most that any attack may reach.
-    means: the models that a membership adversary has besides.
+    means: the models that a membership adversary has besides. data: the source of the training's
+    data, where that is a folder or on the hub.
     """
 
     claim: tuple[float, float] | None = None
@@ -60,6 +62,7 @@ class Request:
     max_tpr_at_1pct: Limit = None
     max_token_recovery: Limit = None
     means: Means = Means()
+    data: str | None = None
 
     def __post_init__(self) -> None:
         """Check the claim."""
@@ -74,7 +77,7 @@ def audit(directory: Path, request: Request) -> Card:
     Raises:
         InputError: in one line, for whatever cannot be audited or would have to be run to be read.
     """
-    subject = open_subject(directory, request.task)
+    subject = open_subject(directory, request.task, request.data)
     foreign = subject.checkpoint is None
     if foreign and request.members is None:
         raise InputError(
@@ -173,7 +176,10 @@ def _noise(subject: Subject) -> Check:
 
 def _isolation(subject: Subject) -> Iterator[Check]:
     """Yield what each mechanism shows by itself of what one release of it costs."""
-    if subject.checkpoint is None or subject.defence is None:
+    if subject.checkpoint is None:
+        return
+    yield from _foreign(spec_of(subject.checkpoint))
+    if subject.defence is None:
         return
     for place in PLACES:
         mechanism = None if place in NO_MECHANISM else getattr(subject.defence, place)
@@ -183,6 +189,15 @@ def _isolation(subject: Subject) -> Iterator[Check]:
         if found is not None:
             name = f"{place}: {found.what} in isolation, one release"
             yield Check(name, found.verdict, found.detail())
+
+
+def _foreign(spec: DefenceSpec) -> Iterator[Check]:
+    """Yield that a mechanism of somebody else's cannot be tried: no manifest has code imported."""
+    for place in PLACES:
+        named = getattr(spec, place)
+        if named is not None and is_foreign(named):
+            why = f"{named.name!r} is code that the manifest names, and an audit imports none"
+            yield Check(f"{place}: in isolation, one release", NOT_MEASURED, why)
 
 
 def _records(

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, get_args
 
 import numpy as np
@@ -18,6 +19,7 @@ from fedbert.data.client_data import Vocabulary
 from fedbert.data.examples import from_tables
 from fedbert.data.tables import read_table
 from fedbert.errors import InputError
+from fedbert.inert import refuse_code_in
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.prepare import Per, Prepared, poisson_sampled, prepare
 from fedbert.settings import from_mapping
@@ -30,6 +32,7 @@ from reports.records import RECORDS
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")
 MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
+OWN_DATA = ("embedded", "generated")  # nothing of the user's, and no network
 SPARE_ROWS = 128  # of a word table that is padded to a round size
 
 
@@ -73,8 +76,11 @@ class Subject:
         return encode(examples, self.tokenizer, self.config.data.max_length)
 
 
-def open_subject(directory: Path, task: str | None) -> Subject:
+def open_subject(directory: Path, task: str | None, data: str | None = None) -> Subject:
     """Return what lies in a directory, after a look that nothing in it would be run.
+
+    data: the source of the training's data, where a manifest names one that is not a package's: no
+    folder and no data set of the hub is opened because a manifest says so.
 
     Raises:
         InputError: in one line: neither a checkpoint nor a model, a pickle or code inside, files
@@ -85,7 +91,7 @@ def open_subject(directory: Path, task: str | None) -> Subject:
     _refuse_run(directory)
     refuse_code(directory)
     if (directory / "manifest.json").is_file():
-        return _ours(read(directory), task)
+        return _ours(read(directory), task, data)
     if (directory / "config.json").is_file():
         return _foreign(directory, task)
     raise InputError(
@@ -110,17 +116,16 @@ def _refuse_run(directory: Path) -> None:
 
 
 def refuse_code(directory: Path) -> None:
-    """Raise InputError if a file is, or may hold, a pickle or code."""
+    """Raise InputError if a file is, may hold or names a pickle or code, or leads elsewhere."""
+    refuse_code_in(directory)
     for path in sorted(p for p in directory.rglob("*") if p.is_file()):
         with path.open("rb") as file:
             start = file.read(4)
         if path.suffix in PICKLES or start.startswith(MAGIC):
             raise InputError(f"expected safetensors and JSON alone, got a pickle or code in {path}")
-        if path.suffix == ".json" and b"auto_map" in path.read_bytes():
-            raise InputError(f"expected a model without code of its own, got auto_map in {path}")
 
 
-def _ours(checkpoint: Checkpoint, task: str | None) -> Subject:
+def _ours(checkpoint: Checkpoint, task: str | None, data: str | None) -> Subject:
     """Return a checkpoint of ours, its data and its defence where they can be had."""
     config = checkpoint.config
     _check_entries(checkpoint)
@@ -135,8 +140,14 @@ def _ours(checkpoint: Checkpoint, task: str | None) -> Subject:
     )
     subject = _loaded(checkpoint.directory, replace(config, model=model), TASKS[config.data.task])
     subject = replace(subject, checkpoint=checkpoint)
+    source = config.data.source if data is None else data
+    if data is None and source not in OWN_DATA:
+        how = f"--data {quote(source)}"
+        why = f"the manifest names the data {source!r}, opened only if you do: {how}"
+        return replace(subject, unknown=why)
     try:
-        own = prepare(subject.config, per=coin_of(checkpoint.manifest))
+        named = replace(subject.config, data=replace(config.data, source=source))
+        own = prepare(named, per=coin_of(checkpoint.manifest))
     except InputError as error:
         return replace(subject, unknown=f"the training data cannot be had: {error}")
     if own.data_sha256 != checkpoint.manifest["data_sha256"]:

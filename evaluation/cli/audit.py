@@ -8,6 +8,7 @@ import click
 from evaluation.cli.exit_codes import BAD_INPUT, FAILED, OK, TOO_WEAK, meanings
 from evaluation.cli.shared import FILE, print_markdown, print_tables, quiet, with_options
 from fedbert.errors import InputError
+from reports.terminal import say
 
 if TYPE_CHECKING:
     from evaluation.auditing.card import Request
@@ -54,6 +55,8 @@ RUN = [
     click.option(
         "--task", help="What a foreign model was made for [default: from its config.json]."
     ),
+    click.option("--data", help="The training's data, where that is a folder or on the hub."),
+    click.option("--start", help="The model that it began from, where that is one (--shadows)."),
     click.option("--max-auc", type=float, help="The most that membership may reach."),
     click.option("--max-tpr-at-1pct", type=float, help="The same, at 1 % of false alarms."),
     click.option(
@@ -76,17 +79,17 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
     request = _request(out, asked)
     if request.means.shadows:
         told = f"training {request.means.shadows} models as the checkpoint's was trained ..."
-        click.echo(told, err=True)
+        say(told, err=True)
     card = card_of(checkpoint, request)
     from reports.card.files import tables, write
 
     for name, value in card.subject.items():
-        click.echo(f"{name}: {value}")
+        say(f"{name}: {value}")
     print_tables(tables(card), 120)
-    click.echo(f"verdict: {card.verdict}")
+    say(f"verdict: {card.verdict}")
     if out is not None:
         for path in write(card, out):
-            click.echo(path)
+            say(str(path))
     if card.code != OK:
         raise SystemExit(card.code)
 
@@ -141,7 +144,7 @@ def _request(out: Path | None, asked: dict[str, Any]) -> "Request":
     from evaluation.auditing.card import Request
 
     kept = None if out is None else out / "shadows"
-    means = Means(asked.pop("shadows"), asked.pop("references"), kept)
+    means = Means(asked.pop("shadows"), asked.pop("references"), kept, asked.pop("start"))
     return Request(claim=_claim(asked.pop("claim")), means=means, **asked)
 
 

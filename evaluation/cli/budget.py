@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from evaluation.cli.shared import FILE, quiet, with_options
+from evaluation.cli.shared import ALLOW_CODE, FILE, quiet, with_options
 from fedbert.errors import InputError
+from reports.terminal import say
 
 ACCOUNTANT = click.Choice(["pld", "rdp", "prv"])
 SPENDING = [
@@ -49,7 +50,8 @@ def budget_noise(
     lines = noise_lines(
         epsilon, delta, clip_norm, releases, sampling, accountant, relation, spent["records"]
     )
-    click.echo("\n".join(lines))
+    for line in lines:
+        say(line)
 
 
 @budget.command("epsilon")
@@ -65,12 +67,14 @@ def budget_epsilon(noise_multiplier: float, delta: float, accountant: Any, **spe
     releases, sampling = _sampling(spent)
     records = spent["records"]
     lines = epsilon_lines(noise_multiplier, delta, releases, sampling, accountant, records)
-    click.echo("\n".join(lines))
+    for line in lines:
+        say(line)
 
 
 @budget.command("views")
 @click.argument("grid", type=FILE)
-def budget_views(grid: Path) -> None:
+@ALLOW_CODE
+def budget_views(grid: Path, allow_code: bool) -> None:
     """What each view of every defence of GRID will be guaranteed.
 
     Loads data and models, as the number of releases depends on them.
@@ -78,8 +82,8 @@ def budget_views(grid: Path) -> None:
     quiet()
     from evaluation.cli.budget_text import view_lines
 
-    for line in view_lines(grid):
-        click.echo(line)
+    for line in view_lines(grid, allow_code):
+        say(line)
 
 
 def _sampling(spent: dict[str, Any]) -> tuple[int | None, tuple[float, int] | None]:

@@ -108,7 +108,7 @@ def epsilon_lines(
         return [*lines, last, *_faint(noise_multiplier), *_breach(delta, records)]
 
 
-def view_lines(path: Path) -> Iterator[str]:
+def view_lines(path: Path, allow_code: bool = False) -> Iterator[str]:
     """Yield what the ledger will say of every defence and level of a grid, without training; then
     which attacks will lack something.
 
@@ -130,7 +130,7 @@ def view_lines(path: Path) -> Iterator[str]:
     foresight = Foresight()
     told: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
     seen = set()
-    for cell in read_grid(path).cells:
+    for cell in read_grid(path, allow_code).cells:
         config, labels = cell.config, cell.labels
         swept = phrase(further_labels(labels))
         setting = (*(labels[name] for name in ("task", "strategy", "defence", "level")), swept)

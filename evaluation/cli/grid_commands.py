@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from evaluation.cli.exit_codes import FAILED
-from evaluation.cli.shared import FILE, RUNS, or_refuse, print_tables, quiet
+from evaluation.cli.shared import ALLOW_CODE, FILE, RUNS, or_refuse, print_tables, quiet
+from reports.terminal import say
 
 if TYPE_CHECKING:
     from reports.records import CellResult
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="Cells side by side, in processes of one thread each.",
 )
-def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
+@ALLOW_CODE
+def privacy_utility(grid: Path | None, out: Path | None, workers: int, allow_code: bool) -> None:
     """Train, judge and attack every cell of GRID.
 
     GRID is a TOML file; the report puts utility beside leakage.
@@ -31,7 +33,7 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
     """
     from evaluation.grid.parse import default_grid, read_grid
 
-    chosen = read_grid(grid or default_grid())
+    chosen = read_grid(grid or default_grid(), allow_code)
     directory = out or RUNS / chosen.name
     quiet()
     from evaluation.cli.progress import GridProgress
@@ -40,9 +42,9 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
 
     runner = Loop() if workers == 1 else Workers(workers)
     foreseen = runner.call(checked, chosen)
-    click.echo(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
+    say(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
     for line in foreseen:
-        click.echo(line, err=True)
+        say(line, err=True)
     with GridProgress(workers) as progress:
         good = run_grid(chosen, directory, runner, progress.start, progress.record)
     _show(directory)
@@ -65,7 +67,7 @@ def report(run: Path) -> None:
     checked = or_refuse(lambda: verify_run(run))
     _show(run, made_again(run) if checked else None)
     if checked:
-        click.echo(f"scores: {checked} membership numbers made again, all the same")
+        say(f"scores: {checked} membership numbers made again, all the same")
 
 
 @click.command()
@@ -78,7 +80,7 @@ def plot(runs: tuple[Path, ...], out: Path) -> None:
     from reports.render import plot as draw
 
     for path in or_refuse(lambda: draw(list(runs), out)):
-        click.echo(path)
+        say(str(path))
 
 
 def _show(directory: Path, records: "list[CellResult] | None" = None) -> None:
@@ -86,4 +88,4 @@ def _show(directory: Path, records: "list[CellResult] | None" = None) -> None:
     from reports.render import render
 
     print_tables(list(or_refuse(lambda: render(directory, records)).tables), 100)
-    click.echo(f"report: {directory / 'report.html'}")
+    say(f"report: {directory / 'report.html'}")

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reports.terminal import console, say
+
 if TYPE_CHECKING:
     from evaluation.grid.catalogue import Entry
 
@@ -15,7 +17,6 @@ SCHEMAS = ("grid", "training")
 @click.command("list")
 def list_() -> None:
     """List what a grid can name."""
-    from rich.console import Console
     from rich.table import Table
 
     from evaluation.grid.catalogue import FAMILIES, MECHANISMS
@@ -38,9 +39,9 @@ def list_() -> None:
     for family, entries in FAMILIES.items():
         for name, entry in entries.items():
             table.add_row(kind_of(family, entry), name, entry.summary, estimated(family, entry))
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    console.print(table)
-    console.print(f"\n{NOTE}", highlight=False)
+    shown = console(None if sys.stdout.isatty() else 100)
+    shown.print(table)
+    shown.print(f"\n{NOTE}")
 
 
 def kind_of(family: str, entry: "Entry") -> str:
@@ -63,4 +64,5 @@ def schema(what: str) -> None:
     from evaluation.grid.schema import grid_schema, training_schema
 
     found = grid_schema() if what == "grid" else training_schema()
-    click.echo(json.dumps(found, indent=2))
+    for line in json.dumps(found, indent=2).splitlines():
+        say(line)

@@ -11,6 +11,7 @@ from evaluation.cli.grid_commands import plot, privacy_utility, report
 from evaluation.cli.listing import list_, schema
 from evaluation.cli.training_commands import finetune, pretrain
 from fedbert.errors import InputError
+from reports.terminal import guard, say
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -25,23 +26,24 @@ for command in (privacy_utility, report, plot, list_, schema, budget, pretrain, 
 
 def main() -> None:
     """Run the command line and end with one of `evaluation.cli.exit_codes`."""
+    guard()
     try:
         code = cli.main(prog_name="fedbert-eval", standalone_mode=False)
     except InputError as error:
-        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        say(f"error: {' '.join(str(error).split())}", err=True)
         code = BAD_INPUT
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         more = "" if context is None else f" (see {context.command_path} --help)"
-        click.echo(f"error: {' '.join(error.format_message().split())}{more}", err=True)
+        say(f"error: {' '.join(error.format_message().split())}{more}", err=True)
         code = BAD_INPUT
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; the same command continues where this one ended", err=True)
+        say("stopped; the same command continues where this one ended", err=True)
         code = INTERRUPTED
     except BrokenPipeError:
         code = BROKEN_PIPE
     except OSError as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", err=True)
         code = BAD_INPUT
     sys.exit(code)
 

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from types import TracebackType
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from evaluation.grid.durations import Remaining
 from evaluation.grid.spec import Cell
 from reports.labels import further_labels, phrase
 from reports.records import CellResult
+from reports.terminal import console, one_line
 
 
 class GridProgress:
@@ -19,7 +18,7 @@ class GridProgress:
     def __init__(self, workers: int) -> None:
         """Start with nothing known."""
         self.workers = workers
-        self.console = Console(stderr=True)
+        self.console = console(stderr=True)
         self.bar = Progress(
             TextColumn("cells"),
             BarColumn(),
@@ -63,7 +62,7 @@ class GridProgress:
         line = f"[{self.done}/{self.todo}] {_name(record)}: {_fate(record)}"
         if self.done < self.todo:
             line += f"; {words}"
-        self.console.print(escape(line), highlight=False, soft_wrap=True)
+        self.console.print(one_line(line), soft_wrap=True)
         self.bar.update(self.task, advance=1, description=words)
 
 

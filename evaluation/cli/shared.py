@@ -12,10 +12,14 @@ from typing import Any, TypeVar
 import click
 
 from fedbert.errors import InputError
+from reports.terminal import console, say
 
 T = TypeVar("T")
 RUNS = Path("runs")
 FILE = click.Path(path_type=Path)
+ALLOW_CODE = click.option(
+    "--allow-code", is_flag=True, help='Import and run what the file names as "module:Class".'
+)
 
 
 def with_options(options: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
@@ -40,7 +44,8 @@ def or_refuse(call: Callable[[], T]) -> T:
 def quiet() -> None:
     """Keep libraries from talking over the progress."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    for library in ("HUB", "DATASETS"):
+        os.environ.setdefault(f"HF_{library}_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # retries, a line each
@@ -49,25 +54,22 @@ def quiet() -> None:
 def print_markdown(lines: Iterable[str]) -> None:
     """Print Markdown: its tables laid out on a terminal, as it is into a file or a pipe."""
     if not sys.stdout.isatty():
-        click.echo("\n".join(lines))
+        for line in lines:
+            say(line)
         return
-    from rich.console import Console
+    from reports.layout import from_markdown
 
-    from reports.terminal import from_markdown
-
-    console = Console()
+    shown = console()
     for is_table, group in groupby(lines, lambda line: line.startswith("|")):
         if is_table:
-            console.print(from_markdown(group))
+            shown.print(from_markdown(group))
         else:
             text = re.sub(r"(?<=\S)\n(?=\S)", " ", "\n".join(group))  # lines of one paragraph
-            console.print(text, markup=False, highlight=False)
+            shown.print(text)
 
 
 def print_tables(tables: list[Any], width: int) -> None:
     """Print tables as wide as the terminal, or so wide where there is none."""
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else width)
+    shown = console(None if sys.stdout.isatty() else width)
     for table in tables:
-        console.print(table)
+        shown.print(table)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from evaluation.cli.shared import FILE, quiet, with_options
+from evaluation.cli.shared import ALLOW_CODE, FILE, quiet, with_options
+from reports.terminal import say
 
 TRAINING = [
     click.argument("config", required=False, type=FILE),
@@ -16,40 +17,41 @@ TRAINING = [
         show_default=True,
         help="Save after so many rounds.",
     ),
+    ALLOW_CODE,
 ]
 
 
 @click.command()
 @with_options(TRAINING)
-def pretrain(config: Path | None, out: Path, every: int) -> None:
+def pretrain(config: Path | None, out: Path, every: int, allow_code: bool) -> None:
     """Pre-train by masked-LM over clients.
 
     CONFIG is a TOML file with [model], [data], [training] and [defence].
 
     The same command continues from the last saved round.
     """
-    _train(config, out, every, pretraining=True)
+    _train(config, out, every, allow_code, pretraining=True)
 
 
 @click.command()
 @with_options(TRAINING)
-def finetune(config: Path | None, out: Path, every: int) -> None:
+def finetune(config: Path | None, out: Path, every: int, allow_code: bool) -> None:
     """Fine-tune on a GLUE task over clients.
 
     CONFIG as for pretrain; [model] source may be the `model` folder of a checkpoint.
     """
-    _train(config, out, every, pretraining=False)
+    _train(config, out, every, allow_code, pretraining=False)
 
 
-def _train(config: Path | None, out: Path, every: int, pretraining: bool) -> None:
+def _train(config: Path | None, out: Path, every: int, allow_code: bool, pretraining: bool) -> None:
     quiet()
     from evaluation.run.training import read_training, run_training
 
-    settings = read_training(config, pretraining)
+    settings = read_training(config, pretraining, allow_code)
     rounds = settings.config.training.rounds
 
-    def say(round_: int, loss: float, left: float) -> None:
-        click.echo(f"round {round_}/{rounds}: loss {loss:.4f}, about {left:.0f} s left", err=True)
+    def on_round(round_: int, loss: float, left: float) -> None:
+        say(f"round {round_}/{rounds}: loss {loss:.4f}, about {left:.0f} s left", err=True)
 
-    for line in run_training(settings, out, every, say):
-        click.echo(line)
+    for line in run_training(settings, out, every, on_round):
+        say(line)

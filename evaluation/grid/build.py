@@ -7,6 +7,7 @@ from types import NoneType, UnionType
 from typing import Any, Unpack, get_args, get_origin, get_type_hints
 
 from evaluation.grid.catalogue import Entry
+from evaluation.grid.foreign import check_members, foreign_class, is_foreign
 from evaluation.grid.spec import Spec, as_written
 from fedbert.errors import InputError, nearest, unknown_key
 
@@ -18,21 +19,21 @@ MOST = 1_000_000
 TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 
 
-def resolve(name: str, catalogue: dict[str, Entry], where: str) -> Any:
-    """Return the class of a catalogue name or of "module:Class".
+def resolve(asked: Spec | str, catalogue: dict[str, Entry], where: str) -> Any:
+    """Return the class of a catalogue name, or of "module:Class" with leave to import it.
 
     Raises:
-        InputError: for an unknown name, or a module or class that is not there.
+        InputError: for an unknown name, or as `foreign_class`.
     """
-    target = catalogue[name].target if name in catalogue else name
-    module, colon, attribute = target.partition(":")
-    if not colon:
-        known = f"one of {', '.join(catalogue)} or module:Class"
-        raise InputError(f"{where}: expected {known}, got {name!r}{nearest(name, catalogue)}")
-    try:
+    spec = Spec(asked) if isinstance(asked, str) else asked
+    if spec.name in catalogue:
+        module, _, attribute = catalogue[spec.name].target.partition(":")
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"{where}: expected an importable {target!r}, got {error}") from None
+    if not is_foreign(spec):
+        known = f"one of {', '.join(catalogue)} or module:Class"
+        near = nearest(spec.name, catalogue)
+        raise InputError(f"{where}: expected {known}, got {spec.name!r}{near}")
+    return foreign_class(spec, where)
 
 
 def make_attack(asked: Spec | str, catalogue: dict[str, Entry], verb: str) -> Any:
@@ -45,8 +46,10 @@ def make_attack(asked: Spec | str, catalogue: dict[str, Entry], verb: str) -> An
             unknown, missing or of another type.
     """
     spec = Spec(asked) if isinstance(asked, str) else asked
-    kind, params = resolve(spec.name, catalogue, "attacks"), dict(spec.params)
     where = f"attacks: {spec.name}"
+    kind, params = resolve(spec, catalogue, "attacks"), dict(spec.params)
+    if spec.name not in catalogue:
+        check_members(kind, FIXED[:2], ("missing", verb), "attacks", spec.name)
     accepted = {n: p for n, p in parameters_of(kind).items() if n not in FIXED}
     for key, value in params.items():
         if key not in accepted:
@@ -58,9 +61,6 @@ def make_attack(asked: Spec | str, catalogue: dict[str, Entry], verb: str) -> An
         attack = kind(**params)
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: {error}") from None
-    for member in ("name", "view", "missing", verb):
-        if not hasattr(attack, member):
-            raise InputError(f"attacks: expected an attack with {member}, got {spec.name!r}")
     changed = {n: value for n, value in params.items() if value != accepted[n].default}
     if not changed:
         return attack

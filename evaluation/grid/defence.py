@@ -5,6 +5,7 @@ from typing import Any
 
 from evaluation.grid.build import build, resolve
 from evaluation.grid.catalogue import MECHANISMS
+from evaluation.grid.foreign import check_members
 from evaluation.grid.launches import Launches
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.config import Config
@@ -16,13 +17,13 @@ from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import Event
 from privacy.facts import TrainingFacts
-from privacy.mechanism import Mechanism
 from privacy.noise import NoiseModel
 from privacy.randomised_response import RandomisedResponse
 from privacy.signal import LOST, faint_words, noise_over_signal
 
 NO_LAUNCHES = Launches()
-MEMBERS = ("unit", "clip_norm", "noise_std", "clip", "add_noise", "noise_model", "cost")
+VALUES = ("unit", "clip_norm", "noise_std")
+VERBS = ("clip", "add_noise", "noise_model", "cost")
 KINDS = {"labels": RandomisedResponse, "training": DPSGD, "penalty": DistanceCorrelation}
 SPEAKS_FOR = {
     "smashed": ("forward",),
@@ -93,10 +94,13 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
             known |= {"unit": "client", "releases": known["rounds"]}
         if made.get("one_shot") and place == "smashed":
             known["releases"] = 1
-        kind = resolve(named.name, MECHANISMS, where)
+        kind = resolve(named, MECHANISMS, where)
+        _check_kind(kind, place, named.name, where)
         also = ("view", "one_shot") if place == "smashed" else ("view",)
         made[place] = build(kind, params, known, where, also)
-        _check_kind(made[place], place, named.name, where)
+        if place not in KINDS and not isinstance(made[place].noise_model(), NoiseModel):
+            told = f"got none of {named.name!r}"
+            raise InputError(f"{where}: expected a NoiseModel of noise_model(), {told}")
     try:
         return Defence(spec.name, **made)
     except ValueError as error:
@@ -170,20 +174,13 @@ def _check_view(view: Any, place: str, where: str) -> None:
         raise InputError(f"{where}: expected view {named}, got view={view!r}")
 
 
-def _check_kind(made: Mechanism | Any, place: str, name: str, where: str) -> None:
-    """Refuse a mechanism that cannot act at this place."""
+def _check_kind(kind: type[Any], place: str, name: str, where: str) -> None:
+    """Refuse a mechanism that cannot act at this place, by its class: nothing of it is called."""
     if place in KINDS:
-        if not isinstance(made, KINDS[place]):
+        if not issubclass(kind, KINDS[place]):
             raise InputError(f"{where}: expected a {KINDS[place].__name__}, got {name!r}")
         return
-    elsewhere = next((own for own, kind in KINDS.items() if isinstance(made, kind)), None)
+    elsewhere = next((own for own, other in KINDS.items() if issubclass(kind, other)), None)
     if elsewhere is not None:
         raise InputError(f"{where}: expected {name!r} at {elsewhere}, where it acts, got {place}")
-    lacking = [member for member in MEMBERS if not hasattr(made, member)]
-    if lacking:
-        raise InputError(
-            f"{where}: expected a mechanism with {', '.join(MEMBERS)}, "
-            f"got {name!r} without {lacking[0]}"
-        )
-    if not isinstance(made.noise_model(), NoiseModel):
-        raise InputError(f"{where}: expected a NoiseModel of noise_model(), got none of {name!r}")
+    check_members(kind, VALUES, VERBS, where, name)

@@ -8,6 +8,8 @@ from typing import Any
 
 from evaluation.grid.expand import cells_of
 from evaluation.grid.file import GridSettings
+from evaluation.grid.foreign import with_leave
+from evaluation.grid.run_name import run_name
 from evaluation.grid.spec import Grid
 from fedbert.errors import InputError
 from fedbert.settings import from_mapping
@@ -18,8 +20,10 @@ def default_grid() -> Path:
     return Path(str(resources.files("evaluation"))) / "grids" / "default.toml"
 
 
-def read_grid(path: Path) -> Grid:
+def read_grid(path: Path, allow_code: bool = False) -> Grid:
     """Return the grid of a TOML file.
+
+    allow_code: classes of somebody else's that it names ("module:Class") may be imported and run.
 
     Raises:
         InputError: one line that names the file, the key, what was expected and what came.
@@ -28,7 +32,7 @@ def read_grid(path: Path) -> Grid:
     if not values:
         least = 'expected a grid, at the least tasks = ["sst2"]'
         raise InputError(f"{path}: {least}, got an empty file")
-    return grid_from(values, str(path), path.stem)
+    return grid_from(values, str(path), path.stem, allow_code)
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
@@ -47,11 +51,14 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         raise InputError(f"expected a TOML file, got {error} in {path}") from None
 
 
-def grid_from(values: Mapping[str, Any], where: str, name: str) -> Grid:
+def grid_from(values: Mapping[str, Any], where: str, name: str, allow_code: bool = False) -> Grid:
     """Return the grid that a parsed file describes; `name`: of one that names itself not.
+
+    allow_code: as for `read_grid`.
 
     Raises:
         InputError: one line that names the key, what was expected and what came.
     """
     asked = from_mapping(GridSettings, values, where)
-    return Grid(asked.name or name, cells_of(asked, where), where)
+    cells = with_leave(cells_of(asked, where), allow_code, where)
+    return Grid(run_name(asked.name or name, where), cells, where)

@@ -110,7 +110,8 @@ def _titled(schema: Any) -> Any:
 
 def _named(names: list[str]) -> dict[str, Any]:
     """Return what a catalogue name or "module:Class" looks like."""
-    return {"anyOf": [{"enum": names}, {"type": "string", "pattern": "^[^:]+:[^:]+$"}]}
+    theirs = {"type": "string", "pattern": "^[^:]+:[^:]+$", "description": "needs --allow-code"}
+    return {"anyOf": [{"enum": names}, theirs]}
 
 
 def _name_attacks(schema: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,10 +25,14 @@ MESSAGES, SHADOWS = 100_000, 10_000
 
 @dataclass(frozen=True)
 class Spec:
-    """A catalogue name with its parameters."""
+    """A catalogue name with its parameters.
+
+    code: whoever runs it has said that a name "module:Class" may be imported.
+    """
 
     name: str
     params: tuple[tuple[str, Scalar], ...] = ()
+    code: bool = field(default=False, compare=False, repr=False)
 
 
 def as_written(value: Scalar) -> str:

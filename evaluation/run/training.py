@@ -9,6 +9,7 @@ from typing import Any
 
 from evaluation.grid.defence import costs, facts_of, make_defence, refuse_drowned
 from evaluation.grid.file import TrainingSettings
+from evaluation.grid.foreign import defence_with_leave
 from evaluation.grid.launches import Launches
 from evaluation.grid.parse import read_toml
 from evaluation.grid.spec import DefenceSpec
@@ -55,8 +56,10 @@ class TrainingFile:
         return hashlib.sha256(canonical_json(written)).hexdigest()
 
 
-def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
+def read_training(path: Path | None, pretraining: bool, allow_code: bool = False) -> TrainingFile:
     """Return the settings of a TOML file, or the embedded default without one.
+
+    allow_code: mechanisms of somebody else's that it names may be imported and run.
 
     Raises:
         InputError: one line naming file and key; also for a task that the command does not train.
@@ -75,7 +78,8 @@ def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
     if (config.data.task == "mlm") is not pretraining:
         wanted = "task mlm for pretrain" if pretraining else "a GLUE task for finetune"
         raise InputError(f"{where}: data: expected {wanted}, got task={config.data.task!r}")
-    return TrainingFile(config, asked.defence.spec(), asked.delta, where)
+    defence = defence_with_leave(asked.defence.spec(), allow_code, where)
+    return TrainingFile(config, defence, asked.delta, where)
 
 
 def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> list[str]:

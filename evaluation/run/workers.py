@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from evaluation.grid.spec import Cell, Grid
 from evaluation.run.outcome import Outcome
 from reports.records import CellResult
+from reports.terminal import guard
 
 T = TypeVar("T")
 
@@ -128,7 +129,8 @@ def _sheltered() -> Iterator[None]:
 
 
 def _tie() -> None:
-    """End a worker when its parent is gone."""
+    """End a worker when its parent is gone; what it says is guarded as its parent's words are."""
+    guard()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

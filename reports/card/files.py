@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from xml.etree import ElementTree
 
-from jinja2 import Environment, StrictUndefined
 from rich.table import Table
 
 from reports.card.content import FAILED, WEAK, WHO, Card, figure, note
+from reports.html import html
+from reports.layout import with_heads
 from reports.metrics import title
-from reports.terminal import with_heads
+from reports.terminal import cell, harmless
 from reports.whole import write_whole
 
 
@@ -39,15 +39,17 @@ def as_junit(card: Card) -> str:
         "testsuite", {"name": "fedbert-eval audit"} | {k: str(v) for k, v in counts.items()}
     )
     for check in card.checks:
-        case = ElementTree.SubElement(suite, "testcase", {"classname": "audit", "name": check.what})
+        case = ElementTree.SubElement(
+            suite, "testcase", {"classname": "audit", "name": harmless(check.what)}
+        )
         if check.verdict in FAILED:
             inner = ElementTree.SubElement(case, "failure", {"message": check.verdict})
-            inner.text = check.detail
+            inner.text = harmless(check.detail)
         elif check.verdict in WEAK:
-            message = f"{check.verdict}: {check.detail}"
+            message = harmless(f"{check.verdict}: {check.detail}")
             ElementTree.SubElement(case, "skipped", {"message": message})
         else:
-            ElementTree.SubElement(case, "system-out").text = check.detail
+            ElementTree.SubElement(case, "system-out").text = harmless(check.detail)
     ElementTree.indent(suite)
     text = ElementTree.tostring(suite, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
@@ -55,26 +57,29 @@ def as_junit(card: Card) -> str:
 
 def as_html(card: Card) -> str:
     """The card as one page: everything escaped, no script, nothing fetched."""
-    text = resources.files("reports").joinpath("templates/card.html.j2").read_text("utf-8")
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return html(
+        "card",
+        {"figure": figure, "note": note, "metric_title": title},
+        card=card,
+        who=WHO,
+        failed=FAILED,
+        weak=WEAK,
     )
-    environment.filters.update(figure=figure, note=note, metric_title=title)
-    return environment.from_string(text).render(card=card, who=WHO, failed=FAILED, weak=WEAK)
 
 
 def tables(card: Card) -> list[Table]:
     """The card as tables for the terminal: the verdicts, and what was recovered."""
     checks = _table("Verdicts", "what", "verdict", "behind it")
     for check in card.checks:
-        checks.add_row(check.what, check.verdict, check.detail)
+        checks.add_row(*map(cell, (check.what, check.verdict, check.detail)))
     measured = _table("Who recovers what", "view", "attack", "metric", "value [interval]", "note")
     for each in card.leaks:
         view = f"{each.view}: {WHO.get(each.view, '')}"
-        measured.add_row(view, each.name, title(each.metric), figure(each), note(each))
+        told = (view, each.name, title(each.metric), figure(each), note(each))
+        measured.add_row(*map(cell, told))
     unmeasured = _table("Not measured", "view", "attacks", "why")
     for view, why, names in card.not_measured:
-        unmeasured.add_row(view, names, why)
+        unmeasured.add_row(*map(cell, (view, names, why)))
     return [table for table in (checks, measured, unmeasured) if table.row_count]
 
 

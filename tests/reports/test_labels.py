@@ -77,7 +77,7 @@ def test_every_further_label_is_a_column_of_the_terminals_tables(records):
         console.print(table)
         heads = [str(column.header).replace("\n", "") for column in table.columns]
         assert heads[1:3] == [CLIENTS, LAYER]
-        shown = [list(column.cells) for column in table.columns[1:3]]
+        shown = [list(map(str, column.cells)) for column in table.columns[1:3]]
         assert [pair for pair in zip(*shown, strict=True) if any(pair)] == [
             ("8", "2"), ("64", "2"), ("-", "4"),
         ]  # fmt: skip

@@ -1,70 +1,118 @@
-"""Terminal tables: whole words in heads, laid-out Markdown, a report's names of metrics."""
+"""Terminal output: control characters in foreign text are shown, never sent; markup stays text."""
 
 import io
+import logging
 import re
+import sys
+from pathlib import Path
 
 import pytest
-from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
-from evaluation.cli.shared import print_markdown
-from reports.card.content import Card, Check
-from reports.card.files import as_html, tables
-from reports.estimate import Estimate
-from reports.leak import Leak
-from reports.terminal import from_markdown, unbroken, with_heads
+from reports.card.content import CONSISTENT, Card, Check
+from reports.card.files import as_junit, tables
+from reports.terminal import console, guard, harmless, one_line, say
 
-PLAN = [
-    "To contradict [bold]a claim,",
-    "ask:",
-    "",
-    "| method | scores_on_a_side |",
-    "|---|---|",
-    "| Clopper-Pearson, threshold of one half of them | 204 |",
-    "",
-    "The end.",
-]
+HOSTILE = (
+    "\x1b]0;owned\x07\x1b[2J\x1b[1;31m\x9b5A\x08\x00\x7f\r\u202egpj\u2028\u2066\udc80"
+    "[red]:skull:[/x]"
+)
+SENT = re.compile(r"[^\t\n\x20-\x7e\xa1-\u2027\u2030-\ud7ff]")
+PRODUCT = ("fedbert", "privacy", "attacks", "evaluation", "reports")
 
 
-def shown(table: Table, width: int) -> str:
-    console = Console(width=width, file=io.StringIO())
-    console.print(table)
-    return console.file.getvalue()  # type: ignore[attr-defined]
+def test_every_control_character_is_shown() -> None:
+    for number in [*range(0x110), 0x61C, *range(0x2000, 0x2100), 0xD800, 0xDFFF, 0xFEFF, 0xE0041]:
+        text = chr(number)
+        shown = harmless(text)
+        assert shown.isprintable() or shown in "\t\n\u00a0\u00ad\r\u200b\u200c\u200d" or (
+            0x2000 <= number < 0x2100 and shown == text and number not in range(0x2028, 0x202F)
+        ), hex(number)  # fmt: skip
+        if number in (*range(9), *range(11, 32), *range(127, 160), 0x202E, 0x2066, 0xD800):
+            assert shown.startswith("\\") or number == 13, hex(number)
+    assert harmless("plain caf\u00e9 \u4e2d\u6587\t\n") == "plain caf\u00e9 \u4e2d\u6587\t\n"
+    assert harmless("a\r\nb\rc") == "a\r\nb\\rc"
+    assert "\n" not in one_line(HOSTILE + "\n\r\nverdict: consistent")
 
 
-@pytest.mark.parametrize("width", [40, 60, 100])
-def test_no_head_breaks_and_the_first_column_is_whole(width: int) -> None:
-    text = shown(from_markdown(PLAN[3:6]), width)
-    words = text.split()
-    assert {"method", "scores_on_a_side", "Clopper-Pearson,", "204"} <= set(words)
-    assert "---" not in text and "|" not in text
+def terminals(monkeypatch: pytest.MonkeyPatch) -> tuple[io.StringIO, io.StringIO]:
+    """Standard output and error under the guard, as terminals."""
+    raw = io.StringIO(), io.StringIO()
+    for name, stream in zip(("stdout", "stderr"), raw, strict=True):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+        monkeypatch.setattr(sys, name, stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    guard()
+    guard()  # once is enough
+    return raw
 
 
-def test_a_column_is_as_wide_as_asked_unless_a_head_has_a_longer_word() -> None:
-    table = with_heads(Table(), ["a b", "majority"], [9, 5])
-    assert [column.max_width for column in table.columns] == [9, 8]
-    table.add_row("target_epsilon=100.0", "x")
-    assert unbroken(table).columns[0].width == 9
-    assert unbroken(with_heads(Table(), ["defence, strategy"], [23])).columns[0].width == 17
+def test_under_the_guard_nothing_reaches_the_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, error = terminals(monkeypatch)
+    print(HOSTILE)
+    print(HOSTILE, file=sys.stderr)
+    sys.stderr.writelines([HOSTILE, "\n"])
+    say(f"name: {HOSTILE}\nverdict: consistent")
+    say(HOSTILE, err=True)
+    logging.StreamHandler(sys.stderr).emit(
+        logging.LogRecord("n", logging.WARNING, "p", 1, HOSTILE, None, None)
+    )
+    told, errors = output.getvalue(), error.getvalue()
+    assert not SENT.search(told + errors), SENT.findall(told + errors)
+    assert "[red]:skull:[/x]" in told and "\\x1b]0;owned" in errors
+    assert "\nverdict" not in told
 
 
-def test_markdown_is_laid_out_on_a_terminal_alone(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_console_of_rich_keeps_its_own_colours_under_the_guard(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    print_markdown(PLAN)
-    assert capsys.readouterr().out.splitlines() == PLAN
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    print_markdown(PLAN)
-    out = capsys.readouterr().out
-    assert "To contradict [bold]a claim, ask:" in out and "The end." in out
-    assert "|" not in out and re.search(r"method +scores_on_a_side", re.sub("\x1b\\[.*?m", "", out))
+    output, error = terminals(monkeypatch)
+    table = Table("head", title=HOSTILE)
+    table.add_row(HOSTILE)
+    table.add_row(Text(HOSTILE, style="bold red"))
+    with Progress(console=console(stderr=True)) as progress:
+        progress.add_task("ours", total=1)
+        print(HOSTILE, file=sys.stderr)
+    shown = console(width=100)
+    for each in (table, HOSTILE):
+        shown.print(each)
+    told, errors = output.getvalue(), error.getvalue()
+    assert "\x1b[1;31m" in told and "[red]:skull:[/x]" in told
+    own = re.compile(r"\x1b\[(\?25[lh]|[\d;]*[mAK]|2K)|\r")  # colours, and a bar drawn again
+    assert not SENT.search(own.sub("", told)), SENT.findall(own.sub("", told))
+    assert "\x1b]" not in errors and "\x1b[2J" not in errors and "\x07" not in errors
 
 
-def test_a_card_calls_metrics_what_a_report_calls_them() -> None:
-    leak = Leak("release", "text alone", "membership", "blind_auc",
-                Estimate(0.5, 0.4, 0.6, n=9), "record", 0.5)  # fmt: skip
-    card = Card({"name": "x"}, (), (Check("hashes", "consistent", "whole"),), (leak,))
-    told = " ".join(shown(table, 120) for table in tables(card))
-    for text in (told, as_html(card)):
-        assert "AUC without the model" in text and "blind_auc" not in text
-    assert card.to_json()["measured"][0]["metric"] == "blind_auc"
+def test_an_audit_card_takes_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, _ = terminals(monkeypatch)
+    card = Card({"name": HOSTILE}, (), (Check(HOSTILE, CONSISTENT, HOSTILE),), ())
+    for table in tables(card):
+        console(width=120).print(table)
+    told = re.sub(r"\x1b\[[\d;]*m", "", output.getvalue())
+    assert not SENT.search(told)
+    words = re.sub(r"[\s\u2500-\u257f]", "", told)
+    assert words.count("[/x]") == 2  # nothing is lost where a cell is folded
+    assert not SENT.search(as_junit(card))
+
+
+def test_workers_are_guarded_as_their_parent_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from evaluation.run.workers import _tie
+
+    error = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", error)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    _tie()
+    print("\x1b[2J", file=sys.stderr)
+    assert error.getvalue() == "\\x1b[2J\n"
+
+
+def test_the_product_prints_through_this_module_alone() -> None:
+    direct = re.compile(r"\bclick\.s?echo\(|(?<![\w.])print\(|\bConsole\(|std(?:out|err)\.write")
+    for path in (each for name in PRODUCT for each in Path(name).rglob("*.py")):
+        if path.as_posix() == "reports/terminal.py":
+            continue
+        lines = [line for line in path.read_text().splitlines() if direct.search(line)]
+        assert not [line for line in lines if "shown.print(" not in line], path

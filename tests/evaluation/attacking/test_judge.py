@@ -51,7 +51,11 @@ def test_a_broken_mechanism_and_a_weak_attack_are_flagged_everywhere(
     values["defences"] = [{"name": "broken", "smashed": broken}]
     run = tmp_path / "run"
     assert run_grid(
-        grid_from(values, "test", "flags"), run, Loop(), lambda *_: None, lambda _: None
+        grid_from(values, "test", "flags", allow_code=True),
+        run,
+        Loop(),
+        lambda *_: None,
+        lambda _: None,
     )
     (record,) = read_records(run / "records.jsonl")
     flags = {

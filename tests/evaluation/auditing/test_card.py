@@ -7,12 +7,13 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from evaluation.auditing.adversary import Means, signals_on
+from evaluation.auditing.adversary import Means, _trainings, signals_on
 from evaluation.auditing.manifest import mismatches
 from evaluation.auditing.membership import candidates_of
 from evaluation.auditing.subject import open_subject
@@ -216,7 +217,8 @@ def per_row(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_no_candidate_of_a_training_has_a_twin_on_the_other_side(
     per_row: tuple[Path, Path],
 ) -> None:
-    who = candidates_of(open_subject(per_row[1], None), None, None, False)
+    data = str(per_row[1].parent.parent)
+    who = candidates_of(open_subject(per_row[1], None, data), None, None, False)
     assert not isinstance(who, str) and who.fair
     assert len(set(texts_of(who.encoded))) == len(who.members) == 60
     assert 10 < who.members.sum() < 50
@@ -225,16 +227,17 @@ def test_no_candidate_of_a_training_has_a_twin_on_the_other_side(
 def test_a_checkpoint_from_when_every_row_had_a_coin_is_audited(
     per_row: tuple[Path, Path], tmp_path: Path, run
 ) -> None:
-    subject = open_subject(per_row[0], None)
+    data = str(per_row[0].parent.parent)
+    subject = open_subject(per_row[0], None, data)
     assert subject.own is not None and subject.own.members is not None
     texts = np.array(texts_of(subject.own.pool))
     assert set(texts[subject.own.members]) & set(texts[~subject.own.members])
     assert mismatches(subject) == []
-    code, _, errors = run(per_row[0])
+    code, _, errors = run(per_row[0], "--data", data)
     assert code in (0, 3) and errors == []
     claimed = Path(shutil.copytree(per_row[0], tmp_path / "claimed"))
     resigned(claimed, lambda manifest: manifest.update(coin="text"))
-    code, _, errors = run(claimed)
+    code, _, errors = run(claimed, "--data", data)
     assert code == 2 and "expected the members" in errors[0]
     resigned(claimed, lambda manifest: manifest.update(coin="side"))
     code, _, errors = run(claimed)
@@ -310,6 +313,51 @@ def foreign(good: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
         files.append(path)
     model = Path(shutil.copytree(good / "model", tmp_path / "foreign"))
     return model, files[0], files[1]
+
+
+def test_data_and_models_that_a_manifest_names_are_opened_if_the_user_names_them(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = tmp_path / "a private folder"
+    private.mkdir()
+    opened: list[object] = []
+
+    def folder(task: object, source: Path) -> None:
+        opened.append(source)
+        raise InputError("expected nothing to be opened")
+
+    monkeypatch.setattr("fedbert.data.sources.load_folder", folder)
+
+    def elsewhere(manifest: dict[str, Any]) -> None:
+        manifest["config"]["data"]["source"] = manifest["config"]["model"]["source"] = str(private)
+
+    resigned(copy, elsewhere)
+    unnamed = open_subject(copy, None)
+    assert opened == [] and unnamed.own is None
+    assert f"opened only if you do: --data '{private}'" in unnamed.unknown
+    named = open_subject(copy, None, str(private))
+    assert opened == [private] and "the training data cannot be had" in named.unknown
+    subject = open_subject(copy, None, "generated")  # the same data from elsewhere
+    assert subject.own is not None and subject.unknown == ""
+    positions = np.arange(4)
+    with pytest.raises(InputError, match=r"expected --start with --shadows.*'.*a private folder'"):
+        _trainings(subject, positions, Means(shadows=2))
+    trainings, _ = _trainings(subject, positions, Means(shadows=2, start="tiny"))
+    assert trainings.config.model.source == "tiny"
+
+
+def test_a_mechanism_that_a_manifest_names_is_not_imported(
+    copy: Path, tmp_path: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stranger.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    resigned(
+        copy, lambda manifest: manifest["defence"]["smashed"].update(mechanism="stranger:Evil")
+    )
+    code, told, errors = run(copy)
+    assert (code, errors) == (3, []) and "verdict: not measured" in told
+    assert "'stranger:Evil' is code that the manifest names" in " ".join(told.split())
+    assert not (tmp_path / "imported").exists()
 
 
 def test_a_foreign_model_needs_members_and_says_what_a_claim_would_take(foreign, run) -> None:

@@ -67,7 +67,7 @@ def test_a_failed_cell_ends_with_1(
         'mechanism = "broken_cell:Broken", clip_norm = 8.0 }',
     )
     (tmp_path / "grid.toml").write_text(text)
-    done = here("privacy-utility", "grid.toml", "--out", "run")
+    done = here("privacy-utility", "grid.toml", "--out", "run", "--allow-code")
     assert done.returncode == FAILED, done.stderr
     assert "failed: RuntimeError: broken on purpose" in done.stderr
 

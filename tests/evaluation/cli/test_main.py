@@ -80,6 +80,15 @@ def test_a_run_with_workers_and_its_report_need_no_torch_themselves(
     assert all(Path(tmp_path / p).stat().st_size > 1000 for p in plots.stdout.split())
 
 
+def test_a_foreign_name_does_not_steer_the_terminal(
+    here,
+) -> None:
+    for command in ("report", "plot", "budget views", "audit"):
+        done = here(*command.split(), "\x1b]0;owned\x07[/b]")
+        assert done.returncode == 2 and "\x1b" not in done.stderr + done.stdout
+        assert "\\x1b]0;owned\\x07[/b]" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("replace", "by", "expected"),
     [
@@ -100,11 +109,12 @@ def test_a_run_with_workers_and_its_report_need_no_torch_themselves(
         ("clip_norm = 8.0", "clip_norm = inf", "expected a finite value, got clip_norm=inf"),
         ("[1.0]", "[]", "expected level ="),
         ("[attacks]", "[attacks]\ninversion = 5", "attacks: expected a list, got inversion=5"),
-        ("[attacks]", '[attacks]\nmembership = ["os:getcwd"]', "expected an attack with name"),
+        ("[attacks]", '[attacks]\nmembership = ["os:getcwd"]', "--allow-code, since 'os:getcwd'"),
         ('mechanism = "gaussian", clip_norm = 8.0', 'mechanism = "collections:Counter"', "Counter"),
         ("batch_size = 8", 'batch_size = 8\ndevice = "cuda"', "training: expected a device that"),
         ('tokenizer = "generated"', 'tokenizer = "generated"\ncut_layer = 9', "model: expected 0"),
         ("max_length = 16", "max_length = 512000", "max_length"),
+        ('name = "small"', 'name = "../small"', "one folder below runs/"),
     ],
 )  # fmt: skip
 def test_bad_grids_end_with_one_line_and_code_2(

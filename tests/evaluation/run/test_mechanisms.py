@@ -80,7 +80,7 @@ LOOK_UPS = ("nearest_token", "unigram_prior", "bigram_prior", "masked_prior")
 def named(small_grid: Path, target: str, **params: float) -> Cell:
     """Return a cell whose smashed data a mechanism of somebody else's protects."""
     cell = read_grid(small_grid).cells[0]
-    spec = DefenceSpec("theirs", smashed=Spec(target, tuple(params.items())))
+    spec = DefenceSpec("theirs", smashed=Spec(target, tuple(params.items()), code=True))
     attacks = replace(
         cell.attacks, inversion=LOOK_UPS, backward=(), updates=(), membership=("message_matching",)
     )

@@ -157,7 +157,7 @@ def _with_outsider(tmp_path: Path, grid: Path, name: str, monkeypatch: pytest.Mo
 def test_a_broken_cell_is_recorded_and_the_run_goes_on(
     tmp_path: Path, small_grid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grid = read_grid(_with_outsider(tmp_path, small_grid, "Broken", monkeypatch))
+    grid = read_grid(_with_outsider(tmp_path, small_grid, "Broken", monkeypatch), allow_code=True)
     order = replace(grid, cells=tuple(reversed(grid.cells)))
     good = run_grid(order, tmp_path / "run", Loop(), lambda *_: None, lambda _: None)
     records = read_records(tmp_path / "run" / "records.jsonl")
@@ -170,7 +170,7 @@ def test_a_broken_cell_is_recorded_and_the_run_goes_on(
 def test_a_dying_worker_costs_its_cells_alone(
     tmp_path: Path, small_grid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grid = read_grid(_with_outsider(tmp_path, small_grid, "Deadly", monkeypatch))
+    grid = read_grid(_with_outsider(tmp_path, small_grid, "Deadly", monkeypatch), allow_code=True)
     order = replace(grid, cells=tuple(reversed(grid.cells)))
     good = run_grid(order, tmp_path / "run", Workers(1), lambda *_: None, lambda _: None)
     records = read_records(tmp_path / "run" / "records.jsonl")
