@@ -417,6 +417,7 @@ def test_a_reference_model_is_compared_with(foreign, tmp_path: Path, run) -> Non
         (["--self-test"], "expected `fedbert-eval audit self-test`, got --self-test"),
         (["x", "--plan"], "expected `fedbert-eval audit plan`, got --plan"),
         (["plan", "--epsilon", "-1", "--delta", "1e-5"], "a finite epsilon > 0"),
+        (["plan", "--epsilon", "1", "--delta", "1e-5", "--steps", "9"], "both or none"),
         (["run", "x", "--claim", "eight"], "expected EPSILON,DELTA"),
         (["x", "--claim", "eight"], "expected EPSILON,DELTA"),
         (["x", "--max-auc", "2"], "0 <= max_auc <= 1"),
