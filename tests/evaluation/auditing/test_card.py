@@ -434,7 +434,7 @@ def test_plan_and_self_test_print_tables(run) -> None:
     code, told, _ = run("plan", "--epsilon", "1", "--delta", "1e-5")
     assert code == 0 and "one run, Gaussian trade-off" in told and "| 10 |" in told
     code, told, _ = run("self-test", "--repeats", "100")
-    assert code == 0 and "54 rows, 100 repeats" in told
+    assert code == 0 and "62 rows, 100 repeats" in told
 
 
 def test_help_names_the_three_commands_and_the_exit_codes(run) -> None:
