@@ -11,6 +11,7 @@ Reference: Dong, Roth, Su (2022), "Gaussian differential privacy", proposition 2
 
 import decimal
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -23,6 +24,7 @@ from privacy.events import Event, GaussianEvent, PoissonGaussianEvent, PureEvent
 
 # Epsilons tried: dense where attacks live. Beyond the greatest, false alarms of 1e-26 count.
 EPSILONS = 1500
+KNOTS = 32  # of a line that says which epsilons of a loss distribution are worth a look
 FALSE_ANSWERS = 4000  # of randomised responses, at most so many counts of them
 MOST_EPSILON = 60.0
 
@@ -147,6 +149,7 @@ def line_curve(epsilon: float, delta: float) -> Curve:
     return Curve((0.0, epsilon), (corner, delta))
 
 
+@lru_cache(maxsize=64)  # half a second each
 def poisson_gaussian_curve(noise_multiplier: float, sample_rate: float, steps: int) -> Curve:
     """The curve of the Poisson-subsampled Gaussian (DP-SGD), add-or-remove-one.
 
@@ -174,8 +177,33 @@ def poisson_gaussian_curve(noise_multiplier: float, sample_rate: float, steps: i
     largest = max(whole_loss, one_loss)
     if largest <= MOST_LOSS:
         loss = composed_loss(noise_multiplier, sample_rate, steps, max(FINEST, SHARE * largest))
-        deltas = np.minimum(deltas, loss.get_delta_for_epsilon(epsilons.tolist()))
-    return _curve(epsilons, deltas)
+        told, found = _of_loss(loss.get_delta_for_epsilon, whole_loss)
+        epsilons, deltas = np.append(epsilons, told), np.append(deltas, found)
+    order = np.lexsort((deltas, epsilons))  # of two at one epsilon the lower first
+    return _curve(epsilons[order], deltas[order])
+
+
+def _of_loss(delta_of: Callable[[float], float], most: float) -> tuple[np.ndarray, np.ndarray]:
+    """The epsilons up to `most` that tell something, and their deltas [epsilon].
+
+    Every delta takes a pass over the loss distribution. So a few of them, and a smooth line through
+    these, say at which epsilon each of the stored rates, and one between each two, is bounded best;
+    only there it is read.
+    """
+    from scipy.interpolate import CubicSpline
+
+    def deltas(epsilons: np.ndarray) -> np.ndarray:
+        return np.array([float(delta_of(float(each))) for each in epsilons])
+
+    knots = most * np.linspace(0.0, 1.0, KNOTS) ** 2
+    read = deltas(knots)
+    line = CubicSpline(knots, np.log(np.maximum(read, 1e-16)))
+    tried = most * np.linspace(0.0, 1.0, EPSILONS) ** 2
+    guessed, fprs = np.exp(line(tried)), 10 ** np.linspace(-7, 0, 85)[:, None]
+    above = (np.exp(tried) * fprs + guessed).argmin(1)
+    below = (1.0 - np.exp(-tried) * (1.0 - fprs - guessed)).argmin(1)
+    best = tried[np.unique(np.append(above, below))]
+    return np.append(knots, best), np.append(read, deltas(best))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Scores behind the membership numbers: one file of plain arrays per cell, beside the records.
 
-RUN/scores/CELL.npz   per attack: ATTACK/scores, ATTACK/members, ATTACK/seed; and signals/...
+RUN/scores/CELL.npz   per attack: ATTACK/scores, ATTACK/members, ATTACK/seed, ATTACK/clusters; and
+                      signals/...
 """
 
 import zipfile
@@ -21,7 +22,9 @@ class Scored:
     """One attack's scores, and what only the judge knows: who was a member.
 
     scores [candidate] float64, higher = member; members [candidate] bool. seed: of the random
-    halves on which a threshold is chosen and judged.
+    halves on which a threshold is chosen and judged. clusters [candidate] int64: candidates of one
+    number depend on each other (pairs with one first text, texts of one person); None: each counts
+    as one by itself, as in files of an earlier version, which do not say.
 
     Raises: ValueError for arrays that do not fit each other.
     """
@@ -29,6 +32,7 @@ class Scored:
     scores: np.ndarray
     members: np.ndarray
     seed: int
+    clusters: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Refuses what is no scoring."""
@@ -37,6 +41,11 @@ class Scored:
             raise ValueError(f"expected a score and a bit per candidate, got shapes={shapes}")
         if self.members.dtype != np.bool_ or not np.isfinite(self.scores).all():
             raise ValueError("expected finite scores and bits, got other values")
+        if self.clusters is not None and (
+            self.clusters.shape != self.scores.shape or self.clusters.dtype.kind not in "iu"
+        ):
+            found = (self.clusters.shape, self.clusters.dtype.name)
+            raise ValueError(f"expected a whole number per candidate, got clusters={found}")
 
     @property
     def member_scores(self) -> np.ndarray:
@@ -65,6 +74,8 @@ def write_scores(
         arrays[f"{name}/scores"] = each.scores
         arrays[f"{name}/members"] = each.members
         arrays[f"{name}/seed"] = np.array(each.seed, dtype=np.uint64)
+        if each.clusters is not None:
+            arrays[f"{name}/clusters"] = each.clusters
     arrays |= {f"{SIGNALS}/{name}": value for name, value in signals.items()}
     with whole(path) as draft, draft.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -80,7 +91,10 @@ def read_scores(path: Path) -> dict[str, Scored]:
             names = [key.removesuffix("/scores") for key in file if key.endswith("/scores")]
             return {
                 name: Scored(
-                    file[f"{name}/scores"], file[f"{name}/members"], int(file[f"{name}/seed"])
+                    file[f"{name}/scores"],
+                    file[f"{name}/members"],
+                    int(file[f"{name}/seed"]),
+                    file.get(f"{name}/clusters"),
                 )
                 for name in names
             }

@@ -19,10 +19,17 @@ from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.clients import client_level
 from evaluation.attacking.loop import Head, Named, entries, named
 from evaluation.grid.spec import Cell
-from evaluation.metrics.blind_baseline import LEAST, blind_baseline
-from evaluation.metrics.membership import EVEN, FPRS, chance, judged, too_few
+from evaluation.metrics.blind_baseline import LEAST, blind_baseline, units
+from evaluation.metrics.membership import (
+    EVEN,
+    FPRS,
+    TOO_FEW_CLUSTERS,
+    chance,
+    judged,
+    too_few,
+)
 from fedbert.data.batches import Encoded
-from fedbert.data.repeats import one_of_each
+from fedbert.data.repeats import clusters, one_of_each
 from fedbert.prepare import Prepared
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import State
@@ -105,10 +112,11 @@ def membership(asked: Asked | None, observation: Observation, cache: Path | None
         if why is not None:
             return why
         if each.head.view == "forward":
-            given, members = matching_signals(observation, each.attack.name)
+            given, members, matched = matching_signals(observation, each.attack.name)
+            own = clusters(observation.prepared.pool.take(matched))
         else:
-            given, members = signals, asked.chosen.members
-        return given if isinstance(given, Lacks) else scored(each, given, members, seed)
+            given, members, own = signals, asked.chosen.members, clusters(pool)
+        return given if isinstance(given, Lacks) else scored(each, given, members, seed, own)
 
     def judge(each: Named, answer: Scored) -> Iterator[LeakageEntry]:
         found.scored[each.attack.name] = answer
@@ -121,14 +129,19 @@ def membership(asked: Asked | None, observation: Observation, cache: Path | None
     return found
 
 
-def scored(each: Named, signals: Signals, members: np.ndarray, seed: int) -> Scored | Lacks:
-    """Return an attack's scores beside who was a member [candidate], or what it lacks."""
+def scored(
+    each: Named, signals: Signals, members: np.ndarray, seed: int, clusters: np.ndarray
+) -> Scored | Lacks:
+    """Return an attack's scores beside who was a member [candidate], or what it lacks.
+
+    clusters [candidate] int: candidates of one number depend on each other.
+    """
     lacks: Lacks | None = each.attack.missing(signals)
     if lacks is not None:
         return lacks
     draws = numpy_rng(seed, "attack", each.attack.name)
     scores = np.asarray(each.attack.score(signals, draws), dtype=np.float64)
-    return Scored(scores, members, derive(seed, "judge", each.attack.name))
+    return Scored(scores, members, derive(seed, "judge", each.attack.name), clusters)
 
 
 def figures(each: Named, answer: Scored) -> Iterator[LeakageEntry]:
@@ -139,6 +152,8 @@ def figures(each: Named, answer: Scored) -> Iterator[LeakageEntry]:
     for metric, fpr in FPRS.items():
         if metric not in found:
             yield each.head.not_measured(too_few(others, fpr), metric)
+    if "balanced_accuracy" not in found:
+        yield each.head.not_measured(TOO_FEW_CLUSTERS, "balanced_accuracy")
 
 
 def blind(
@@ -149,11 +164,12 @@ def blind(
     members [candidate] bool; stream: which draws from the seed.
     """
     head = Head("release", BLIND, "membership")
-    if min(members.sum(), (~members).sum()) < LEAST:
+    own = clusters(candidates)
+    if units(members, own) < LEAST:
         return head.not_measured(f"needs {LEAST} candidates a side"), False
     texts = np.split(candidates.tokens, candidates.offsets[1:-1])
     rng = numpy_rng(seed, stream)
-    estimate, shifted = blind_baseline(texts, candidates.labels, members, rng)
+    estimate, shifted = blind_baseline(texts, candidates.labels, members, rng, own)
     return head.leak("blind_auc", estimate, "record", EVEN["auc"]), shifted
 
 
@@ -168,9 +184,11 @@ def unmatched(sent: bool, prepared: Prepared, defence: Defence) -> Lacks | None:
     return None
 
 
-def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lacks, np.ndarray]:
-    """Return what the server makes of candidates, and which are behind messages that it got; or why
-    it cannot tell.
+def matching_signals(
+    observation: Observation, name: str
+) -> tuple[Signals | Lacks, np.ndarray, np.ndarray]:
+    """Return what the server makes of candidates, which are behind messages that it got, and where
+    they are in the pool; or why it cannot tell.
 
     Candidates are the examples behind the messages, one of each text, and examples left out of the
     training.
@@ -180,10 +198,10 @@ def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lac
         observation.prepared,
         observation.cell.config,
     )
-    nobody = np.zeros(0, dtype=bool)
+    nobody = np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
     unlike = unmatched(bool(sent), prepared, observation.defence)
     if unlike is not None:
-        return unlike, nobody
+        return unlike, *nobody
     behind: set[int] = set()
     for each in sent:
         data = prepared.clients[each.message.client]
@@ -203,7 +221,7 @@ def matching_signals(observation: Observation, name: str) -> tuple[Signals | Lac
         knowledge = knowledge_of(observation.defence, tables, rate)
         lacks = lacking(knowledge)
         if lacks is not None:
-            return lacks, nobody
+            return lacks, *nobody
         shown = batches(prepared, prepared.pool, candidates, config.seed, name)
         best = np.maximum(best, nearness([o.message for o in group], knowledge, shown))
-    return Signals(Answers(np.zeros(len(candidates))), nearness=best), members
+    return Signals(Answers(np.zeros(len(candidates))), nearness=best), members, candidates

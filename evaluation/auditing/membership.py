@@ -20,7 +20,7 @@ from evaluation.metrics.epsilon_bounds import one_run_p
 from evaluation.metrics.one_run_gaussian import FRACTIONS, one_run_from_scores
 from fedbert.config import Config
 from fedbert.data.batches import Encoded
-from fedbert.data.repeats import coin_groups, one_of_each
+from fedbert.data.repeats import clusters, coin_groups, one_of_each
 from fedbert.errors import InputError
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
@@ -138,13 +138,19 @@ def membership(
     means, seed = means or Means(), subject.config.seed
     signals = _signals(subject, who, means)
     scores: dict[str, np.ndarray] = {}
+    own = clusters(who.encoded)
 
     def ask(each: Named) -> Scored | str:
-        found = scored(each, signals, who.members, seed)
+        found = scored(each, signals, who.members, seed, own)
         if isinstance(found, Lacks):
             return lacking(means, subject, found)
         scores[each.attack.name] = found.scores
-        judged = replace(found, scores=found.scores[who.judged], members=who.members[who.judged])
+        judged = replace(
+            found,
+            scores=found.scores[who.judged],
+            members=who.members[who.judged],
+            clusters=own[who.judged],
+        )
         few = min(len(judged.member_scores), len(judged.non_member_scores)) < 2
         return "too few candidates" if few else judged
 

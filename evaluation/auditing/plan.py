@@ -1,12 +1,13 @@
 """Audit plan: how many canaries each method needs before it could contradict a claim.
 
 Two answers for each. The least: every canary told rightly, so that with fewer the method cannot
-speak at all. And what it takes against a Gaussian mechanism of twice the claimed epsilon, with the
-results that are to be expected; that is about what an audit should have.
+speak at all. And what it takes against a mechanism of twice the claimed epsilon, with the results
+that are to be expected by its trade-off curve; that is about what an audit should have. The
+mechanism is DP-SGD where its sampling is given, else it is taken to be Gaussian.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,8 @@ from scipy.special import ndtr, ndtri
 from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound, one_run_gaussian_epsilon
 from evaluation.metrics.epsilon_bounds import clopper_pearson_epsilon, one_run_epsilon, share_bounds
 from fedbert.errors import expect
-from privacy.tradeoff import gaussian_curve, line_curve
+from privacy.calibration import gaussian_sigma, poisson_noise_multiplier
+from privacy.tradeoff import Curve, gaussian_curve, line_curve, poisson_gaussian_curve
 
 SIGNIFICANCE = 0.05
 MOST = 2**20  # scores a side: beyond, a method is said not to get there
@@ -27,13 +29,46 @@ GUESSED = (1.0, 0.5, 0.2, 0.1, 0.05)
 SIDE, RUN = "scores a side", "canaries in a run"
 
 Bound = Callable[[int], float]
+Sampling = tuple[float, int]
+"""Of DP-SGD: the chance of a record at a step, and how many steps."""
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """The mechanism behind a claim of this epsilon: its name, its curve, and mu if Gaussian."""
+
+    name: str
+    curve: Curve
+    mu: float | None
+
+    def tpr_at(self, fprs: np.ndarray) -> np.ndarray:
+        """Return the true-positive rates [rate] that are to be expected at false-positive rates."""
+        if self.mu is not None:
+            return np.asarray(ndtr(ndtri(fprs) + self.mu))
+        return np.array([self.curve.tpr_at(float(each)) for each in fprs])
+
+
+def assumed(epsilon: float, delta: float, sampling: Sampling | None = None) -> Assumed:
+    """Return the mechanism of a claim: DP-SGD of this sampling, else a Gaussian one.
+
+    Raises:
+        InputError: for a sampling out of range.
+    """
+    if sampling is None:
+        mu = 1 / gaussian_sigma(epsilon, delta, 1.0)
+        return Assumed("Gaussian", gaussian_curve(1 / mu), mu)
+    rate, steps = sampling
+    expect(0 < rate <= 1, "0 < sample_rate <= 1", "sample_rate", rate)
+    expect(steps >= 1, "steps >= 1", "steps", steps)
+    noise = poisson_noise_multiplier(epsilon, delta, rate, steps)
+    return Assumed("DP-SGD", poisson_gaussian_curve(noise, rate, steps), None)
 
 
 @dataclass(frozen=True)
 class Method:
     """A method's needs: canaries (or scores a side), or None where no count would do.
 
-    least: with a perfect adversary; likely: against a Gaussian mechanism of twice the epsilon;
+    least: with a perfect adversary; likely: against the assumed mechanism of twice the epsilon;
     reach: the largest bound that `canaries` of them can show.
     """
 
@@ -45,19 +80,24 @@ class Method:
 
 
 def plan(
-    epsilon: float, delta: float, canaries: int = 1000, significance: float = SIGNIFICANCE
+    epsilon: float,
+    delta: float,
+    canaries: int = 1000,
+    significance: float = SIGNIFICANCE,
+    sampling: Sampling | None = None,
 ) -> list[Method]:
     """Return what every method needs to contradict a claim of (epsilon, delta).
 
+    sampling: of DP-SGD, for which the bounds that hold for Gaussian mechanisms alone are left out.
+
     Raises:
-        InputError: for a claim or a count out of range.
+        InputError: for a claim, a count or a sampling out of range.
     """
     expect(0 < epsilon < math.inf, "a finite epsilon > 0", "epsilon", epsilon)
     expect(0 < delta < 1, "0 < delta < 1", "delta", delta)
     expect(canaries >= FEWEST, f"canaries >= {FEWEST}", "canaries", canaries)
-    mu = _mu(2 * epsilon, delta)
-    found = []
-    for name, unit, perfect, likely in _methods(delta, mu, significance):
+    twice, found = assumed(2 * epsilon, delta, sampling), []
+    for name, unit, perfect, likely in _methods(delta, twice, significance):
         reach = max(perfect(n) for n in _up_to(canaries))
         most = MOST_RUN if unit == RUN else MOST
         least, real = (_first(bound, epsilon, most) for bound in (perfect, likely))
@@ -65,43 +105,45 @@ def plan(
     return found
 
 
-def _methods(delta: float, mu: float, level: float) -> list[tuple[str, str, Bound, Bound]]:
-    """Return each method's bound for perfect and for expected results, by the count."""
+def _methods(delta: float, twice: Assumed, level: float) -> Iterator[tuple[str, str, Bound, Bound]]:
+    """Yield each method's bound for perfect and for expected results, by the count."""
+    shares = np.concatenate([SHARES, SHARES / 100])  # of false alarms
+    rates = shares, twice.tpr_at(shares)
+    right = [(share, _right(share, twice)) for share in GUESSED]
 
-    def fixed(share: float) -> tuple[Bound, Bound]:
-        """Clopper-Pearson on a share of the scores, at a share of the level."""
+    def fixed(share: float, level: float) -> tuple[Bound, Bound]:
+        """Clopper-Pearson on a share of the scores."""
         return (
-            lambda n: _pearson(_of(n, share), delta, level),
-            lambda n: _pearson_expected(_of(n, share), mu, delta, level),
+            lambda n: clopper_pearson_epsilon(
+                _of(n, share), _of(n, share), 0, _of(n, share), delta, level
+            ),
+            lambda n: _pearson_expected(_of(n, share), rates, delta, level),
         )
 
-    bonferroni: tuple[Bound, Bound] = (
-        lambda n: _pearson(n, delta, level / 20),
-        lambda n: _pearson_expected(n, mu, delta, level / 20),
-    )
-    return [
-        ("Clopper-Pearson, threshold fixed beforehand", SIDE, *fixed(1.0)),
-        ("Clopper-Pearson, Bonferroni over 20 thresholds", SIDE, *bonferroni),
-        ("Clopper-Pearson, threshold from one half", SIDE, *fixed(0.5)),
-        (
+    yield "Clopper-Pearson, threshold fixed beforehand", SIDE, *fixed(1.0, level)
+    yield "Clopper-Pearson, Bonferroni over 20 thresholds", SIDE, *fixed(1.0, level / 20)
+    yield "Clopper-Pearson, threshold from one half", SIDE, *fixed(0.5, level)
+    mu = twice.mu
+    if mu is not None:
+        yield (
             "Gaussian bound, threshold fixed beforehand",
             SIDE,
             lambda n: gaussian_epsilon_bound(n, n, 0, n, delta, level),
             lambda n: _gaussian_expected(n, mu, delta, level),
-        ),
-        (
-            "one run",
-            RUN,
-            lambda n: one_run_epsilon(n, n, n, delta, level),
-            lambda n: _one_run_expected(n, mu, delta, level, one_run_epsilon),
-        ),
-        (
+        )
+    yield (
+        "one run",
+        RUN,
+        lambda n: one_run_epsilon(n, n, n, delta, level),
+        lambda n: _one_run_expected(n, right, delta, level, one_run_epsilon),
+    )
+    if mu is not None:
+        yield (
             "one run, Gaussian trade-off",
             RUN,
             lambda n: one_run_gaussian_epsilon(n, n, n, delta, level),
-            lambda n: _one_run_expected(n, mu, delta, level, one_run_gaussian_epsilon),
-        ),
-    ]
+            lambda n: _one_run_expected(n, right, delta, level, one_run_gaussian_epsilon),
+        )
 
 
 def _of(count: int, share: float) -> int:
@@ -112,11 +154,11 @@ def _pearson(n: int, delta: float, level: float) -> float:
     return clopper_pearson_epsilon(n, n, 0, n, delta, level)
 
 
-def _pearson_expected(n: int, mu: float, delta: float, level: float) -> float:
-    """Return the best bound over thresholds from the counts to be expected of a Gaussian."""
-    shares = np.concatenate([SHARES, SHARES / 100])
-    hits = np.floor(n * ndtr(ndtri(shares) + mu)).astype(int)
-    alarms = np.ceil(n * shares).astype(int)
+def _pearson_expected(
+    n: int, rates: tuple[np.ndarray, np.ndarray], delta: float, level: float
+) -> float:
+    """Return the best bound over thresholds from the counts to be expected of these rates."""
+    alarms, hits = np.ceil(n * rates[0]).astype(int), np.floor(n * rates[1]).astype(int)
     return float(share_bounds(hits, n, alarms, n, delta, level).max())
 
 
@@ -127,36 +169,37 @@ def _gaussian_expected(n: int, mu: float, delta: float, level: float) -> float:
 
 def _one_run_expected(
     n: int,
-    mu: float,
+    right: list[tuple[float, float]],
     delta: float,
     level: float,
     bound: Callable[[int, int, int, float, float], float],
 ) -> float:
-    """Return the best bound over how many are guessed, from the right guesses to be expected."""
+    """Return the best bound over how many are guessed, from the right guesses to be expected.
+
+    right: pairs of a share that is guessed, and how often rightly.
+    """
     found = 0.0
-    for share in GUESSED:
+    for share, rate in right:
         guesses = 2 * max(1, int(n * share / 2))
-        right = math.floor(guesses * _right(share, mu))
-        found = max(found, bound(n, guesses, right, delta, level))
+        found = max(found, bound(n, guesses, math.floor(guesses * rate), delta, level))
     return found
 
 
-def _right(share: float, mu: float) -> float:
-    """Return how often the most extreme share of scores of a Gaussian is guessed rightly."""
-    low, high = 0.0, 40.0
-    for _ in range(60):  # the scores beyond `cut` on either side of mu / 2 are the share
-        cut = (low + high) / 2
-        beyond = ndtr(mu / 2 - cut) + ndtr(-mu / 2 - cut)
-        low, high = (cut, high) if beyond > share else (low, cut)
-    right, wrong = ndtr(mu / 2 - low), ndtr(-mu / 2 - low)
-    return float(right / (right + wrong))
+def _right(share: float, twice: Assumed) -> float:
+    """Return how often the most extreme share of scores is guessed rightly.
 
-
-def _mu(epsilon: float, delta: float) -> float:
-    """Return the mu of a Gaussian mechanism of this epsilon."""
-    from privacy.calibration import gaussian_sigma
-
-    return 1 / gaussian_sigma(epsilon, delta, 1.0)
+    Half of it is the upper end, where members and others are as many as their rates there; the
+    lower end is the same the other way round.
+    """
+    low, high = -80.0, 0.0  # log of the others' share at the upper end
+    for _ in range(60):
+        middle = (low + high) / 2
+        rate = math.exp(middle)
+        beyond = rate + float(twice.tpr_at(np.array([rate]))[0])
+        low, high = (low, middle) if beyond > share else (middle, high)
+    wrong = math.exp(high)
+    right = float(twice.tpr_at(np.array([wrong]))[0])
+    return right / (right + wrong)
 
 
 def _up_to(canaries: int) -> list[int]:
@@ -184,14 +227,20 @@ def _first(bound: Bound, epsilon: float, most: int) -> int | None:
 
 
 def as_lines(
-    methods: list[Method], epsilon: float, delta: float, canaries: int, significance: float
+    methods: list[Method],
+    epsilon: float,
+    delta: float,
+    canaries: int,
+    significance: float,
+    sampling: Sampling | None = None,
 ) -> list[str]:
     """Return the plan as a Markdown table with its reading."""
+    own = assumed(epsilon, delta, sampling)
     lines = [
         f"To contradict epsilon {epsilon:g} at delta {delta:g}, with {1 - significance:.0%} "
         "confidence:",
         "",
-        f"| method | counted in | at least | if epsilon is {2 * epsilon:g} (Gaussian) | "
+        f"| method | counted in | at least | if epsilon is {2 * epsilon:g} ({own.name}) | "
         f"largest epsilon with {canaries} |",
         "|---|---|---|---|---|",
     ]
@@ -202,26 +251,37 @@ def as_lines(
         *lines,
         "",
         "With fewer than the first count not even an adversary who is always right could show it;",
-        "the second is what it takes where the noise is that of twice the epsilon. In one run",
-        "every canary costs delta once more, so that no count may do; tried were up to "
+        "the second is what it takes where the noise is that of twice the epsilon.",
+        _assumption(own),
+        "In one run every canary costs delta once more, so that no count may do; tried were up to",
         f"{MOST_RUN} canaries in a run and {MOST} scores a side.",
         "",
-        *_allowed(epsilon, delta),
+        *_allowed(epsilon, delta, own),
     ]
 
 
-def _allowed(epsilon: float, delta: float) -> list[str]:
-    """Return what the claim allows an attack, by its one line and by the Gaussian's whole curve."""
-    line, gaussian = line_curve(epsilon, delta), gaussian_curve(1 / _mu(epsilon, delta))
+def _assumption(own: Assumed) -> str:
+    """Return what the second count takes for granted, in words."""
+    if own.mu is None:
+        return "It is by DP-SGD's own trade-off curve: the best that an adversary can do."
+    return (
+        "It assumes a Gaussian mechanism without sampling. DP-SGD of that epsilon shows far less:\n"
+        "with --sample-rate and --steps the count is by its own trade-off curve."
+    )
+
+
+def _allowed(epsilon: float, delta: float, own: Assumed) -> list[str]:
+    """Return what the claim allows an attack, by its one line and by a mechanism's whole curve."""
+    line, curve = line_curve(epsilon, delta), own.curve
     rows = [
-        (f"TPR at {100 * fpr:g} % FPR", line.tpr_at(fpr), gaussian.tpr_at(fpr))
+        (f"TPR at {100 * fpr:g} % FPR", line.tpr_at(fpr), curve.tpr_at(fpr))
         for fpr in (0.001, 0.01, 0.1)
     ]
-    rows.append(("advantage (TPR - FPR)", line.advantage(), gaussian.advantage()))
+    rows.append(("advantage (TPR - FPR)", line.advantage(), curve.advantage()))
     return [
-        "| the claim allows at most | any mechanism | if it is Gaussian |",
+        f"| the claim allows at most | any mechanism | if it is {own.name} |",
         "|---|---|---|",
-        *(f"| {name} | {any_:.4g} | {own:.4g} |" for name, any_, own in rows),
+        *(f"| {name} | {any_:.4g} | {mine:.4g} |" for name, any_, mine in rows),
         "",
         "Whose mechanism is known has a curve of its own: `fedbert-eval budget epsilon` prints it.",
     ]

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.stats import binom
 
 from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound, one_run_gaussian_epsilon
+from evaluation.metrics.candidate_clusters import first_of_each
 from evaluation.metrics.epsilon_bounds import (
     best_epsilon,
     clopper_pearson_epsilon,
@@ -29,6 +30,7 @@ DELTA = 1e-5
 REPEATS = 1000
 SIDE = 200  # members, and as many non-members
 GUESSED = 0.2  # of the canaries of a run
+ALIKE = 4  # candidates that share a text, where some do
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
@@ -38,7 +40,8 @@ class World:
     """Scores of known epsilon: of members and of non-members; what is fixed beforehand.
 
     threshold: from which a score is called a member's. gaussian: whether the estimators that
-    presume a Gaussian mechanism apply.
+    presume a Gaussian mechanism apply. cluster: so many in turn depend on each other, where
+    members and non-members do not differ.
     """
 
     name: str
@@ -48,6 +51,7 @@ class World:
     non_members: Draw
     threshold: float
     gaussian: bool = True
+    cluster: int = 1
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class Outcome:
 
 
 def worlds() -> list[World]:
-    """Return the worlds: no difference; Gaussian noise, whole numbers too; answers; all tied."""
+    """Return the worlds: no difference, clusters too; Gaussian, whole too; answers; all tied."""
     from privacy.accountants import gaussian_epsilon
 
     found = [World("no difference", 0.0, DELTA, _normal(0.0), _normal(0.0), 0.0)]
@@ -99,7 +103,8 @@ def worlds() -> list[World]:
         1.0,
     )
     constant = World("one score for all", 0.0, DELTA, _constant, _constant, 0.0)
-    return [*found, answers, coarse, constant]
+    alike = World("no difference, four of one text", 0.0, DELTA, _alike, _alike, 0.0, cluster=ALIKE)
+    return [*found, answers, coarse, constant, alike]
 
 
 def self_test(repeats: int = REPEATS, seed: int = 0) -> list[Outcome]:
@@ -128,16 +133,24 @@ def _in_world(world: World, repeats: int, seed: int) -> Iterator[Outcome]:
 def _bounds(world: World, rng: np.random.Generator) -> Iterator[tuple[str, float]]:
     """Yield every estimator's bound for one draw of scores."""
     members, non_members = world.members(rng, SIDE), world.non_members(rng, SIDE)
-    delta, level = world.delta, SIGNIFICANCE
-    hits, alarms = (int((side >= world.threshold).sum()) for side in (members, non_members))
-    yield "Clopper-Pearson, fixed threshold", _fixed(hits, alarms, delta)
-    yield "Clopper-Pearson, Bonferroni over 20", best_epsilon(members, non_members, delta, level)
-    yield "Clopper-Pearson, split in halves", split_epsilon(members, non_members, delta, level, rng)
+    delta, level, sides = world.delta, SIGNIFICANCE, (members, non_members)
+    of = np.arange(SIDE) // world.cluster
+    clusters = None if world.cluster == 1 else (of, SIDE + of)
+    best = best_epsilon(*sides, delta, level, clusters=clusters)
+    split = split_epsilon(*sides, delta, level, rng, clusters)
+    if clusters is not None:
+        sides, _ = first_of_each(sides, clusters)
+    hits, alarms = (int((side >= world.threshold).sum()) for side in sides)
+    yield "Clopper-Pearson, fixed threshold", _fixed(hits, alarms, len(sides[0]), delta)
+    yield "Clopper-Pearson, Bonferroni over 20", best
+    yield "Clopper-Pearson, split in halves", split
     if world.gaussian:
-        yield "Gaussian, fixed threshold", _gaussian(hits, alarms, delta)
+        yield "Gaussian, fixed threshold", _gaussian(hits, alarms, len(sides[0]), delta)
     canaries = 2 * SIDE
     coins = rng.random(canaries) < 0.5
-    scores = np.where(coins, world.members(rng, canaries), world.non_members(rng, canaries))
+    drawn = world.members(rng, canaries)  # what is shared within a cluster knows of no coin
+    others = drawn if world.cluster > 1 else world.non_members(rng, canaries)
+    scores = np.where(coins, drawn, others)
     right = right_guesses(scores, coins, canaries)
     yield "one run, all guessed", _one_run(canaries, right, delta)
     some = int(GUESSED * canaries)
@@ -152,13 +165,13 @@ def _bounds(world: World, rng: np.random.Generator) -> Iterator[tuple[str, float
 
 
 @lru_cache(maxsize=65536)
-def _fixed(hits: int, alarms: int, delta: float) -> float:
-    return clopper_pearson_epsilon(hits, SIDE, alarms, SIDE, delta, SIGNIFICANCE)
+def _fixed(hits: int, alarms: int, side: int, delta: float) -> float:
+    return clopper_pearson_epsilon(hits, side, alarms, side, delta, SIGNIFICANCE)
 
 
 @lru_cache(maxsize=65536)
-def _gaussian(hits: int, alarms: int, delta: float) -> float:
-    return gaussian_epsilon_bound(hits, SIDE, alarms, SIDE, delta, SIGNIFICANCE)
+def _gaussian(hits: int, alarms: int, side: int, delta: float) -> float:
+    return gaussian_epsilon_bound(hits, side, alarms, side, delta, SIGNIFICANCE)
 
 
 def _one_run(guesses: int, right: int, delta: float) -> float:
@@ -172,6 +185,12 @@ def _normal(mu: float) -> Draw:
 def _rounded(mu: float) -> Draw:
     """Return draws of a Gaussian rounded to whole numbers, so that many tie."""
     return lambda rng, count: np.round(rng.normal(mu, 1.0, count))
+
+
+def _alike(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Return standard normal draws, ALIKE in turn correlated by .95."""
+    shared = np.repeat(rng.normal(size=-(-count // ALIKE)), ALIKE)[:count]
+    return math.sqrt(0.95) * shared + math.sqrt(0.05) * rng.normal(size=count)
 
 
 def _constant(rng: np.random.Generator, count: int) -> np.ndarray:

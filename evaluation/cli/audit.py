@@ -104,16 +104,23 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
     show_default=True,
     help="Whose reach is told: the largest epsilon that so many can show.",
 )
-def plan(epsilon: float, delta: float, canaries: int) -> None:
+@click.option("--sample-rate", type=float, help="Of DP-SGD: chance of a record at a step.")
+@click.option("--steps", type=int, help="Of DP-SGD: how many.")
+def plan(
+    epsilon: float, delta: float, canaries: int, sample_rate: float | None, steps: int | None
+) -> None:
     """How many canaries it takes to contradict a claim.
 
-    Ask before you train.
+    Ask before you train. Of DP-SGD by its own trade-off curve; else it is taken to be Gaussian.
     """
     from evaluation.auditing.plan import SIGNIFICANCE, as_lines
     from evaluation.auditing.plan import plan as methods_for
 
-    methods = methods_for(epsilon, delta, canaries)
-    print_markdown(as_lines(methods, epsilon, delta, canaries, SIGNIFICANCE))
+    if (sample_rate is None) != (steps is None):
+        raise InputError(f"expected both or none, got sample_rate={sample_rate}, steps={steps}")
+    sampling = None if sample_rate is None or steps is None else (sample_rate, steps)
+    methods = methods_for(epsilon, delta, canaries, SIGNIFICANCE, sampling)
+    print_markdown(as_lines(methods, epsilon, delta, canaries, SIGNIFICANCE, sampling))
 
 
 @audit.command("self-test")

@@ -62,12 +62,15 @@ def report(run: Path) -> None:
     Where the scores of attacks are kept, their numbers are made again and must be the same. Of
     records of an earlier version, intervals that did not hold are replaced, or left out.
     """
-    from evaluation.run.verify import made_again, verify_run
+    from evaluation.run.verify import made_again, unclustered, verify_run
 
     checked = or_refuse(lambda: verify_run(run))
     _show(run, made_again(run) if checked else None)
     if checked:
         say(f"scores: {checked} membership numbers made again, all the same")
+    if checked and (older := unclustered(run)):
+        told = "each candidate by itself, as the earlier version that wrote them"
+        say(f"scores: {older} files do not say which candidates share a text: {told}")
 
 
 @click.command()

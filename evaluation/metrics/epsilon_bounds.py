@@ -8,10 +8,12 @@ on the same scores breaks it, unless `split_epsilon` or `best_epsilon` does the 
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 from scipy import optimize, special, stats
 
+from evaluation.metrics.candidate_clusters import Sides, first_of_each, halves
 from evaluation.metrics.intervals import clopper_pearson
 from fedbert.errors import InputError, expect
 
@@ -133,15 +135,20 @@ def best_epsilon(
     delta: float,
     significance: float,
     thresholds: int = 20,
+    clusters: Sides | None = None,
 ) -> float:
     """Return the best bound over thresholds, each at its share of the significance (Bonferroni).
 
     The thresholds are quantiles of all scores together, which says nothing of who is a member.
+    clusters [member], [non-member]: of candidates that depend on each other the first alone counts
+    on each side, as binomial counts ask for independent ones.
 
     Raises:
         InputError: without scores on both sides, or for levels out of range.
     """
     members, non_members = _sides(member_scores, non_member_scores)
+    if clusters is not None:
+        (members, non_members), _ = first_of_each((members, non_members), clusters)
     expect(thresholds >= 1, "thresholds >= 1", "thresholds", thresholds)
     both = np.concatenate([members, non_members])
     cutoffs = np.unique(np.quantile(both, (np.arange(thresholds) + 0.5) / thresholds))
@@ -155,8 +162,12 @@ def split_epsilon(
     delta: float,
     significance: float,
     rng: np.random.Generator,
+    clusters: Sides | None = None,
 ) -> float:
     """Return a bound with the threshold chosen on one random half and judged on the other.
+
+    clusters [member], [non-member]: each falls into one half whole, and the first of its candidates
+    on a side alone counts. 0 where they leave a half without a side.
 
     Raises:
         InputError: with fewer than two scores on a side, or for levels out of range.
@@ -168,8 +179,16 @@ def split_epsilon(
         "scores",
         min(len(members), len(non_members)),
     )
-    halves = [np.array_split(rng.permutation(side), 2) for side in (members, non_members)]
-    (choose_in, judge_in), (choose_out, judge_out) = halves
+    sides = members, non_members
+    if clusters is None:
+        parts = [np.array_split(rng.permutation(side), 2) for side in sides]
+    else:
+        sides, clusters = first_of_each(sides, clusters)
+        drawn = halves(clusters, rng)
+        parts = [[s[half], s[~half]] for s, half in zip(sides, drawn, strict=True)]
+        if not all(len(part) for part in chain(*parts)):
+            return 0.0
+    (choose_in, judge_in), (choose_out, judge_out) = parts
     check_levels(delta, significance)
     cutoffs = np.unique(np.concatenate([choose_in, choose_out]))
     best = int(np.argmax(bounds_at(choose_in, choose_out, cutoffs, delta, significance)))

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from fedbert.errors import expect
 from reports.estimate import Estimate
@@ -26,8 +26,8 @@ def clopper_pearson(hits: float, n: float, confidence: float = CONFIDENCE) -> tu
     [0.0, 0.3085]
     """
     tail = (1 - confidence) / 2
-    low = float(stats.beta.ppf(tail, hits, n - hits + 1)) if hits > 0 else 0.0
-    high = float(stats.beta.isf(tail, hits + 1, n - hits)) if hits < n else 1.0
+    low = float(special.betaincinv(hits, n - hits + 1, tail)) if hits > 0 else 0.0
+    high = float(special.betainccinv(hits + 1, n - hits, tail)) if hits < n else 1.0
     return low, high
 
 

@@ -59,6 +59,15 @@ def verify(run: Path, records: Iterable[CellResult]) -> int:
     return count
 
 
+def unclustered(run: Path) -> int:
+    """Return how many files of scores do not say which candidates depend on each other.
+
+    They are of an earlier version: each candidate counts by itself.
+    """
+    files = sorted((run / FOLDER).glob("*.npz"))
+    return sum(any(each.clusters is None for each in read_scores(f).values()) for f in files)
+
+
 def unsound(record: CellResult) -> list[tuple[str, str | None]]:
     """Return attacks and metrics whose intervals, of an earlier version, did not hold."""
     missing = [each for each in record.leakage if isinstance(each, NotMeasured)]

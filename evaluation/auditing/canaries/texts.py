@@ -56,8 +56,16 @@ def canary_texts(
 
 
 def joined(ones: Encoded, others: Encoded) -> Encoded:
-    """Return two sets of examples as one, the second's documents counted on."""
+    """Return two sets of examples as one, the second's documents and first texts counted on.
+
+    A first text of both sets has two numbers: sets are told apart by who was trained on, and what
+    depends across them narrows a difference alone.
+    """
     after = int(ones.documents.max(initial=-1)) + 1
+    firsts = None
+    if ones.first_texts is not None and others.first_texts is not None:
+        more = int(ones.first_texts.max(initial=-1)) + 1
+        firsts = np.concatenate([ones.first_texts, others.first_texts + more])
     return Encoded(
         ones.task,
         np.concatenate([ones.tokens, others.tokens]),
@@ -65,6 +73,7 @@ def joined(ones: Encoded, others: Encoded) -> Encoded:
         np.concatenate([ones.offsets, others.offsets[1:] + ones.offsets[-1]]),
         np.concatenate([ones.labels, others.labels]),
         np.concatenate([ones.documents, others.documents + after]),
+        firsts,
     )
 
 

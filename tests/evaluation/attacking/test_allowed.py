@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from evaluation.attacking.claims import flagged
+from evaluation.auditing import plan as plans
 from evaluation.auditing.plan import as_lines, plan
+from fedbert.errors import InputError
 from privacy.accounting import ledger
+from privacy.calibration import gaussian_sigma
 from privacy.defence import Defence
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import GaussianEvent, MetricEvent, PureEvent
@@ -189,3 +192,28 @@ def test_the_plan_says_what_the_claim_allows() -> None:
     text = "\n".join(as_lines(plan(4.0, 1e-5, canaries=8), 4.0, 1e-5, 8, 0.05))
     assert "| TPR at 1 % FPR | 0.546 | 0.08054 |" in text
     assert "| advantage (TPR - FPR) | 0.964 | 0.3" in text
+
+
+def test_the_plan_of_dp_sgd_goes_by_its_own_curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a rate of 1 as of a Gaussian; with the same noise and sampled there is less to see, and
+    what bounds Gaussian mechanisms alone is left out.
+    """
+    same_noise = lambda epsilon, delta, *_: gaussian_sigma(epsilon, delta, 1.0)  # noqa: E731
+    monkeypatch.setattr(plans, "poisson_noise_multiplier", same_noise)
+    every = {each.name: each for each in plan(2.0, 1e-2, canaries=8)}
+    whole = plan(2.0, 1e-2, canaries=8, sampling=(1.0, 1))
+    sampled = plan(2.0, 1e-2, canaries=8, sampling=(0.5, 1))
+    for found in (whole, sampled):
+        assert [each.name for each in found] == [each for each in every if "Gaussian" not in each]
+        assert [each.least for each in found] == [every[each.name].least for each in found]
+    expected = [every[each.name].likely for each in whole]
+    assert None not in expected[:3]
+    assert [each.likely for each in whole[:3]] == pytest.approx(expected[:3], rel=0.03)
+    for each, count in zip(sampled[:3], expected, strict=False):
+        assert count is not None and (each.likely is None or each.likely > 2 * count)
+    text = "\n".join(as_lines(sampled, 2.0, 1e-2, 8, 0.05, (0.5, 1)))
+    assert "if epsilon is 4 (DP-SGD)" in text and "own trade-off curve" in text
+    assert "assumes a Gaussian" in "\n".join(as_lines([], 2.0, 1e-2, 8, 0.05))
+    for sampling in ((0.0, 3), (1.5, 3), (0.5, 0)):
+        with pytest.raises(InputError, match=r"expected .*, got (sample_rate|steps)="):
+            plan(2.0, 1e-2, sampling=sampling)

@@ -16,8 +16,9 @@ from evaluation.grid.spec import AttackSettings, Cell
 from evaluation.metrics.blind_baseline import blind_baseline
 from evaluation.run.cell import run_cell
 from evaluation.run.runner import run_grid
-from evaluation.run.verify import verify_run
+from evaluation.run.verify import unclustered, verify_run
 from evaluation.run.workers import Loop
+from fedbert.data.repeats import clusters
 from fedbert.errors import InputError
 from fedbert.prepare import prepare
 from fedbert.seeding import numpy_rng
@@ -76,6 +77,9 @@ def test_every_number_follows_from_what_is_on_disk(
             draws = numpy_rng(own.config.seed, "attack", attack.name)
             again = attack.score(signals, draws)
             np.testing.assert_array_equal(again, scored[attack.name].scores)
+    prepared = prepare(own.config, coin=True)
+    asked_about = prepared.pool.take(choose(own, prepared).candidates)
+    assert (scored["loss threshold"].clusters == clusters(asked_about)).all()
     unsent = {"loss over rounds", "update cosine", "gradient difference", "message matching"}
     asked = {each.attack for each in record.leakage if isinstance(each, Leak)}
     assert (unsent & asked == set()) == (strategy == "centralised")
@@ -84,6 +88,7 @@ def test_every_number_follows_from_what_is_on_disk(
     if strategy == "parallel":
         heard = scored["message matching"]
         assert heard.member_scores.min() > heard.non_member_scores.max()
+        assert heard.clusters is not None and len(heard.clusters) == len(heard.scores)
         clients = [leak for leak in record.leakage if leak.metric == "client_auc"]
         assert clients and all(isinstance(leak, Leak) and leak.unit == "client" for leak in clients)
 
@@ -118,6 +123,9 @@ def test_report_makes_the_numbers_again_and_notices_a_changed_score(
     write_scores(path, scored, read_signals(path))
     assert path.read_bytes() == before
     loss = scored["loss threshold"]
+    assert unclustered(run) == 0
+    write_scores(path, {"loss threshold": replace(loss, clusters=None)}, {})
+    assert unclustered(run) == 1 and verify_run(run) == 2 * len(records)
     flipped = replace(loss, scores=-loss.scores)
     write_scores(path, {"loss threshold": flipped}, {})
     with pytest.raises(InputError, match=r"expected auc=.* of loss threshold as its scores give"):

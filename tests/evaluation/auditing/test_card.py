@@ -467,6 +467,7 @@ def test_a_reference_model_is_compared_with(foreign, tmp_path: Path, run) -> Non
         (["--self-test"], "expected `fedbert-eval audit self-test`, got --self-test"),
         (["x", "--plan"], "expected `fedbert-eval audit plan`, got --plan"),
         (["plan", "--epsilon", "-1", "--delta", "1e-5"], "a finite epsilon > 0"),
+        (["plan", "--epsilon", "1", "--delta", "1e-5", "--steps", "9"], "both or none"),
         (["run", "x", "--claim", "eight"], "expected EPSILON,DELTA"),
         (["x", "--claim", "eight"], "expected EPSILON,DELTA"),
         (["x", "--max-auc", "2"], "0 <= max_auc <= 1"),
@@ -483,7 +484,7 @@ def test_plan_and_self_test_print_tables(run) -> None:
     code, told, _ = run("plan", "--epsilon", "1", "--delta", "1e-5")
     assert code == 0 and "one run, Gaussian trade-off" in told and "| 10 |" in told
     code, told, _ = run("self-test", "--repeats", "100")
-    assert code == 0 and "54 rows, 100 repeats" in told
+    assert code == 0 and "62 rows, 100 repeats" in told
 
 
 def test_help_names_the_three_commands_and_the_exit_codes(run) -> None:

@@ -1,5 +1,7 @@
 """Canaries in training: what they show of a true claim, and of one whose noise was halved."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -11,6 +13,7 @@ from evaluation.auditing.canaries.texts import audit_texts, canary_texts, joined
 from evaluation.auditing.verdict import Claim
 from evaluation.metrics.epsilon_bounds import distance_bound
 from fedbert.config import Config, DataConfig, ModelConfig, TrainingConfig
+from fedbert.data.repeats import clusters
 from fedbert.errors import InputError
 from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, prepare
@@ -112,6 +115,10 @@ def test_joined_examples_are_both_in_order() -> None:
         span = slice(both.offsets[5 + i], both.offsets[6 + i])
         own = slice(others.offsets[i], others.offsets[i + 1])
         assert (both.tokens[span] == others.tokens[own]).all()
+    pairs = replace(ones, first_texts=np.array([0, 0, 1, 2, 2]))
+    more = replace(others, first_texts=np.array([0, 1, 1, 1]))
+    assert clusters(joined(pairs, more)).tolist() == [0, 0, 1, 2, 2, 3, 4, 4, 4]
+    assert joined(pairs, others).first_texts is None
 
 
 def test_the_distance_of_two_samples_is_bounded_at_its_level() -> None:
