@@ -40,7 +40,8 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
     from evaluation.run.workers import Loop, Workers
 
     runner = Loop() if workers == 1 else Workers(workers)
-    runner.call(checked, chosen)
+    for line in runner.call(checked, chosen):
+        click.echo(line, err=True)
     with GridProgress(workers) as progress:
         good = run_grid(chosen, directory, runner, progress.start, progress.record)
     _show(directory)

@@ -34,7 +34,7 @@ def pretrain(config: Path | None, out: Path, every: int) -> None:
 @click.command()
 @with_options(TRAINING)
 def finetune(config: Path | None, out: Path, every: int) -> None:
-    """Fine-tune on a GLUE task over clients.
+    """Fine-tune on a task with labels over clients.
 
     CONFIG as for pretrain; [model] source may be the `model` folder of a checkpoint.
     """
@@ -51,5 +51,8 @@ def _train(config: Path | None, out: Path, every: int, pretraining: bool) -> Non
     def say(round_: int, loss: float, left: float) -> None:
         click.echo(f"round {round_}/{rounds}: loss {loss:.4f}, about {left:.0f} s left", err=True)
 
-    for line in run_training(settings, out, every, say):
+    def tell(line: str) -> None:
+        click.echo(line, err=True)
+
+    for line in run_training(settings, out, every, say, tell):
         click.echo(line)

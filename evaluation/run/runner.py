@@ -44,11 +44,15 @@ def remaining(directory: Path, grid: Grid) -> list[Cell]:
     return [cell for cell in grid.cells if cell.id not in finished]
 
 
-def checked(grid: Grid) -> None:
-    """Raise InputError for the first thing wrong with a grid: `evaluation.grid.preflight`."""
+def checked(grid: Grid) -> list[str]:
+    """Return what is to be known of a grid's data, by `evaluation.grid.preflight`.
+
+    Raises:
+        InputError: for the first thing that is wrong.
+    """
     from evaluation.grid.preflight import preflight
 
-    preflight(grid)
+    return preflight(grid)
 
 
 def worked(cell: Cell, shadows: Path) -> Outcome:

@@ -9,18 +9,20 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from evaluation.grid.spec import Cell, Grid
 from evaluation.run.outcome import Outcome
 from reports.records import CellResult
 
+T = TypeVar("T")
+
 
 class CellRunner(Protocol):
     """Runs a function over cells; yields outcomes as cells end, in any order."""
 
-    def call(self, function: Callable[[Grid], None], grid: Grid) -> None:
-        """Call a function where the cells will run."""
+    def call(self, function: Callable[[Grid], T], grid: Grid) -> T:
+        """Return what a function returns where the cells will run."""
 
     def run(
         self, function: Callable[[Cell], Outcome], cells: Sequence[Cell]
@@ -31,9 +33,9 @@ class CellRunner(Protocol):
 class Loop:
     """One cell after another, in this process."""
 
-    def call(self, function: Callable[[Grid], None], grid: Grid) -> None:
-        """Call it."""
-        function(grid)
+    def call(self, function: Callable[[Grid], T], grid: Grid) -> T:
+        """Return what it returns."""
+        return function(grid)
 
     def run(
         self, function: Callable[[Cell], Outcome], cells: Sequence[Cell]
@@ -56,8 +58,8 @@ class Workers:
         """Use so many processes."""
         self.workers = workers
 
-    def call(self, function: Callable[[Grid], None], grid: Grid) -> None:
-        """Call a function in a process of its own, which then ends."""
+    def call(self, function: Callable[[Grid], T], grid: Grid) -> T:
+        """Return what a function returns in a process of its own, which then ends."""
         pool, ended = self._pool(), False
         try:
             with _sheltered():
@@ -67,6 +69,7 @@ class Workers:
             _close(pool, kill=not ended)
         if failure is not None:
             raise failure
+        return future.result()
 
     def run(
         self, function: Callable[[Cell], Outcome], cells: Sequence[Cell]

@@ -186,7 +186,7 @@ def test_pretrain_then_finetune(tmp_path: Path, fedbert_eval, here) -> None:
     ]
     assert manifest["costs"][0]["releases"] == 2 and manifest["defence"]["delta"] == 1e-5
     wrong = here("finetune", "pre.toml", "--out", "wrong")
-    assert wrong.returncode == 2 and "expected a GLUE task for finetune" in wrong.stderr
+    assert wrong.returncode == 2 and "expected a task with labels for finetune" in wrong.stderr
 
 
 def test_readme_help_block_is_current() -> None:

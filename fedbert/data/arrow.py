@@ -1,0 +1,83 @@
+"""Arrow tables: parquet, Arrow files and streams, with the label names that `datasets` writes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fedbert.data.tables import Table, check_different, location, unreadable
+from fedbert.errors import InputError
+
+_MAGIC = b"ARROW1"
+"""How an Arrow file begins; a stream, as `save_to_disk` writes it, does not."""
+
+
+def read_parquet(path: Path) -> Table:
+    """Return a parquet file's columns; a folder's name adds none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(path, error) from error
+    return _columns(path, table)
+
+
+def read_arrow(path: Path) -> Table:
+    """Return the columns of an Arrow file or stream."""
+    import pyarrow as pa
+
+    try:
+        with path.open("rb") as file:
+            begins = file.read(len(_MAGIC))
+            file.seek(0)
+            opened = pa.ipc.open_file if begins == _MAGIC else pa.ipc.open_stream
+            with opened(file) as reader:
+                table = reader.read_all()
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(path, error) from error
+    return _columns(path, table)
+
+
+def _columns(path: Path, table: Any) -> Table:
+    """Return an arrow table's cells as Python has them."""
+    check_different(str(path), table.schema.names)
+    columns: dict[str, list[Any]] = {}
+    for name in table.schema.names:
+        column = table.column(name)
+        try:
+            columns[name] = column.to_pylist()
+        except UnicodeDecodeError:
+            where = location(str(path), name, _first_undecodable(column))
+            raise InputError(f"expected UTF-8, got other bytes {where}") from None
+    return Table(str(path), columns, _names(table.schema.metadata or {}))
+
+
+def _first_undecodable(column: Any) -> int | None:
+    """Return the 1-based row of the first cell of an arrow column that is not UTF-8."""
+    for position, cell in enumerate(column):
+        try:
+            cell.as_py()
+        except UnicodeDecodeError:
+            return position + 1
+    return None
+
+
+def _names(metadata: dict[bytes, bytes]) -> dict[str, tuple[str, ...]]:
+    """Return the label names of each column that has any, from what `datasets` keeps in a schema.
+
+    >>> told = {"info": {"features": {"label": {"names": ["bad", "good"], "_type": "ClassLabel"}}}}
+    >>> _names({b"huggingface": json.dumps(told).encode()})
+    {'label': ('bad', 'good')}
+    """
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        named = {
+            str(column): each["names"]
+            for column, each in features.items()
+            if isinstance(each, dict) and each.get("_type") == "ClassLabel"
+        }
+        return {column: tuple(str(name) for name in names) for column, names in named.items()}
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return {}
