@@ -5,7 +5,7 @@ Nothing here imports torch or transformers, so that the command line can list th
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
@@ -167,9 +167,6 @@ def own_task(
         InputError: for columns or labels that are the same, a single label, or a metric that does
             not fit.
     """
-    columns = (text,) if pair is None else (text, pair)
-    if len({*columns, label}) <= len(columns):
-        raise InputError(f"expected different columns, got {', '.join((*columns, label))}")
     if labels and len({label_word(each) for each in labels}) < max(2, len(labels)):
         raise InputError(f"expected labels that differ, two at least, got labels={[*labels]}")
     known = CLASS_METRICS if labels else SCORE_METRICS
@@ -181,16 +178,31 @@ def own_task(
             f"expected macro_f1 for {len(labels)} labels, got metric='f1', which is that of the "
             "second of two"
         )
-    return Task(
+    task = Task(
         name=OWN,
-        columns=columns,
+        columns=(),
         label_names=labels,
         metrics=tuple(dict.fromkeys((metric or known[0], known[0]))),
         kind="classification" if labels else "regression",
         score_range=(-math.inf, math.inf),
-        label=label,
         guessed=not labels and metric is None,
     )
+    return with_columns(task, text, pair, label)
+
+
+def with_columns(task: Task, text: str | None, pair: str | None, label: str | None) -> Task:
+    """Return a task that reads other columns than its own: a pair only where one is named.
+
+    Raises:
+        InputError: for a second text without a first, or columns that are the same.
+    """
+    if text is None and pair is not None:
+        raise InputError(f"expected the column of the first text as well, got pair={pair!r} alone")
+    columns = task.columns if text is None else (text,) if pair is None else (text, pair)
+    found = replace(task, columns=columns, label=label or task.label, tsv=None)
+    if len({*columns, found.label}) <= len(columns):
+        raise InputError(f"expected different columns, got {', '.join((*columns, found.label))}")
+    return found
 
 
 def label_word(cell: object) -> str | None:

@@ -35,9 +35,21 @@ def read_arrow(path: Path) -> Table:
             opened = pa.ipc.open_file if begins == _MAGIC else pa.ipc.open_stream
             with opened(file) as reader:
                 table = reader.read_all()
+        _check(table)
     except (pa.ArrowException, OSError) as error:
         raise unreadable(path, error) from error
     return _columns(path, table)
+
+
+def _check(table: Any) -> None:
+    """Raise an arrow exception for lengths and offsets that point beyond the file's values."""
+    import pyarrow as pa
+
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid as error:
+        if "UTF8" not in str(error):  # which cell is not is found where it is read
+            raise
 
 
 def _columns(path: Path, table: Any) -> Table:
@@ -51,6 +63,8 @@ def _columns(path: Path, table: Any) -> Table:
         except UnicodeDecodeError:
             where = location(str(path), name, _first_undecodable(column))
             raise InputError(f"expected UTF-8, got other bytes {where}") from None
+        except (ValueError, OverflowError):  # such as a time that Python has no value for
+            columns[name] = [None] * len(column)
     return Table(str(path), columns, _names(table.schema.metadata or {}))
 
 

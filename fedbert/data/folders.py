@@ -117,7 +117,7 @@ def found_in(folder: Path) -> dict[str, list[Path]]:
 
 def _is_data(stem: str, paths: Sequence[Path]) -> bool:
     """Return whether files hold rows: a data set's own description of itself does not."""
-    return not (stem == "dataset_infos" and paths[0].suffix == ".json")
+    return not (stem in ("dataset_info", "dataset_infos") and paths[0].suffix == ".json")
 
 
 def _saved(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from fedbert.data.examples import Examples, from_tables
 from fedbert.data.files import read_table, readable
-from fedbert.data.folders import load_folder, load_split
+from fedbert.data.folders import check_within, load_folder, load_split
 from fedbert.data.tables import Table
 from fedbert.errors import InputError, nearest
 from fedbert.tasks import OWN, TASKS, Task
@@ -35,8 +35,8 @@ def load(
         (documents for masked-LM); a seeded choice, of which a larger one contains the smaller.
         "generated" makes exactly as many as asked for.
 
-    Outside of GLUE a source may hold a single split. Then a seeded `HELD_OUT` of its texts is kept
-    to judge on, equal texts on one side: `halves`.
+    A file, and outside of GLUE a directory too, may hold a single split. Then a seeded `HELD_OUT`
+    of its texts is kept to judge on, equal texts on one side: `halves`.
 
     Raises:
         InputError: one line naming what is wrong and where: file, column and data row.
@@ -80,12 +80,14 @@ def tables_of(
     if folder.is_dir():
         return load_folder(task, folder)
     if folder.is_file():
-        if task.tsv is not None:
-            raise InputError(
-                f"expected a directory with train and {task.evaluation[0]} for task {task.name}, "
-                f"got the file {source}"
-            )
         return {"train": [read_table(folder, task)]}
+    above, _, inside = source.rpartition(":")
+    if above and inside and Path(above).expanduser().is_dir():  # never handed to `datasets`
+        folder = Path(above).expanduser() / inside
+        if folder.is_dir():
+            check_within(Path(above).expanduser(), folder)
+            return load_folder(task, folder)
+        raise InputError(f"expected a directory {inside} in {above}, got {source=}")
     if source == "generated" or readable(folder):
         raise InputError(f"expected a directory or file that exists, got {source=}")
     if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1 or not source:
