@@ -44,7 +44,7 @@ def _word(value: Any) -> Any:
     return label_word(value) if number else value
 
 
-LabelName = Annotated[str, BeforeValidator(_word), Field(min_length=1)]
+LabelName = Annotated[Text, BeforeValidator(_word)]
 MetricName = Annotated[str, one_of((*CLASS_METRICS, *SCORE_METRICS))]
 COLUMNS = ("text", "pair", "label", "labels", "metric")
 """Settings of [data] that describe somebody's own columns."""
