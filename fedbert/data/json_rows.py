@@ -8,12 +8,18 @@ from fedbert.data.tables import Table, check_encoding, decode, location, shown, 
 from fedbert.errors import InputError
 
 
+class KeyTwice(ValueError):
+    """An object has a key twice: one of the values would be lost."""
+
+
 def read_json(path: Path) -> Table:
     """Return the columns of a file with one array of JSON objects, or with an object a line."""
     text, valid = decode(path)
     if not text.lstrip().startswith("["):
         return read_lines(path)
     found = _parsed(text)
+    if isinstance(found, KeyTwice):
+        raise InputError(f"expected different keys, got {found} twice {location(str(path))}")
     if not isinstance(found, list):
         wrong = "JSON, got none" if valid else "UTF-8, got other bytes"
         raise InputError(f"expected {wrong} {location(str(path))}")
@@ -34,17 +40,21 @@ def read_lines(path: Path) -> Table:
 
 
 def _parsed(text: str) -> Any:
-    """Return the value of a JSON text, or None; an object with a key twice is none."""
+    """Return the value of a JSON text; None or KeyTwice for what is none."""
     try:
         return json.loads(text, object_pairs_hook=_object)
+    except KeyTwice as error:
+        return error
     except (ValueError, RecursionError):
         return None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key twice")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise KeyTwice(shown(key))
+        found[key] = value
     return found
 
 
@@ -52,6 +62,9 @@ def _checked(row: Any, line: str, origin: str, number: int) -> dict[str, Any]:
     """Return a row that is an object, with no key twice."""
     if isinstance(row, dict):
         return row
+    if isinstance(row, KeyTwice):
+        where = location(origin, "", number)
+        raise InputError(f"expected different keys, got {row} twice {where}")
     if undecodable(line):
         raise InputError(f"expected UTF-8, got other bytes {location(origin, '', number)}")
     told = shown(line or row)

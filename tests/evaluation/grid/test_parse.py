@@ -250,7 +250,7 @@ def test_ones_own_columns_stand_beside_tasks_of_glue_in_an_override() -> None:
     [
         ("override.own.data", "data", "FILE: data: expected text with task own alone, got text='r"),
         ("labels", "label", "FILE: data: expected a text, got label=[1, 2, 3]"),
-        ("[1, 2, 3]", "[[1], 2]", "FILE: override: own: data: expected a finite value, got labels="),
+        ("[1, 2, 3]", "[[1], 2]", "FILE: override: own: data: expected a finite value, got lab"),
         ("[1, 2, 3]", "3", "FILE: data: expected a list, got labels=3"),
         ("[1, 2, 3]", "[1]", "FILE: data: expected labels that differ, two at least, got labels="),
         ("text =", "txet =", "FILE: data: unknown key 'txet': did you mean 'text'?"),
