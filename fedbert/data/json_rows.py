@@ -8,7 +8,7 @@ from fedbert.data.tables import Table, check_encoding, decode, location, shown, 
 from fedbert.errors import InputError
 
 
-class KeyTwice(ValueError):
+class KeyTwiceError(ValueError):
     """An object has a key twice: one of the values would be lost."""
 
 
@@ -18,7 +18,7 @@ def read_json(path: Path) -> Table:
     if not text.lstrip().startswith("["):
         return read_lines(path)
     found = _parsed(text)
-    if isinstance(found, KeyTwice):
+    if isinstance(found, KeyTwiceError):
         raise InputError(f"expected different keys, got {found} twice {location(str(path))}")
     if not isinstance(found, list):
         wrong = "JSON, got none" if valid else "UTF-8, got other bytes"
@@ -40,10 +40,10 @@ def read_lines(path: Path) -> Table:
 
 
 def _parsed(text: str) -> Any:
-    """Return the value of a JSON text; None or KeyTwice for what is none."""
+    """Return the value of a JSON text; None or KeyTwiceError for what is none."""
     try:
         return json.loads(text, object_pairs_hook=_object)
-    except KeyTwice as error:
+    except KeyTwiceError as error:
         return error
     except (ValueError, RecursionError):
         return None
@@ -53,7 +53,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise KeyTwice(shown(key))
+            raise KeyTwiceError(shown(key))
         found[key] = value
     return found
 
@@ -62,7 +62,7 @@ def _checked(row: Any, line: str, origin: str, number: int) -> dict[str, Any]:
     """Return a row that is an object, with no key twice."""
     if isinstance(row, dict):
         return row
-    if isinstance(row, KeyTwice):
+    if isinstance(row, KeyTwiceError):
         where = location(origin, "", number)
         raise InputError(f"expected different keys, got {row} twice {where}")
     if undecodable(line):
