@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fedbert.errors import InputError, expect
 from fedbert.settings import one_of, settings
@@ -44,7 +44,9 @@ def _word(value: Any) -> Any:
     return label_word(value) if number else value
 
 
-LabelName = Annotated[Text, BeforeValidator(_word)]
+LabelName = Annotated[
+    Text, BeforeValidator(_word), WithJsonSchema({"type": ["string", "number"], "minLength": 1})
+]
 MetricName = Annotated[str, one_of((*CLASS_METRICS, *SCORE_METRICS))]
 COLUMNS = ("text", "pair", "label", "labels", "metric")
 """Settings of [data] that describe somebody's own columns."""

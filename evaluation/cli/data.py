@@ -39,6 +39,7 @@ def data(source: str, task: str | None, max_length: int, tokenizer: str, **named
     from fedbert.data.batches import encode
     from fedbert.data.sources import load
     from fedbert.data.survey import essentials, label_counts
+    from fedbert.data.tables import printable
 
     if task is not None and task != "own":
         examples, lines = load(task, source), [f'source = "{source}"']
@@ -53,7 +54,7 @@ def data(source: str, task: str | None, max_length: int, tokenizer: str, **named
         click.echo(line)
     click.echo(f'\ntasks = ["{kind.name}"]\n\n[data]')
     for line in [*lines, f"max_length = {max_length}"]:
-        click.echo(line)
+        click.echo(printable(line))
 
 
 def _own(source: str, named: dict[str, Any]) -> "tuple[dict[str, Examples], list[str]]":
@@ -61,6 +62,7 @@ def _own(source: str, named: dict[str, Any]) -> "tuple[dict[str, Examples], list
     from fedbert.data import columns as of
     from fedbert.data.examples import from_tables
     from fedbert.data.sources import halves, tables_of
+    from fedbert.data.tables import printable
     from fedbert.tasks import own_task
 
     first = own_task("text", None, "label", (), None)
@@ -69,7 +71,7 @@ def _own(source: str, named: dict[str, Any]) -> "tuple[dict[str, Examples], list
     found = of.columns_of(every)
     print_tables([_column_table(found)], 100)
     for split, each in tables.items():
-        click.echo(f"{split}: {', '.join(table.origin for table in each)}")
+        click.echo(printable(f"{split}: {', '.join(table.origin for table in each)}"))
     text = of.text_of(found, named["text"])
     texts = [text] if named["pair"] is None else [text, named["pair"]]
     label = of.label_of(found, named["label"], texts)
@@ -96,13 +98,15 @@ def _column_table(columns: "list[Column]") -> Any:
     from rich.markup import escape
     from rich.table import Table as Shown
 
+    from fedbert.data.tables import printable
+
     shown = Shown("column", "holds", "different", "missing", "characters", "values", box=None)
     for each in columns:
         few = each.words if len(each.words) <= 10 else {}
         listed = ", ".join(f"{word!r} {count:,}" for word, count in few.items())
         length = f"{each.length:.0f}" if each.length else ""
         cells = (each.name, each.holds, f"{each.different:,}", f"{each.missing:,}", length, listed)
-        shown.add_row(*map(escape, cells))
+        shown.add_row(*(escape(printable(cell)) for cell in cells))
     return shown
 
 
@@ -111,9 +115,11 @@ def _label_table(counts: dict[str, dict[str, int]]) -> Any:
     from rich.markup import escape
     from rich.table import Table as Shown
 
+    from fedbert.data.tables import printable
+
     shown = Shown("label", *counts, box=None)
     for name in next(iter(counts.values())):
-        shown.add_row(escape(name), *(f"{each[name]:,}" for each in counts.values()))
+        shown.add_row(escape(printable(name)), *(f"{each[name]:,}" for each in counts.values()))
     return shown
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fedbert.data.examples import NUMBER, in_order
+from fedbert.data.examples import in_order, number_of
 from fedbert.data.tables import Table
 from fedbert.errors import InputError, nearest
 from fedbert.tasks import label_word
@@ -54,7 +54,7 @@ def _column(name: str, tables: Sequence[Table]) -> Column:
     there = [cell for cell in cells if cell is not None and cell != ""]
     words = Counter(label_word(cell) or type(cell).__name__ for cell in there)
     texts = [cell for cell in there if isinstance(cell, str)]
-    numbers = bool(there) and all(NUMBER.fullmatch(word) for word in words)
+    numbers = bool(there) and all(number_of(word) is not None for word in words)
     few = {word: words[word] for word in sorted(words, key=in_order)} if len(words) <= MOST else {}
     length = sum(map(len, texts)) / len(texts) if texts else 0.0
     return Column(name, len(there), len(cells) - len(there), len(words), few, numbers, length)
@@ -92,7 +92,10 @@ def label_of(columns: Sequence[Column], named: str | None, texts: Sequence[str])
         if group:
             return group[0].name
     found = ", ".join(each.name for each in columns)
-    raise InputError(f"expected a column of labels, got columns={found}: name it with --label")
+    raise InputError(
+        f"expected a column of labels, got columns={found}: name it with --label, or --task mlm "
+        "for texts alone"
+    )
 
 
 def classes_of(columns: Sequence[Column], label: str) -> tuple[str, ...]:
@@ -102,7 +105,7 @@ def classes_of(columns: Sequence[Column], label: str) -> tuple[str, ...]:
         InputError: for words that are too many.
     """
     (column,) = (each for each in columns if each.name == label)
-    whole = all(float(word).is_integer() for word in column.words) if column.numbers else True
+    whole = not column.numbers or all(float(word).is_integer() for word in column.words)
     if column.words and whole:
         return tuple(column.words)
     if column.numbers:

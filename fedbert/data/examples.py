@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from fedbert.data.tables import Table, location, shown
+from fedbert.data.tables import Table, location, printable, shown
 from fedbert.errors import InputError, nearest
 from fedbert.tasks import OWN, Task, label_word
 
 logger = logging.getLogger(__name__)
 
 _HEADING = re.compile(r"= (?!=)\S.*(?<!=) =")
-NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DIGITS = 400  # of a number
 _FEW = 20  # labels that a message lists
 
 
@@ -131,7 +132,7 @@ def _check_columns(task: Task, table: Table) -> None:
 
 def _no_column(name: str, table: Table, wanted: Sequence[str]) -> InputError:
     """Return the complaint about a column that is not there."""
-    found = ", ".join(table.columns)
+    found = printable(", ".join(table.columns))
     near = nearest(name, [each for each in table.columns if each not in wanted])
     return InputError(f"expected column {name!r}, got columns={found} in {table.origin}{near}")
 
@@ -213,20 +214,30 @@ def _numbering(task: Task, table: Table) -> dict[str, int]:
     if own and words:
         told = ", ".join(f"{a} as {b}" for a, b in zip(own, task.label_names, strict=False))
         logger.warning("%s: labels of other names are read by number: %s", table.origin, told)
-    if any(NUMBER.fullmatch(word) for word in words):
+    if any(number_of(word) is not None for word in words):
         return words
     return words | {str(number): number for number in words.values()}
+
+
+def number_of(text: str) -> float | None:
+    """Return the number that a text writes in full, without spaces within; None for none.
+
+    >>> number_of(" 1.50 "), number_of("1e3"), number_of("1_0"), number_of("nan")
+    (1.5, 1000.0, None, None)
+    """
+    text = text.strip()
+    return float(text) if len(text) <= _DIGITS and _NUMBER.fullmatch(text) else None
 
 
 def _score(task: Task, cell: Any) -> float | None:
     """Return a score given as number or digits; None when it is no number or out of range."""
     if isinstance(cell, bool) or not isinstance(cell, int | float | str | Decimal):
         return None
-    if isinstance(cell, str) and not NUMBER.fullmatch(cell):
-        return None
     try:
-        score = float(cell)
+        score = number_of(cell) if isinstance(cell, str) else float(cell)
     except OverflowError:
+        return None
+    if score is None:
         return None
     low, high = task.score_range
     fits = low <= score <= high and abs(score) <= float(np.finfo(np.float32).max)
@@ -237,7 +248,7 @@ def _refuse_classes(task: Task, tables: Sequence[Table]) -> None:
     """Refuse labels that nobody called scores and that look like classes: few whole numbers."""
     cells = [cell for table in tables for cell in table.columns[task.label]]
     words = {label_word(cell) or "" for cell in cells}
-    if len(words) <= _FEW and all(NUMBER.fullmatch(w) and float(w).is_integer() for w in words):
+    if len(words) <= _FEW and all((number_of(each) or 0.5).is_integer() for each in words - {"0"}):
         hint = _classes_hint(cells).removeprefix(": for classes ") or "labels"
         raise InputError(
             f'expected {hint}, or metric = "pearson" for scores, got neither for the column '
@@ -255,7 +266,8 @@ def _classes_hint(cells: Sequence[Any]) -> str:
 
 def in_order(word: str) -> tuple[float, str]:
     """Return by what label words are sorted: numbers first, as numbers."""
-    return (float(word) if NUMBER.fullmatch(word) else math.inf, word)
+    number = number_of(word)
+    return (math.inf if number is None else number, word)
 
 
 def _allowed(task: Task) -> str:
@@ -264,7 +276,7 @@ def _allowed(task: Task) -> str:
         low, high = task.score_range
         return f"a score from {low:g} to {high:g}" if math.isfinite(high) else "a finite score"
     listed = [
-        name if NUMBER.fullmatch(name) else f"{number} ({name})"
+        name if number_of(name) is not None else f"{number} ({name})"
         for number, name in enumerate(task.label_names)
     ]
     more = [f"another of {len(listed)}"] if len(listed) > _FEW else []

@@ -7,7 +7,7 @@ import numpy as np
 from fedbert.data.batches import Encoded
 from fedbert.data.examples import Examples
 from fedbert.data.sources import HELD_OUT
-from fedbert.data.tables import one_line
+from fedbert.data.tables import one_line, printable
 
 MOST = 12  # labels in a line
 
@@ -38,7 +38,8 @@ def labels_in_words(examples: Examples) -> str:
     if examples.task.regression:
         return f"scores from {labels.min():g} to {labels.max():g}, mean {labels.mean():.4g}"
     counts = label_counts(examples)
-    told = [f"{one_line(name, 40)} {count:,}" for name, count in list(counts.items())[:MOST]]
+    listed = list(counts.items())[:MOST]
+    told = [f"{printable(one_line(name, 40))} {count:,}" for name, count in listed]
     more = [f"and {len(counts) - MOST} labels more"] if len(counts) > MOST else []
     return ", ".join(told + more)
 

@@ -61,6 +61,15 @@ def shown(value: object, width: int = 60) -> str:
     return one_line(repr(value), width)
 
 
+def printable(text: str) -> str:
+    """Return the text with whatever a terminal would obey, or could not show, as Python escapes it.
+
+    >>> printable("naïve\\x1b[2J")
+    'naïve\\\\x1b[2J'
+    """
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 def one_line(text: str, width: int = 120) -> str:
     """Return the text in one line, cut to the width.
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -278,6 +279,25 @@ def test_quotes_in_tab_separated_text_are_text_and_said(
     assert "the quotes around 1 fields are read as text" in caplog.text
 
 
+@pytest.mark.parametrize("cell", ["9" * 200_000 + "x", '"' * 200_001 + "x", " " * 200_000 + "x"])
+def test_a_long_cell_takes_no_long_time(cell: str, tmp_path: Path) -> None:
+    (tmp_path / "x.tsv").write_text(f"review\tstars\n{cell}\t{cell}\n")
+    scores = own_task("review", None, "stars", (), "pearson")
+    began = time.process_time()
+    for task in (OWN, scores):
+        assert "column 'stars', row 1, line 2" in complaint(
+            lambda task=task: load_one(task, tmp_path / "x.tsv")
+        )
+    assert time.process_time() - began < 2
+
+
+def test_what_a_terminal_would_obey_is_escaped(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"re\\u001b[2Jview": "a", "\\ud83d": 1}\n')
+    assert "got columns=re\\x1b[2Jview, \\ud83d in" in complaint(
+        lambda: load_one(OWN, tmp_path / "x.jsonl")
+    )
+
+
 # ---- folders
 
 
@@ -325,6 +345,9 @@ def test_what_datasets_itself_saves(tmp_path: Path) -> None:
     [
         '{"_data_files": [{"filename": "../../secret.arrow"}]}',
         '{"_data_files": [{"filename": "/etc/passwd"}]}',
+        '{"_data_files": [{"filename": "x\\u0000.arrow"}]}',
+        '{"_data_files": [{"filename": "x.pkl"}]}',
+        '{"_data_files": [{"filename": "gone.arrow"}]}',
         '{"_data_files": [3]}',
         '{"_data_files": 3}',
         "[]",
