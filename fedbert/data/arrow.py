@@ -1,6 +1,7 @@
 """Arrow tables: parquet, Arrow files and streams, with the label names that `datasets` writes."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,20 @@ _MAGIC = b"ARROW1"
 
 def read_parquet(path: Path) -> Table:
     """Return a parquet file's columns; a folder's name adds none."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    def read() -> Any:
         with pq.ParquetFile(path) as file:
-            table = file.read()
-    except (pa.ArrowException, OSError) as error:
-        raise unreadable(path, error) from error
-    return _columns(path, table)
+            return file.read()
+
+    return _columns(path, read)
 
 
 def read_arrow(path: Path) -> Table:
     """Return the columns of an Arrow file or stream."""
     import pyarrow as pa
 
-    try:
+    def read() -> Any:
         with path.open("rb") as file:
             begins = file.read(len(_MAGIC))
             file.seek(0)
@@ -36,9 +35,9 @@ def read_arrow(path: Path) -> Table:
             with opened(file) as reader:
                 table = reader.read_all()
         _check(table)
-    except (pa.ArrowException, OSError) as error:
-        raise unreadable(path, error) from error
-    return _columns(path, table)
+        return table
+
+    return _columns(path, read)
 
 
 def _check(table: Any) -> None:
@@ -52,12 +51,20 @@ def _check(table: Any) -> None:
             raise
 
 
-def _columns(path: Path, table: Any) -> Table:
-    """Return an arrow table's cells as Python has them."""
-    check_different(str(path), table.schema.names)
+def _columns(path: Path, read: Callable[[], Any]) -> Table:
+    """Return the cells of an arrow table that is read, as Python has them."""
+    import pyarrow as pa
+
+    try:
+        table = read()
+        names = [str(name) for name in table.schema.names]
+        metadata = table.schema.metadata or {}
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        raise unreadable(path, error) from error
+    check_different(str(path), names)
     columns: dict[str, list[Any]] = {}
-    for name in table.schema.names:
-        column = table.column(name)
+    for place, name in enumerate(names):
+        column = table.column(place)
         try:
             columns[name] = column.to_pylist()
         except UnicodeDecodeError:
@@ -65,7 +72,7 @@ def _columns(path: Path, table: Any) -> Table:
             raise InputError(f"expected UTF-8, got other bytes {where}") from None
         except (ValueError, OverflowError):  # such as a time that Python has no value for
             columns[name] = [None] * len(column)
-    return Table(str(path), columns, _names(table.schema.metadata or {}))
+    return Table(str(path), columns, _names(metadata))
 
 
 def _first_undecodable(column: Any) -> int | None:

@@ -137,7 +137,7 @@ def _names(path: Path, key: str, needed: bool = True) -> list[str]:
         told = f"expected {key} as save_to_disk writes them, got none in {path}"
         raise InputError(told) from None
     for name in names:
-        plain = isinstance(name, str) and Path(name).name == name and "\0" not in name
+        plain = isinstance(name, str) and Path(name).name == name and name.isprintable()
         if not plain or name in ("", ".", ".."):
             raise InputError(f"expected {key} in the folder itself, got {name!r} in {path}")
     return names

@@ -83,7 +83,7 @@ def one_line(text: str, width: int = 120) -> str:
 def unreadable(path: Path, error: Exception) -> InputError:
     """Return the complaint about a file that cannot be read at all."""
     reason = error.strerror if isinstance(error, OSError) else None
-    told = reason or str(error).replace(f"'{path}'", "it")
+    told = reason or str(error).replace(f"'{path}'", "it") or type(error).__name__
     kind = path.suffix.lstrip(".")
     return InputError(f"expected a readable {kind} file, got {one_line(told)!r} from {path}")
 

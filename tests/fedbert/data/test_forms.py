@@ -257,6 +257,15 @@ def test_a_column_twice_in_parquet_is_refused(tmp_path: Path) -> None:
     assert "got 'review' twice" in complaint(lambda: load_one(OWN, tmp_path / "x.parquet"))
 
 
+@pytest.mark.parametrize("form", ["parquet", "arrow", "stream"])
+def test_a_column_name_that_is_not_utf8_is_refused(form: str, tmp_path: Path) -> None:
+    WRITERS[form](tmp_path / "x", reviews() | {"remark": [0] * 6})
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes().replace(b"remark", b"re\xffark"))
+    told = complaint(lambda: load_one(OWN, file))
+    assert told.startswith(f"expected a readable {file.suffix[1:]} file, got ")
+
+
 def test_a_column_of_no_interest_may_hold_what_python_cannot(tmp_path: Path) -> None:
     far = pa.array([2**60] * 6, pa.timestamp("ms"))
     write_parquet(tmp_path / "x", reviews() | {"when": far})
@@ -346,6 +355,7 @@ def test_what_datasets_itself_saves(tmp_path: Path) -> None:
         '{"_data_files": [{"filename": "../../secret.arrow"}]}',
         '{"_data_files": [{"filename": "/etc/passwd"}]}',
         '{"_data_files": [{"filename": "x\\u0000.arrow"}]}',
+        '{"_data_files": [{"filename": "\\ud800.arrow"}]}',
         '{"_data_files": [{"filename": "x.pkl"}]}',
         '{"_data_files": [{"filename": "gone.arrow"}]}',
         '{"_data_files": [3]}',

@@ -11,13 +11,13 @@ from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import encode
 from fedbert.data.columns import classes_of, columns_of, label_of, text_of
 from fedbert.data.examples import Examples, from_tables
-from fedbert.data.sources import HELD_OUT, halves, load
+from fedbert.data.sources import HELD_OUT, halves, load, load_one
 from fedbert.data.survey import essentials
 from fedbert.data.tables import Table
 from fedbert.errors import InputError
 from fedbert.model import generated_tokenizer
 from fedbert.prepare import prepare
-from fedbert.tasks import Task, own_task
+from fedbert.tasks import TASKS, Task, own_task, with_columns
 
 WORDS = ("bad", "fair", "good", "great", "superb")
 
@@ -290,3 +290,19 @@ def test_columns_that_hold_no_text_or_label() -> None:
 def test_label_names_of_a_file_are_its_words() -> None:
     (column,) = columns_of([Table("x", {"y": [0, 1, 1, None]}, {"y": ("no", "yes")})])
     assert column.words == {"no": 1, "yes": 2} and column.missing == 1
+
+
+def test_the_audits_files_may_call_their_columns_otherwise(tmp_path: Path) -> None:
+    """What `audit --text --pair --label` asks for: the task stays, its columns are others."""
+    source = Path(write(tmp_path / "x.csv", [("one", "two", 2)], "a,b,y"))
+    read = with_columns(TASKS["mnli"], "a", "b", "y")
+    assert load_one(read, source).texts == (("one", "two"),)
+    assert load_one(read, source).labels.tolist() == [2]
+    assert (read.name, read.label_names) == ("mnli", TASKS["mnli"].label_names)
+    assert with_columns(TASKS["mnli"], None, None, "y").columns == ("premise", "hypothesis")
+    assert "expected the column of the first text as well" in complaint(
+        lambda: with_columns(TASKS["mnli"], None, "b", None)
+    )
+    assert "expected different columns, got a, a" in complaint(
+        lambda: with_columns(TASKS["sst2"], "a", None, "a")
+    )
