@@ -29,7 +29,7 @@ def list_() -> None:
     for task in TASKS.values():
         table.add_row("task", task.name, f"{', '.join(task.columns)}; {', '.join(task.metrics)}")
     usual = f"{', '.join(CLASS_METRICS)}, or {', '.join(SCORE_METRICS)}"
-    table.add_row("task", OWN, f"the columns that [data] text, pair and label name; {usual}")
+    table.add_row("task", OWN, f"columns named by data.text, pair, label; {usual}")
     table.add_row("strategy", ", ".join(STRATEGIES), "how clients and server train")
     table.add_row(
         "model", ", ".join((*SIZES, "embedded")), "or a transformers directory, or a hub name"
