@@ -1,12 +1,22 @@
 """Configuration of one training, as frozen values that check themselves."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from fedbert.errors import expect
+from fedbert.errors import InputError, expect
 from fedbert.settings import one_of, settings
-from fedbert.tasks import TASKS
+from fedbert.tasks import (
+    CLASS_METRICS,
+    NAMES,
+    OWN,
+    SCORE_METRICS,
+    TASKS,
+    Task,
+    label_word,
+    own_task,
+)
 from privacy.randomness.keys import NoiseMode
 
 Strategy = Literal["centralised", "fedavg", "parallel", "sequential"]
@@ -17,7 +27,7 @@ SIZES = ("tiny", "mini", "small", "base")
 EXAMPLES, CLIENTS, STEPS, BATCH, LAYERS = 10_000_000, 100_000, 1_000_000, 65_536, 1_000
 """The most of each that a training may ask for: loops and tables grow with them."""
 
-TaskName = Annotated[str, one_of(TASKS)]
+TaskName = Annotated[str, one_of(NAMES)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Delta = Annotated[float, Field(gt=0, lt=1)]
 CutLayer = Annotated[int, Field(ge=0, le=LAYERS)]
@@ -26,6 +36,20 @@ Steps = Annotated[int, Field(ge=1, le=STEPS)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
+
+
+def _word(value: Any) -> Any:
+    """Return a label as a text: files write 1 for "1"."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return label_word(value) if number else value
+
+
+LabelName = Annotated[
+    Text, BeforeValidator(_word), WithJsonSchema({"type": ["string", "number"], "minLength": 1})
+]
+MetricName = Annotated[str, one_of((*CLASS_METRICS, *SCORE_METRICS))]
+COLUMNS = ("text", "pair", "label", "labels", "metric")
+"""Settings of [data] that describe somebody's own columns."""
 
 
 @settings
@@ -56,8 +80,8 @@ class ModelConfig:
 class DataConfig:
     """Which examples, and how they are dealt to the clients.
 
-    task: a GLUE task, or "mlm" for masked language modelling.
-    source: "embedded" (Rotten Tomatoes sentences), "generated", a directory, or a hub name.
+    task: a GLUE task, "own" for columns of one's own, or "mlm" for masked language modelling.
+    source: "embedded" (Rotten Tomatoes sentences), "generated", a directory, a file, or a hub name.
     pool_size, evaluation: at most so many examples (a seeded choice); None = all.
     max_length: the most tokens of an example.
     clients: among how many parties the pool is dealt.
@@ -66,6 +90,13 @@ class DataConfig:
     hold_out: the chance with which a coin keeps a text of the pool out of the training, in all of
         its rows, so that membership can be tested on examples that differ in nothing else. A grid
         takes a fair coin.
+    text, pair: one's own columns: that of the text, and of a second one where texts come in pairs.
+        Of "mlm" `text` alone.
+    label: the column of the labels of task "own"; "label" where none is named.
+    labels: the classes as the column writes them, in the order of their numbers; without any, the
+        labels are scores.
+    metric: the headline of task "own": "accuracy", "macro_f1", "f1" or "matthews" of classes,
+        "pearson" or "spearman" of scores; the first of each where none is named.
     """
 
     task: TaskName = "sst2"
@@ -77,6 +108,45 @@ class DataConfig:
     partition: Partition = "iid"
     alpha: Positive = 0.5
     hold_out: Fraction = 0.0
+    text: Text | None = None
+    pair: Text | None = None
+    label: Text | None = None
+    labels: tuple[LabelName, ...] = ()
+    metric: MetricName | None = None
+
+    def __post_init__(self) -> None:
+        """Check that columns are named where they are read, and fit each other."""
+        _ = self.chosen_task
+
+    @property
+    def chosen_task(self) -> Task:
+        """Return the task, made from the columns where it is one's own.
+
+        Raises:
+            InputError: for columns that are missing, not read, or do not fit each other.
+        """
+        if self.task == OWN:
+            if self.text is None:
+                raise InputError("expected text = the column of the texts for task own, got none")
+            return own_task(self.text, self.pair, self.label or "label", self.labels, self.metric)
+        read = ("text",) if self.task == "mlm" else ()
+        for name in COLUMNS:
+            value = getattr(self, name)
+            if value and name not in read:
+                raise InputError(
+                    f"expected {name} with task own alone, got {name}={value!r} "
+                    f"with task {self.task!r}"
+                )
+        task = TASKS[self.task]
+        return task if self.text is None else replace(task, columns=(self.text,))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as they stand in a file; of one's own columns those that are named.
+
+        A training without them is written, and hashed, as it was before there were any.
+        """
+        written = {k: v for k, v in vars(self).items() if k not in COLUMNS or v}
+        return written | ({"labels": list(self.labels)} if self.labels else {})
 
 
 @settings
@@ -171,6 +241,10 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as nested plain dictionaries."""
-        parts = {"model": self.model, "data": self.data, "training": self.training}
-        written = {name: dict(vars(part)) for name, part in parts.items()}
-        return {**written, "seed": self.seed, "noise": self.noise}
+        return {
+            "model": dict(vars(self.model)),
+            "data": self.data.to_json(),
+            "training": dict(vars(self.training)),
+            "seed": self.seed,
+            "noise": self.noise,
+        }

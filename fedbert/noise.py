@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from fedbert.config import Config
+from fedbert.config import COLUMNS, Config
 from fedbert.prepare import Prepared
 from privacy.defence import PLACES, Defence
 from privacy.randomness.source import NoiseSource
 
 OF_CONTENT = {
     "model": ("source", "tokenizer", "architecture"),
-    "data": ("source", "pool_size", "evaluation", "partition", "alpha", "hold_out"),
+    "data": ("source", "pool_size", "evaluation", "partition", "alpha", "hold_out", *COLUMNS),
 }
 """Settings that say where weights and texts come from: their hashes speak for them."""
 

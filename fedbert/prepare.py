@@ -13,11 +13,12 @@ from fedbert.data.examples import Examples
 from fedbert.data.partition import partition, partition_counts
 from fedbert.data.repeats import coin_groups
 from fedbert.data.sources import load
+from fedbert.data.survey import essentials
 from fedbert.errors import InputError, within
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.seeding import derive, numpy_rng
 from fedbert.split import SplitBert, position_offset
-from fedbert.tasks import TASKS, Task
+from fedbert.tasks import Task
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.randomness.source import NoiseSource
@@ -32,7 +33,7 @@ class Prepared:
 
     pool: all candidate examples; members [pool] bool: those in the training data (None: all).
     clients: the members, dealt to the clients. evaluation: encoded examples by split name.
-    per: what the coin fell for.
+    per: what the coin fell for. notes: what is to be known of the data, a line each.
     """
 
     task: Task
@@ -46,6 +47,7 @@ class Prepared:
     counts: dict[str, dict[str, int]]
     data_sha256: str
     per: Per = "text"
+    notes: tuple[str, ...] = ()
 
     @property
     def coin_groups(self) -> np.ndarray:
@@ -55,7 +57,7 @@ class Prepared:
 
 def task_of(config: Config) -> Task:
     """Return the task that a configuration names."""
-    return TASKS[config.data.task]
+    return config.data.chosen_task
 
 
 def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
@@ -70,7 +72,7 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
     data = config.data
     with within("data"):
         examples = load(
-            task.name, data.source, data.pool_size, data.evaluation, derive(config.seed, "pool")
+            task, data.source, data.pool_size, data.evaluation, derive(config.seed, "pool")
         )
     with within("model"):
         tokenizer = load_tokenizer(config.model)
@@ -81,7 +83,9 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
     room = settings.max_position_embeddings - position_offset(settings)
     if data.max_length > room:
         raise InputError(f"data: expected max_length <= {room}, got max_length={data.max_length}")
-    return assemble(config, tokenizer, split, encoded, digest(examples), coin, per=per)
+    notes = essentials(examples, encoded, data.max_length)
+    made = assemble(config, tokenizer, split, encoded, digest(examples), coin, per=per)
+    return replace(made, notes=notes)
 
 
 def digest(examples: dict[str, Examples]) -> str:

@@ -88,6 +88,14 @@ Plain = Annotated[Any, AfterValidator(plain)]
 """A text, a finite number or a bool, where only a class named elsewhere knows which."""
 
 
+def plain_or_list(value: Any) -> Any:
+    """Return what is plain, or a list of what is."""
+    return [plain(each) for each in value] if isinstance(value, list) else plain(value)
+
+
+PlainOrList = Annotated[Any, AfterValidator(plain_or_list)]
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(field, Field))
 def settings(cls: type[T]) -> type[T]:
     """Return a frozen dataclass whose fields are checked, strictly, whenever one is made.

@@ -3,12 +3,24 @@
 Nothing here imports torch or transformers, so that the command line can list the tasks at once.
 """
 
-from dataclasses import dataclass
+import math
+import re
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Literal
+
+from fedbert.errors import InputError
 
 Kind = Literal["classification", "regression", "mlm"]
 
 MATCHED = ("validation_matched", "validation_mismatched")
+OWN = "own"
+"""The task of somebody's own columns, which `own_task` makes from their names."""
+CLASS_METRICS = ("accuracy", "macro_f1", "f1", "matthews")
+SCORE_METRICS = ("pearson", "spearman")
+"""What may be asked of classes and of scores; the first where nothing is asked."""
+
+_INTEGER = re.compile(r"(-?(?:0|[1-9][0-9]{0,17}))(?:\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,7 @@ class Task:
 
     `metrics` names the official metrics, the headline first. `evaluation` names the labelled
     splits to judge on, the headline first. `score_range` bounds the labels of a regression.
+    `label` names the column of the labels. `guessed`: nobody said that the labels are scores.
     """
 
     name: str
@@ -44,6 +57,8 @@ class Task:
     evaluation: tuple[str, ...] = ("validation",)
     score_range: tuple[float, float] = (0.0, 0.0)
     tsv: Tsv | None = None
+    label: str = "label"
+    guessed: bool = False
 
     @property
     def regression(self) -> bool:
@@ -138,3 +153,70 @@ _ALL = (
 
 TASKS: dict[str, Task] = {task.name: task for task in _ALL}
 """Every task by name: the nine of GLUE, and "mlm" for pre-training on any text."""
+
+NAMES = (*(name for name in TASKS if name != "mlm"), OWN, "mlm")
+"""What a file of settings may call a task."""
+
+
+def own_task(
+    text: str, pair: str | None, label: str, labels: tuple[str, ...], metric: str | None
+) -> Task:
+    """Return the task of somebody's own columns: classes where labels are named, else scores.
+
+    Raises:
+        InputError: for columns or labels that are the same, a single label, or a metric that does
+            not fit.
+    """
+    if labels and len({label_word(each) for each in labels}) < max(2, len(labels)):
+        raise InputError(f"expected labels that differ, two at least, got labels={[*labels]}")
+    known = CLASS_METRICS if labels else SCORE_METRICS
+    if metric is not None and metric not in known:
+        what = f"{len(labels)} labels" if labels else "scores (no labels are named)"
+        raise InputError(f"expected one of {', '.join(known)} for {what}, got metric={metric!r}")
+    if metric == "f1" and len(labels) > 2:
+        raise InputError(
+            f"expected macro_f1 for {len(labels)} labels, got metric='f1', which is that of the "
+            "second of two"
+        )
+    task = Task(
+        name=OWN,
+        columns=(),
+        label_names=labels,
+        metrics=tuple(dict.fromkeys((metric or known[0], known[0]))),
+        kind="classification" if labels else "regression",
+        score_range=(-math.inf, math.inf),
+        guessed=not labels and metric is None,
+    )
+    return with_columns(task, text, pair, label)
+
+
+def with_columns(task: Task, text: str | None, pair: str | None, label: str | None) -> Task:
+    """Return a task that reads other columns than its own: a pair only where one is named.
+
+    Raises:
+        InputError: for a second text without a first, or columns that are the same.
+    """
+    if text is None and pair is not None:
+        raise InputError(f"expected the column of the first text as well, got pair={pair!r} alone")
+    columns = task.columns if text is None else (text,) if pair is None else (text, pair)
+    found = replace(task, columns=columns, label=label or task.label, tsv=None)
+    if len({*columns, found.label}) <= len(columns):
+        raise InputError(f"expected different columns, got {', '.join((*columns, found.label))}")
+    return found
+
+
+def label_word(cell: object) -> str | None:
+    """Return how a label is spelt, however a file writes it; None for what is no label.
+
+    >>> label_word(1), label_word(1.0), label_word(" 1.0"), label_word(True), label_word("neg")
+    ('1', '1', '1', 'true', 'neg')
+    """
+    if isinstance(cell, int | float | Decimal):
+        cell = str(cell)
+    if not isinstance(cell, str):
+        return None
+    text = cell.strip()
+    number = _INTEGER.fullmatch(text)
+    if number is not None:
+        return "0" if number[1] == "-0" else number[1]
+    return text.lower() if text.lower() in ("true", "false") else text

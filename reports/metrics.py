@@ -45,6 +45,7 @@ class Metric:
 _ALL = (
     Metric("accuracy", "accuracy", "fraction", "utility", "higher"),
     Metric("f1", "F1", "fraction", "utility", "higher"),
+    Metric("macro_f1", "macro-F1", "fraction", "utility", "higher"),
     Metric("matthews", "Matthews correlation", "correlation", "utility", "higher", -1.0),
     Metric("pearson", "Pearson correlation", "correlation", "utility", "higher", -1.0),
     Metric("spearman", "Spearman correlation", "correlation", "utility", "higher", -1.0),

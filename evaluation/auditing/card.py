@@ -1,6 +1,7 @@
 """Audit of one model: its manifest, its mechanisms, and what adversaries recover; as a card."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError, expect
 from fedbert.settings import settings
+from fedbert.tasks import with_columns
 from privacy.tradeoff import allowed_by_line
 from reports.card.content import (
     ABOVE,
@@ -48,15 +50,19 @@ class Request:
     """What is asked of an audit.
 
     claim: (epsilon, delta) of each record against the release view. fair_coin: the user says that a
-    fair coin chose the members among the given files. Limits: the most that any attack may reach.
-    means: the models that a membership adversary has besides. data: the source of the training's
-    data, where that is a folder or on the hub.
+    fair coin chose the members among the given files. text, pair, label: the columns of these
+    files, where they are not the task's. Limits: the most that any attack may reach. means: the
+    models that a membership adversary has besides. data: the source of the training's data, where
+    that is a folder, a file or on the hub.
     """
 
     claim: tuple[float, float] | None = None
     members: Path | None = None
     non_members: Path | None = None
     fair_coin: bool = False
+    text: str | None = None
+    pair: str | None = None
+    label: str | None = None
     task: str | None = None
     max_auc: Limit = None
     max_tpr_at_1pct: Limit = None
@@ -78,6 +84,9 @@ def audit(directory: Path, request: Request) -> Card:
         InputError: in one line, for whatever cannot be audited or would have to be run to be read.
     """
     subject = open_subject(directory, request.task, request.data)
+    if request.text or request.pair or request.label:
+        read = with_columns(subject.task, request.text, request.pair, request.label)
+        subject = replace(subject, task=read)
     foreign = subject.checkpoint is None
     if foreign and request.members is None:
         raise InputError(

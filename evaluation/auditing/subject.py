@@ -16,8 +16,7 @@ from fedbert.checkpoint import Checkpoint, coin_of, read
 from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import Vocabulary
-from fedbert.data.examples import from_tables
-from fedbert.data.tables import read_table
+from fedbert.data.sources import load_one
 from fedbert.errors import InputError
 from fedbert.inert import refuse_code_in
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
@@ -65,14 +64,12 @@ class Subject:
         return float(self.checkpoint.manifest["defence"].get("delta", 1e-5))
 
     def encoded(self, path: Path) -> Encoded:
-        """Return a file's examples as the model reads them.
+        """Return the examples of a file, or of a folder's split, as the model reads them.
 
         Raises:
             InputError: for a file that cannot be read or does not fit the task.
         """
-        if not path.is_file():
-            raise InputError(f"expected a file of examples, got none at {path}")
-        examples = from_tables(self.task, [read_table(path)])
+        examples = load_one(self.task, path)
         return encode(examples, self.tokenizer, self.config.data.max_length)
 
 
@@ -138,7 +135,7 @@ def _ours(checkpoint: Checkpoint, task: str | None, data: str | None) -> Subject
         freeze_embeddings=config.model.freeze_embeddings,
         dropout=config.model.dropout,
     )
-    subject = _loaded(checkpoint.directory, replace(config, model=model), TASKS[config.data.task])
+    subject = _loaded(checkpoint.directory, replace(config, model=model), config.data.chosen_task)
     subject = replace(subject, checkpoint=checkpoint)
     source = config.data.source if data is None else data
     if data is None and source not in OWN_DATA:

@@ -45,8 +45,11 @@ def audit() -> None:
 RUN = [
     click.argument("checkpoint", type=FILE),
     click.option("--claim", help="EPSILON,DELTA for each record, against whoever has the model."),
-    click.option("--members", type=FILE, help="Examples trained on: CSV, JSON Lines or parquet."),
+    click.option("--members", type=FILE, help="Examples trained on: a file, DIR or DIR:SPLIT."),
     click.option("--non-members", type=FILE, help="Examples not trained on."),
+    click.option("--text", help="Their column of texts [default: the task's]."),
+    click.option("--pair", help="Their column of second texts, where texts come in pairs."),
+    click.option("--label", help="Their column of labels [default: the task's]."),
     click.option("--fair-coin", is_flag=True, help="A fair coin chose the members in these files."),
     click.option("--shadows", type=int, default=0, help="Models that the adversary trains, as 16."),
     click.option(

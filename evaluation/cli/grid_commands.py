@@ -41,9 +41,9 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int, allow_cod
     from evaluation.run.workers import Loop, Workers
 
     runner = Loop() if workers == 1 else Workers(workers)
-    foreseen = runner.call(checked, chosen)
+    known = runner.call(checked, chosen)
     say(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
-    for line in foreseen:
+    for line in known:
         say(line, err=True)
     with GridProgress(workers) as progress:
         good = run_grid(chosen, directory, runner, progress.start, progress.record)

@@ -22,7 +22,7 @@ def list_() -> None:
     from evaluation.grid.catalogue import FAMILIES, MECHANISMS
     from evaluation.grid.durations import NOTE, estimated
     from fedbert.config import SIZES, STRATEGIES
-    from fedbert.tasks import TASKS
+    from fedbert.tasks import CLASS_METRICS, OWN, SCORE_METRICS, TASKS
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("kind", "name", "what it is"):
@@ -30,6 +30,8 @@ def list_() -> None:
     table.add_column("time per cell", no_wrap=True)
     for task in TASKS.values():
         table.add_row("task", task.name, f"{', '.join(task.columns)}; {', '.join(task.metrics)}")
+    usual = f"{', '.join(CLASS_METRICS)}, or {', '.join(SCORE_METRICS)}"
+    table.add_row("task", OWN, f"columns named by data.text, pair, label; {usual}")
     table.add_row("strategy", ", ".join(STRATEGIES), "how clients and server train")
     table.add_row(
         "model", ", ".join((*SIZES, "embedded")), "or a transformers directory, or a hub name"

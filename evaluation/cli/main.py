@@ -6,6 +6,7 @@ import click
 
 from evaluation.cli.audit import audit
 from evaluation.cli.budget import budget
+from evaluation.cli.data import data
 from evaluation.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, INTERRUPTED
 from evaluation.cli.grid_commands import plot, privacy_utility, report
 from evaluation.cli.listing import list_, schema
@@ -20,7 +21,9 @@ def cli() -> None:
     """How much does a federated BERT leak, to whom, and what did the protection cost?"""
 
 
-for command in (privacy_utility, report, plot, list_, schema, budget, pretrain, finetune, audit):
+for command in (
+    privacy_utility, report, plot, list_, schema, budget, pretrain, finetune, audit, data,
+):  # fmt: skip
     cli.add_command(command)
 
 

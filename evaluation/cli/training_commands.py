@@ -36,7 +36,7 @@ def pretrain(config: Path | None, out: Path, every: int, allow_code: bool) -> No
 @click.command()
 @with_options(TRAINING)
 def finetune(config: Path | None, out: Path, every: int, allow_code: bool) -> None:
-    """Fine-tune on a GLUE task over clients.
+    """Fine-tune on a task with labels over clients.
 
     CONFIG as for pretrain; [model] source may be the `model` folder of a checkpoint.
     """
@@ -53,5 +53,8 @@ def _train(config: Path | None, out: Path, every: int, allow_code: bool, pretrai
     def on_round(round_: int, loss: float, left: float) -> None:
         say(f"round {round_}/{rounds}: loss {loss:.4f}, about {left:.0f} s left", err=True)
 
-    for line in run_training(settings, out, every, on_round):
+    def tell(line: str) -> None:
+        say(line, err=True)
+
+    for line in run_training(settings, out, every, on_round, tell):
         say(line)

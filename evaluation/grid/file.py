@@ -21,7 +21,7 @@ from fedbert.config import (
     TrainingConfig,
 )
 from fedbert.errors import InputError, unknown_key, within
-from fedbert.settings import Distinct, Plain, check_field, refused, settings
+from fedbert.settings import Distinct, Plain, PlainOrList, check_field, refused, settings
 from privacy.randomness.keys import NoiseMode
 
 DELTA = 1e-5
@@ -46,13 +46,13 @@ SWEPT = (
         f"{part}.{each.name}"
         for part, kind in PARTS.items()
         for each in fields(cast(Any, kind))
-        if f"{part}.{each.name}" not in OWN
+        if f"{part}.{each.name}" not in (*OWN, "data.labels")
     ),
     *(f"attacks.{name}" for name in COUNTS),
     "delta",
 )
 """What a sweep may go over."""
-Section = dict[str, Plain]
+Section = dict[str, PlainOrList]
 """A part of [model], [data] or [training], before the grid's lists are put in."""
 
 
@@ -129,7 +129,7 @@ class GridSettings:
     """A grid: every task under every strategy, cut layer, defence, level and seed.
 
     name: of the comparison; the file's without one.
-    tasks: GLUE tasks, or "mlm".
+    tasks: GLUE tasks, "own" (the columns that [data] names), or "mlm".
     strategies: who holds what: "centralised", "fedavg", "parallel" (FedBERT) or "sequential".
     seeds: each makes a training of its own.
     cut_layers: how many encoder layers the clients keep, in place of model.cut_layer.

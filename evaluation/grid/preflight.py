@@ -21,8 +21,10 @@ Look = Callable[[Cell, Prepared, Defence], None]
 """Is shown every cell that will run, with its inputs (but for how clients share them)."""
 
 
-def preflight(grid: Grid, look: Look = lambda *_: None) -> None:
-    """Build every defence and attack of a grid, and load every model and data set once.
+def preflight(grid: Grid, look: Look = lambda *_: None) -> list[str]:
+    """Return what is to be known of a grid's data, once every defence and attack was built.
+
+    Every model and data set is loaded once.
 
     What can work and hardly will, such as noise that drowns every message, is a warning.
 
@@ -31,6 +33,8 @@ def preflight(grid: Grid, look: Look = lambda *_: None) -> None:
     """
     seen: dict[object, Prepared] = {}
     warned: dict[str, None] = {}
+    notes: dict[str, None] = {}
+    many = len({cell.config.data.task for cell in grid.cells}) > 1
     with within(grid.where):
         for attacks in dict.fromkeys(cell.attacks for cell in grid.cells):
             _check_attacks(attacks)
@@ -39,6 +43,7 @@ def preflight(grid: Grid, look: Look = lambda *_: None) -> None:
             inputs = (cell.config.model, replace(cell.config.data, partition="iid"))
             if inputs not in seen:
                 seen[inputs] = prepare(cell.config, coin=True)
+                notes |= dict.fromkeys(_notes(cell.config, seen[inputs], many))
             prepared = _with_batches(seen[inputs], cell.config)
             facts = facts_of(cell.config, prepared, cell.defence, cell.delta)
             defence = make_defence(cell.defence, facts)
@@ -50,6 +55,13 @@ def preflight(grid: Grid, look: Look = lambda *_: None) -> None:
                 look(cell, prepared, defence)
     for words in warned:
         logger.warning("%s", words)
+    return list(notes)
+
+
+def _notes(config: Config, prepared: Prepared, many: bool) -> list[str]:
+    """Return what is to be known of a cell's data; of many tasks, which one it is of."""
+    task = f"{config.data.task}: " if many else ""
+    return [task + line for line in prepared.notes]
 
 
 def _with_batches(prepared: Prepared, config: Config) -> Prepared:

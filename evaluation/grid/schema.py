@@ -19,7 +19,7 @@ from evaluation.grid.file import (
 )
 from evaluation.grid.spec import PLACES, AttackSettings
 from fedbert.config import DataConfig, ModelConfig, TrainingConfig
-from fedbert.tasks import TASKS
+from fedbert.tasks import NAMES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 CLASSES = (
@@ -39,8 +39,8 @@ def grid_schema() -> dict[str, Any]:
             part: {"$ref": f"#/$defs/{kind.__name__}"} for part, kind in PARTS.items()
         }
     found["$defs"] |= {PARTS[part].__name__: schema for part, schema in parts.items()}
-    found["properties"]["tasks"]["items"] = {"enum": list(TASKS)}
-    found["properties"]["override"]["propertyNames"] = {"enum": list(TASKS)}
+    found["properties"]["tasks"]["items"] = {"enum": list(NAMES)}
+    found["properties"]["override"]["propertyNames"] = {"enum": list(NAMES)}
     found["properties"]["sweep"] |= {
         "propertyNames": {"enum": list(SWEPT)},
         "additionalProperties": {"type": "array", "items": PLAIN, "minItems": 1},
@@ -53,7 +53,7 @@ def grid_schema() -> dict[str, Any]:
 def training_schema() -> dict[str, Any]:
     """Return the JSON Schema of a training's file, which `pretrain` and `finetune` read."""
     found = _described(TypeAdapter(TrainingSettings).json_schema())
-    found["$defs"]["DataConfig"]["properties"]["task"]["enum"] = list(TASKS)
+    found["$defs"]["DataConfig"]["properties"]["task"]["enum"] = list(NAMES)
     _name_mechanisms(found["$defs"]["DefenceSettings"])
     del found["$defs"]["DefenceSettings"]["properties"]["level"]
     found["properties"]["defence"]["default"] = {"name": "none"}

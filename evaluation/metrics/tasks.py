@@ -1,4 +1,4 @@
-"""Task metrics (GLUE's official ones, perplexity), with intervals, beside a majority baseline."""
+"""Task metrics (GLUE's official ones, macro-F1, perplexity), with intervals, beside a baseline."""
 
 from collections.abc import Callable, Sequence
 
@@ -80,7 +80,7 @@ def majority_baseline(
         if known == "accuracy":
             found[name] = float((truth == answer).mean())
         elif known in _OF_TABLES:
-            found[name] = float(_OF_TABLES[known](_confusion(truth, answer)))
+            found[name] = float(_OF_TABLES[known](_confusion(known, truth, answer)))
     return found
 
 
@@ -90,9 +90,19 @@ def _flat(labels: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     return np.asarray(flat[flat != _IGNORED])
 
 
-def _confusion(labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """Return the counts [true, answered] of all classes that occur, and of 0 and 1."""
-    classes = np.unique(np.concatenate([[0, 1], labels, answers]))
+def _occurring(name: str, labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Return the classes [class] that a metric's table has: all that occur, and 0 and 1.
+
+    Macro-F1 is a mean over those that occur; 0 and 1 are there where a single one does.
+    """
+    classes = np.unique(np.concatenate([labels, answers]))
+    alone = name == "macro_f1" and len(classes) > 1
+    return classes if alone else np.unique(np.concatenate([[0, 1], classes]))
+
+
+def _confusion(name: str, labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Return the counts [true, answered] of a metric's classes."""
+    classes = _occurring(name, labels, answers)
     counts: np.ndarray = metrics.confusion_matrix(labels, answers, labels=classes)
     return counts.astype(float)
 
@@ -103,6 +113,15 @@ def f1_of(tables: np.ndarray) -> np.ndarray:
     total = tables[..., 1, :].sum(-1) + tables[..., :, 1].sum(-1)
     scores: np.ndarray = np.divide(2 * right, total, out=np.zeros_like(total), where=total > 0)
     return scores
+
+
+def macro_f1_of(tables: np.ndarray) -> np.ndarray:
+    """Return the mean F1 [...] of the classes that occur in confusion tables; 0 where none does."""
+    right = np.diagonal(tables, axis1=-2, axis2=-1)
+    total = tables.sum(-1) + tables.sum(-2)  # [..., class]
+    scores = np.divide(2 * right, total, out=np.zeros_like(total), where=total > 0)
+    seen = (total > 0).sum(-1)
+    return np.asarray(scores.sum(-1) / np.maximum(seen, 1))
 
 
 def matthews_of(tables: np.ndarray) -> np.ndarray:
@@ -127,6 +146,7 @@ def accuracy_of(tables: np.ndarray) -> np.ndarray:
 _OF_TABLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "accuracy": accuracy_of,
     "f1": f1_of,
+    "macro_f1": macro_f1_of,
     "matthews": matthews_of,
 }
 
@@ -138,9 +158,9 @@ def _classes(
     rng: np.random.Generator,
     clusters: np.ndarray | None,
 ) -> Estimate:
-    """Return accuracy with Wilson's interval; F1 and Matthews from the confusion table.
+    """Return accuracy with Wilson's interval; F1s and Matthews from the confusion table.
 
-    The latter two have the credible interval of the confusion table's shares under Jeffreys'
+    These have the credible interval of the confusion table's shares under Jeffreys'
     prior (1/2 a cell for two classes). It is close to a bootstrap over examples, and unlike it
     never of zero width, as after a perfect or a constant answer. Where examples come in clusters,
     accuracy is a clustered share, and the table counts as many examples as vary as much.
@@ -156,7 +176,7 @@ def _classes(
         return intervals.clustered_share(hits, counts, rng, over=CLUSTERS)
     if name not in _OF_TABLES:
         raise InputError(f"expected one of {', '.join(_OF_TABLES)}, got metric={name!r}")
-    counts = _confusion(labels, answers)
+    counts = _confusion(name, labels, answers)
     value = float(_OF_TABLES[name](counts))
     drawn = _drawn(name, counts, rng)
     method = "credible interval (Jeffreys)"
@@ -192,7 +212,7 @@ def _effective(
 
     Reference: Kish (1965), for the design effect.
     """
-    classes = np.unique(np.concatenate([[0, 1], labels, answers]))
+    classes = _occurring(name, labels, answers)
     cell = np.searchsorted(classes, labels) * len(classes) + np.searchsorted(classes, answers)
     tables = intervals.by_cluster(np.eye(len(classes) ** 2)[cell], clusters)
     again = intervals.sum_resamples(tables, rng, TASK_RESAMPLES)

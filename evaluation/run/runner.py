@@ -45,7 +45,8 @@ def remaining(directory: Path, grid: Grid) -> list[Cell]:
 
 
 def checked(grid: Grid) -> list[str]:
-    """Return a line for each attack of a grid that will lack something.
+    """Return what is to be known of a grid's data, and a line for each attack that will lack
+    something.
 
     Raises:
         InputError: for the first thing wrong with it: see `evaluation.grid.preflight`.
@@ -54,8 +55,7 @@ def checked(grid: Grid) -> list[str]:
     from evaluation.grid.preflight import preflight
 
     foresight = Foresight()
-    preflight(grid, foresight.look)
-    return foresight.lines()
+    return preflight(grid, foresight.look) + foresight.lines()
 
 
 def worked(cell: Cell, shadows: Path) -> Outcome:

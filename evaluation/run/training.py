@@ -35,6 +35,7 @@ REPEATABLE = (
 )
 
 Say = Callable[[int, float, float], None]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -76,17 +77,19 @@ def read_training(path: Path | None, pretraining: bool, allow_code: bool = False
     asked = from_mapping(TrainingSettings, values, where)
     config = asked.config
     if (config.data.task == "mlm") is not pretraining:
-        wanted = "task mlm for pretrain" if pretraining else "a GLUE task for finetune"
+        wanted = "task mlm for pretrain" if pretraining else "a task with labels for finetune"
         raise InputError(f"{where}: data: expected {wanted}, got task={config.data.task!r}")
     defence = defence_with_leave(asked.defence.spec(), allow_code, where)
     return TrainingFile(config, defence, asked.delta, where)
 
 
-def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> list[str]:
+def run_training(
+    settings: TrainingFile, out: Path, every: int, say: Say, tell: Tell = lambda line: None
+) -> list[str]:
     """Train, save a checkpoint to `out`/checkpoint every so many rounds, return what to print.
 
-    A checkpoint that is there already is continued; it has to be of the same configuration, data
-    and defence.
+    say hears of every round; tell, before the first, what is to be known of the data. A checkpoint
+    that is there already is continued; it has to be of the same configuration, data and defence.
 
     Raises:
         InputError: for a checkpoint of something else, or a training that diverges.
@@ -99,6 +102,8 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
             defence = make_defence(settings.defence, facts)
             check(config, defence)
             refuse_drowned(defence)
+        for line in prepared.notes:
+            tell(line)
         directory = out / "checkpoint"
         recover(directory)
         start = None

@@ -35,7 +35,7 @@ class Loop:
     """One cell after another, in this process."""
 
     def call(self, function: Callable[[Grid], T], grid: Grid) -> T:
-        """Call it."""
+        """Return what it returns."""
         return function(grid)
 
     def run(
@@ -60,7 +60,7 @@ class Workers:
         self.workers = workers
 
     def call(self, function: Callable[[Grid], T], grid: Grid) -> T:
-        """Call a function in a process of its own, which then ends."""
+        """Return what a function returns in a process of its own, which then ends."""
         pool, ended = self._pool(), False
         try:
             with _sheltered():

@@ -60,6 +60,8 @@ class Encoded:
         masked-LM many blocks share one, for the other tasks it counts the examples.
     first_texts: [example] int64, the number of a pair's first text, before it is truncated; None
         where there are no pairs, or nobody numbered the texts.
+    cut: [example] bool, whether the text goes on beyond the tokens; None for masked-LM, whose
+        blocks lose nothing, or where nobody looked.
     """
 
     task: Task
@@ -69,6 +71,7 @@ class Encoded:
     labels: np.ndarray
     documents: np.ndarray
     first_texts: np.ndarray | None = None
+    cut: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -94,6 +97,7 @@ class Encoded:
             self.labels[chosen],
             self.documents[chosen],
             None if self.first_texts is None else self.first_texts[chosen],
+            None if self.cut is None else self.cut[chosen],
         )
 
 
@@ -116,25 +120,28 @@ def encode(examples: "Examples", tokenizer: "PreTrainedTokenizerBase", max_lengt
     if not tokenizer.is_fast:
         raise InputError(f"expected a fast tokenizer, got tokenizer={type(tokenizer).__name__}")
     blocks = examples.task.kind == "mlm"
-    tokens, types, lengths, documents = [], [], [], []
+    tokens, types, lengths, documents, cuts = [], [], [], [], []
     for start in range(0, len(examples.texts), _CHUNK):
         texts = examples.texts[start : start + _CHUNK]
         if blocks and tokenizer.unk_token:
             texts = tuple((text.replace(_RARE, tokenizer.unk_token),) for (text,) in texts)
-        for ids, kinds, document in _tokenize(texts, tokenizer, max_length, blocks):
+        for ids, kinds, document, more in _tokenize(texts, tokenizer, max_length, blocks):
             if blocks and len(ids) <= specials:
                 continue
             tokens.append(np.asarray(ids, dtype=np.int64))
             types.append(np.asarray(kinds, dtype=np.int64))
             lengths.append(len(ids))
             documents.append(start + document)
+            cuts.append(more)
     if not tokens:
         raise InputError(f"expected at least one token of text, got none from {examples.origin}")
     owner = np.asarray(documents, dtype=np.int64)
     offsets = np.concatenate(([0], np.cumsum(np.asarray(lengths, dtype=np.int64))))
     flat, flat_types = np.concatenate(tokens), np.concatenate(types)
     firsts = _first_texts(examples, tokenizer) if pair else None
-    return Encoded(examples.task, flat, flat_types, offsets, examples.labels[owner], owner, firsts)
+    cut = None if blocks else np.asarray(cuts, dtype=bool)
+    labels = examples.labels[owner]
+    return Encoded(examples.task, flat, flat_types, offsets, labels, owner, firsts, cut)
 
 
 def _first_texts(examples: "Examples", tokenizer: "PreTrainedTokenizerBase") -> np.ndarray:
@@ -157,8 +164,8 @@ def _tokenize(
     tokenizer: "PreTrainedTokenizerBase",
     max_length: int,
     blocks: bool,
-) -> Iterator[tuple[list[int], list[int], int]]:
-    """Yield (token ids, token types, position in `texts`) per example or block."""
+) -> Iterator[tuple[list[int], list[int], int, bool]]:
+    """Yield (token ids, token types, position in `texts`, cut or not) per example or block."""
     columns = [list(column) for column in zip(*texts, strict=True)]
     found: Any = tokenizer(
         *columns,
@@ -169,7 +176,8 @@ def _tokenize(
         return_attention_mask=False,
     )
     owners = found["overflow_to_sample_mapping"] if blocks else range(len(texts))
-    yield from zip(found["input_ids"], found["token_type_ids"], owners, strict=True)
+    cut = (bool(each.overflowing) for each in found.encodings)
+    yield from zip(found["input_ids"], found["token_type_ids"], owners, cut, strict=True)
 
 
 def collate(

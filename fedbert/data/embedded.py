@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fedbert.data.tables import Table, read_table
+from fedbert.data.files import read_table
+from fedbert.data.tables import Table
 from fedbert.errors import InputError
 from fedbert.tasks import Task
 

@@ -1,20 +1,28 @@
 """Examples, checked: texts and labels that are known to fit their task."""
 
 import hashlib
+import json
+import logging
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from fedbert.data.tables import Table, location, shown
-from fedbert.errors import InputError
-from fedbert.tasks import Task
+from fedbert.data.tables import Table, location, printable, shown
+from fedbert.errors import InputError, nearest
+from fedbert.tasks import OWN, Task, label_word
+
+logger = logging.getLogger(__name__)
 
 _HEADING = re.compile(r"= (?!=)\S.*(?<!=) =")
-_HIDDEN = frozenset({-1, -1.0, "-1", "-1.0"})
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DIGITS = 400  # of a number
+_FEW = 20  # labels that a message lists
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class Examples:
         masked-LM, which has none.
     origin: where they came from, for messages.
     skipped: rows that were left out, as the official readers leave them out (QQP).
+    held_out: they were kept back from the only split that there is.
     """
 
     task: Task
@@ -33,6 +42,7 @@ class Examples:
     labels: np.ndarray
     origin: str
     skipped: int = 0
+    held_out: bool = False
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -52,7 +62,7 @@ class Examples:
         """Return the chosen examples in the given order."""
         chosen = np.asarray(indices, dtype=np.int64)
         texts = tuple(self.texts[i] for i in chosen)
-        return Examples(self.task, texts, self.labels[chosen], self.origin, self.skipped)
+        return replace(self, texts=texts, labels=self.labels[chosen])
 
 
 def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
@@ -67,10 +77,12 @@ def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
     origin = tables[0].origin if len(tables) == 1 else f"{tables[0].origin} ... {tables[-1].origin}"
     skipped = sum(table.skipped for table in tables)
     if task.kind == "mlm":
-        rows = [text for table in tables for text in _texts(table, _text_column(table))]
+        rows = [text for table in tables for text in _texts(table, _text_column(task, table))]
         texts = tuple((document,) for document in documents(rows))
         labels = np.zeros(len(texts), dtype=np.int64)
     else:
+        if task.guessed:
+            _refuse_classes(task, tables)
         columns = [[t for table in tables for t in _texts(table, name)] for name in task.columns]
         texts = tuple(zip(*columns, strict=True))
         kind = np.float32 if task.regression else np.int64
@@ -110,20 +122,28 @@ def documents(rows: Sequence[str]) -> list[str]:
 
 def _check_columns(task: Task, table: Table) -> None:
     """Refuse a table that lacks a column of the task or has no rows."""
-    wanted = () if task.kind == "mlm" else (*task.columns, "label")
-    rows = max((len(cells) for cells in table.columns.values()), default=0)
-    if rows == 0:
+    wanted = () if task.kind == "mlm" else (*task.columns, task.label)
+    if len(table) == 0:
         raise InputError(f"expected at least one row, got rows=0 in {table.origin}")
     for name in wanted:
         if name not in table.columns:
-            found = ", ".join(table.columns)
-            raise InputError(f"expected column {name!r}, got columns={found} in {table.origin}")
+            raise _no_column(name, table, wanted)
 
 
-def _text_column(table: Table) -> str:
+def _no_column(name: str, table: Table, wanted: Sequence[str]) -> InputError:
+    """Return the complaint about a column that is not there."""
+    found = printable(", ".join(table.columns))
+    near = nearest(name, [each for each in table.columns if each not in wanted])
+    return InputError(f"expected column {name!r}, got columns={found} in {table.origin}{near}")
+
+
+def _text_column(task: Task, table: Table) -> str:
     """Return the column that holds the text for masked-LM: "text", or the only one of strings."""
-    if "text" in table.columns:
-        return "text"
+    (name,) = task.columns
+    if name in table.columns:
+        return name
+    if name != "text":
+        raise _no_column(name, table, task.columns)
     strings = [
         name
         for name, cells in table.columns.items()
@@ -140,7 +160,7 @@ def _texts(table: Table, column: str) -> list[str]:
     cells = table.columns[column]
     for position, cell in enumerate(cells):
         if not isinstance(cell, str) or not _encodable(cell):
-            where = location(table.origin, column, table.row(position))
+            where = table.where(column, position)
             raise InputError(f"expected text, got {column}={shown(cell)} {where}")
     return cells
 
@@ -156,59 +176,108 @@ def _encodable(text: str) -> bool:
 
 def _labels(task: Task, table: Table) -> list[float]:
     """Return a table's labels in the task's own numbering."""
-    cells = table.columns["label"]
-    if all(_is_hidden(cell) for cell in cells):
-        where = location(table.origin, "label")
-        raise InputError(
-            f"expected labels, got label=-1 in every row (the hidden test split) {where}"
-        )
+    cells = table.columns[task.label]
     names = _numbering(task, table)
+    if "-1" not in names and all(_is_hidden(cell) for cell in cells):
+        where = location(table.origin, task.label)
+        raise InputError(
+            f"expected labels, got {task.label}=-1 in every row (the hidden test split) {where}"
+        )
     found: list[float] = []
     for position, cell in enumerate(cells):
-        label = _score(task, cell) if task.regression else _class(names, cell)
+        label = _score(task, cell) if task.regression else names.get(label_word(cell) or "")
         if label is None:
-            where = location(table.origin, "label", table.row(position))
-            raise InputError(f"expected {_allowed(task)}, got label={shown(cell)} {where}")
+            where = table.where(task.label, position)
+            hint = _classes_hint(cells) if task.guessed else ""
+            got = f"{task.label}={shown(cell)} {where}"
+            raise InputError(f"expected {_allowed(task)}, got {got}{hint}")
         found.append(label)
     return found
 
 
 def _is_hidden(cell: Any) -> bool:
     """Return whether a label is the -1 that stands for "not told"."""
-    return isinstance(cell, int | float | str) and cell in _HIDDEN
+    return label_word(cell) == "-1"
 
 
 def _numbering(task: Task, table: Table) -> dict[str, int]:
-    """Return the task's number for every label word and every number that the table may hold."""
-    words = {name: number for number, name in enumerate(task.label_names)}
-    own = table.names if set(table.names) == set(task.label_names) else task.label_names
-    return words | {str(number): words[name] for number, name in enumerate(own)}
+    """Return the task's number for every label word and every number that the table may hold.
+
+    Numbers count in the order of the table's own names, where it brings any; else in the task's
+    order, unless the task's labels are numbers themselves.
+    """
+    words = {label_word(name) or "": number for number, name in enumerate(task.label_names)}
+    own = [label_word(name) or "" for name in table.names.get(task.label, ())]
+    if own and (task.name == OWN or set(own) == set(words)):
+        known = {str(number): words[name] for number, name in enumerate(own) if name in words}
+        return words | known
+    if own and words:
+        told = ", ".join(f"{a} as {b}" for a, b in zip(own, task.label_names, strict=False))
+        logger.warning("%s: labels of other names are read by number: %s", table.origin, told)
+    if any(number_of(word) is not None for word in words):
+        return words
+    return words | {str(number): number for number in words.values()}
 
 
-def _class(names: dict[str, int], cell: Any) -> int | None:
-    """Return the class number of a label given as number, digits or word; None for any other."""
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    if isinstance(cell, bool) or not isinstance(cell, int | str):
-        return None
-    return names.get(str(cell).strip())
+def number_of(text: str) -> float | None:
+    """Return the number that a text writes in full, without spaces within; None for none.
+
+    >>> number_of(" 1.50 "), number_of("1e3"), number_of("1_0"), number_of("nan")
+    (1.5, 1000.0, None, None)
+    """
+    text = text.strip()
+    return float(text) if len(text) <= _DIGITS and _NUMBER.fullmatch(text) else None
 
 
 def _score(task: Task, cell: Any) -> float | None:
     """Return a score given as number or digits; None when it is no number or out of range."""
-    if isinstance(cell, bool) or not isinstance(cell, int | float | str):
+    if isinstance(cell, bool) or not isinstance(cell, int | float | str | Decimal):
         return None
     try:
-        score = float(cell)
-    except ValueError:
+        score = number_of(cell) if isinstance(cell, str) else float(cell)
+    except OverflowError:
+        return None
+    if score is None:
         return None
     low, high = task.score_range
-    return score if low <= score <= high else None  # NaN fails too
+    fits = low <= score <= high and abs(score) <= float(np.finfo(np.float32).max)
+    return score if fits else None  # NaN fails too
+
+
+def _refuse_classes(task: Task, tables: Sequence[Table]) -> None:
+    """Refuse labels that nobody called scores and that look like classes: few whole numbers."""
+    cells = [cell for table in tables for cell in table.columns[task.label]]
+    words = {label_word(cell) or "" for cell in cells}
+    if len(words) <= _FEW and all((number_of(each) or 0.5).is_integer() for each in words - {"0"}):
+        hint = _classes_hint(cells).removeprefix(": for classes ") or "labels"
+        raise InputError(
+            f'expected {hint}, or metric = "pearson" for scores, got neither for the column '
+            f"{task.label!r} {location(tables[0].origin)}"
+        )
+
+
+def _classes_hint(cells: Sequence[Any]) -> str:
+    """Return what names the labels of a column as classes, where they are few."""
+    words = sorted({label_word(cell) or "" for cell in cells} - {""}, key=in_order)
+    if not 2 <= len(words) <= _FEW:
+        return ""
+    return f": for classes labels = {json.dumps(words, ensure_ascii=False)} in [data]"
+
+
+def in_order(word: str) -> tuple[float, str]:
+    """Return by what label words are sorted: numbers first, as numbers."""
+    number = number_of(word)
+    return (math.inf if number is None else number, word)
 
 
 def _allowed(task: Task) -> str:
     """Return the labels of a task, for a message."""
     if task.regression:
         low, high = task.score_range
-        return f"a score from {low:g} to {high:g}"
-    return "label " + " or ".join(f"{i} ({name})" for i, name in enumerate(task.label_names))
+        return f"a score from {low:g} to {high:g}" if math.isfinite(high) else "a finite score"
+    listed = [
+        name if number_of(name) is not None else f"{number} ({name})"
+        for number, name in enumerate(task.label_names)
+    ]
+    more = [f"another of {len(listed)}"] if len(listed) > _FEW else []
+    return "label " + " or ".join([*listed[:_FEW], *more])

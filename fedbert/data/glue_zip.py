@@ -1,10 +1,12 @@
-"""GLUE archive folders: tab-separated, quotes literal, one oddity per task."""
+"""GLUE archive files: tab-separated, quotes literal, one oddity per task."""
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from fedbert.data.tables import Table, check_encoding, decode, location, unreadable
+from fedbert.data.delimited import Row, from_rows, read_tsv, tab_rows
+from fedbert.data.tables import Table, check_encoding
 from fedbert.errors import InputError
 from fedbert.tasks import Task, Tsv
 
@@ -12,88 +14,79 @@ logger = logging.getLogger(__name__)
 
 _MRPC_TRAIN, _MRPC_HELD_OUT = "msr_paraphrase_train.txt", "dev_ids.tsv"
 _IDS = ("#1 ID", "#2 ID")
+_FIELDS = 4  # of CoLA, which has no header
 
 
-def is_glue_folder(folder: Path) -> bool:
-    """Return whether a folder holds a task of the official archive."""
-    return (folder / "train.tsv").is_file() or (folder / _MRPC_TRAIN).is_file()
+def is_old_mrpc(folder: Path, task: Task) -> bool:
+    """Return whether a folder holds MRPC as its publisher has it."""
+    return task.name == "mrpc" and (folder / _MRPC_TRAIN).is_file()
 
 
-def read_glue_folder(folder: Path, task: Task) -> dict[str, list[Table]]:
-    """Return the splits of one folder of the official archive, in the task's own column names.
+def read_old_mrpc(folder: Path, task: Task) -> dict[str, list[Table]]:
+    """Return MRPC's splits from `msr_paraphrase_train.txt`.
 
-    MRPC's older form is understood too: `msr_paraphrase_train.txt`, of which the pairs listed in
-    `dev_ids.tsv` are the validation split. Its test file plays no part: those labels are what the
-    benchmark hides.
+    The pairs listed in `dev_ids.tsv` are the validation split. The test file plays no part: those
+    labels are what the benchmark hides.
 
     Raises:
-        InputError: for a missing file, a missing column, a short row (except where `Tsv` allows
-            leaving it out, as the official readers do), or bytes that are not UTF-8.
+        InputError: for a missing column, a ragged row, or bytes that are not UTF-8.
     """
-    if task.tsv is None:
-        raise InputError(f"expected parquet, CSV or text for task {task.name}, got {folder}")
-    if task.name == "mrpc" and not (folder / "train.tsv").is_file():
-        return _read_mrpc(folder, task, task.tsv)
-    found = {"train": [_read(folder / "train.tsv", task, task.tsv)]}
-    for split in task.evaluation:
-        path = folder / f"{split.replace('validation', 'dev')}.tsv"
-        if path.is_file():
-            found[split] = [_read(path, task, task.tsv)]
-    if len(found) == 1:
-        wanted = " or ".join(f"{s.replace('validation', 'dev')}.tsv" for s in task.evaluation)
-        names = ", ".join(sorted(path.name for path in folder.iterdir()))
-        raise InputError(f"expected {wanted} in {folder}, got files={names}")
-    return found
-
-
-def _read(path: Path, task: Task, tsv: Tsv) -> Table:
-    """Return one file's text and label columns under the task's names."""
-    header, rows, valid = _lines(path, header=not tsv.positions)
-    positions = tsv.positions or _positions(path, header, (*tsv.columns, tsv.label))
-    return _table(path, task, rows, positions, valid)
-
-
-def _table(
-    path: Path,
-    task: Task,
-    rows: Sequence[tuple[int, list[str]]],
-    positions: Sequence[int],
-    valid: bool,
-) -> Table:
-    """Return the wanted fields of numbered rows, leaving out short rows where allowed."""
-    skips = task.tsv is not None and task.tsv.short_rows
-    needed = max(positions) + 1
-    kept = [(number, row) for number, row in rows if len(row) >= needed]
-    if len(kept) < len(rows):
-        short = [number for number, row in rows if len(row) < needed]
-        fields = len(dict(rows)[short[0]])
-        where = location(str(path), "", short[0])
-        if not skips:
-            raise InputError(f"expected at least {needed} fields, got fields={fields} {where}")
-        logger.warning("%s: left out %d rows with too few fields", path, len(short))
-    names = (*task.columns, "label")
-    columns = {
-        name: [row[position] for _, row in kept]
-        for name, position in zip(names, positions, strict=True)
+    path, listed = folder / _MRPC_TRAIN, folder / _MRPC_HELD_OUT
+    header, rows, valid = tab_rows(path)
+    if not listed.is_file():
+        raise InputError(f"expected the pairs of the validation split, got no {listed}")
+    held_out = {tuple(row[:2]) for *_, row in tab_rows(listed, header=False)[1]}
+    whole = from_rows(str(path), header, rows)
+    first, second = _positions(path, header, _IDS)
+    chosen: dict[bool, list[Row]] = {False: [], True: []}
+    for each in rows:
+        pair = (each[2][first], each[2][second])
+        chosen[pair in held_out].append(each)
+    parts = {"train": chosen[False], "validation": chosen[True]}
+    return {
+        split: [_named(check_encoding(from_rows(whole.origin, header, own), valid), task)]
+        for split, own in parts.items()
     }
-    numbers = tuple(number for number, _ in kept)
-    table = Table(str(path), dict(columns), rows=numbers, skipped=len(rows) - len(kept))
-    return check_encoding(table, valid)
 
 
-def _lines(path: Path, header: bool) -> tuple[list[str], list[tuple[int, list[str]]], bool]:
-    """Return the header (empty without one), the numbered rows, and whether all was UTF-8.
+def read_official(path: Path, task: Task) -> Table:
+    """Return a tab-separated file's text and label columns under the task's names.
 
-    Lines end at LF, CR or CRLF, as in the official readers; blank lines are dropped.
+    Its header is the official archive's or has the task's own names; CoLA's has none. Of QQP, rows
+    with too few fields are left out and counted, as the official readers leave them out.
+
+    Raises:
+        InputError: for a missing column, a ragged row, or bytes that are not UTF-8.
     """
-    try:
-        text, valid = decode(path)
-    except OSError as error:
-        raise unreadable(path, error) from error
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    names = lines.pop(0).split("\t") if header else []
-    rows = [(number, line.split("\t")) for number, line in enumerate(lines, 1) if line]
-    return names, rows, valid
+    tsv = task.tsv
+    own = {*task.columns, task.label}
+    header, rows, valid = tab_rows(path)
+    if tsv is None or own <= set(header):
+        return read_tsv(path)
+    if tsv.positions:
+        _, rows, valid = tab_rows(path, header=False)
+        header = [f"field {number}" for number in range(_FIELDS)]
+        for name, position in zip((*task.columns, task.label), tsv.positions, strict=True):
+            header[position] = name
+    kept = rows
+    if tsv.short_rows:
+        kept = [each for each in rows if len(each[2]) >= len(header)]
+        if len(kept) < len(rows):
+            missing = len(rows) - len(kept)
+            logger.warning("%s: left out %d rows with too few fields", path, missing)
+    table = check_encoding(from_rows(str(path), header, kept), valid)
+    return replace(_named(table, task), skipped=len(rows) - len(kept))
+
+
+def _named(table: Table, task: Task) -> Table:
+    """Return the official archive's columns under the task's names."""
+    tsv = task.tsv or Tsv("", task.columns)
+    names = (*task.columns, task.label)
+    official = names if tsv.positions else (*tsv.columns, tsv.label)
+    found = list(table.columns)
+    places = _positions(Path(table.origin), found, official)
+    columns = {name: table.columns[found[place]] for name, place in zip(names, places, strict=True)}
+    return replace(table, columns=columns)
 
 
 def _positions(path: Path, header: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...]:
@@ -103,20 +96,3 @@ def _positions(path: Path, header: Sequence[str], wanted: Sequence[str]) -> tupl
             found = ", ".join(header)
             raise InputError(f"expected column {name!r}, got columns={found} in {path}")
     return tuple(header.index(name) for name in wanted)
-
-
-def _read_mrpc(folder: Path, task: Task, tsv: Tsv) -> dict[str, list[Table]]:
-    """Return MRPC's splits from its older form."""
-    path = folder / _MRPC_TRAIN
-    header, rows, valid = _lines(path, header=True)
-    positions = _positions(path, header, (*tsv.columns, tsv.label))
-    first, second = _positions(path, header, _IDS)
-    held_out = {tuple(row[:2]) for _, row in _lines(folder / _MRPC_HELD_OUT, header=False)[1]}
-    chosen: dict[bool, list[tuple[int, list[str]]]] = {False: [], True: []}
-    for number, row in rows:
-        pair = tuple(row[i] for i in (first, second) if i < len(row))
-        chosen[pair in held_out].append((number, row))
-    return {
-        "train": [_table(path, task, chosen[False], positions, valid)],
-        "validation": [_table(path, task, chosen[True], positions, valid)],
-    }

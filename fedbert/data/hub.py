@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fedbert.data.folders import matching
+from fedbert.data.folders import chosen
 from fedbert.data.tables import Table, one_line
 from fedbert.errors import InputError
 from fedbert.tasks import Task
@@ -33,11 +33,10 @@ def load_hub(task: Task, source: str) -> dict[str, list[Table]]:
             f"got source={source!r}: {reason}"
         ) from error
     tables: dict[str, list[Table]] = {}
-    for split in ("train", *task.evaluation):
-        names = matching(found, split)
+    for split, names in chosen(found, task).items():
         if len(names) == 1:
             tables[split] = [_table(found[names[0]], f"{name}/{configuration} ({names[0]})")]
-    if "train" not in tables or len(tables) == 1:
+    if "train" not in tables or (len(tables) == 1 and task.tsv is not None):
         wanted = " or ".join(task.evaluation)
         raise InputError(f"expected splits train and {wanted}, got {', '.join(found)} in {source}")
     return tables
@@ -58,5 +57,6 @@ def _configuration(datasets: Any, name: str, task: Task) -> str:
 
 def _table(split: Any, origin: str) -> Table:
     """Return one split as a table, with its label names."""
-    label = split.features.get("label")
-    return Table(origin, dict(split.to_dict()), tuple(getattr(label, "names", None) or ()))
+    names = {column: getattr(each, "names", None) for column, each in split.features.items()}
+    named = {column: tuple(found) for column, found in names.items() if found}
+    return Table(origin, dict(split.to_dict()), named)

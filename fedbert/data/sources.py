@@ -1,19 +1,25 @@
 """Data sources of a task's examples: the package, a generator, a directory or the hub."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from fedbert.data.examples import Examples, from_tables
-from fedbert.data.folders import load_folder
+from fedbert.data.files import read_table, readable
+from fedbert.data.folders import check_within, load_folder, load_split
 from fedbert.data.tables import Table
 from fedbert.errors import InputError, nearest
-from fedbert.tasks import TASKS, Task
+from fedbert.tasks import OWN, TASKS, Task
 
 __all__ = ["Examples", "load"]
 
+HELD_OUT = 0.2
+"""Of a single split's texts: those that are kept to judge on."""
+
 
 def load(
-    task: str,
+    task: str | Task,
     source: str,
     pool_size: int | None = None,
     evaluation: int | None = None,
@@ -22,48 +28,68 @@ def load(
     """Return the examples of "train" and of the task's evaluation splits, headline split first.
 
     source: "embedded" (Rotten Tomatoes sentences of the `demo` extra; sst2 and mlm), "generated"
-        (any task), a directory of parquet, CSV, JSON Lines or text files or of the official GLUE
-        folders, or the name of a hub data set, with ":configuration" where that is not the task's
-        name.
+        (any task but one's own), a directory of data files, of a data-set repository, of
+        `save_to_disk` or of the official GLUE folders, a single file, or the name of a hub data
+        set, with ":configuration" where that is not the task's name. No code in them is run.
     pool_size, evaluation: at most so many examples of "train" and of each evaluation split
         (documents for masked-LM); a seeded choice, of which a larger one contains the smaller.
         "generated" makes exactly as many as asked for.
 
+    A file, and outside of GLUE a directory too, may hold a single split. Then a seeded `HELD_OUT`
+    of its texts is kept to judge on, equal texts on one side: `halves`.
+
     Raises:
         InputError: one line naming what is wrong and where: file, column and data row.
     """
-    chosen = TASKS.get(task)
+    chosen = TASKS.get(task) if isinstance(task, str) else task
     if chosen is None:
         raise InputError(f"expected task to be one of {', '.join(TASKS)}, got {task=}")
     for name, limit in (("pool_size", pool_size), ("evaluation", evaluation)):
         if limit is not None and limit < 1:
             raise InputError(f"expected {name} >= 1, got {name}={limit}")
-    tables = _loader(chosen, source, pool_size, evaluation, seed)()
+    tables = tables_of(chosen, source, pool_size, evaluation, seed)
     found = {split: from_tables(chosen, tables[split]) for split in tables}
+    if len(found) == 1:
+        found = halves(found["train"], chosen.evaluation[0], seed)
     return {
         split: _limited(examples, pool_size if split == "train" else evaluation, seed, split)
         for split, examples in found.items()
     }
 
 
-def _loader(
-    task: Task, source: str, pool_size: int | None, evaluation: int | None, seed: int
-) -> Callable[[], dict[str, list[Table]]]:
-    """Return the function that reads the source."""
+def tables_of(
+    task: Task,
+    source: str,
+    pool_size: int | None = None,
+    evaluation: int | None = None,
+    seed: int = 0,
+) -> dict[str, list[Table]]:
+    """Return the tables of a source by split, as they were read; see `load`."""
     if source == "embedded":
         from fedbert.data.embedded import load_embedded
         from fedbert.seeding import numpy_rng
 
-        return lambda: load_embedded(task, numpy_rng(seed, "data", "split"))
-    if source == "generated":
+        return load_embedded(task, numpy_rng(seed, "data", "split"))
+    if source == "generated" and task.name != OWN:
         from fedbert.data.synthetic import load_generated
         from fedbert.seeding import numpy_rng
 
         rng = numpy_rng(seed, "data", "generated", task.name)
-        return lambda: load_generated(task, pool_size, evaluation, rng)
+        return load_generated(task, pool_size, evaluation, rng)
     folder = Path(source).expanduser()
     if folder.is_dir():
-        return lambda: load_folder(task, folder)
+        return load_folder(task, folder)
+    if folder.is_file():
+        return {"train": [read_table(folder, task)]}
+    above, _, inside = source.rpartition(":")
+    if above and inside and Path(above).expanduser().is_dir():  # never handed to `datasets`
+        folder = Path(above).expanduser() / inside
+        if folder.is_dir():
+            check_within(Path(above).expanduser(), folder)
+            return load_folder(task, folder)
+        raise InputError(f"expected a directory {inside} in {above}, got {source=}")
+    if source == "generated" or readable(folder):
+        raise InputError(f"expected a directory or file that exists, got {source=}")
     if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1 or not source:
         raise InputError(f"expected a directory that exists, got {source=}")
     here = [] if "/" in source else [path.name for path in Path().iterdir() if path.is_dir()]
@@ -72,7 +98,41 @@ def _loader(
         raise InputError(f"expected a directory that exists, got {source=}{near}")
     from fedbert.data.hub import load_hub
 
-    return lambda: load_hub(task, source)
+    return load_hub(task, source)
+
+
+def load_one(task: Task, place: Path) -> Examples:
+    """Return the examples of a file, or of one split of a folder: FOLDER, or FOLDER:SPLIT.
+
+    Raises:
+        InputError: for a place that is not there, or that does not fit the task.
+    """
+    if place.is_file():
+        return from_tables(task, [read_table(place, task)])
+    folder, _, split = str(place).rpartition(":")
+    if place.is_dir():
+        folder, split = str(place), ""
+    if not folder or not Path(folder).is_dir():
+        raise InputError(f"expected a file of examples, got none at {place}")
+    return from_tables(task, load_split(task, Path(folder), split))
+
+
+def halves(examples: Examples, name: str, seed: int) -> dict[str, Examples]:
+    """Return one split as two: "train", and a seeded `HELD_OUT` of the different texts to judge on.
+
+    Raises:
+        InputError: for fewer than two texts.
+    """
+    from fedbert.seeding import numpy_rng
+
+    number: dict[tuple[str, ...], int] = {}
+    text = np.array([number.setdefault(each, len(number)) for each in examples.texts])
+    if len(number) < 2:
+        raise InputError(f"expected two texts to split, got {len(number)} in {examples.origin}")
+    order = numpy_rng(seed, "data", "split", "own").permutation(len(number))
+    kept = np.isin(text, order[: max(1, round(HELD_OUT * len(number)))])
+    train, judged = (examples.take(np.flatnonzero(side)) for side in (~kept, kept))
+    return {"train": train, name: replace(judged, held_out=True)}
 
 
 def _limited(examples: Examples, limit: int | None, seed: int, split: str) -> Examples:

@@ -1,4 +1,4 @@
-"""The grid of one's own that README prints runs as it stands, on CSV files."""
+"""The grid of one's own that README prints runs as it stands, on a CSV file of five classes."""
 
 import csv
 import re
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from reports.records import read_records
 
-ROWS = 64
+ROWS = 100
 GRID = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^fedbert-eval (privacy-utility .+)$", re.MULTILINE)
 
 
-def test_the_first_grid_of_ones_own_runs_on_csv_files(
+def test_the_first_grid_of_ones_own_runs_on_a_csv_file(
     here: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     readme = Path("README.md").read_text(encoding="utf-8")
@@ -26,16 +26,16 @@ def test_the_first_grid_of_ones_own_runs_on_csv_files(
         smaller.count("rounds = 1") == smaller.count("local_steps = 2") == 1 != grid.count("tiny")
     )
     (tmp_path / "mine.toml").write_text(smaller)
-    (tmp_path / "my-data").mkdir()
-    for name in ("train", "validation"):
-        with (tmp_path / "my-data" / f"{name}.csv").open("w", newline="") as file:
-            lines = csv.writer(file)
-            lines.writerow(["sentence", "label"])
-            lines.writerows(
-                [f"a {'fine' if i % 2 else 'poor'} film, number {i}", i % 2] for i in range(ROWS)
-            )
+    words = ("awful", "poor", "fair", "good", "superb")
+    with (tmp_path / "reviews.csv").open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(["review", "stars"])
+        lines.writerows([f"a {words[i % 5]} film, number {i}", i % 5 + 1] for i in range(ROWS))
     done = here(*command.replace("--workers 2", "--workers 1").split())
     assert done.returncode == 0, done.stdout + done.stderr
     records = read_records(tmp_path / "runs" / "mine" / "records.jsonl")
     assert [record.status for record in records] == ["done"] * 3
+    assert "data: train 80 rows, validation 20 rows (there is one split" in done.stderr
+    assert "labels of train: 1 1" in done.stderr
+    assert {record.labels["task"] for record in records} == {"own"}
     assert (tmp_path / "runs" / "mine" / "report.html").is_file()

@@ -1,6 +1,7 @@
 """What a grid file may say, what it means, and the one line about what it may not."""
 
 import hashlib
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -234,3 +235,40 @@ def test_two_attacks_that_records_could_not_tell_apart_are_refused(small_text: s
     grid = grid_from(change(small_text, "messages = 2", twice), "FILE", "g")
     with pytest.raises(InputError, match="expected different attacks, got two named 'RMIA, off-"):
         preflight(grid)
+
+
+OWN = """
+tasks = ["sst2", "own"]
+[model]
+source = "tiny"
+[override.own.data]
+source = "reviews.csv"
+text = "review"
+labels = [1, 2, 3]
+"""
+
+
+def test_ones_own_columns_stand_beside_tasks_of_glue_in_an_override() -> None:
+    cells = grid_from(tomllib.loads(OWN), "FILE", "g").cells
+    data = {cell.config.data.task: cell.config.data for cell in cells}
+    assert data["own"].chosen_task.label_names == ("1", "2", "3")
+    assert data["sst2"].text is None and "text" not in cells[0].spec()["data"]
+    assert json.loads(json.dumps(cells[1].spec()))["data"]["labels"] == ["1", "2", "3"]
+    assert cells[1].labels["task"] == "own"
+
+
+@pytest.mark.parametrize(
+    ("key", "by", "expected"),
+    [
+        ("override.own.data", "data", "FILE: data: expected text with task own alone, got text='r"),
+        ("labels", "label", "FILE: data: expected a text, got label=[1, 2, 3]"),
+        ("[1, 2, 3]", "[[1], 2]", "FILE: override: own: data: expected a finite value, got lab"),
+        ("[1, 2, 3]", "3", "FILE: data: expected a list, got labels=3"),
+        ("[1, 2, 3]", "[1]", "FILE: data: expected labels that differ, two at least, got labels="),
+        ("text =", "txet =", "FILE: data: unknown key 'txet': did you mean 'text'?"),
+        ('"review"', "['review']", "FILE: data: expected a text, got text=['review']"),
+        ("[model]", 'sweep = { "data.labels" = ["a", "b"] }\n[model]', "unknown key 'data.labels'"),
+    ],
+)
+def test_ones_own_columns_that_cannot_be_meant(key: str, by: str, expected: str) -> None:
+    assert expected in refusal(change(OWN, key, by))

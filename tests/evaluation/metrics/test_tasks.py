@@ -15,7 +15,7 @@ from evaluation.metrics.tasks import f1_of, judge, majority_baseline, matthews_o
 from fedbert.data.batches import Batch
 from fedbert.errors import InputError
 from fedbert.split import SplitBert, cut
-from fedbert.tasks import TASKS
+from fedbert.tasks import TASKS, own_task
 from tests.attacks import worlds
 
 NAMES = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
@@ -60,6 +60,35 @@ def test_official_metrics_headline_first(name: str) -> None:
         assert estimate.low < estimate.value < estimate.high
         assert estimate.high - estimate.low < 0.25 and estimate.n == 300
     assert found == judge(TASKS[name], answers, labels, fresh())
+
+
+FIVE = own_task("t", None, "y", tuple("abcde"), "macro_f1")
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("n", [4, 30, 300])
+def test_macro_f1_is_the_mean_over_the_classes_that_occur(classes: int, n: int) -> None:
+    """Of five, those without label and answer count for nothing, 0 and 1 among them."""
+    rng = np.random.default_rng(classes * n)
+    labels = rng.integers(5 - classes, 5, n)
+    answers = np.where(rng.random(n) < 0.6, labels, rng.permutation(labels))
+    found = judge(FIVE, answers, labels, fresh())
+    assert tuple(found) == ("macro_f1", "accuracy")
+    macro = found["macro_f1"]
+    assert macro.value == pytest.approx(metrics.f1_score(labels, answers, average="macro"))
+    assert macro.low < macro.value < macro.high or macro.value == 1
+    assert macro.high - macro.low < (0.2 if n == 300 else 1)
+    baseline = majority_baseline(FIVE, [labels], [labels])["macro_f1"]
+    commonest = np.full_like(labels, np.bincount(labels).argmax())
+    expected = metrics.f1_score(labels, commonest, average="macro", zero_division=0)
+    assert baseline == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_macro_f1_of_a_single_class_has_an_interval(right: bool) -> None:
+    labels = np.full(20, 3)
+    macro = judge(FIVE, labels if right else labels + 1, labels, fresh())["macro_f1"]
+    assert macro.value == right and 0 <= macro.low < macro.high <= 1
 
 
 @pytest.mark.parametrize("name", NAMES)

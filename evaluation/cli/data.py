@@ -1,0 +1,131 @@
+"""`fedbert-eval data`: what lies in a data set, before anything is trained on it."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from evaluation.cli.shared import print_tables, quiet, with_options
+
+if TYPE_CHECKING:
+    from fedbert.data.columns import Column
+    from fedbert.data.examples import Examples
+    from fedbert.tasks import Task
+
+OPTIONS = [
+    click.argument("source"),
+    click.option("--task", help="Look at it as this task of GLUE, or mlm, reads it."),
+    click.option("--text", help="Its column of texts [default: that of the longest]."),
+    click.option("--pair", help="Its column of second texts, where texts come in pairs."),
+    click.option("--label", help="Its column of labels [default: by name, or the fewest values]."),
+    click.option("--labels", help="Its classes in order, as neg,neutral,pos [default: as found]."),
+    click.option(
+        "--max-length", type=click.IntRange(8, 512), default=64, show_default=True, help="Tokens."
+    ),
+    click.option(
+        "--tokenizer", default="embedded", show_default=True, help="A directory, or a hub name."
+    ),
+]
+
+
+@click.command()
+@with_options(OPTIONS)
+def data(source: str, task: str | None, max_length: int, tokenizer: str, **named: Any) -> None:
+    """Look at the data in SOURCE before a training.
+
+    SOURCE is a directory or a file: columns, labels, repeats, what max_length cuts.
+    """
+    quiet()
+    from fedbert.data.batches import encode
+    from fedbert.data.sources import load
+    from fedbert.data.survey import essentials, label_counts
+    from fedbert.data.tables import printable
+
+    if task is not None and task != "own":
+        examples, lines = load(task, source), [f'source = "{source}"']
+    else:
+        examples, lines = _own(source, named)
+    kind = examples["train"].task
+    if kind.kind == "classification":
+        print_tables([_label_table({s: label_counts(each) for s, each in examples.items()})], 100)
+    reader = _tokenizer(tokenizer)
+    encoded = {split: encode(each, reader, max_length) for split, each in examples.items()}
+    for line in essentials(examples, encoded, max_length):
+        click.echo(line)
+    click.echo(f'\ntasks = ["{kind.name}"]\n\n[data]')
+    for line in [*lines, f"max_length = {max_length}"]:
+        click.echo(printable(line))
+
+
+def _own(source: str, named: dict[str, Any]) -> "tuple[dict[str, Examples], list[str]]":
+    """Return somebody's own examples by split, and the lines of [data] that read them so."""
+    from fedbert.data import columns as of
+    from fedbert.data.examples import from_tables
+    from fedbert.data.sources import halves, tables_of
+    from fedbert.data.tables import printable
+    from fedbert.tasks import own_task
+
+    first = own_task("text", None, "label", (), None)
+    tables = tables_of(first, source)
+    every = [table for each in tables.values() for table in each]
+    found = of.columns_of(every)
+    print_tables([_column_table(found)], 100)
+    for split, each in tables.items():
+        click.echo(printable(f"{split}: {', '.join(table.origin for table in each)}"))
+    text = of.text_of(found, named["text"])
+    texts = [text] if named["pair"] is None else [text, named["pair"]]
+    label = of.label_of(found, named["label"], texts)
+    asked = named["labels"]
+    labels = of.classes_of(found, label) if asked is None else tuple(asked.split(","))
+    task = own_task(text, named["pair"], label, labels, None if labels else "pearson")
+    examples = {split: from_tables(task, each) for split, each in tables.items()}
+    if len(examples) == 1:
+        examples = halves(examples["train"], "validation", 0)
+    return examples, _section(source, task)
+
+
+def _section(source: str, task: "Task") -> list[str]:
+    """Return the lines of [data] that read a source as a task, as TOML."""
+    values: dict[str, Any] = {"source": source}
+    values |= dict(zip(("text", "pair"), task.columns, strict=False))
+    values |= {"label": task.label}
+    values |= {"labels": list(task.label_names)} if task.label_names else {"metric": "pearson"}
+    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+
+
+def _column_table(columns: "list[Column]") -> Any:
+    """Return what each column holds, as a table for the terminal."""
+    from rich.markup import escape
+    from rich.table import Table as Shown
+
+    from fedbert.data.tables import printable
+
+    shown = Shown("column", "holds", "different", "missing", "characters", "values", box=None)
+    for each in columns:
+        few = each.words if len(each.words) <= 10 else {}
+        listed = ", ".join(f"{word!r} {count:,}" for word, count in few.items())
+        length = f"{each.length:.0f}" if each.length else ""
+        cells = (each.name, each.holds, f"{each.different:,}", f"{each.missing:,}", length, listed)
+        shown.add_row(*(escape(printable(cell)) for cell in cells))
+    return shown
+
+
+def _label_table(counts: dict[str, dict[str, int]]) -> Any:
+    """Return how often each label occurs in each split, as a table for the terminal."""
+    from rich.markup import escape
+    from rich.table import Table as Shown
+
+    from fedbert.data.tables import printable
+
+    shown = Shown("label", *counts, box=None)
+    for name in next(iter(counts.values())):
+        shown.add_row(escape(printable(name)), *(f"{each[name]:,}" for each in counts.values()))
+    return shown
+
+
+def _tokenizer(name: str) -> Any:
+    """Return the tokenizer that says how long texts are."""
+    from fedbert.config import ModelConfig
+    from fedbert.model import load_tokenizer
+
+    return load_tokenizer(ModelConfig(source="tiny", tokenizer=name))

@@ -1,0 +1,69 @@
+"""Survey of a data set: rows, labels, repeats within and across splits, texts that are cut."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fedbert.data.batches import Encoded
+from fedbert.data.examples import Examples
+from fedbert.data.sources import HELD_OUT
+from fedbert.data.tables import one_line, printable
+
+MOST = 12  # labels in a line
+
+
+def essentials(
+    examples: Mapping[str, Examples], encoded: Mapping[str, Encoded], max_length: int
+) -> tuple[str, ...]:
+    """Return what is to be known of a task's splits before anything is trained, a line each."""
+    train = examples["train"]
+    parts = [f"{split} {len(each):,} rows" for split, each in examples.items()]
+    lines = [f"data: {', '.join(parts)}"]
+    if any(each.held_out for each in examples.values()):
+        lines[0] += f" (there is one split: the seed keeps {HELD_OUT:.0%} of its texts to judge on)"
+    skipped = sum(each.skipped for each in examples.values())
+    lines[0] += f"; {skipped} rows with too few fields were left out" if skipped else ""
+    if train.task.kind != "mlm":
+        lines.append(f"labels of train: {labels_in_words(train)}")
+    lines.append(f"repeats: {repeats_in_words(examples)}")
+    cut = cut_share(encoded)
+    if cut is not None and train.task.kind != "mlm":
+        lines.append(f"max_length {max_length} cuts {cut:.1%} of the texts")
+    return tuple(lines)
+
+
+def labels_in_words(examples: Examples) -> str:
+    """Return how often each label occurs, or between what the scores lie."""
+    labels = examples.labels
+    if examples.task.regression:
+        return f"scores from {labels.min():g} to {labels.max():g}, mean {labels.mean():.4g}"
+    counts = label_counts(examples)
+    listed = list(counts.items())[:MOST]
+    told = [f"{printable(one_line(name, 40))} {count:,}" for name, count in listed]
+    more = [f"and {len(counts) - MOST} labels more"] if len(counts) > MOST else []
+    return ", ".join(told + more)
+
+
+def label_counts(examples: Examples) -> dict[str, int]:
+    """Return how often each label of a classification occurs, those that never do included."""
+    names = examples.task.label_names
+    counts = np.bincount(examples.labels, minlength=len(names))
+    return {name: int(count) for name, count in zip(names, counts, strict=True)}
+
+
+def repeats_in_words(examples: Mapping[str, Examples]) -> str:
+    """Return how many rows of each split repeat another, and how many stand in train as well."""
+    known = set(examples["train"].texts)
+    told = []
+    for split, each in examples.items():
+        again = len(each) - len(set(each.texts))
+        told.append(f"{again:,} of {split} repeat a row before them")
+        if split != "train":
+            told[-1] += f", {sum(text in known for text in each.texts):,} stand in train"
+    return "; ".join(told)
+
+
+def cut_share(encoded: Mapping[str, Encoded]) -> float | None:
+    """Return the share of all texts whose end `max_length` cuts off; None where it is not known."""
+    parts = [each.cut for each in encoded.values() if each.cut is not None]
+    return float(np.concatenate(parts).mean()) if parts else None
