@@ -18,6 +18,7 @@ from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.seeding import derive, numpy_rng
 from fedbert.split import SplitBert, position_offset
 from fedbert.tasks import TASKS, Task
+from fedbert.tokenizer_checks import doubts, unknown_words
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.randomness.source import NoiseSource
@@ -32,7 +33,7 @@ class Prepared:
 
     pool: all candidate examples; members [pool] bool: those in the training data (None: all).
     clients: the members, dealt to the clients. evaluation: encoded examples by split name.
-    per: what the coin fell for.
+    per: what the coin fell for. doubts: what may be wrong and is no error, each a sentence.
     """
 
     task: Task
@@ -46,6 +47,7 @@ class Prepared:
     counts: dict[str, dict[str, int]]
     data_sha256: str
     per: Per = "text"
+    doubts: tuple[str, ...] = ()
 
     @property
     def coin_groups(self) -> np.ndarray:
@@ -78,7 +80,24 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
     room = settings.max_position_embeddings - position_offset(settings)
     if data.max_length > room:
         raise InputError(f"expected max_length <= {room}, got max_length={data.max_length}")
-    return assemble(config, tokenizer, split, encoded, digest(examples), coin, per=per)
+    encoded = {name: typed(e, settings) for name, e in encoded.items()}
+    made = assemble(config, tokenizer, split, encoded, digest(examples), coin, per=per)
+    found = doubts(tokenizer, settings.vocab_size)
+    found += unknown_words(encoded.values(), tokenizer, config.model.tokenizer)
+    return replace(made, doubts=tuple(found))
+
+
+def typed(encoded: Encoded, settings: Any) -> Encoded:
+    """Return examples with the token types that a model has: one that has a single type reads 0."""
+    if settings.type_vocab_size == 1:
+        return replace(encoded, token_types=np.zeros_like(encoded.token_types))
+    most = int(encoded.token_types.max())
+    if most >= settings.type_vocab_size:
+        raise InputError(
+            f"expected token types below {settings.type_vocab_size}, the model's "
+            f"type_vocab_size, got {most} from the tokenizer"
+        )
+    return encoded
 
 
 def digest(examples: dict[str, Examples]) -> str:

@@ -1,6 +1,7 @@
 """Audit subject: a checkpoint of ours or a transformers directory, loaded without running it."""
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -19,17 +20,22 @@ from fedbert.data.examples import from_tables
 from fedbert.data.tables import read_table
 from fedbert.errors import InputError
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
-from fedbert.prepare import Per, Prepared, poisson_sampled, prepare
+from fedbert.model_settings import has_head, is_tied
+from fedbert.prepare import Per, Prepared, poisson_sampled, prepare, typed
 from fedbert.settings import from_mapping
 from fedbert.split import SplitBert
 from fedbert.tasks import TASKS, Task
+from fedbert.tokenizer_checks import SPARE_ROWS, doubts, unknown_words
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.mechanism import Cost
 
+logger = logging.getLogger(__name__)
+
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")
 MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
-SPARE_ROWS = 128  # of a word table that is padded to a round size
+BESIDE = ("training_args.bin", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth")
+"""Files that a trainer leaves beside a model: no part of it, and never opened."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,10 @@ class Subject:
         if not path.is_file():
             raise InputError(f"expected a file of examples, got none at {path}")
         examples = from_tables(self.task, [read_table(path)])
-        return encode(examples, self.tokenizer, self.config.data.max_length)
+        found = encode(examples, self.tokenizer, self.config.data.max_length)
+        for doubt in unknown_words([found], self.tokenizer):
+            logger.warning("%s: %s", path, doubt)
+        return typed(found, self.split.whole.config)
 
 
 def open_subject(directory: Path, task: str | None) -> Subject:
@@ -95,6 +104,8 @@ def open_subject(directory: Path, task: str | None) -> Subject:
 def refuse_code(directory: Path) -> None:
     """Raise InputError if a file is, or may hold, a pickle or code."""
     for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+        if path.parent == directory and path.name in BESIDE:
+            continue
         with path.open("rb") as file:
             start = file.read(4)
         if path.suffix in PICKLES or start.startswith(MAGIC):
@@ -194,10 +205,10 @@ def _foreign(directory: Path, task: str | None) -> Subject:
     """Return a model of somebody else's."""
     settings = settings_of(directory)
     chosen = _task_of(settings, task, directory)
-    tied = bool(settings.get("tie_word_embeddings", True))
-    room = int(settings.get("max_position_embeddings", 512)) - 2
-    data = DataConfig(task=chosen.name, max_length=min(128, room))
-    config = Config(ModelConfig(source=str(directory), tie_decoder=tied), data)
+    room = settings.get("max_position_embeddings", 512)
+    longest = max(8, min(128, room - 2)) if isinstance(room, int) else 128
+    data = DataConfig(task=chosen.name, max_length=longest)
+    config = Config(ModelConfig(source=str(directory), tie_decoder=is_tied(settings)), data)
     subject = _loaded(directory, config, chosen)
     return replace(subject, defence=Defence("none"), unknown="there is no manifest")
 
@@ -241,8 +252,8 @@ def _task_of(settings: dict[str, Any], task: str | None, directory: Path) -> Tas
 def check_head(task: Task, settings: dict[str, Any], directory: Path) -> None:
     """Raise InputError for a model without the task's head, which would be made up at random."""
     wanted = "ForMaskedLM" if task.kind == "mlm" else "ForSequenceClassification"
-    heads = [str(name) for name in settings.get("architectures") or []]
-    if heads and not any(name.endswith(wanted) for name in heads):
+    if has_head(settings, task.kind) is False:
+        heads = [str(name) for name in settings["architectures"]]
         raise InputError(
             f"expected a model {wanted} for task {task.name!r}, got heads={heads} "
             f"in {directory}/config.json"
@@ -252,11 +263,14 @@ def check_head(task: Task, settings: dict[str, Any], directory: Path) -> None:
 def _loaded(directory: Path, config: Config, task: Task) -> Subject:
     """Return the model and tokenizer of a directory, checked against each other."""
     tokenizer = load_tokenizer(config.model)
-    split = load_model(config.model, task, tokenizer, config.seed, config.training.precision)
+    precision = config.training.precision
+    split = load_model(config.model, task, tokenizer, config.seed, precision, trained=True)
     rows = split.whole.config.vocab_size
     if rows - len(tokenizer) > SPARE_ROWS:
         raise InputError(
             f"expected the model's own tokenizer of {rows} tokens, got one of {len(tokenizer)} "
             f"in {config.model.source}"
         )
+    for doubt in doubts(tokenizer, rows):
+        logger.warning("%s: %s", directory, doubt)
     return Subject(directory, split, tokenizer, vocabulary_of(tokenizer), task, config)

@@ -32,6 +32,7 @@ def preflight(grid: Grid) -> None:
         inputs = (cell.config.model, replace(cell.config.data, partition="iid"))
         if inputs not in seen:
             seen[inputs] = prepare(cell.config, coin=True)
+            warned |= dict.fromkeys(_told(cell.config, seen[inputs]))
         prepared = _with_batches(seen[inputs], cell.config)
         facts = facts_of(cell.config, prepared, cell.defence, cell.delta)
         defence = make_defence(cell.defence, facts)
@@ -42,6 +43,16 @@ def preflight(grid: Grid) -> None:
                 warned.setdefault(f"defence {defence.name!r}: {words}")
     for words in warned:
         logger.warning("%s", words)
+
+
+def _told(config: Config, prepared: Prepared) -> list[str]:
+    """Return what has to be said of a model and its tokenizer; of the embedded one it is known."""
+    source, data = config.model.source, config.data
+    notes = () if source == "embedded" else prepared.split.notes
+    return [
+        *(f"model {source} for {data.task}: {note}" for note in notes),
+        *(f"data {data.source} for {data.task}: {doubt}" for doubt in prepared.doubts),
+    ]
 
 
 def _with_batches(prepared: Prepared, config: Config) -> Prepared:

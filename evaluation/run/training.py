@@ -1,6 +1,7 @@
 """Training commands `pretrain` and `finetune`: one TOML file, saved round by round, resumable."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.guarantee import Entry
 from privacy.randomness.keys import canonical_json
+
+logger = logging.getLogger(__name__)
 
 REPEATABLE = (
     "noise: repeatable, so that whoever has seed and settings can take it off; each claim holds "
@@ -86,6 +89,8 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
     config = settings.config
     with locked(out):
         prepared = prepare(config, coin=False)
+        for doubt in prepared.doubts:
+            logger.warning("%s", doubt)
         facts = facts_of(config, prepared, settings.defence, settings.delta)
         defence = make_defence(settings.defence, facts)
         check(config, defence)
@@ -115,7 +120,7 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
         except ValueError as error:
             raise InputError(f"training stopped: {error}") from error
         utility, majority = measure(prepared, trained.split, config.seed)
-    lines = []
+    lines = [f"model {config.model.source}: {note}" for note in prepared.split.notes]
     for name, e in utility.items():
         constant = majority.get(name)
         beside = "" if constant is None else f"; without the text {constant:.4f}"

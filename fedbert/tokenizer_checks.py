@@ -1,0 +1,109 @@
+"""Tokenizer checks: does it fit the model and the task, and how many words of a text it knows."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fedbert.config import ModelConfig
+from fedbert.data.batches import Encoded
+from fedbert.errors import InputError
+from fedbert.tasks import Task
+
+MANY = 0.1  # of the words of a text: so many unknown ones are a warning
+CASED = 0.01  # of a vocabulary: so many words with capital letters make it a cased one
+SPARE_ROWS = 128  # of a word table that is padded to a round size
+PIECE = "##"
+
+
+def check_tokenizer(
+    tokenizer: Any, config: ModelConfig, task: Task, settings: Any | None = None
+) -> None:
+    """Refuse a tokenizer that the task or the model cannot work with.
+
+    settings: the model's; None for a fresh one, which is made to fit.
+
+    Raises:
+        InputError: for one without words, without a token that is needed, with more tokens than
+            the model has rows, or that pads otherwise.
+    """
+    named = f"tokenizer={config.tokenizer!r} of source={config.source!r}"
+    words = tokenizer.get_vocab()
+    if len(words) <= len(set(tokenizer.all_special_ids)):
+        raise InputError(
+            f"expected a tokenizer with a vocabulary, got special tokens alone from {named}: "
+            "its files may be missing"
+        )
+    needed = {"padding": "pad_token", "the first position": "cls_token", "an end": "sep_token"}
+    if task.kind == "mlm":
+        needed = {"task 'mlm'": "mask_token", **needed}
+    for purpose, name in needed.items():
+        if getattr(tokenizer, f"{name}_id") is None:
+            raise InputError(f"expected a {name} for {purpose}, got none in {named}")
+    if settings is None:
+        return
+    last = max(words.values())
+    if last >= settings.vocab_size:
+        raise InputError(
+            f"expected a tokenizer of at most {settings.vocab_size} tokens (the model's "
+            f"vocabulary), got tokenizer={config.tokenizer!r} with {last + 1}"
+        )
+    if tokenizer.pad_token_id != settings.pad_token_id:
+        raise InputError(
+            f"expected a tokenizer that pads with {settings.pad_token_id} as the model does, "
+            f"got tokenizer={config.tokenizer!r} with {tokenizer.pad_token_id}"
+        )
+
+
+def doubts(tokenizer: Any, rows: int) -> list[str]:
+    """Return why a tokenizer may not be the one that a model of so many rows was trained with."""
+    found = []
+    if rows - len(tokenizer) > SPARE_ROWS:
+        found.append(
+            f"the tokenizer has {len(tokenizer)} tokens and the model {rows} rows: is it its own?"
+        )
+    if tokenizer.num_special_tokens_to_add(pair=False) == 0:
+        found.append(
+            f"the tokenizer puts no {tokenizer.cls_token} before a text and no "
+            f"{tokenizer.sep_token} behind it, as BERT was trained with"
+        )
+    return found
+
+
+def unknown_words(each: Iterable[Encoded], tokenizer: Any, named: str = "") -> list[str]:
+    """Return a warning with the share of words that are the unknown token; [] where few are.
+
+    A tokenizer that lower-cases what its vocabulary spells in capitals is told in any case. named:
+    the setting that chose it.
+    """
+    unk = tokenizer.unk_token_id
+    if unk is None:
+        return []
+    names = [str(name) for name in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
+    special = set(tokenizer.all_special_ids)
+    word = np.array(
+        [i not in special and not name.startswith(PIECE) for i, name in enumerate(names)]
+    )
+    capitals = sum(names[i] != names[i].lower() for i in np.flatnonzero(word))
+    lowered = capitals > CASED * word.sum() and _lower_cases(tokenizer)
+    word[unk] = True
+    tokens = np.concatenate([encoded.tokens for encoded in each])
+    words = tokens[word[tokens]]
+    unknown, total = int((words == unk).sum()), max(1, len(words))
+    if unknown < MANY * total and not lowered:
+        return []
+    told = (
+        f"{unknown} of {len(words)} words ({unknown / total:.0%}) are {tokenizer.unk_token} to the "
+        "tokenizer"
+    )
+    if lowered:
+        told += f": it lower-cases, and {capitals} words of its vocabulary hold capital letters"
+    elif named == "generated":
+        told += ": 'generated' knows the words of the generated tasks alone"
+    return [told]
+
+
+def _lower_cases(tokenizer: Any) -> bool:
+    """Return whether a tokenizer makes capital letters small."""
+    normaliser = tokenizer.backend_tokenizer.normalizer
+    return normaliser is not None and normaliser.normalize_str("A") == "a"
