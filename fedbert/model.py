@@ -28,8 +28,9 @@ from fedbert.model_settings import PROBLEMS, check_settings, raw_settings, set_d
 from fedbert.seeding import scoped
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import Task
+from fedbert.tensor_files import read_tensors
 from fedbert.tokenizer_checks import check_tokenizer
-from fedbert.weights import Place, Weights, fitted, read_tensors
+from fedbert.weights import Place, Weights, fitted
 
 SHAPES = {  # layers, hidden, heads, feed-forward (Turc et al. 2019; Devlin et al. 2019)
     "tiny": (2, 128, 2, 512),
@@ -88,6 +89,24 @@ def load_tokenizer(config: ModelConfig) -> Any:
         name = "embedded" if config.source in SIZES else config.source
     directory = str(embedded_directory()) if name == "embedded" else name
     return _or_refuse(lambda: AutoTokenizer.from_pretrained(directory), "tokenizer", name)
+
+
+def other_numbers(config: ModelConfig, tokenizer: Any) -> list[str]:
+    """Return a warning where a tokenizer is not the one that lies beside the model; else []."""
+    if config.tokenizer == "model" or config.source in SIZES:
+        return []
+    try:
+        own = load_tokenizer(replace(config, tokenizer="model")).get_vocab()
+    except InputError:
+        return []
+    words = tokenizer.get_vocab()
+    others = sum(own.get(word) != number for word, number in words.items())
+    if not others:
+        return []
+    return [
+        f"{others} of {len(words)} tokens of tokenizer={config.tokenizer!r} are not those that the "
+        f"model was trained with: source={config.source!r} numbers them otherwise"
+    ]
 
 
 def generated_tokenizer() -> Any:

@@ -55,6 +55,9 @@ def check_settings(raw: Mapping[str, Any], settings: Any, source: str) -> None:
             f"got hidden_act={act!r} {where}{nearest(act, ACT2FN)}"
         )
     for name, least, most in (
+        ("vocab_size", 1, 10_000_000),
+        ("hidden_size", 1, 100_000),
+        ("intermediate_size", 1, 1_000_000),
         ("num_hidden_layers", 1, LAYERS),
         ("num_attention_heads", 1, settings.hidden_size),
         ("type_vocab_size", 1, 1_000),
@@ -64,6 +67,18 @@ def check_settings(raw: Mapping[str, Any], settings: Any, source: str) -> None:
         value = getattr(settings, name)
         if not isinstance(value, int) or not least <= value <= most:
             raise InputError(f"expected {least} <= {name} <= {most}, got {name}={value!r} {where}")
+    if settings.hidden_size % settings.num_attention_heads:
+        raise InputError(
+            f"expected num_attention_heads that divide hidden_size={settings.hidden_size}, "
+            f"got num_attention_heads={settings.num_attention_heads} {where}"
+        )
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+        rate = getattr(settings, name)
+        if rate is not None and not 0 <= rate < 1:
+            raise InputError(f"expected 0 <= {name} < 1, got {name}={rate!r} {where}")
+    if not 0 < settings.layer_norm_eps < 1:
+        value = settings.layer_norm_eps
+        raise InputError(f"expected 0 < layer_norm_eps < 1, got layer_norm_eps={value!r} {where}")
 
 
 def _activation(name: str) -> Any:

@@ -14,7 +14,7 @@ from fedbert.data.partition import partition, partition_counts
 from fedbert.data.repeats import coin_groups
 from fedbert.data.sources import load
 from fedbert.errors import InputError
-from fedbert.model import load_model, load_tokenizer, vocabulary_of
+from fedbert.model import load_model, load_tokenizer, other_numbers, vocabulary_of
 from fedbert.seeding import derive, numpy_rng
 from fedbert.split import SplitBert, position_offset
 from fedbert.tasks import TASKS, Task
@@ -82,7 +82,7 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
         raise InputError(f"expected max_length <= {room}, got max_length={data.max_length}")
     encoded = {name: typed(e, settings) for name, e in encoded.items()}
     made = assemble(config, tokenizer, split, encoded, digest(examples), coin, per=per)
-    found = doubts(tokenizer, settings.vocab_size)
+    found = doubts(tokenizer, settings.vocab_size) + other_numbers(config.model, tokenizer)
     found += unknown_words(encoded.values(), tokenizer, config.model.tokenizer)
     return replace(made, doubts=tuple(found))
 

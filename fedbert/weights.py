@@ -6,32 +6,15 @@ the head of another task. Both are said.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
-from transformers.utils.hub import get_checkpoint_shard_files
 
 from fedbert.errors import InputError
 from fedbert.label_order import order_of, saved_names
 from fedbert.model_settings import PROBLEMS, has_head
 from fedbert.tasks import Task
-
-WRAPPERS = {
-    "_module": "Opacus",
-    "module": "DataParallel",
-    "_orig_mod": "torch.compile",
-    "_fsdp_wrapped_module": "FSDP",
-    "_checkpoint_wrapped_module": "activation checkpointing",
-}
-"""Parts of names that wrappers of a model put there, and whose they are."""
-
-LEGACY = {"gamma": "weight", "beta": "bias"}
-BASE = ("embeddings", "encoder", "pooler")
-Tensors = dict[str, Tensor]
+from fedbert.tensor_files import Tensors, plain_names, some
 
 
 @dataclass(frozen=True)
@@ -76,36 +59,6 @@ class Weights:
     notes: tuple[str, ...]
 
 
-def read_tensors(source: str) -> Tensors:
-    """Return all tensors of a model's safetensors, from a directory or the hub.
-
-    Raises:
-        InputError: for an adapter instead of a model, or two sets of weights.
-        OSError, ValueError, SafetensorError: for no such files, or broken ones.
-    """
-    if cached_file(source, "adapter_config.json", _raise_exceptions_for_missing_entries=False):
-        raise InputError(f"expected a whole model, got an adapter at source={source!r}: merge it")
-    single = cached_file(source, SAFE_WEIGHTS_NAME, _raise_exceptions_for_missing_entries=False)
-    if single is not None and (Path(source) / SAFE_WEIGHTS_INDEX_NAME).is_file():
-        raise InputError(
-            f"expected one set of weights, got {SAFE_WEIGHTS_NAME} and {SAFE_WEIGHTS_INDEX_NAME} "
-            f"at source={source!r}"
-        )
-    if single is not None:
-        return dict(load_file(single))
-    index = cached_file(source, SAFE_WEIGHTS_INDEX_NAME)
-    shards, _ = get_checkpoint_shard_files(source, index)
-    found: Tensors = {}
-    for shard in shards:
-        if Path(shard).parent != Path(index).parent:
-            raise InputError(f"expected shards beside their index, got {shard}")
-        own = load_file(shard)
-        if twice := found.keys() & own.keys():
-            raise InputError(f"expected every tensor once, got {_some(twice)} twice in {shard}")
-        found |= own
-    return found
-
-
 def fitted(tensors: Tensors, expected: Mapping[str, torch.Size], place: Place) -> Weights:
     """Return tensors as the model names them, the labels in the task's order.
 
@@ -114,14 +67,14 @@ def fitted(tensors: Tensors, expected: Mapping[str, torch.Size], place: Place) -
     Raises:
         InputError: naming what is missing, fits nothing, has another shape, or is no number.
     """
-    tensors, notes = _plain_names(tensors, place)
+    tensors, notes = plain_names(tensors, place.architecture, place.source)
     if place.task.kind == "mlm":
         notes += _settle_decoder(tensors, place)
     else:
         notes += _settle_labels(tensors, place)
     aside = [name for name in tensors if name not in expected and _of_another_head(name, place)]
     if aside:
-        heads = sorted({name.rpartition(".dense")[0] or name.split(".")[0] for name in aside})
+        heads = sorted({_head_in(name) for name in aside})
         notes.append(f"left aside, since {place.task.name} does not need it: {', '.join(heads)}")
     kept = {name: value for name, value in tensors.items() if name not in aside}
     missing = expected.keys() - kept.keys()
@@ -130,28 +83,6 @@ def fitted(tensors: Tensors, expected: Mapping[str, torch.Size], place: Place) -
     if new:
         notes.append(_new_words(new, place))
     return Weights(kept, frozenset(new), tuple(notes))
-
-
-def _plain_names(tensors: Tensors, place: Place) -> tuple[Tensors, list[str]]:
-    """Return tensors by the names that transformers gives them today, and what was stripped."""
-    found: Tensors = {}
-    stripped: dict[str, None] = {}
-    for name, value in tensors.items():
-        parts = name.split(".")
-        stripped |= {part: None for part in parts if part in WRAPPERS}
-        parts = [part for part in parts if part not in WRAPPERS]
-        if parts[-1] == "position_ids":  # a buffer that counts: older versions saved it
-            continue
-        if "LayerNorm" in parts:
-            parts[-1] = LEGACY.get(parts[-1], parts[-1])
-        if parts[0] in BASE:  # saved without its head
-            parts.insert(0, place.architecture)
-        plain = ".".join(parts)
-        if plain in found:
-            raise place.refused("every tensor once", f"{plain} under two names")
-        found[plain] = value
-    words = ", ".join(f"{part}. ({WRAPPERS[part]})" for part in stripped)
-    return found, [f"names of tensors stripped of {words}"] if stripped else []
 
 
 def _settle_decoder(tensors: Tensors, place: Place) -> list[str]:
@@ -168,13 +99,12 @@ def _settle_decoder(tensors: Tensors, place: Place) -> list[str]:
     if place.word_table not in tensors or shared not in tensors:
         return []
     if place.tied:
-        pairs = ((weight, place.word_table), (bias, shared))
-        for name, other in pairs:
+        for name, other in ((weight, place.word_table), (bias, shared)):
             if not torch.equal(tensors.setdefault(name, tensors[other]), tensors[other]):
                 raise place.refused(
-                    f"tie_decoder = false (tie_word_embeddings in config.json) for a {name} of its "
-                    f"own, or one that is {other}",
-                    "another",
+                    f"tie_decoder = false (in a config.json: tie_word_embeddings) or a {name} that "
+                    f"is {other}",
+                    "a decoder of its own",
                 )
         return []
     if weight in tensors or place.trained:
@@ -236,6 +166,16 @@ def _of_another_head(name: str, place: Place) -> bool:
     )
 
 
+def _head_in(name: str) -> str:
+    """Return the head that a tensor belongs to.
+
+    >>> _head_in("bert.pooler.dense.bias"), _head_in("qa_outputs.bias")
+    ('bert.pooler', 'qa_outputs')
+    """
+    parts = name.split(".")
+    return ".".join(parts[: 1 if parts[0] in ("classifier", "lm_head", "qa_outputs") else 2])
+
+
 def _new(missing: Iterable[str], expected: Mapping[str, torch.Size], place: Place) -> set[str]:
     """Return which missing tensors a training may begin with at random: a whole head, no part."""
     if place.trained:
@@ -279,23 +219,12 @@ def _refuse(
         "that fit nothing": [name for name in kept if name not in expected],
         "of another shape": shapes,
     }
-    told = [f"{what}: {_some(names)}" for what, names in faults.items() if names]
+    told = [f"{what}: {some(names)}" for what, names in faults.items() if names]
     if told:
         raise place.refused("all tensors of the model and no others", f"some {'; '.join(told)}")
     whole = [name for name, value in kept.items() if not value.is_floating_point()]
     if whole:
-        raise place.refused("tensors of real numbers", f"{kept[whole[0]].dtype} in {_some(whole)}")
+        raise place.refused("tensors of real numbers", f"{kept[whole[0]].dtype} in {some(whole)}")
     bad = [name for name, value in kept.items() if not torch.isfinite(value).all()]
     if bad:
-        raise place.refused("finite weights", f"NaN or infinity in {_some(bad)}")
-
-
-def _some(names: Iterable[str]) -> str:
-    """Return the first names, and how many more there are.
-
-    >>> _some({"d", "c", "b", "a"})
-    'a, b, c and 1 more'
-    """
-    ordered = sorted(names)
-    more = f" and {len(ordered) - 3} more" if len(ordered) > 3 else ""
-    return ", ".join(ordered[:3]) + more
+        raise place.refused("finite weights", f"NaN or infinity in {some(bad)}")

@@ -19,6 +19,7 @@ from fedbert.data.client_data import Vocabulary
 from fedbert.data.examples import from_tables
 from fedbert.data.tables import read_table
 from fedbert.errors import InputError
+from fedbert.label_order import saved_names
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.model_settings import has_head, is_tied
 from fedbert.prepare import Per, Prepared, poisson_sampled, prepare, typed
@@ -236,16 +237,15 @@ def _task_of(settings: dict[str, Any], task: str | None, directory: Path) -> Tas
             raise InputError(f"expected a task of {', '.join(TASKS)}, got task={task!r}")
         check_head(TASKS[task], settings, directory)
         return TASKS[task]
-    heads = [str(name) for name in settings.get("architectures") or []]
-    if any(name.endswith("ForMaskedLM") for name in heads):
+    if has_head(settings, "mlm"):
         return TASKS["mlm"]
-    labels = settings.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-    if any(name.endswith("ForSequenceClassification") for name in heads) and len(labels) > 1:
-        names = tuple(str(labels[str(number)]) for number in range(len(labels)))
+    labels = settings.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
+    names = saved_names({"id2label": labels}, len(labels)) if isinstance(labels, dict) else ()
+    if has_head(settings, "classification") and len(names) > 1:
         return replace(TASKS["sst2"], label_names=names)
     raise InputError(
-        f"expected a masked-LM or a classifier, or a task by --task, got heads={heads} "
-        f"in {directory}/config.json"
+        "expected a masked-LM or a classifier of labels by number, or a task by --task, "
+        f"got architectures={settings.get('architectures')!r} in {directory}/config.json"
     )
 
 
