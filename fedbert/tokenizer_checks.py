@@ -1,5 +1,6 @@
 """Tokenizer checks: does it fit the model and the task, and how many words of a text it knows."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,10 +11,10 @@ from fedbert.data.batches import Encoded
 from fedbert.errors import InputError
 from fedbert.tasks import Task
 
-MANY = 0.1  # of the words of a text: so many unknown ones are a warning
+MANY = 0.05  # of the words of a text: so many unknown ones are a warning
 CASED = 0.01  # of a vocabulary: so many words with capital letters make it a cased one
 SPARE_ROWS = 128  # of a word table that is padded to a round size
-PIECE = "##"
+NO_WORD = re.compile(r"##.*|\[.*\]|<.*>")  # pieces that go on with a word, and marks
 
 
 def check_tokenizer(
@@ -79,12 +80,12 @@ def unknown_words(each: Iterable[Encoded], tokenizer: Any, named: str = "") -> l
     unk = tokenizer.unk_token_id
     if unk is None:
         return []
-    names = [str(name) for name in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
+    last = max(tokenizer.get_vocab().values())
+    names = [name or "" for name in tokenizer.convert_ids_to_tokens(range(last + 1))]
     special = set(tokenizer.all_special_ids)
-    word = np.array(
-        [i not in special and not name.startswith(PIECE) for i, name in enumerate(names)]
-    )
-    capitals = sum(names[i] != names[i].lower() for i in np.flatnonzero(word))
+    free = [i not in special and not NO_WORD.fullmatch(name) for i, name in enumerate(names)]
+    word = np.array(free)
+    capitals = sum(_has_capitals(names[i]) for i in np.flatnonzero(word))
     lowered = capitals > CASED * word.sum() and _lower_cases(tokenizer)
     word[unk] = True
     tokens = np.concatenate([encoded.tokens for encoded in each])
@@ -101,6 +102,15 @@ def unknown_words(each: Iterable[Encoded], tokenizer: Any, named: str = "") -> l
     elif named == "generated":
         told += ": 'generated' knows the words of the generated tasks alone"
     return [told]
+
+
+def _has_capitals(name: str) -> bool:
+    """Return whether a token holds a capital letter; signs that stand for bytes do not count.
+
+    >>> _has_capitals("Paris"), _has_capitals("\u041c\u0438\u0440"), _has_capitals("\u0120was")
+    (True, True, False)
+    """
+    return any(sign.isupper() and not "\x7f" < sign < "\u0250" for sign in name)
 
 
 def _lower_cases(tokenizer: Any) -> bool:

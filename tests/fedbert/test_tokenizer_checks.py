@@ -45,6 +45,7 @@ def test_lower_casing_a_cased_vocabulary_is_warned_of_with_the_share() -> None:
     assert told(bert(CASED, lower=False), "The Film Was Good Paris") == []
     (warning,) = told(bert(CASED), "film was film")  # the share is 0, the fault is the same
     assert "0 of 3 words (0%)" in warning and "lower-cases" in warning
+    assert told(bert(["[MARK]", "w1", "w2"]), "w1 w2 w1") == []  # a mark is no word
     few = bert([*CASED[:1], *(f"w{i}" for i in range(200))])  # one odd capital is no cased one
     assert told(few, "w1 w2 w3") == []
 
@@ -54,6 +55,7 @@ def test_text_of_unknown_words_is_warned_of_with_the_share() -> None:
     assert told(plain, "good film", "good films good film good films good film good") == []
     (warning,) = told(plain, "good films", "bad film")
     assert warning == "1 of 4 words (25%) are [UNK] to the tokenizer"
+    assert told(plain, "bad" + " good" * 20) == [] and told(plain, "bad" + " good" * 19) != []
     (warning,) = told(generated_tokenizer(), "people told me things", named="generated")
     assert "(100%)" in warning and "'generated' knows the words of the generated" in warning
     assert told(generated_tokenizer(), " ".join(WORDS[:20]), named="generated") == []
@@ -125,6 +127,11 @@ def test_numbers_beyond_the_word_table_are_refused_however_few_the_tokens() -> N
     settings = tiny.whole_model(pad=0).config
     with pytest.raises(InputError, match=r"of at most 60 tokens .* with 61"):
         check_tokenizer(tokenizer, ModelConfig("tiny"), TASKS["sst2"], settings)
+
+
+def test_numbers_with_holes_between_are_counted_as_they_are() -> None:
+    tokenizer = BertTokenizer(vocab={w: i for i, w in enumerate(SPECIAL)} | {"far": 60})
+    assert told(tokenizer, "far far") == [] and "1 of 2 words" in told(tokenizer, "far off")[0]
 
 
 def test_many_rows_for_few_tokens_are_noticed() -> None:
