@@ -29,7 +29,7 @@ from fedbert.seeding import scoped
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import Task
 from fedbert.tensor_files import read_tensors
-from fedbert.tokenizer_checks import check_tokenizer
+from fedbert.tokenizer_checks import check_tokenizer, numbers_of
 from fedbert.weights import Place, Weights, fitted
 
 SHAPES = {  # layers, hidden, heads, feed-forward (Turc et al. 2019; Devlin et al. 2019)
@@ -120,7 +120,7 @@ def generated_tokenizer() -> Any:
 def vocabulary_of(tokenizer: Any) -> Vocabulary:
     """Return what masking and padding need to know of a tokenizer."""
     return Vocabulary(
-        size=len(tokenizer),
+        size=numbers_of(tokenizer),
         pad=tokenizer.pad_token_id,
         mask=tokenizer.mask_token_id,
         special=tuple(tokenizer.all_special_ids),
@@ -226,7 +226,7 @@ def _fresh_config(config: ModelConfig, tokenizer: Any) -> Any:
     layers, hidden, heads, wide = SHAPES[config.source]
     pad = tokenizer.pad_token_id
     common = {
-        "vocab_size": len(tokenizer),
+        "vocab_size": numbers_of(tokenizer),
         "num_hidden_layers": layers,
         "hidden_size": hidden,
         "num_attention_heads": heads,

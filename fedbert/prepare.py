@@ -77,14 +77,24 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
     encoded = {name: encode(e, tokenizer, config.data.max_length) for name, e in examples.items()}
     split = load_model(config.model, task, tokenizer, config.seed, config.training.precision)
     settings = split.whole.config
-    room = settings.max_position_embeddings - position_offset(settings)
-    if data.max_length > room:
-        raise InputError(f"expected max_length <= {room}, got max_length={data.max_length}")
+    check_length(data.max_length, settings)
     encoded = {name: typed(e, settings) for name, e in encoded.items()}
     made = assemble(config, tokenizer, split, encoded, digest(examples), coin, per=per)
     found = doubts(tokenizer, settings.vocab_size) + other_numbers(config.model, tokenizer)
     found += unknown_words(encoded.values(), tokenizer, config.model.tokenizer)
     return replace(made, doubts=tuple(found))
+
+
+def room_of(settings: Any) -> int:
+    """Return the most tokens of an example that a model has positions for."""
+    return int(settings.max_position_embeddings) - position_offset(settings)
+
+
+def check_length(max_length: int, settings: Any) -> None:
+    """Raise InputError for examples longer than a model has positions for."""
+    room = room_of(settings)
+    if max_length > room:
+        raise InputError(f"expected max_length <= {room}, got max_length={max_length}")
 
 
 def typed(encoded: Encoded, settings: Any) -> Encoded:

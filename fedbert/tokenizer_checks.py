@@ -43,17 +43,25 @@ def check_tokenizer(
             raise InputError(f"expected a {name} for {purpose}, got none in {named}")
     if settings is None:
         return
-    last = max(words.values())
-    if last >= settings.vocab_size:
+    numbers = numbers_of(tokenizer)
+    if numbers > settings.vocab_size:
         raise InputError(
             f"expected a tokenizer of at most {settings.vocab_size} tokens (the model's "
-            f"vocabulary), got tokenizer={config.tokenizer!r} with {last + 1}"
+            f"vocabulary), got tokenizer={config.tokenizer!r} with {numbers}"
         )
     if tokenizer.pad_token_id != settings.pad_token_id:
         raise InputError(
             f"expected a tokenizer that pads with {settings.pad_token_id} as the model does, "
             f"got tokenizer={config.tokenizer!r} with {tokenizer.pad_token_id}"
         )
+
+
+def numbers_of(tokenizer: Any) -> int:
+    """Return how many rows a word table needs: one more than the last number of a token.
+
+    As many as there are tokens, where no number is left out.
+    """
+    return int(max(tokenizer.get_vocab().values())) + 1
 
 
 def doubts(tokenizer: Any, rows: int) -> list[str]:
@@ -80,8 +88,8 @@ def unknown_words(each: Iterable[Encoded], tokenizer: Any, named: str = "") -> l
     unk = tokenizer.unk_token_id
     if unk is None:
         return []
-    last = max(tokenizer.get_vocab().values())
-    names = [name or "" for name in tokenizer.convert_ids_to_tokens(range(last + 1))]
+    numbers = range(numbers_of(tokenizer))
+    names = [name or "" for name in tokenizer.convert_ids_to_tokens(numbers)]
     special = set(tokenizer.all_special_ids)
     free = [i not in special and not NO_WORD.fullmatch(name) for i, name in enumerate(names)]
     word = np.array(free)

@@ -22,7 +22,15 @@ from fedbert.errors import InputError
 from fedbert.label_order import saved_names
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.model_settings import has_head, is_tied
-from fedbert.prepare import Per, Prepared, poisson_sampled, prepare, typed
+from fedbert.prepare import (
+    Per,
+    Prepared,
+    check_length,
+    poisson_sampled,
+    prepare,
+    room_of,
+    typed,
+)
 from fedbert.settings import from_mapping
 from fedbert.split import SplitBert
 from fedbert.tasks import TASKS, Task
@@ -34,6 +42,7 @@ from privacy.mechanism import Cost
 logger = logging.getLogger(__name__)
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")
+SHORTEST, LONGEST = 8, 128  # tokens of an example, of a foreign model
 MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 BESIDE = ("training_args.bin", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state.pth")
 """Files that a trainer leaves beside a model: no part of it, and never opened."""
@@ -206,12 +215,15 @@ def _foreign(directory: Path, task: str | None) -> Subject:
     """Return a model of somebody else's."""
     settings = settings_of(directory)
     chosen = _task_of(settings, task, directory)
-    room = settings.get("max_position_embeddings", 512)
-    longest = max(8, min(128, room - 2)) if isinstance(room, int) else 128
-    data = DataConfig(task=chosen.name, max_length=longest)
-    config = Config(ModelConfig(source=str(directory), tie_decoder=is_tied(settings)), data)
+    config = Config(
+        ModelConfig(source=str(directory), tie_decoder=is_tied(settings)),
+        DataConfig(task=chosen.name, max_length=SHORTEST),
+    )
     subject = _loaded(directory, config, chosen)
-    return replace(subject, defence=Defence("none"), unknown="there is no manifest")
+    own = subject.split.whole.config
+    longest = max(SHORTEST, min(LONGEST, room_of(own), own.max_position_embeddings - 2))
+    config = replace(config, data=replace(config.data, max_length=longest))
+    return replace(subject, config=config, defence=Defence("none"), unknown="there is no manifest")
 
 
 def settings_of(directory: Path) -> dict[str, Any]:
@@ -265,6 +277,7 @@ def _loaded(directory: Path, config: Config, task: Task) -> Subject:
     tokenizer = load_tokenizer(config.model)
     precision = config.training.precision
     split = load_model(config.model, task, tokenizer, config.seed, precision, trained=True)
+    check_length(config.data.max_length, split.whole.config)
     rows = split.whole.config.vocab_size
     if rows - len(tokenizer) > SPARE_ROWS:
         raise InputError(

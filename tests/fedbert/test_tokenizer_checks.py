@@ -15,7 +15,13 @@ from fedbert.data.batches import Encoded, encode
 from fedbert.data.examples import Examples
 from fedbert.data.synthetic import WORDS
 from fedbert.errors import InputError
-from fedbert.model import generated_tokenizer, load_tokenizer, other_numbers
+from fedbert.model import (
+    generated_tokenizer,
+    load_model,
+    load_tokenizer,
+    other_numbers,
+    vocabulary_of,
+)
 from fedbert.prepare import prepare, typed
 from fedbert.tasks import TASKS
 from fedbert.tokenizer_checks import check_tokenizer, doubts, unknown_words
@@ -131,6 +137,9 @@ def test_numbers_beyond_the_word_table_are_refused_however_few_the_tokens() -> N
 
 def test_numbers_with_holes_between_are_counted_as_they_are() -> None:
     tokenizer = BertTokenizer(vocab={w: i for i, w in enumerate(SPECIAL)} | {"far": 60})
+    assert vocabulary_of(tokenizer).size == 61
+    fresh = load_model(ModelConfig("tiny"), TASKS["sst2"], tokenizer, 0)
+    assert fresh.whole.config.vocab_size == 61
     assert told(tokenizer, "far far") == [] and "1 of 2 words" in told(tokenizer, "far off")[0]
 
 

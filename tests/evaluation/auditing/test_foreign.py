@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertTokenizer
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertTokenizer,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+)
 
 from evaluation.auditing.adversary import Means
 from evaluation.auditing.card import Request, audit
@@ -15,9 +22,11 @@ from evaluation.auditing.subject import open_subject
 from evaluation.grid.parse import read_grid
 from evaluation.grid.preflight import preflight
 from evaluation.run.training import read_training, run_training
+from fedbert.data.batches import collate
 from fedbert.data.synthetic import WORDS
 from fedbert.errors import InputError
 from fedbert.model import generated_tokenizer
+from fedbert.split import answering
 from fedbert.tasks import TASKS
 
 
@@ -75,9 +84,6 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Request]:
 
 def losses(folder: Path, task: str, asked: dict[str, Request]) -> torch.Tensor:
     """Return the losses of a model on the members."""
-    from fedbert.data.batches import collate
-    from fedbert.split import answering
-
     subject, members = open_subject(folder, task), asked[task].members
     assert members is not None
     encoded = subject.encoded(members)
@@ -185,6 +191,30 @@ def test_labels_that_are_not_numbered_need_a_task(tmp_path: Path) -> None:
         (folder / "config.json").write_text(json.dumps(config | {"id2label": labels}))
         with pytest.raises(InputError, match="a classifier of labels by number"):
             open_subject(folder, None)
+
+
+@pytest.mark.parametrize(("positions", "length"), [(40, 37), (9, None), (200, 128)])
+def test_texts_are_cut_to_the_positions_that_a_model_has(
+    tmp_path: Path, positions: int, length: int | None
+) -> None:
+    tokenizer = generated_tokenizer()
+    tokenizer.pad_token = "[CLS]"  # number 2: a RoBERTa's first position is then 3
+    settings = RobertaConfig(
+        vocab_size=len(WORDS) + 5,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=positions,
+        pad_token_id=2,
+    )
+    RobertaForSequenceClassification(settings).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    if length is None:
+        with pytest.raises(InputError, match="expected max_length <= 6, got max_length=8"):
+            open_subject(tmp_path, "sst2")
+    else:
+        assert open_subject(tmp_path, "sst2").config.data.max_length == length
 
 
 TRAINING = """
