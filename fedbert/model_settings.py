@@ -21,14 +21,30 @@ HONOURED: dict[str, tuple[object, ...]] = {
 }
 """Settings by the values that the split computes (null always): any other is refused by name."""
 
+LABELS = 10_000
 PROBLEMS = {"regression": "regression", "classification": "single_label_classification"}
 """What transformers calls the loss of a kind of task."""
 
 
 def raw_settings(source: str) -> dict[str, Any]:
-    """Return a config.json as it stands, of a directory or a hub name."""
+    """Return a config.json as it stands, of a directory or a hub name.
+
+    Raises:
+        InputError: for so many labels that transformers would take minutes to name them.
+    """
     found: dict[str, Any] = PreTrainedConfig.get_config_dict(source)[0]
+    check_labels(found, source)
     return found
+
+
+def check_labels(raw: Mapping[str, Any], source: str) -> None:
+    """Raise InputError for a number of labels that is none."""
+    number = raw.get("num_labels")
+    if number is not None and (not isinstance(number, int) or not 0 <= number <= LABELS):
+        raise InputError(
+            f"expected 0 <= num_labels <= {LABELS}, got num_labels={number!r} "
+            f"in the config.json of source={source!r}"
+        )
 
 
 def check_settings(raw: Mapping[str, Any], settings: Any, source: str) -> None:

@@ -25,8 +25,8 @@ def check_tokenizer(
     settings: the model's; None for a fresh one, which is made to fit.
 
     Raises:
-        InputError: for one without words, without a token that is needed, with more tokens than
-            the model has rows, or that pads otherwise.
+        InputError: for one without words, with two of one number, without a token that is needed,
+            with more tokens than the model has rows, or that pads otherwise.
     """
     named = f"tokenizer={config.tokenizer!r} of source={config.source!r}"
     words = tokenizer.get_vocab()
@@ -35,6 +35,8 @@ def check_tokenizer(
             f"expected a tokenizer with a vocabulary, got special tokens alone from {named}: "
             "its files may be missing"
         )
+    if len(set(words.values())) < len(words):
+        raise InputError(f"expected a number for every token, got two tokens of one in {named}")
     needed = {"padding": "pad_token", "the first position": "cls_token", "an end": "sep_token"}
     if task.kind == "mlm":
         needed = {"task 'mlm'": "mask_token", **needed}

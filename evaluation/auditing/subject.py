@@ -21,7 +21,7 @@ from fedbert.data.tables import read_table
 from fedbert.errors import InputError
 from fedbert.label_order import saved_names
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
-from fedbert.model_settings import has_head, is_tied
+from fedbert.model_settings import check_labels, has_head, is_tied
 from fedbert.prepare import (
     Per,
     Prepared,
@@ -239,6 +239,7 @@ def settings_of(directory: Path) -> dict[str, Any]:
         raise InputError(f"expected a transformers directory, got {error} in {path}") from None
     if not isinstance(found, dict):
         raise InputError(f"expected a model's settings, got none in {path}")
+    check_labels(found, str(directory))
     return found
 
 

@@ -135,6 +135,19 @@ def test_numbers_beyond_the_word_table_are_refused_however_few_the_tokens() -> N
         check_tokenizer(tokenizer, ModelConfig("tiny"), TASKS["sst2"], settings)
 
 
+def test_a_tokenizer_whose_file_is_broken_or_ambiguous_is_refused(tmp_path: Path) -> None:
+    tiny.tokenizer().save_pretrained(tmp_path)
+    config, file = ModelConfig("tiny", tokenizer=str(tmp_path)), tmp_path / "tokenizer.json"
+    saved = json.loads(file.read_text())
+    saved["model"]["vocab"]["w3"] = saved["model"]["vocab"]["w4"]
+    file.write_text(json.dumps(saved))
+    with pytest.raises(InputError, match="a number for every token, got two tokens of one"):
+        check_tokenizer(load_tokenizer(config), config, TASKS["sst2"])
+    file.write_text(json.dumps(saved | {"post_processor": "x"}))
+    with pytest.raises(InputError, match="expected a tokenizer at source="):
+        load_tokenizer(config)
+
+
 def test_numbers_with_holes_between_are_counted_as_they_are() -> None:
     tokenizer = BertTokenizer(vocab={w: i for i, w in enumerate(SPECIAL)} | {"far": 60})
     assert vocabulary_of(tokenizer).size == 61

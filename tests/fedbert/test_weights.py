@@ -381,6 +381,7 @@ ASKED: list[dict[str, Any]] = [
     {"hidden_dropout_prob": 1.5},
     {"classifier_dropout": -0.5},
     {"layer_norm_eps": -1.0},
+    {"num_labels": 10**9},
 ]
 
 
