@@ -62,9 +62,9 @@ class ModelConfig:
     tokenizer: "model" (the one that comes with the source; for fresh sizes the embedded one),
         "generated" (the word list of the generated tasks), a directory, or a hub name.
     cut_layer: how many encoder layers the clients keep besides the embeddings; FedBERT is 0.
-    tie_decoder: the masked-LM decoder shares the word table.
+    tie_decoder: the masked-LM decoder shares the word table; one that was saved apart needs false.
     freeze_embeddings: the embeddings are not trained.
-    dropout: None keeps the model's own.
+    dropout: of every layer and the head; None keeps the model's own.
     """
 
     source: Text = "embedded"

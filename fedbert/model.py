@@ -3,12 +3,12 @@
 import hashlib
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
@@ -23,9 +23,13 @@ from fedbert.config import SIZES, ModelConfig
 from fedbert.data.client_data import Vocabulary
 from fedbert.errors import InputError
 from fedbert.inert import refuse_code_in
+from fedbert.model_settings import PROBLEMS, check_settings, raw_settings, set_dropout
 from fedbert.seeding import scoped
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import Task
+from fedbert.tensor_files import read_tensors
+from fedbert.tokenizer_checks import check_tokenizer, numbers_of
+from fedbert.weights import Place, Weights, fitted
 
 SHAPES = {  # layers, hidden, heads, feed-forward (Turc et al. 2019; Devlin et al. 2019)
     "tiny": (2, 128, 2, 512),
@@ -78,6 +82,24 @@ def load_tokenizer(config: ModelConfig) -> Any:
     )
 
 
+def other_numbers(config: ModelConfig, tokenizer: Any) -> list[str]:
+    """Return a warning where a tokenizer is not the one that lies beside the model; else []."""
+    if config.tokenizer == "model" or config.source in SIZES:
+        return []
+    try:
+        own = load_tokenizer(replace(config, tokenizer="model")).get_vocab()
+    except InputError:
+        return []
+    words = tokenizer.get_vocab()
+    others = sum(own.get(word) != number for word, number in words.items())
+    if not others:
+        return []
+    return [
+        f"{others} of {len(words)} tokens of tokenizer={config.tokenizer!r} are not those that the "
+        f"model was trained with: source={config.source!r} numbers them otherwise"
+    ]
+
+
 def generated_tokenizer() -> Any:
     """Return a tokenizer over the closed word list of the generated tasks."""
     from fedbert.data.synthetic import WORDS
@@ -89,7 +111,7 @@ def generated_tokenizer() -> Any:
 def vocabulary_of(tokenizer: Any) -> Vocabulary:
     """Return what masking and padding need to know of a tokenizer."""
     return Vocabulary(
-        size=len(tokenizer),
+        size=numbers_of(tokenizer),
         pad=tokenizer.pad_token_id,
         mask=tokenizer.mask_token_id,
         special=tuple(tokenizer.all_special_ids),
@@ -97,70 +119,87 @@ def vocabulary_of(tokenizer: Any) -> Vocabulary:
 
 
 def load_model(
-    config: ModelConfig, task: Task, tokenizer: Any, seed: int, precision: str = "float32"
+    config: ModelConfig,
+    task: Task,
+    tokenizer: Any,
+    seed: int,
+    precision: str = "float32",
+    trained: bool = False,
 ) -> SplitBert:
     """Return the split model with the head that the task needs; new weights depend on the seed.
 
+    trained: the head has to be in the model's files; else it may be new, which the notes say.
+
     Raises:
-        InputError: if there is no such model, or it cannot be cut as asked for.
+        InputError: if there is no such model, its files hold other tensors than it needs, it asks
+            for what the split does not compute, its tokenizer does not fit, or it cannot be cut as
+            asked for.
     """
-    kind = AutoModelForMaskedLM if task.kind == "mlm" else AutoModelForSequenceClassification
     quiet = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     try:
-        with scoped(seed, "init"):
-            if config.source in SIZES:
-                whole = kind.from_config(_adjust(_fresh_config(config, tokenizer), config, task))
-            else:
-                whole = _pretrained(kind, config, task)
+        if config.source in SIZES:
+            check_tokenizer(tokenizer, config, task)
+            with scoped(seed, "init"):
+                settings = _adjust(_fresh_config(config, tokenizer), config, task)
+                whole = _kind(task).from_config(settings)
+            weights = Weights({}, frozenset(whole.state_dict()), ())
+        else:
+            whole, weights = _pretrained(config, task, tokenizer, seed, trained)
     finally:
         transformers.logging.set_verbosity(quiet)
-    if len(tokenizer) > whole.config.vocab_size:
-        raise InputError(
-            f"expected a tokenizer of at most {whole.config.vocab_size} tokens "
-            f"(the model's vocabulary), got tokenizer={config.tokenizer!r} with {len(tokenizer)}"
-        )
-    if tokenizer.pad_token_id != whole.config.pad_token_id:
-        raise InputError(
-            f"expected a tokenizer that pads with {whole.config.pad_token_id} as the model does, "
-            f"got tokenizer={config.tokenizer!r} with {tokenizer.pad_token_id}"
-        )
-    if task.kind == "mlm" and not config.tie_decoder:
+    if task.kind == "mlm" and not config.tie_decoder and weights.new:
         with torch.no_grad():
             whole.get_output_embeddings().weight.copy_(whole.get_input_embeddings().weight)
     whole.to(torch.float64 if precision == "float64" else torch.float32)
-    split = cut(whole, config.cut_layer)
+    split = replace(cut(whole, config.cut_layer), notes=weights.notes)
     if config.freeze_embeddings:
         split.bottom.requires_grad_(False)
     return split
 
 
-def _pretrained(kind: Any, config: ModelConfig, task: Task) -> Any:
-    """Return a transformers model from a directory, the embedded package or the hub."""
+def _kind(task: Task) -> Any:
+    """Return the transformers class of a task's models."""
+    return AutoModelForMaskedLM if task.kind == "mlm" else AutoModelForSequenceClassification
+
+
+def _pretrained(
+    config: ModelConfig, task: Task, tokenizer: Any, seed: int, trained: bool
+) -> tuple[Any, Weights]:
+    """Return a transformers model of a directory, the embedded package or the hub, and what
+    became of the tensors in its files.
+    """
     directory = _inert(config.source)
+    raw = _or_refuse(lambda: raw_settings(directory), "model", config.source)
     settings = _or_refuse(
         lambda: AutoConfig.from_pretrained(directory, trust_remote_code=False),
         "model",
         config.source,
     )
-    if settings.model_type not in ("bert", "roberta"):
+    architecture = settings.model_type
+    if architecture not in ("bert", "roberta"):
         raise InputError(
-            f"expected a bert or roberta model, got {settings.model_type!r} "
-            f"at source={config.source!r}"
+            f"expected a bert or roberta model, got {architecture!r} at source={config.source!r}"
         )
+    check_settings(raw, settings, config.source)
+    check_tokenizer(tokenizer, config, task, settings)
+    place = Place(config.source, raw, architecture, task, config.tie_decoder, trained)
     adjusted = _adjust(settings, config, task)
-    return _or_refuse(
-        lambda: kind.from_pretrained(
-            directory,
-            config=adjusted,
-            use_safetensors=True,
-            dtype=torch.float32,
-            trust_remote_code=False,
-        ),
-        "model",
-        config.source,
-    )
+
+    def load() -> tuple[Any, Weights]:
+        with torch.device("meta"):
+            empty = _kind(task).from_config(adjusted)
+        shapes = {name: value.shape for name, value in empty.state_dict().items()}
+        weights = fitted(read_tensors(directory), shapes, place)
+        with scoped(seed, "init"):
+            whole = type(empty).from_pretrained(
+                None, config=adjusted, state_dict=weights.tensors, dtype=torch.float32
+            )
+        return whole, weights
+
+    found: tuple[Any, Weights] = _or_refuse(load, "model", config.source)
+    return found
 
 
 def _inert(source: str) -> str:
@@ -172,10 +211,15 @@ def _inert(source: str) -> str:
 
 
 def _or_refuse(load: Callable[[], Any], what: str, name: str) -> Any:
-    """Return what was loaded, or raise one line that names the source."""
+    """Return what was loaded, or raise one line that names the source.
+
+    Whatever a library raises is the fault of the files: `tokenizers` knows no narrower class.
+    """
     try:
         return load()
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except InputError:
+        raise
+    except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"expected a {what} at source={name!r}: one of {', '.join(SIZES)}, embedded, "
@@ -188,7 +232,7 @@ def _fresh_config(config: ModelConfig, tokenizer: Any) -> Any:
     layers, hidden, heads, wide = SHAPES[config.source]
     pad = tokenizer.pad_token_id
     common = {
-        "vocab_size": len(tokenizer),
+        "vocab_size": numbers_of(tokenizer),
         "num_hidden_layers": layers,
         "hidden_size": hidden,
         "num_attention_heads": heads,
@@ -213,7 +257,8 @@ def _adjust(settings: Any, config: ModelConfig, task: Task) -> Any:
         if task.label_names:
             settings.id2label = dict(enumerate(task.label_names))
             settings.label2id = {name: i for i, name in enumerate(task.label_names)}
+        if settings.problem_type is not None:
+            settings.problem_type = PROBLEMS[task.kind]
     if config.dropout is not None:
-        settings.hidden_dropout_prob = config.dropout
-        settings.attention_probs_dropout_prob = config.dropout
+        set_dropout(settings, config.dropout)
     return settings

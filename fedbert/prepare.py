@@ -15,10 +15,11 @@ from fedbert.data.repeats import coin_groups
 from fedbert.data.sources import load
 from fedbert.data.survey import essentials
 from fedbert.errors import InputError, within
-from fedbert.model import load_model, load_tokenizer, vocabulary_of
+from fedbert.model import load_model, load_tokenizer, other_numbers, vocabulary_of
 from fedbert.seeding import derive, numpy_rng
 from fedbert.split import SplitBert, position_offset
 from fedbert.tasks import Task
+from fedbert.tokenizer_checks import doubts, unknown_words
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.randomness.source import NoiseSource
@@ -33,7 +34,8 @@ class Prepared:
 
     pool: all candidate examples; members [pool] bool: those in the training data (None: all).
     clients: the members, dealt to the clients. evaluation: encoded examples by split name.
-    per: what the coin fell for. notes: what is to be known of the data, a line each.
+    per: what the coin fell for. notes: what is to be known of the data, a line each. doubts: what
+    may be wrong and is no error, each a sentence.
     """
 
     task: Task
@@ -48,6 +50,7 @@ class Prepared:
     data_sha256: str
     per: Per = "text"
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def coin_groups(self) -> np.ndarray:
@@ -80,12 +83,38 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
     with within("model"):
         split = load_model(config.model, task, tokenizer, config.seed, config.training.precision)
     settings = split.whole.config
-    room = settings.max_position_embeddings - position_offset(settings)
-    if data.max_length > room:
-        raise InputError(f"data: expected max_length <= {room}, got max_length={data.max_length}")
+    check_length(data.max_length, settings)
     notes = essentials(examples, encoded, data.max_length)
+    encoded = {name: typed(e, settings) for name, e in encoded.items()}
     made = assemble(config, tokenizer, split, encoded, digest(examples), coin, per=per)
-    return replace(made, notes=notes)
+    found = doubts(tokenizer, settings.vocab_size) + other_numbers(config.model, tokenizer)
+    found += unknown_words(encoded.values(), tokenizer, config.model.tokenizer)
+    return replace(made, notes=notes, doubts=tuple(found))
+
+
+def room_of(settings: Any) -> int:
+    """Return the most tokens of an example that a model has positions for."""
+    return int(settings.max_position_embeddings) - position_offset(settings)
+
+
+def check_length(max_length: int, settings: Any) -> None:
+    """Raise InputError for examples longer than a model has positions for."""
+    room = room_of(settings)
+    if max_length > room:
+        raise InputError(f"data: expected max_length <= {room}, got max_length={max_length}")
+
+
+def typed(encoded: Encoded, settings: Any) -> Encoded:
+    """Return examples with the token types that a model has: one that has a single type reads 0."""
+    if settings.type_vocab_size == 1:
+        return replace(encoded, token_types=np.zeros_like(encoded.token_types))
+    most = int(encoded.token_types.max())
+    if most >= settings.type_vocab_size:
+        raise InputError(
+            f"expected token types below {settings.type_vocab_size}, the model's "
+            f"type_vocab_size, got {most} from the tokenizer"
+        )
+    return encoded
 
 
 def digest(examples: dict[str, Examples]) -> str:

@@ -135,13 +135,17 @@ class Head(nn.Module):
 
 @dataclass(frozen=True)
 class SplitBert:
-    """A transformers model and its three parts, which share its parameters."""
+    """A transformers model and its three parts, which share its parameters.
+
+    notes: what has to be said of how it was loaded.
+    """
 
     whole: Any
     cut_layer: int
     bottom: Bottom
     body: Body
     head: Head
+    notes: tuple[str, ...] = ()
 
     @property
     def client_names(self) -> dict[str, nn.Parameter]:

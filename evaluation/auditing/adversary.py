@@ -18,12 +18,14 @@ from attacks.signals import Signals
 from evaluation.adversary.inference import answers_on
 from evaluation.adversary.shadow_models import Trainings, shadow_answers
 from evaluation.adversary.signals import features_of, part
-from evaluation.auditing.subject import Subject, check_head, refuse_code, settings_of
+from evaluation.auditing.foreign_model import check_head, refuse_code, settings_of
+from evaluation.auditing.subject import Subject
 from evaluation.grid.spec import SHADOWS
 from fedbert.config import SIZES, Config, ModelConfig
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError
 from fedbert.model import load_model
+from fedbert.model_settings import is_tied
 from fedbert.prepare import Prepared, poisson_sampled
 from fedbert.settings import settings
 
@@ -151,11 +153,12 @@ def _trainings(
 
 def _reference(subject: Subject, directory: Path, asked: Prepared) -> np.ndarray:
     """Return the losses [example] of somebody else's model, read with the target's tokens."""
-    check_head(subject.task, settings_of(directory), directory)
+    settings = settings_of(directory)
+    check_head(subject.task, settings, directory)
     refuse_code(directory)
-    model = ModelConfig(source=str(directory), tie_decoder=subject.config.model.tie_decoder)
+    model = ModelConfig(source=str(directory), tie_decoder=is_tied(settings))
     seed = subject.config.seed
-    split = load_model(model, subject.task, subject.tokenizer, seed, "float32")
+    split = load_model(model, subject.task, subject.tokenizer, seed, "float32", trained=True)
     if split.whole.config.vocab_size != subject.split.whole.config.vocab_size:
         raise InputError(
             f"expected a reference of {subject.split.whole.config.vocab_size} tokens, "

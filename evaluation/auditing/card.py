@@ -134,6 +134,8 @@ def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
         named["strategy"] = config.training.strategy
         named["rounds"] = str(subject.checkpoint.manifest["round"])
         named["defence"] = str(subject.checkpoint.manifest["defence"].get("name", ""))
+    if subject.split.notes:
+        named["model"] = "; ".join(subject.split.notes)
     if subject.unknown:
         named["not known"] = subject.unknown
     if not isinstance(candidates, str):

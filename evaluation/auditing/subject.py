@@ -1,6 +1,6 @@
 """Audit subject: a checkpoint of ours or a transformers directory, loaded without running it."""
 
-import json
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from evaluation.auditing.foreign_model import refuse_code, settings_of, task_of
 from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.file import DefenceSettings
@@ -18,21 +19,30 @@ from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import Vocabulary
 from fedbert.data.sources import load_one
 from fedbert.errors import InputError
-from fedbert.inert import refuse_code_in
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
-from fedbert.prepare import Per, Prepared, poisson_sampled, prepare
+from fedbert.model_settings import is_tied
+from fedbert.prepare import (
+    Per,
+    Prepared,
+    check_length,
+    poisson_sampled,
+    prepare,
+    room_of,
+    typed,
+)
 from fedbert.settings import from_mapping
 from fedbert.split import SplitBert
-from fedbert.tasks import TASKS, Task
+from fedbert.tasks import Task
+from fedbert.tokenizer_checks import SPARE_ROWS, doubts, unknown_words
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.mechanism import Cost
 from reports.records import RECORDS
 
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")
-MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
+logger = logging.getLogger(__name__)
+
+SHORTEST, LONGEST = 8, 128  # tokens of an example, of a foreign model
 OWN_DATA = ("embedded", "generated")  # nothing of the user's, and no network
-SPARE_ROWS = 128  # of a word table that is padded to a round size
 
 
 @dataclass(frozen=True)
@@ -69,8 +79,10 @@ class Subject:
         Raises:
             InputError: for a file that cannot be read or does not fit the task.
         """
-        examples = load_one(self.task, path)
-        return encode(examples, self.tokenizer, self.config.data.max_length)
+        found = encode(load_one(self.task, path), self.tokenizer, self.config.data.max_length)
+        for doubt in unknown_words([found], self.tokenizer):
+            logger.warning("%s: %s", path, doubt)
+        return typed(found, self.split.whole.config)
 
 
 def open_subject(directory: Path, task: str | None, data: str | None = None) -> Subject:
@@ -110,16 +122,6 @@ def _refuse_run(directory: Path) -> None:
             f"expected a checkpoint, got a run, {directory}: it keeps records and no model; "
             "`fedbert-eval finetune` and `pretrain` write one, OUT/checkpoint"
         )
-
-
-def refuse_code(directory: Path) -> None:
-    """Raise InputError if a file is, may hold or names a pickle or code, or leads elsewhere."""
-    refuse_code_in(directory)
-    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            start = file.read(4)
-        if path.suffix in PICKLES or start.startswith(MAGIC):
-            raise InputError(f"expected safetensors and JSON alone, got a pickle or code in {path}")
 
 
 def _ours(checkpoint: Checkpoint, task: str | None, data: str | None) -> Subject:
@@ -218,70 +220,30 @@ def _check_members(checkpoint: Checkpoint, own: Prepared) -> None:
 def _foreign(directory: Path, task: str | None) -> Subject:
     """Return a model of somebody else's."""
     settings = settings_of(directory)
-    chosen = _task_of(settings, task, directory)
-    tied = bool(settings.get("tie_word_embeddings", True))
-    room = int(settings.get("max_position_embeddings", 512)) - 2
-    data = DataConfig(task=chosen.name, max_length=min(128, room))
-    config = Config(ModelConfig(source=str(directory), tie_decoder=tied), data)
-    subject = _loaded(directory, config, chosen)
-    return replace(subject, defence=Defence("none"), unknown="there is no manifest")
-
-
-def settings_of(directory: Path) -> dict[str, Any]:
-    """Return the settings of a transformers directory.
-
-    Raises:
-        InputError: if there are none.
-    """
-    path = directory / "config.json"
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"expected a transformers directory, got {error} in {path}") from None
-    if not isinstance(found, dict):
-        raise InputError(f"expected a model's settings, got none in {path}")
-    return found
-
-
-def _task_of(settings: dict[str, Any], task: str | None, directory: Path) -> Task:
-    """Return the task that a foreign model was made for, from its configuration."""
-    if task is not None:
-        if task not in TASKS:
-            raise InputError(f"expected a task of {', '.join(TASKS)}, got task={task!r}")
-        check_head(TASKS[task], settings, directory)
-        return TASKS[task]
-    heads = [str(name) for name in settings.get("architectures") or []]
-    if any(name.endswith("ForMaskedLM") for name in heads):
-        return TASKS["mlm"]
-    labels = settings.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-    if any(name.endswith("ForSequenceClassification") for name in heads) and len(labels) > 1:
-        names = tuple(str(labels[str(number)]) for number in range(len(labels)))
-        return replace(TASKS["sst2"], label_names=names)
-    raise InputError(
-        f"expected a masked-LM or a classifier, or a task by --task, got heads={heads} "
-        f"in {directory}/config.json"
+    chosen = task_of(settings, task, directory)
+    config = Config(
+        ModelConfig(source=str(directory), tie_decoder=is_tied(settings)),
+        DataConfig(task=chosen.name, max_length=SHORTEST),
     )
-
-
-def check_head(task: Task, settings: dict[str, Any], directory: Path) -> None:
-    """Raise InputError for a model without the task's head, which would be made up at random."""
-    wanted = "ForMaskedLM" if task.kind == "mlm" else "ForSequenceClassification"
-    heads = [str(name) for name in settings.get("architectures") or []]
-    if heads and not any(name.endswith(wanted) for name in heads):
-        raise InputError(
-            f"expected a model {wanted} for task {task.name!r}, got heads={heads} "
-            f"in {directory}/config.json"
-        )
+    subject = _loaded(directory, config, chosen)
+    own = subject.split.whole.config
+    longest = max(SHORTEST, min(LONGEST, room_of(own), own.max_position_embeddings - 2))
+    config = replace(config, data=replace(config.data, max_length=longest))
+    return replace(subject, config=config, defence=Defence("none"), unknown="there is no manifest")
 
 
 def _loaded(directory: Path, config: Config, task: Task) -> Subject:
     """Return the model and tokenizer of a directory, checked against each other."""
     tokenizer = load_tokenizer(config.model)
-    split = load_model(config.model, task, tokenizer, config.seed, config.training.precision)
+    precision = config.training.precision
+    split = load_model(config.model, task, tokenizer, config.seed, precision, trained=True)
+    check_length(config.data.max_length, split.whole.config)
     rows = split.whole.config.vocab_size
     if rows - len(tokenizer) > SPARE_ROWS:
         raise InputError(
             f"expected the model's own tokenizer of {rows} tokens, got one of {len(tokenizer)} "
             f"in {config.model.source}"
         )
+    for doubt in doubts(tokenizer, rows):
+        logger.warning("%s: %s", directory, doubt)
     return Subject(directory, split, tokenizer, vocabulary_of(tokenizer), task, config)

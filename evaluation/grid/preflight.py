@@ -44,6 +44,7 @@ def preflight(grid: Grid, look: Look = lambda *_: None) -> list[str]:
             if inputs not in seen:
                 seen[inputs] = prepare(cell.config, coin=True)
                 notes |= dict.fromkeys(_notes(cell.config, seen[inputs], many))
+                warned |= dict.fromkeys(_told(cell.config, seen[inputs]))
             prepared = _with_batches(seen[inputs], cell.config)
             facts = facts_of(cell.config, prepared, cell.defence, cell.delta)
             defence = make_defence(cell.defence, facts)
@@ -62,6 +63,16 @@ def _notes(config: Config, prepared: Prepared, many: bool) -> list[str]:
     """Return what is to be known of a cell's data; of many tasks, which one it is of."""
     task = f"{config.data.task}: " if many else ""
     return [task + line for line in prepared.notes]
+
+
+def _told(config: Config, prepared: Prepared) -> list[str]:
+    """Return what has to be said of a model and its tokenizer; of the embedded one it is known."""
+    source, data = config.model.source, config.data
+    notes = () if source == "embedded" else prepared.split.notes
+    return [
+        *(f"model {source} for {data.task}: {note}" for note in notes),
+        *(f"data {data.source} for {data.task}: {doubt}" for doubt in prepared.doubts),
+    ]
 
 
 def _with_batches(prepared: Prepared, config: Config) -> Prepared:

@@ -1,6 +1,7 @@
 """Training commands `pretrain` and `finetune`: one TOML file, saved round by round, resumable."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.guarantee import Entry
 from privacy.randomness.keys import canonical_json
+
+logger = logging.getLogger(__name__)
 
 REPEATABLE = (
     "noise: repeatable, so that whoever has seed and settings can take it off; each claim holds "
@@ -104,6 +107,8 @@ def run_training(
             refuse_drowned(defence)
         for line in prepared.notes:
             tell(line)
+        for doubt in prepared.doubts:
+            logger.warning("%s", doubt)
         directory = out / "checkpoint"
         recover(directory)
         start = None
@@ -129,7 +134,7 @@ def run_training(
         except ValueError as error:
             raise InputError(f"training stopped: {error}") from error
         utility, majority = measure(prepared, trained.split, config.seed)
-    lines = []
+    lines = [f"model {config.model.source}: {note}" for note in prepared.split.notes]
     for name, e in utility.items():
         constant = majority.get(name)
         beside = "" if constant is None else f"; without the text {constant:.4f}"
