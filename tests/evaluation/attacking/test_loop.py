@@ -7,6 +7,7 @@ import pytest
 from attacks.attack import Lacks
 from evaluation.attacking.loop import Head, Named, entries, named
 from evaluation.grid.catalogue import MEMBERSHIP, Entry
+from evaluation.grid.spec import Spec
 from fedbert.errors import InputError
 from reports.estimate import Estimate
 from reports.leak import Leak, NotMeasured
@@ -44,11 +45,11 @@ def test_the_loop_is_lazy_so_that_one_answer_is_held_at_a_time() -> None:
 
 
 def test_names_are_the_catalogues_or_somebody_elses_and_say_what_is_attacked() -> None:
-    target = MEMBERSHIP["loss_threshold"].target
+    target = Spec(MEMBERSHIP["loss_threshold"].target, code=True)
     ours, theirs = named(["loss_threshold", target], "membership", of="cls")
     assert ours.head == theirs.head == Head("release", "loss threshold (cls)", "membership")
     assert ours.entry is MEMBERSHIP["loss_threshold"] and theirs.entry is None
-    with pytest.raises(InputError, match="expected an attack with reconstruct"):
+    with pytest.raises(InputError, match="got .* without reconstruct"):
         named([target], "inversion")
 
 
@@ -61,9 +62,9 @@ def test_what_is_lacking_is_said_in_words() -> None:
 
 
 def test_a_catalogue_says_what_is_a_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = MEMBERSHIP["loss_threshold"].target
-    monkeypatch.setitem(MEMBERSHIP, "flagged", Entry(target, "a baseline", baseline=True))
-    monkeypatch.setitem(MEMBERSHIP, "not", Entry(target, "no baseline"))
+    target = Spec(MEMBERSHIP["loss_threshold"].target, code=True)
+    monkeypatch.setitem(MEMBERSHIP, "flagged", Entry(target.name, "a baseline", baseline=True))
+    monkeypatch.setitem(MEMBERSHIP, "not", Entry(target.name, "no baseline"))
     found = named(["flagged", "not", target], "membership")
     assert [each.head.baseline for each in found] == [True, False, False]
     estimate = Estimate(0.5, 0.4, 0.6, n=9)
