@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from disk.writer import appending
 from reports import checks, older, tradeoff
 from reports.estimate import Estimate
 from reports.leak import Leak, LeakageEntry, NotMeasured, entry_from_json
@@ -153,16 +154,13 @@ def append_record(path: Path, record: CellResult) -> None:
     What a killed writer left after the last newline is cut off first, unless it is a whole record.
     """
     line = encode(record)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    with appending(path) as file:
         whole, torn = _split(path.read_bytes()) if _ends_torn(file) else (b"", b"")
         if torn and _is_json(torn):
             line = b"\n" + line
         elif torn:
             file.truncate(len(whole))
         file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def read_records(path: Path) -> list[CellResult]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.whole import whole
+from disk.writer import whole
 
 FOLDER = "scores"
 SIGNALS = "signals"

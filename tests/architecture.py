@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "architecture.md"
-PACKAGES = ("fedbert", "privacy", "attacks", "evaluation", "reports", "benchmarks")
+PACKAGES = ("fedbert", "privacy", "attacks", "evaluation", "reports", "disk", "benchmarks")
 MARK = "<!-- From here on generated: python -m tests.architecture -->\n"
 
 

@@ -1,4 +1,4 @@
-"""What is built and shipped: five top-level packages, a template, a grid, no third-party text."""
+"""What is built and shipped: six top-level packages, a template, a grid, no third-party text."""
 
 import importlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = {"fedbert", "privacy", "attacks", "evaluation", "reports"}
+PACKAGES = {"fedbert", "privacy", "attacks", "evaluation", "reports", "disk"}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-def test_wheel_holds_the_five_packages_and_their_data(wheel: Path) -> None:
+def test_wheel_holds_the_six_packages_and_their_data(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     names = archive.namelist()
     top = {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")}

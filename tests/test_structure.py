@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-PACKAGES = ("fedbert", "privacy", "attacks", "evaluation", "reports")
+PACKAGES = ("fedbert", "privacy", "attacks", "evaluation", "reports", "disk")
 FILE_LINES, FUNCTION_LINES, PARAMETERS = 300, 60, 8
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
+from disk.writer import whole
 from evaluation.adversary.inference import answers_on
 from fedbert.config import Config
 from fedbert.data.repeats import coin_groups, twins
@@ -28,7 +29,6 @@ from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import give_back_memory, planned_steps, train
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource
-from reports.whole import whole
 
 VERSION = 3  # raised when other code makes other shadows of the same settings
 PACKAGES = ("torch", "transformers", "numpy")
@@ -143,4 +143,4 @@ def _read(path: Path, made: str) -> dict[str, np.ndarray] | None:
 def _write(path: Path, values: dict[str, np.ndarray], made: str) -> None:
     """Write a shadow's answers whole or not at all; two writers write the same."""
     with whole(path) as draft:
-        save_file(values, draft, metadata={"made": made})
+        draft.write_bytes(save(values, metadata={"made": made}))

@@ -120,7 +120,8 @@ def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
     if subject.checkpoint is not None:
         config = subject.checkpoint.config
         named["strategy"] = config.training.strategy
-        named["rounds"] = str(subject.checkpoint.manifest["round"])
+        done, planned = subject.checkpoint.manifest["round"], config.training.rounds
+        named["rounds"] = str(done) if done == planned else f"{done} of {planned}: not finished"
         named["defence"] = str(subject.checkpoint.manifest["defence"].get("name", ""))
     if subject.unknown:
         named["not known"] = subject.unknown

@@ -11,15 +11,17 @@ from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.file import DefenceSettings
 from evaluation.grid.spec import PLACES, DefenceSpec
-from fedbert.checkpoint import Checkpoint, coin_of, read
+from fedbert.checkpoint import Checkpoint, read
 from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import Vocabulary
 from fedbert.data.examples import from_tables
 from fedbert.data.tables import read_table
 from fedbert.errors import InputError
+from fedbert.manifest import coin_of, exported, same_data
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.prepare import Per, Prepared, poisson_sampled, prepare
+from fedbert.run_key import FILE
 from fedbert.settings import from_mapping
 from fedbert.split import SplitBert
 from fedbert.tasks import TASKS, Task
@@ -118,12 +120,17 @@ def _ours(checkpoint: Checkpoint, task: str | None) -> Subject:
     )
     subject = _loaded(checkpoint.directory, replace(config, model=model), TASKS[config.data.task])
     subject = replace(subject, checkpoint=checkpoint)
+    if exported(checkpoint.manifest):
+        return replace(subject, unknown="an export does not say who was trained on")
     try:
         own = prepare(subject.config, per=coin_of(checkpoint.manifest))
     except InputError as error:
         return replace(subject, unknown=f"the training data cannot be had: {error}")
-    if own.data_sha256 != checkpoint.manifest["data_sha256"]:
-        return replace(subject, unknown="the data now has another hash than the manifest's")
+    same = same_data(checkpoint.directory, checkpoint.manifest, own.data_sha256)
+    if not same:
+        lacks = f"there is no {FILE} beside the checkpoint, to know the training data again by"
+        now = "the data now has another hash than the manifest's"
+        return replace(subject, unknown=lacks if same is None else now)
     _check_members(checkpoint, own)
     spec = spec_of(checkpoint)
     defence = defence_of(spec, facts_of(config, own, spec, subject.delta))

@@ -39,7 +39,8 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int) -> None:
     from evaluation.run.runner import checked, run_grid
     from evaluation.run.workers import Loop, Workers
 
-    runner = Loop() if workers == 1 else Workers(workers)
+    alone = workers == 1 and chosen.cell_time_limit is None
+    runner = Loop() if alone else Workers(workers)
     runner.call(checked, chosen)
     with GridProgress(workers) as progress:
         good = run_grid(chosen, directory, runner, progress.start, progress.record)

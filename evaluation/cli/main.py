@@ -1,16 +1,20 @@
 """`fedbert-eval`: the group of commands, and what ends a command with which exit code."""
 
 import sys
+import traceback
 
 import click
 
 from evaluation.cli.audit import audit
 from evaluation.cli.budget import budget
-from evaluation.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, INTERRUPTED
+from evaluation.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, DEFECT, INTERRUPTED
+from evaluation.cli.export import export
 from evaluation.cli.grid_commands import plot, privacy_utility, report
 from evaluation.cli.listing import list_, schema
 from evaluation.cli.training_commands import finetune, pretrain
 from fedbert.errors import InputError
+
+OURS = "a defect of the program, not of what it was given: please report the lines above"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -19,7 +23,10 @@ def cli() -> None:
     """How much does a federated BERT leak, to whom, and what did the protection cost?"""
 
 
-for command in (privacy_utility, report, plot, list_, schema, budget, pretrain, finetune, audit):
+COMMANDS = (
+    privacy_utility, report, plot, list_, schema, budget, pretrain, finetune, export, audit,
+)  # fmt: skip
+for command in COMMANDS:
     cli.add_command(command)
 
 
@@ -41,9 +48,23 @@ def main() -> None:
     except BrokenPipeError:
         code = BROKEN_PIPE
     except OSError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {_told(error)}", err=True)
         code = BAD_INPUT
+    except Exception:
+        click.echo(f"{traceback.format_exc()}error: {OURS}", err=True)
+        code = DEFECT
     sys.exit(code)
+
+
+def _told(error: OSError) -> str:
+    """Return in a line what became of which file.
+
+    >>> _told(OSError(28, "No space left on device", "run/samples.json"))
+    'expected to read or write run/samples.json, got: No space left on device'
+    """
+    if error.filename is None:
+        return " ".join(str(error).split()) or type(error).__name__
+    return f"expected to read or write {error.filename}, got: {error.strerror}"
 
 
 if __name__ == "__main__":

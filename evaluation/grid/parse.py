@@ -50,4 +50,4 @@ def grid_from(values: Mapping[str, Any], where: str, name: str) -> Grid:
         InputError: one line that names the key, what was expected and what came.
     """
     asked = from_mapping(GridSettings, values, where)
-    return Grid(asked.name or name, cells_of(asked, where))
+    return Grid(asked.name or name, cells_of(asked, where), asked.cell_time_limit)

@@ -20,6 +20,7 @@ from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, prepare
+from fedbert.run_key import keyed, run_key
 from fedbert.settings import from_mapping
 from fedbert.trainer import State, check, train
 from privacy.accounting import label_claims, ledger
@@ -48,10 +49,11 @@ class TrainingFile:
         """Return the defence that is asked for, as plain JSON."""
         return {**self.defence.to_json(), "delta": self.delta}
 
-    def of(self, data_sha256: str) -> str:
-        """Return the hash of what is trained on what."""
-        written = [self.config.to_json(), self.asked(), data_sha256]
-        return hashlib.sha256(canonical_json(written)).hexdigest()
+    def journal(self, out: Path, data_sha256: str) -> Journal:
+        """Return the journal of what is trained on what."""
+        written = canonical_json([self.config.to_json(), self.asked(), data_sha256])
+        of = keyed(run_key(out), written.decode())
+        return Journal(out / "launches.json", of, hashlib.sha256(written).hexdigest())
 
 
 def read_training(path: Path | None, pretraining: bool) -> TrainingFile:
@@ -99,7 +101,7 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
             start = checkpoint.state
         rounds = config.training.rounds
         first = start.round if start is not None else 0
-        journal = Journal(out / "launches.json", settings.of(prepared.data_sha256))
+        journal = settings.journal(out, prepared.data_sha256)
         launches = journal.read()
         if start is not None and not launches.each:  # a checkpoint that was brought from elsewhere
             launches = Launches.from_json(checkpoint.manifest.get("launches", []), str(directory))

@@ -1,0 +1,111 @@
+"""Workers that die, hang or raise: each costs its own cell, and that one is tried again."""
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from evaluation.grid.parse import read_grid
+from evaluation.grid.spec import Cell, Grid
+from evaluation.run.outcome import Outcome
+from evaluation.run.workers import TRIES, Loop, Workers
+from fedbert.errors import InputError
+from reports.records import CellResult
+
+
+def begun(place: Path, cell: Cell) -> int:
+    """Return how often a cell was begun, this time included."""
+    with (place / cell.id).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return len((place / cell.id).read_text().split())
+
+
+def record(cell: Cell) -> Outcome:
+    return Outcome(CellResult(cell.id, "skipped", cell.spec(), cell.labels, "done"), {})
+
+
+def dies(place: Path, times: int, cell: Cell) -> Outcome:
+    """End well, but for the cell of seed 0: its first workers are killed."""
+    tries = begun(place, cell)
+    if cell.config.seed == 0 and cell.defence.name == "none" and tries <= times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return record(cell)
+
+
+def hangs(place: Path, cell: Cell) -> Outcome:
+    begun(place, cell)
+    if cell.config.seed == 0 and cell.defence.name == "none":
+        time.sleep(600)
+    return record(cell)
+
+
+def raises(cell: Cell) -> Outcome:
+    raise InputError(f"expected better of {cell.config.seed}")
+
+
+def checks(place: Path, times: int, grid: Grid) -> None:
+    if begun(place, grid.cells[0]) <= times:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def grid(small_grid: Path) -> Grid:
+    return read_grid(small_grid)
+
+
+@pytest.mark.parametrize("times", [TRIES - 1, TRIES])
+def test_a_killed_worker_costs_its_own_cell_which_is_tried_again(
+    tmp_path: Path, grid: Grid, times: int
+) -> None:
+    found = dict(Workers(2).run(partial(dies, tmp_path, times), grid.cells))
+    assert set(found) == set(grid.cells)
+    tries = {cell: len((tmp_path / cell.id).read_text().split()) for cell in grid.cells}
+    assert [tries[cell] for cell in grid.cells] == [3, 1, 1, 1]  # nobody else lost anything
+    fates = [found[cell].record.status for cell in grid.cells]
+    if times < TRIES:
+        assert fates == ["skipped"] * 4
+        return
+    assert fates == ["failed", *["skipped"] * 3]
+    reason = found[grid.cells[0]].record.reason
+    assert "the worker process died by SIGKILL" in reason and "3 times" in reason
+
+
+def test_a_cell_beyond_its_time_is_given_up_and_its_process_ends(
+    tmp_path: Path, grid: Grid
+) -> None:
+    found = dict(Workers(2).run(partial(hangs, tmp_path), grid.cells, limit=1.0))
+    first = found.pop(grid.cells[0]).record
+    assert first.status == "failed" and first.reason == "it took longer than 1 s: cell_time_limit"
+    assert [each.record.status for each in found.values()] == ["skipped"] * 3
+    (pid,) = (tmp_path / grid.cells[0].id).read_text().split()  # once: it would hang again
+    assert not Path(f"/proc/{pid}").exists()
+    with pytest.raises(ValueError, match="expected workers for a limit"):
+        list(Loop().run(record, grid.cells, 1.0))
+
+
+def test_what_a_function_raises_is_raised_here(grid: Grid) -> None:
+    with pytest.raises(InputError, match="expected better of 0"):
+        list(Workers(1).run(raises, grid.cells))
+
+
+def test_a_check_that_is_killed_is_tried_again_and_then_told_in_a_line(
+    tmp_path: Path, grid: Grid
+) -> None:
+    Workers(1).call(partial(checks, tmp_path, 1), grid)
+    with pytest.raises(InputError, match=r"check of the grid to end, but .* SIGKILL .*, 3 times"):
+        Workers(1).call(partial(checks, tmp_path, 10), grid)
+
+
+def test_a_time_limit_is_no_part_of_a_cell(small_grid: Path, grid: Grid) -> None:
+    small_grid.write_text("cell_time_limit = 90\n" + small_grid.read_text())
+    limited = read_grid(small_grid)
+    assert limited.cell_time_limit == 90 and limited.cells == grid.cells
+    assert limited.to_json() == grid.to_json() | {"cell_time_limit": 90.0}
+    for wrong in ("0", "-1", "inf", '"1 h"'):
+        small_grid.write_text(small_grid.read_text().replace("= 90", f"= {wrong}"))
+        with pytest.raises(InputError, match="cell_time_limit"):
+            read_grid(small_grid)
+        small_grid.write_text(small_grid.read_text().replace(f"= {wrong}", "= 90"))
