@@ -121,8 +121,7 @@ def train(
     process alone; without it one is made as the configuration says.
 
     Raises:
-        InputError: if the defence cannot act under the strategy, the device is not there, a message
-            is broken (naming client, message and round), or the training diverges.
+        InputError: for a defence that cannot act, no such device, a broken message, divergence.
     """
     check(config, defence)
     before = prepared.split
@@ -134,9 +133,8 @@ def train(
     posted = guards(defence, noise.under("channel"))
     channel = Channel(listeners, posted, arrivals(split, config))
     _spawn(fleet, config, prepared, defence, noise)
-    first, losses = 0, list[float]()
+    first, losses = (0, list[float]()) if start is None else (start.round, list(start.losses))
     if start is not None:
-        first, losses = start.round, list(start.losses)
         _restore(fleet, prepared, start)
         _rewind(channel, posted, start)
     strategy, private = STRATEGIES[config.training.strategy], defence.training is not None
