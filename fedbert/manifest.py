@@ -8,6 +8,7 @@ from typing import Any
 
 from fedbert.errors import InputError
 from fedbert.run_key import key_of, keyed
+from fedbert.stopped import aside
 
 FORMAT, EXPORT = "fedbert-privacy checkpoint", "fedbert-privacy export"
 VERSION = 1
@@ -74,7 +75,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """
     path = directory / "manifest.json"
     if not path.is_file():
-        raise InputError(f"expected a checkpoint with manifest.json, got none in {directory}")
+        raise InputError(f"expected a checkpoint with manifest.json, got none in {directory}{aside(directory.parent)}")
     try:
         manifest = json.loads(path.read_text())
     except RecursionError:

@@ -16,6 +16,8 @@ from reports.leak import Leak, LeakageEntry, NotMeasured, entry_from_json
 SCHEMA = 3
 RECORDS = "records.jsonl"
 """The file of a run directory that holds its records."""
+REMEDY = "take this line out and run the grid again: it makes the cell anew"
+_BROKEN = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
 _TIMES = ("seconds",)
 _OBJECTS = (
     "spec", "labels", "majority_baseline", "mechanisms", "bytes", "seconds", "provenance",
@@ -177,8 +179,8 @@ def read_records(path: Path) -> list[CellResult]:
     for number, line in enumerate(lines, start=1):
         try:
             record = CellResult.from_json(json.loads(line, parse_constant=_refuse))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"{path}:{number}: {error}") from error
+        except _BROKEN as error:
+            raise ValueError(f"{path}:{number}: {error}; {REMEDY}") from error
         found[record.cell] = record
     return list(found.values())
 
@@ -202,7 +204,7 @@ def _is_json(line: bytes) -> bool:
     """Whether `line` is one whole JSON object."""
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

@@ -20,6 +20,7 @@ from evaluation.grid.spec import PLACES
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError, expect
 from fedbert.settings import settings
+from fedbert.stopped import aside
 from privacy.tradeoff import allowed_by_line
 from reports.card.content import (
     ABOVE,
@@ -121,7 +122,9 @@ def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
         config = subject.checkpoint.config
         named["strategy"] = config.training.strategy
         done, planned = subject.checkpoint.manifest["round"], config.training.rounds
-        named["rounds"] = str(done) if done == planned else f"{done} of {planned}: not finished"
+        stopped = aside(subject.directory.resolve().parent)
+        unfinished = f"{done} of {planned}: not finished{stopped}"
+        named["rounds"] = str(done) if done == planned else unfinished
         named["defence"] = str(subject.checkpoint.manifest["defence"].get("name", ""))
     if subject.unknown:
         named["not known"] = subject.unknown

@@ -24,6 +24,7 @@ from fedbert.prepare import Per, Prepared, poisson_sampled, prepare
 from fedbert.run_key import FILE
 from fedbert.settings import from_mapping
 from fedbert.split import SplitBert
+from fedbert.stopped import aside
 from fedbert.tasks import TASKS, Task
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
@@ -82,7 +83,8 @@ def open_subject(directory: Path, task: str | None) -> Subject:
             that are not as they were written, or a tokenizer that is not the model's.
     """
     if not directory.is_dir():
-        raise InputError(f"expected a checkpoint directory, got none at {directory}")
+        stopped = aside(directory.parent)
+        raise InputError(f"expected a checkpoint directory, got none at {directory}{stopped}")
     refuse_code(directory)
     if (directory / "manifest.json").is_file():
         return _ours(read(directory), task)

@@ -23,6 +23,7 @@ def export(checkpoint: Path, out: Path) -> None:
     """
     quiet()
     from fedbert.export import export as write
+    from fedbert.stopped import aside
 
     found = write(checkpoint, out)
     done, planned = found.manifest["round"], found.config.training.rounds
@@ -32,6 +33,7 @@ def export(checkpoint: Path, out: Path) -> None:
     if claims and found.config.noise == "repeatable":
         click.echo("the noise is repeatable: whoever has seed and settings can take it off")
     if done < planned:
-        click.echo(f"round {done} of {planned}: the training was not finished")
+        stopped = aside(checkpoint.resolve().parent)
+        click.echo(f"round {done} of {planned}: the training was not finished{stopped}")
     click.echo(HELD_BACK)
     click.echo(f"export: {out}")

@@ -15,6 +15,7 @@ from evaluation.grid.spec import DefenceSpec
 from evaluation.run.files import locked
 from evaluation.run.journal import Journal
 from evaluation.run.utility import measure
+from fedbert import stopped
 from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.config import Config
 from fedbert.errors import InputError
@@ -32,6 +33,10 @@ from privacy.randomness.keys import canonical_json
 REPEATABLE = (
     "noise: repeatable, so that whoever has seed and settings can take it off; each claim holds "
     "for secret noise of the same kind"
+)
+
+PRIVATE = (
+    "private: a checkpoint and the losses above show what no noise covers; to hand it over:"
 )
 
 Say = Callable[[int, float, float], None]
@@ -85,7 +90,7 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
     Raises:
         InputError: for a checkpoint of something else, or a training that diverges.
     """
-    config = settings.config
+    config, before = settings.config, stopped.told(out)
     with locked(out):
         prepared = prepare(config, coin=False)
         facts = facts_of(config, prepared, settings.defence, settings.delta)
@@ -115,16 +120,20 @@ def run_training(settings: TrainingFile, out: Path, every: int, say: Say) -> lis
                 config, prepared, defence, start=start, on_round=saver.round, noise=noise
             )
         except ValueError as error:
-            raise InputError(f"training stopped: {error}") from error
+            stopped.note(out, str(error))
+            again = ", as it did before" if before == stopped.told(out) else ""
+            raise InputError(f"training stopped{again}: {error}") from error
+        stopped.forget(out)
         utility, majority = measure(prepared, trained.split, config.seed)
-    lines = []
+    lines = [f"the training before stopped: {before}"] if before else []
     for name, e in utility.items():
         constant = majority.get(name)
         beside = "" if constant is None else f"; without the text {constant:.4f}"
         lines.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] (n={e.n}){beside}")
     lines += [entry.sentence() for entry in saver.entries(rounds)]
     lines += saver.notes()
-    return [*lines, f"checkpoint: {directory}", f"transformers model: {directory / 'model'}"]
+    lines += [f"checkpoint: {directory}", f"transformers model: {directory / 'model'}"]
+    return [*lines, f"{PRIVATE} fedbert-eval export {directory} --out DIR"]
 
 
 @dataclass
