@@ -92,15 +92,16 @@ class Place:
                 lines = [without_times(json.loads(each)) for each in path.read_text().splitlines()]
                 found[name] = sorted(lines, key=lambda record: str(record["cell"]))
             elif path.suffix in (".npz", ".safetensors", ".png", ".json"):
-                found[name] = path.read_bytes() if name != "samples.json" else json.loads(path.read_text())
+                text = name == "samples.json"
+                found[name] = json.loads(path.read_text()) if text else path.read_bytes()
             else:  # pages and tables show seconds
                 found[name] = None
         return found
 
-    def left(self) -> list[str]:
+    def left(self) -> set[str]:
         """Return what lies where temporary files go, or in the run under a draft's name."""
-        drafts = [p for p in self.run.rglob("*") if p.name.endswith((".fedbert-tmp", ".tmp"))]
-        return [str(p) for p in [*drafts, *self.temporary.iterdir()]]
+        drafts = {p.name for p in self.run.rglob("*") if p.name.endswith((".fedbert-tmp", ".tmp"))}
+        return drafts | {p.name for p in self.temporary.iterdir()}
 
 
 def family(pid: int) -> list[int]:
@@ -173,8 +174,13 @@ def wait_for_none(place: Place, tally: Tally) -> None:
         tally.wrong.append(f"alive 20 s after: {pids}")
 
 
-def one_run(folder: Path, expected: dict[str, object], rng: random.Random, seconds: float) -> Tally:
-    """Kill and continue one run until it ends, and compare what is there with what should be."""
+def one_run(
+    folder: Path, expected: dict[str, object], usual: set[str], rng: random.Random, seconds: float
+) -> Tally:
+    """Kill and continue one run until it ends, and compare what is there with what should be.
+
+    usual: what an undisturbed run leaves among temporary files, too (torch keeps a folder there).
+    """
     tally, place = Tally(), Place(folder)
     for _ in range(MOST):
         if kill_one(place, rng, seconds, tally):
@@ -186,7 +192,7 @@ def one_run(folder: Path, expected: dict[str, object], rng: random.Random, secon
     found = place.content()
     tally.wrong += [f"another {k}" for k in expected if found.get(k, "") != expected[k]]
     tally.wrong += [f"more: {name}" for name in found if name not in expected]
-    tally.wrong += [f"left behind: {name}" for name in place.left()]
+    tally.wrong += [f"left behind: {name}" for name in sorted(place.left() - usual)]
     return tally
 
 
@@ -205,11 +211,12 @@ def main() -> None:
         if whole.start().wait() != 0:
             raise SystemExit("the undisturbed run failed")
         seconds, expected = time.monotonic() - started, whole.content()
+        usual = whole.left()
         while sum(total.killed.values()) < asked.times:
             if time.monotonic() - began > 60 * asked.minutes:
                 break
             runs += 1
-            tally = one_run(folder / str(runs), expected, rng, 1.1 * seconds)
+            tally = one_run(folder / str(runs), expected, usual, rng, 1.1 * seconds)
             total.killed += tally.killed
             total.wrong += [f"run {runs}: {each}" for each in tally.wrong]
             shutil.rmtree(folder / str(runs))

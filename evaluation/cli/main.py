@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from typing import NoReturn
 
 import click
 
@@ -30,6 +31,12 @@ for command in COMMANDS:
     cli.add_command(command)
 
 
+def _defect() -> NoReturn:
+    """Show what nobody expected, and end with a code that stands for nothing else."""
+    click.echo(f"{traceback.format_exc()}error: {OURS}", err=True)
+    sys.exit(DEFECT)
+
+
 def main() -> None:
     """Run the command line and end with one of `evaluation.cli.exit_codes`."""
     try:
@@ -42,7 +49,9 @@ def main() -> None:
         more = "" if context is None else f" (see {context.command_path} --help)"
         click.echo(f"error: {' '.join(error.format_message().split())}{more}", err=True)
         code = BAD_INPUT
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # which click takes for a hand that stops it
+            return _defect()
         click.echo("stopped; the same command continues where this one ended", err=True)
         code = INTERRUPTED
     except BrokenPipeError:
@@ -51,8 +60,7 @@ def main() -> None:
         click.echo(f"error: {_told(error)}", err=True)
         code = BAD_INPUT
     except Exception:
-        click.echo(f"{traceback.format_exc()}error: {OURS}", err=True)
-        code = DEFECT
+        return _defect()
     sys.exit(code)
 
 

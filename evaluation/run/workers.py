@@ -140,13 +140,21 @@ class _Worker:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["evaluation.run.preload"])
         _settle_temporaries()
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(function, theirs), daemon=True)
-        resource_tracker.ensure_running()  # else it starts within, and ends the shelter
-        with _sheltered():  # a process started here inherits it
-            self.process.start()
-        theirs.close()
         self.began = time.monotonic()
+        for left in reversed(range(TRIES)):
+            self.pipe, theirs = context.Pipe()
+            self.process = context.Process(target=_work, args=(function, theirs), daemon=True)
+            resource_tracker.ensure_running()  # else it starts within, and ends the shelter
+            try:
+                with _sheltered():  # a process started here inherits it
+                    self.process.start()
+                return
+            except (EOFError, ConnectionError):  # the process that forks them was killed
+                self.pipe.close()
+                if not left:
+                    raise ChildProcessError("expected to start a worker, got none") from None
+            finally:
+                theirs.close()
 
     @property
     def seconds(self) -> float:
