@@ -75,7 +75,8 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """
     path = directory / "manifest.json"
     if not path.is_file():
-        raise InputError(f"expected a checkpoint with manifest.json, got none in {directory}{aside(directory.parent)}")
+        why = aside(directory.parent)
+        raise InputError(f"expected a checkpoint with manifest.json, got none in {directory}{why}")
     try:
         manifest = json.loads(path.read_text())
     except RecursionError:

@@ -35,9 +35,7 @@ REPEATABLE = (
     "for secret noise of the same kind"
 )
 
-PRIVATE = (
-    "private: a checkpoint and the losses above show what no noise covers; to hand it over:"
-)
+PRIVATE = "private: a checkpoint and the losses above show what no noise covers; to hand it over:"
 
 Say = Callable[[int, float, float], None]
 

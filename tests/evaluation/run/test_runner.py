@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from disk.writer import SUFFIX
 from evaluation.grid.parse import read_grid
 from evaluation.run.files import locked
 from evaluation.run.runner import remaining, run_grid
@@ -76,6 +77,7 @@ def test_killed_and_continued_equals_undisturbed(
     assert second.returncode == 0, second.stderr
     assert records.read_bytes().startswith(kept)  # nothing lost, nothing repeated
     assert comparable(records) == undisturbed
+    assert [p for p in run.rglob("*") if p.name.endswith((".tmp", SUFFIX))] == []
     samples = json.loads((run / "samples.json").read_text())
     assert sorted(samples) == [record["cell"] for record in undisturbed]
 
