@@ -51,7 +51,7 @@ def main() -> None:
         code = BAD_INPUT
     except (click.Abort, KeyboardInterrupt) as error:
         if isinstance(error.__cause__, EOFError):  # which click takes for a hand that stops it
-            return _defect()
+            _defect()
         click.echo("stopped; the same command continues where this one ended", err=True)
         code = INTERRUPTED
     except BrokenPipeError:
@@ -60,7 +60,7 @@ def main() -> None:
         click.echo(f"error: {_told(error)}", err=True)
         code = BAD_INPUT
     except Exception:
-        return _defect()
+        _defect()
     sys.exit(code)
 
 
