@@ -3,7 +3,7 @@
 DIR/manifest.json       what was trained, on what, how far, at which cost, hashes of the rest
 DIR/state.safetensors   what the parties carry, to resume from
 DIR/model/              the joined model and its tokenizer, as transformers' from_pretrained loads
-DIR/../run.key          the key of the manifest's hash of the data
+DIR/run.key             the key of the manifest's hash of the data: that of the run folder
 """
 
 import errno
@@ -88,6 +88,7 @@ def save(
             save_file(arrays, draft / "state.safetensors")
         except SafetensorError as error:  # it names neither file nor kind
             raise OSError(errno.EIO, str(error), str(directory)) from error
+        (draft / FILE).write_bytes(key)
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -162,13 +163,7 @@ def check_same(
             f"in {checkpoint.directory}: other rows would be trained on from here"
         )
     directory = checkpoint.directory
-    same = same_data(directory, checkpoint.manifest, data_sha256)
-    if same is None:
-        raise InputError(
-            f"expected {FILE} beside the checkpoint, to know the data again, got none in "
-            f"{directory.parent}: move a run folder whole, or begin anew with another --out"
-        )
-    if not same:
+    if not same_data(directory, checkpoint.manifest, data_sha256):
         raise InputError(f"expected a checkpoint of the same data, got another hash in {directory}")
 
 

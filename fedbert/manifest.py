@@ -176,12 +176,12 @@ def coin_of(manifest: Mapping[str, Any]) -> Any:
     return manifest.get("coin", "row")
 
 
-def same_data(directory: Path, manifest: Mapping[str, Any], data_sha256: str) -> bool | None:
-    """Return whether a checkpoint was trained on these data; None without the key that would tell.
+def same_data(directory: Path, manifest: Mapping[str, Any], data_sha256: str) -> bool:
+    """Return whether a checkpoint was trained on these data, by the key that lies in it.
 
     Those of earlier versions hold the hash itself.
     """
     if "data_sha256" in manifest:
         return bool(manifest["data_sha256"] == data_sha256)
-    key = key_of(directory.parent)
-    return None if key is None else manifest.get("data_hmac") == keyed(key, data_sha256)
+    key = key_of(directory)
+    return key is not None and manifest.get("data_hmac") == keyed(key, data_sha256)

@@ -21,7 +21,6 @@ from fedbert.errors import InputError
 from fedbert.manifest import coin_of, exported, same_data
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.prepare import Per, Prepared, poisson_sampled, prepare
-from fedbert.run_key import FILE
 from fedbert.settings import from_mapping
 from fedbert.split import SplitBert
 from fedbert.stopped import aside
@@ -128,11 +127,8 @@ def _ours(checkpoint: Checkpoint, task: str | None) -> Subject:
         own = prepare(subject.config, per=coin_of(checkpoint.manifest))
     except InputError as error:
         return replace(subject, unknown=f"the training data cannot be had: {error}")
-    same = same_data(checkpoint.directory, checkpoint.manifest, own.data_sha256)
-    if not same:
-        lacks = f"there is no {FILE} beside the checkpoint, to know the training data again by"
-        now = "the data now has another hash than the manifest's"
-        return replace(subject, unknown=lacks if same is None else now)
+    if not same_data(checkpoint.directory, checkpoint.manifest, own.data_sha256):
+        return replace(subject, unknown="the data now has another hash than the manifest's")
     _check_members(checkpoint, own)
     spec = spec_of(checkpoint)
     defence = defence_of(spec, facts_of(config, own, spec, subject.delta))

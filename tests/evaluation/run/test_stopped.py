@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from evaluation.run.journal import Journal
 from evaluation.run.training import read_training, run_training
 from fedbert.checkpoint import read
 from fedbert.errors import InputError
+from fedbert.manifest import as_text
 from fedbert.prepare import prepare
 from fedbert.server import Server
 from privacy.randomness.keys import canonical_json
@@ -130,20 +132,25 @@ def test_no_plain_hash_of_the_data_lies_in_a_run_folder(tmp_path: Path, settings
     assert one != other  # two runs on the same data are not to be told to be
 
 
-def test_a_checkpoint_is_known_again_by_the_key_of_its_folder_alone(
+def test_a_checkpoint_knows_its_data_again_wherever_it_is_and_by_its_key_alone(
     tmp_path: Path, settings: Any
 ) -> None:
-    out = tmp_path / "out"
+    out, moved = tmp_path / "out", tmp_path / "moved"
     run(settings, out)
-    assert open_subject(out / "checkpoint", None).own is not None
-    (out / "run.key").rename(tmp_path / "run.key")
-    subject = open_subject(out / "checkpoint", None)
-    assert subject.own is None and "there is no run.key beside the checkpoint" in subject.unknown
+    moved.mkdir()
+    shutil.move(out / "checkpoint", moved / "checkpoint")
+    assert open_subject(moved / "checkpoint", None).own is not None
+    (moved / "checkpoint" / "run.key").write_bytes(bytes(32))
+    with pytest.raises(InputError, match=r"expected the sha256 of the manifest, .*run\.key"):
+        open_subject(moved / "checkpoint", None)
+    manifest = json.loads((moved / "checkpoint" / "manifest.json").read_text())
+    manifest["sha256"]["run.key"] = hashlib.sha256(bytes(32)).hexdigest()
+    (moved / "checkpoint" / "manifest.json").write_text(as_text(manifest))
+    assert "another hash" in open_subject(moved / "checkpoint", None).unknown
+    with pytest.raises(InputError, match="expected a checkpoint of the same data, got another"):
+        run(settings, moved)
     (out / "run.key").write_bytes(b"short")
     with pytest.raises(InputError, match=r"expected a key of 32 bytes, got 5 in .*run\.key"):
-        open_subject(out / "checkpoint", None)
-    (out / "run.key").write_bytes(bytes(32))
-    with pytest.raises(InputError, match="expected a checkpoint of the same data, got another"):
         run(settings, out)
 
 
