@@ -6,18 +6,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fedbert.config import STEPS
 from fedbert.errors import InputError
 from fedbert.run_key import key_of, keyed
 from fedbert.stopped import aside
 
 FORMAT, EXPORT = "fedbert-privacy checkpoint", "fedbert-privacy export"
 VERSION = 1
+MOST = 2**53
+"""No count reaches it."""
 RENAMED = {"pool": "pool_size"}
 """Keys of [data] by what they were called in manifests of version 1."""
 
 
 def _count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+    return type(value) is int and 0 <= value < MOST
 
 
 def _counts(value: Any) -> bool:
@@ -43,7 +46,7 @@ def _object(value: Any) -> bool:
 Check = tuple[Callable[[Any], bool], str]
 SHOWN: dict[str, Check] = {
     "config": (_object, "an object"),
-    "round": (_count, "a count"),
+    "round": (lambda v: _count(v) and v <= STEPS, f"a count up to {STEPS}"),
     "sha256": (_hashes, "a hash by file"),
     "defence": (_object, "an object"),
     "costs": (_objects, "a list of objects"),

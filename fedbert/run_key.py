@@ -1,8 +1,8 @@
 """Run key: known to a run folder alone, so that a hash kept there settles nothing for others.
 
 A plain hash of the data tells whoever has two data sets which of them it was. A keyed one (HMAC)
-tells only whoever has the key as well. It stays in the run folder, in a file of its own: a manifest,
-a record or a log that is passed on settles nothing.
+tells only whoever has the key as well. It stays in the run folder, in a file of its own: a manifest
+that is passed on settles nothing.
 """
 
 import hashlib

@@ -1,8 +1,11 @@
-"""Kills of a grid with two workers at random moments: `python -m tests.kills [--times N]`.
+"""Kills of a grid with two workers at random moments: `python -m tests.kills [--light]`.
 
 A run is killed by SIGKILL again and again, its main process or one of those that it started, and
 continued until it ends. Then its records, its report and its samples are those of an undisturbed
 run, nothing is left behind in its folder or where temporary files go, and no process is alive.
+
+--light: runner, workers, locks and files are the real ones, cells come from `tests.light_cells`: a
+hundred kills in minutes.
 """
 
 import argparse
@@ -24,7 +27,7 @@ from reports.records import without_times
 GRID = """
 name = "kills"
 tasks = ["sst2"]
-seeds = [0, 1]
+seeds = {seeds}
 [model]
 source = "tiny"
 tokenizer = "generated"
@@ -67,16 +70,20 @@ class Tally:
 class Place:
     """A folder for one run: its grid, its run directory, and temporary files of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, light: bool) -> None:
+        self.light = light
         self.run, self.grid, self.temporary = folder / "run", folder / "grid.toml", folder / "t"
         self.temporary.mkdir(parents=True)
-        self.grid.write_text(GRID)
+        self.grid.write_text(GRID.replace("{seeds}", str(list(range(12 if light else 2)))))
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start, or go on with, the run."""
         command = [sys.executable, "-m", "evaluation.cli.main", "privacy-utility", str(self.grid)]
+        command += ["--out", str(self.run), "--workers", "2"]
+        if self.light:
+            command = [sys.executable, "-m", "tests.light_cells", str(self.grid), str(self.run)]
         return subprocess.Popen(
-            [*command, "--out", str(self.run), "--workers", "2"],
+            command,
             env=os.environ | {"TMPDIR": str(self.temporary), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -175,13 +182,13 @@ def wait_for_none(place: Place, tally: Tally) -> None:
 
 
 def one_run(
-    folder: Path, expected: dict[str, object], usual: set[str], rng: random.Random, seconds: float
+    place: Place, expected: dict[str, object], usual: set[str], rng: random.Random, seconds: float
 ) -> Tally:
     """Kill and continue one run until it ends, and compare what is there with what should be.
 
     usual: what an undisturbed run leaves among temporary files, too (torch keeps a folder there).
     """
-    tally, place = Tally(), Place(folder)
+    tally = Tally()
     for _ in range(MOST):
         if kill_one(place, rng, seconds, tally):
             break
@@ -202,11 +209,12 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=100, help="kills in all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after so many")
+    parser.add_argument("--light", action="store_true", help="cells that train nothing")
     asked = parser.parse_args()
     rng, total, runs, began = random.Random(asked.seed), Tally(), 0, time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
     try:
-        whole = Place(folder / "whole")
+        whole = Place(folder / "whole", asked.light)
         started = time.monotonic()
         if whole.start().wait() != 0:
             raise SystemExit("the undisturbed run failed")
@@ -216,7 +224,8 @@ def main() -> None:
             if time.monotonic() - began > 60 * asked.minutes:
                 break
             runs += 1
-            tally = one_run(folder / str(runs), expected, usual, rng, 1.1 * seconds)
+            place = Place(folder / str(runs), asked.light)
+            tally = one_run(place, expected, usual, rng, 1.1 * seconds)
             total.killed += tally.killed
             total.wrong += [f"run {runs}: {each}" for each in tally.wrong]
             shutil.rmtree(folder / str(runs))

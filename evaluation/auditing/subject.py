@@ -31,6 +31,7 @@ from privacy.mechanism import Cost
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")
 MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
+RELEASES = 10**9  # no cost counts more
 SPARE_ROWS = 128  # of a word table that is padded to a round size
 
 
@@ -110,6 +111,8 @@ def _ours(checkpoint: Checkpoint, task: str | None) -> Subject:
     """Return a checkpoint of ours, its data and its defence where they can be had."""
     config = checkpoint.config
     _check_entries(checkpoint)
+    if checkpoint.manifest["defence"]:
+        spec_of(checkpoint)
     if task is not None and task != config.data.task:
         raise InputError(f"expected task {config.data.task!r} of the manifest, got task={task!r}")
     model = ModelConfig(
@@ -172,12 +175,15 @@ def _check_entries(checkpoint: Checkpoint) -> None:
                 str(claim["view"] + claim["unit"] + claim["sentence"])
         for cost in manifest["costs"]:
             Cost.from_json(cost)
-            if not isinstance(cost["releases"], int) or not isinstance(cost["place"], str):
+            counted = type(cost["releases"]) is int and 0 <= cost["releases"] <= RELEASES
+            if not counted or not isinstance(cost["place"], str):
                 raise ValueError(f"releases={cost['releases']!r}, place={cost['place']!r}")
-        manifest["defence"].get("delta")
+        delta = manifest["defence"].get("delta", 0.5)
+        if type(delta) not in (int, float) or not 0 < delta < 1:
+            raise ValueError(f"delta={delta!r}")
         if coin_of(manifest) not in get_args(Per):
             raise ValueError(f"coin={coin_of(manifest)!r}")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"expected costs and guarantees as a checkpoint has them, got {error} "
             f"in {checkpoint.directory}/manifest.json"

@@ -23,6 +23,9 @@ from reports.records import CellResult
 TRIES = 3
 """How often a cell is begun before the death of its workers is its record."""
 
+STARTS, PAUSE = 20, 0.1
+"""How often a worker's process is asked for, and the seconds between."""
+PRELOAD = "evaluation.run.preload"
 ROOM = 60
 """Bytes of a folder in which the address of a socket, of at most 108, has room."""
 
@@ -138,10 +141,10 @@ class _Worker:
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["evaluation.run.preload"])
+        context.set_forkserver_preload([PRELOAD])
         _settle_temporaries()
         self.began = time.monotonic()
-        for left in reversed(range(TRIES)):
+        for left in reversed(range(STARTS)):
             self.pipe, theirs = context.Pipe()
             self.process = context.Process(target=_work, args=(function, theirs), daemon=True)
             resource_tracker.ensure_running()  # else it starts within, and ends the shelter
@@ -153,6 +156,7 @@ class _Worker:
                 self.pipe.close()
                 if not left:
                     raise ChildProcessError("expected to start a worker, got none") from None
+                time.sleep(PAUSE)  # until the system says that it has gone
             finally:
                 theirs.close()
 

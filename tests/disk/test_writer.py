@@ -174,6 +174,7 @@ def test_product_code_writes_files_by_the_one_writer_alone() -> None:
         if any(each in (text := path.read_text()) for each in WRITES)
     }
     assert found == {
+        "fedbert/export.py": True,
         "fedbert/checkpoint.py": True,  # and recovers what versions before left
         "evaluation/adversary/shadow_models.py": True,
         "evaluation/run/workers.py": True,  # where sockets go

@@ -2,16 +2,20 @@
 
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
 from functools import partial
+from multiprocessing import connection, forkserver
 from pathlib import Path
 
 import pytest
 
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, Grid
+from evaluation.run import workers
 from evaluation.run.outcome import Outcome
-from evaluation.run.workers import TRIES, Loop, Workers
+from evaluation.run.workers import TRIES, Loop, Workers, _Worker
 from fedbert.errors import InputError
 from reports.records import CellResult
 
@@ -51,6 +55,15 @@ def checks(place: Path, times: int, grid: Grid) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def light() -> Iterator[None]:
+    """Workers without what cells need, which takes seconds to import."""
+    before, workers.PRELOAD = workers.PRELOAD, "json"
+    yield
+    workers.PRELOAD = before
+    os.kill(forking(), signal.SIGKILL)  # other tests have one that is quicker at cells
+
+
 @pytest.fixture
 def grid(small_grid: Path) -> Grid:
     return read_grid(small_grid)
@@ -84,6 +97,26 @@ def test_a_cell_beyond_its_time_is_given_up_and_its_process_ends(
     assert not Path(f"/proc/{pid}").exists()
     with pytest.raises(ValueError, match="expected workers for a limit"):
         list(Loop().run(record, grid.cells, 1.0))
+
+
+def forking() -> int:
+    """Return the process that workers are forked from; one is started where there is none."""
+    _Worker(abs).end()
+    found: int = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    return found
+
+
+def test_a_worker_starts_though_what_forks_it_is_killed() -> None:
+    for after in (0.0, 0.0, 0.002, 0.02):
+        threading.Timer(after, os.kill, (forking(), signal.SIGKILL)).start()
+        worker = _Worker(abs)
+        try:
+            worker.give(-7)
+            assert connection.wait([worker.pipe], 60)
+            answer = worker.answer()
+            assert answer is not None and answer.value() == 7
+        finally:
+            worker.end()
 
 
 def test_what_a_function_raises_is_raised_here(grid: Grid) -> None:
