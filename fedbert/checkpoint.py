@@ -3,7 +3,7 @@
 DIR/manifest.json       what was trained, on what, how far, at which cost, hashes of the rest
 DIR/state.safetensors   what the parties carry, to resume from
 DIR/model/              the joined model and its tokenizer, as transformers' from_pretrained loads
-DIR/run.key             the key of the manifest's hash of the data: that of the run folder
+DIR/run.secret          the key of the manifest's hash of the data: that of the run folder
 """
 
 import errno

@@ -13,7 +13,7 @@ from pathlib import Path
 from disk.writer import write_whole
 from fedbert.errors import InputError
 
-FILE = "run.key"
+FILE = "run.secret"
 BYTES = 32
 
 

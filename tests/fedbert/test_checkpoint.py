@@ -337,10 +337,10 @@ def test_a_crash_while_saving_leaves_the_earlier_checkpoint(
         crash(patch)
         with pytest.raises((CrashError, KeyboardInterrupt)):
             save(spoiled, config, prepared, states[0], {}, [])
-    assert sorted(os.listdir(spoiled.parent)) == ["c", "run.key"]
+    assert sorted(os.listdir(spoiled.parent)) == ["c", "run.secret"]
     assert tiny.as_bytes(read(spoiled).state) == before
     save(spoiled, config, prepared, states[0], {}, [])
-    assert sorted(os.listdir(spoiled.parent)) == ["c", "run.key"]
+    assert sorted(os.listdir(spoiled.parent)) == ["c", "run.secret"]
     assert tiny.as_bytes(read(spoiled).state) == tiny.as_bytes(states[0]) != before
 
 

@@ -169,7 +169,7 @@ def test_nothing_of_the_place_the_data_or_the_seed_is_in_an_export(
     manifest = json.loads((checkpoint / "manifest.json").read_text())
     private = [
         "private-place", "7654321", manifest["data_hmac"], *map(repr, manifest["losses"]),
-        (checkpoint.parent / "run.key").read_bytes().hex(),
+        (checkpoint.parent / "run.secret").read_bytes().hex(),
     ]  # fmt: skip
     told = "".join((handed / name).read_text() for name in os.listdir(handed) if "json" in name)
     assert [each for each in private if each in told] == []

@@ -140,17 +140,17 @@ def test_a_checkpoint_knows_its_data_again_wherever_it_is_and_by_its_key_alone(
     moved.mkdir()
     shutil.move(out / "checkpoint", moved / "checkpoint")
     assert open_subject(moved / "checkpoint", None).own is not None
-    (moved / "checkpoint" / "run.key").write_bytes(bytes(32))
-    with pytest.raises(InputError, match=r"expected the sha256 of the manifest, .*run\.key"):
+    (moved / "checkpoint" / "run.secret").write_bytes(bytes(32))
+    with pytest.raises(InputError, match=r"expected the sha256 of the manifest, .*run\.secret"):
         open_subject(moved / "checkpoint", None)
     manifest = json.loads((moved / "checkpoint" / "manifest.json").read_text())
-    manifest["sha256"]["run.key"] = hashlib.sha256(bytes(32)).hexdigest()
+    manifest["sha256"]["run.secret"] = hashlib.sha256(bytes(32)).hexdigest()
     (moved / "checkpoint" / "manifest.json").write_text(as_text(manifest))
     assert "another hash" in open_subject(moved / "checkpoint", None).unknown
     with pytest.raises(InputError, match="expected a checkpoint of the same data, got another"):
         run(settings, moved)
-    (out / "run.key").write_bytes(b"short")
-    with pytest.raises(InputError, match=r"expected a key of 32 bytes, got 5 in .*run\.key"):
+    (out / "run.secret").write_bytes(b"short")
+    with pytest.raises(InputError, match=r"expected a key of 32 bytes, got 5 in .*run\.secret"):
         run(settings, out)
 
 

@@ -18,6 +18,7 @@ from evaluation.run.outcome import Outcome
 from evaluation.run.workers import TRIES, Loop, Workers, _Worker
 from fedbert.errors import InputError
 from reports.records import CellResult
+from tests import kills
 
 
 def begun(place: Path, cell: Cell) -> int:
@@ -89,9 +90,9 @@ def test_a_killed_worker_costs_its_own_cell_which_is_tried_again(
 def test_a_cell_beyond_its_time_is_given_up_and_its_process_ends(
     tmp_path: Path, grid: Grid
 ) -> None:
-    found = dict(Workers(2).run(partial(hangs, tmp_path), grid.cells, limit=1.0))
+    found = dict(Workers(2).run(partial(hangs, tmp_path), grid.cells, limit=5.0))
     first = found.pop(grid.cells[0]).record
-    assert first.status == "failed" and first.reason == "it took longer than 1 s: cell_time_limit"
+    assert first.status == "failed" and first.reason == "it took longer than 5 s: cell_time_limit"
     assert [each.record.status for each in found.values()] == ["skipped"] * 3
     (pid,) = (tmp_path / grid.cells[0].id).read_text().split()  # once: it would hang again
     assert not Path(f"/proc/{pid}").exists()
@@ -142,3 +143,14 @@ def test_a_time_limit_is_no_part_of_a_cell(small_grid: Path, grid: Grid) -> None
         with pytest.raises(InputError, match="cell_time_limit"):
             read_grid(small_grid)
         small_grid.write_text(small_grid.read_text().replace(f"= {wrong}", "= 90"))
+
+
+def test_random_kills_of_a_run_lose_nothing_and_leave_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sample of `make kill`, with cells that train nothing."""
+    monkeypatch.setattr("sys.argv", ["kills", "--light", "--times", "2", "--seed", "1"])
+    with pytest.raises(SystemExit) as end:
+        kills.main()
+    told = capsys.readouterr().out
+    assert end.value.code == 0 and told.endswith("wrong: nothing\n"), told
