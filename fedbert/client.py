@@ -122,8 +122,9 @@ class Client:
         Of its mean loss; of the mean of its examples' losses where a mechanism acts on gradients,
         so that rows of one example depend on no other; under DP-SGD of each example's own loss.
         """
-        if (got := list(message.hidden.shape)) != (sent := list(self._graph["a"].shape)):
-            raise ValueError(f"expected Z of the shape of A, {sent}, got {got}")
+        sent, got = self._graph["batch"].attention_mask.shape, message.hidden.shape[:2]
+        if sent != got:
+            raise ValueError(f"expected Z of the shape of A, {list(sent)}, got {list(got)}")
         z = to_tensor(message.hidden, self.config.training.device).requires_grad_()
         with self._recording:
             loss = self._loss(z, self._graph["batch"])
