@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from disk.writer import whole
+from disk.writer import sweep, whole
 from evaluation.adversary.inference import answers_on
 from fedbert.config import Config
 from fedbert.data.repeats import coin_groups, twins
@@ -55,6 +55,8 @@ def shadow_answers(
     What the cache holds is read, what it lacks is trained and kept: each shadow as it is done.
     """
     found = []
+    if cache is not None:
+        sweep(cache)
     for number in range(count):
         made = key_of(trainings, examples, number)
         digest = hashlib.sha256(made.encode()).hexdigest()[:32]
