@@ -113,9 +113,8 @@ class Client:
         self._recording.enter_context(self._recorded(batch))
         a = self.smashing(bottom, batch, self.step)
         self._graph = {"batch": batch, "a": a}
-        return SmashedData(
-            self.data.client, round_, self.step, to_array(a), to_array(batch.attention_mask)
-        )
+        mask = to_array(batch.attention_mask)
+        return SmashedData(self.data.client, round_, self.step, to_array(a), mask)
 
     def head(self, message: HiddenStates) -> HiddenGradient:
         """Return G_Z of the batch's loss.
@@ -123,6 +122,9 @@ class Client:
         Of its mean loss; of the mean of its examples' losses where a mechanism acts on gradients,
         so that rows of one example depend on no other; under DP-SGD of each example's own loss.
         """
+        sent, got = self._graph["batch"].attention_mask.shape, message.hidden.shape[:2]
+        if sent != got:
+            raise ValueError(f"expected Z of the shape of A, {list(sent)}, got {list(got)}")
         z = to_tensor(message.hidden, self.config.training.device).requires_grad_()
         with self._recording:
             loss = self._loss(z, self._graph["batch"])
@@ -231,10 +233,8 @@ class Client:
 
     def _loss(self, z: Tensor, batch: Batch) -> Tensor:
         seed, device = self.config.seed, self.config.training.device
-        with (
-            scoped(seed, "head", self.data.client, self.step, device=device),
-            autocast(self.config),
-        ):
+        scope = scoped(seed, "head", self.data.client, self.step, device=device)
+        with scope, autocast(self.config):
             head: Any = self.parts["head"]
             if self.private is not None:
                 each: Tensor = head.example_losses(z, batch.labels)

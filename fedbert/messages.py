@@ -1,7 +1,7 @@
 """Messages that cross between the parties: frozen records, one channel, and its listeners."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
 
@@ -210,16 +210,22 @@ class Channel:
     """
 
     def __init__(
-        self, listeners: Iterable[Listener] = (), guards: Mapping[str, Guard] | None = None
+        self,
+        listeners: Iterable[Listener] = (),
+        guards: Mapping[str, Guard] | None = None,
+        check: Callable[[Message], None] | None = None,
     ) -> None:
-        """Make a channel with its listeners and guards."""
+        """Make a channel with its listeners and guards; check: what refuses a broken message."""
         self.listeners = tuple(listeners)
+        self.check = check
         self.guards = dict(guards or {})
         self.bytes: Counter[str] = Counter()
 
     def send(self, message: M) -> M:
         """Return what arrives: the message, or what a guard put in its place."""
         kind = KINDS[type(message)]
+        if self.check is not None:
+            self.check(message)
         if kind in self.guards:
             message = cast(M, self.guards[kind](message))
         self.bytes[kind] += size_in_bytes(message)

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from fedbert.arrivals import where
 from fedbert.config import Config
+from fedbert.errors import InputError
 from fedbert.fleet import Fleet
 from fedbert.messages import (
     Channel,
@@ -12,6 +15,7 @@ from fedbert.messages import (
     ClipFactors,
     ExampleNorms,
     HiddenGradient,
+    M,
     SmashedGradient,
 )
 from fedbert.optim import learning_rate
@@ -53,10 +57,42 @@ class Round:
         self.channel.send(parts)
         self.fleet.call(client_name(client), "start", parts)
 
+    def ask(self, client: int, method: str, *arguments: Any) -> Any:
+        """Return what a client's method answers; what it cannot do is told with client and round.
+
+        Raises:
+            InputError: for values that a mechanism refuses, such as NaN.
+        """
+        try:
+            return self.fleet.call(client_name(client), method, *arguments)
+        except InputError:
+            raise
+        except ValueError as error:
+            told = f"round {self.number + 1}, client {client}, at {method!r}"
+            raise InputError(f"{told}: {error}") from error
+
+    def sent(self, client: int, message: M) -> M:
+        """Return what arrives of a client's message.
+
+        Raises:
+            InputError: for one of another client or round.
+        """
+        if (message.client, message.round) != (client, self.number):
+            told = f"expected one of client {client} in round {self.number + 1}"
+            raise InputError(f"{where(message)}: {told}")
+        return self.channel.send(message)
+
     def update(self, client: int) -> ClientUpdate:
-        """Fetch a client's update."""
-        update: ClientUpdate = self.fleet.call(client_name(client), "update", self.number)
-        self.channel.send(update)
+        """Fetch a client's update.
+
+        Raises:
+            InputError: for one that does not speak of the examples that the client holds.
+        """
+        update: ClientUpdate = self.sent(client, self.ask(client, "update", self.number))
+        held = self.examples[self.participants.index(client)]
+        if update.weight != held:
+            told = f"expected the {held} examples that it holds, got weight={update.weight}"
+            raise InputError(f"{where(update)}: {told}")
         return update
 
 
@@ -72,7 +108,7 @@ def fedavg(round_: Round) -> None:
     fleet.call(SERVER, "open_round", round_.number, sum(round_.examples), len(who), True)
     for client in who:
         round_.begin(client, with_body=True)
-        fleet.call(client_name(client), "train", round_.rates())
+        round_.ask(client, "train", round_.rates())
         fleet.call(SERVER, "collect", round_.update(client))
     fleet.call(SERVER, "close_round")
 
@@ -118,18 +154,18 @@ STRATEGIES: dict[str, Callable[[Round], None]] = {
 
 def split_step(round_: Round, group: Sequence[int], rate: float) -> None:
     """Run one training step of a group: A up, Z down, G_Z up, G_A down."""
-    fleet, send = round_.fleet, round_.channel.send
-    smashed = [send(fleet.call(client_name(c), "forward", round_.number)) for c in group]
+    fleet, send, ask = round_.fleet, round_.channel.send, round_.ask
+    smashed = [round_.sent(c, ask(c, "forward", round_.number)) for c in group]
     hidden = [send(z) for z in fleet.call(SERVER, "forward", smashed)]
-    heads = [fleet.call(client_name(c), "head", z) for c, z in zip(group, hidden, strict=True)]
-    gradients = [send(message) for message in heads]
+    heads = [ask(c, "head", z) for c, z in zip(group, hidden, strict=True)]
+    gradients = [round_.sent(c, message) for c, message in zip(group, heads, strict=True)]
     answers = [send(a) for a in fleet.call(SERVER, "backward", gradients, rate)]
     for index, client in enumerate(group):
         answer = answers[index] if answers else None
         if round_.private:
             clipped_step(round_, client, answer, gradients[index], rate)
         else:
-            fleet.call(client_name(client), "finish", answer, rate)
+            ask(client, "finish", answer, rate)
 
 
 def clipped_step(
@@ -140,11 +176,11 @@ def clipped_step(
     rate: float,
 ) -> None:
     """End a step under DP-SGD: norms of T's gradients down, clip factors up, both sides update."""
-    fleet, send, name = round_.fleet, round_.channel.send, client_name(client)
+    fleet, send, ask = round_.fleet, round_.channel.send, round_.ask
     norms: ExampleNorms = send(fleet.call(SERVER, "norms", gradient))
-    factors: ClipFactors = send(fleet.call(name, "factors", answer, norms))
+    factors: ClipFactors = round_.sent(client, ask(client, "factors", answer, norms))
     fleet.call(SERVER, "apply", factors, rate)
-    fleet.call(name, "apply", rate)
+    ask(client, "apply", rate)
 
 
 def _groups(round_: Round, size: int) -> list[tuple[int, ...]]:

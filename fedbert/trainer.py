@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from fedbert.arrivals import arrivals, refuse_diverged
 from fedbert.client import Client
 from fedbert.config import Config
 from fedbert.errors import InputError
@@ -120,7 +121,7 @@ def train(
     process alone; without it one is made as the configuration says.
 
     Raises:
-        InputError: if the defence cannot act under the strategy, or the device is not there.
+        InputError: for a defence that cannot act, no such device, a broken message, divergence.
     """
     check(config, defence)
     before = prepared.split
@@ -130,11 +131,10 @@ def train(
     prepared = under(with_model(prepared, split), defence, noise)
     fleet = fleet or InProcess()
     posted = guards(defence, noise.under("channel"))
-    channel = Channel(listeners, posted)
+    channel = Channel(listeners, posted, arrivals(split, config))
     _spawn(fleet, config, prepared, defence, noise)
-    first, losses = 0, list[float]()
+    first, losses = (0, list[float]()) if start is None else (start.round, list(start.losses))
     if start is not None:
-        first, losses = start.round, list(start.losses)
         _restore(fleet, prepared, start)
         _rewind(channel, posted, start)
     strategy, private = STRATEGIES[config.training.strategy], defence.training is not None
@@ -145,6 +145,7 @@ def train(
         strategy(Round(number, who, examples, local_steps(config), config, fleet, channel, private))
         each = [fleet.call(client_name(c), "mean_loss") for c in who]
         losses.append(sum(each) / len(each))
+        refuse_diverged(number + 1, losses, fleet.call(SERVER, "values"))
         give_back_memory()
         if on_round is not None:
             state = _state(fleet, prepared, number + 1, channel, losses)

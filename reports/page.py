@@ -73,6 +73,7 @@ def page(
         tasks=[_task([row for row in rows if row.task == task]) for task in tasks],
         confidence=confidence(rows),
         noise_note=noise_note(records),
+        unnoised=story.UNNOISED,
         pictures=pictures,
         sentences=sentences,
         levels=LEVELS,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from fedbert.disk.writer import appending
 from reports import checks, older, tradeoff
 from reports.estimate import Estimate
 from reports.leak import Leak, LeakageEntry, NotMeasured, entry_from_json
@@ -15,6 +16,8 @@ from reports.leak import Leak, LeakageEntry, NotMeasured, entry_from_json
 SCHEMA = 3
 RECORDS = "records.jsonl"
 """The file of a run directory that holds its records."""
+REMEDY = "take this line out and run the grid again: it makes the cell anew"
+_BROKEN = ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError
 _TIMES = ("seconds",)
 _OBJECTS = (
     "spec", "labels", "majority_baseline", "mechanisms", "bytes", "seconds", "provenance",
@@ -153,16 +156,13 @@ def append_record(path: Path, record: CellResult) -> None:
     What a killed writer left after the last newline is cut off first, unless it is a whole record.
     """
     line = encode(record)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    with appending(path) as file:
         whole, torn = _split(path.read_bytes()) if _ends_torn(file) else (b"", b"")
         if torn and _is_json(torn):
             line = b"\n" + line
         elif torn:
             file.truncate(len(whole))
         file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def read_records(path: Path) -> list[CellResult]:
@@ -179,8 +179,8 @@ def read_records(path: Path) -> list[CellResult]:
     for number, line in enumerate(lines, start=1):
         try:
             record = CellResult.from_json(json.loads(line, parse_constant=_refuse))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"{path}:{number}: {error}") from error
+        except _BROKEN as error:
+            raise ValueError(f"{path}:{number}: {error}; {REMEDY}") from error
         found[record.cell] = record
     return list(found.values())
 
@@ -204,7 +204,7 @@ def _is_json(line: bytes) -> bool:
     """Whether `line` is one whole JSON object."""
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedbert.disk.writer import sweep, write_whole
 from reports.checks import FAMILIES
 from reports.csv_table import csv_table
 from reports.page import Picture, page
 from reports.records import RECORDS, CellResult, read_records
 from reports.rows import Row, setting_rows
 from reports.samples import SAMPLES, samples
-from reports.scores import read_scores, scores_path
+from reports.scores import FOLDER, read_scores, scores_path
 from reports.tables import markdown, terminal_tables
-from reports.whole import write_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,6 +42,7 @@ def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> Rend
     Raises: ValueError where there are no records or a file is not what it should be.
     """
     directory = Path(run_directory)
+    sweep(directory, directory / "figures", directory / FOLDER)
     grid = _json(directory / "grid.json")
     records = in_order(_records(directory) if own is None else own, grid)
     rows = setting_rows(records)
@@ -76,12 +77,13 @@ def plot(run_directories: Sequence[Path], out: Path) -> list[Path]:
     }
     tasks = dict.fromkeys(row.task for rows in runs.values() for row in rows)
     written = []
+    sweep(Path(out))
     for task in tasks:
         for family in FAMILIES:
             data = comparison_data(runs, task, family)
             if data is not None:
                 path = Path(out) / f"compare-{_slug(task)}-{family}.png"
-                written.append(_write(path, draw_leakage(data)))
+                written.append(write_whole(path, draw_leakage(data), shared=True))
     return written
 
 
@@ -188,7 +190,7 @@ def _json(path: Path) -> Any:
         return None
     try:
         return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"expected JSON, got {path}: {error}") from error
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reports.whole import whole
+from fedbert.disk.writer import whole
 
 FOLDER = "scores"
 SIGNALS = "signals"

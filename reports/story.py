@@ -6,6 +6,13 @@ from reports import metrics
 from reports.records import CellResult
 from reports.rows import Row
 
+UNNOISED = (
+    "No guarantee covers this report: scores, leakage, clipped shares, signal to noise, examples "
+    "per client and label, and the hash of the data were taken from the data without noise; the "
+    "hash alone settles which of two data sets it was."
+)
+"""What whoever gets a report is told of it."""
+
 
 def headline(rows: Sequence[Row]) -> str:
     """One sentence that sums up the settings: what stays useful, and what it still leaks."""

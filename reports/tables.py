@@ -13,6 +13,7 @@ from reports.leak import Leak
 from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
+from reports.story import UNNOISED
 from reports.terminal import cell, harmless
 from reports.wording import (
     ABSENT,
@@ -60,6 +61,7 @@ def markdown(records: Sequence[CellResult]) -> str:
         lines += ["## Worst inversion per view", "", *_markdown_table(third, views), ""]
     lines += ["## Guarantee per view", ""]
     lines += [note, ""] if (note := noise_note(records)) else []
+    lines += [UNNOISED, ""]
     groups = by_guarantee(rows)
     body = [[*_setting(row, names), *(each.short for each in row.guarantees)] for row, _ in groups]
     lines += _markdown_table(second, body)

@@ -1,4 +1,4 @@
-"""What is built and shipped: five top-level packages, a template, a grid, no third-party text."""
+"""What is built and shipped: six top-level packages, a template, a grid, no third-party text."""
 
 import importlib
 import os
@@ -25,7 +25,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-def test_wheel_holds_the_five_packages_and_their_data(wheel: Path) -> None:
+def test_wheel_holds_the_six_packages_and_their_data(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     names = archive.namelist()
     top = {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")}

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from evaluation.adversary.inference import answers_on
 from fedbert.config import Config
 from fedbert.data.repeats import coin_groups, twins
+from fedbert.disk.writer import sweep, whole
 from fedbert.model import load_model
 from fedbert.noise import simulated
 from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
@@ -28,7 +29,6 @@ from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import give_back_memory, planned_steps, train
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource
-from reports.whole import whole
 
 VERSION = 3  # raised when other code makes other shadows of the same settings
 PACKAGES = ("torch", "transformers", "numpy")
@@ -55,6 +55,8 @@ def shadow_answers(
     What the cache holds is read, what it lacks is trained and kept: each shadow as it is done.
     """
     found = []
+    if cache is not None:
+        sweep(cache)
     for number in range(count):
         made = key_of(trainings, examples, number)
         digest = hashlib.sha256(made.encode()).hexdigest()[:32]
@@ -143,4 +145,4 @@ def _read(path: Path, made: str) -> dict[str, np.ndarray] | None:
 def _write(path: Path, values: dict[str, np.ndarray], made: str) -> None:
     """Write a shadow's answers whole or not at all; two writers write the same."""
     with whole(path) as draft:
-        save_file(values, draft, metadata={"made": made})
+        draft.write_bytes(save(values, metadata={"made": made}))

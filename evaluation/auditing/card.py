@@ -3,78 +3,38 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-from pydantic import Field
 
 from evaluation.attacking.claims import flagged
 from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
-from evaluation.auditing.adversary import Means
 from evaluation.auditing.differences import CLOSE
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.membership import Candidates, candidates_of, membership, one_run
+from evaluation.auditing.request import Request, limits
 from evaluation.auditing.subject import Subject, open_subject, spec_of
 from evaluation.auditing.verdict import Claim
 from evaluation.grid.foreign import is_foreign
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.data.batches import Encoded
-from fedbert.errors import InputError, expect
-from fedbert.settings import settings
+from fedbert.errors import InputError
+from fedbert.stopped import aside
 from fedbert.tasks import with_columns
 from privacy.tradeoff import allowed_by_line
 from reports.card.content import (
-    ABOVE,
     CONSISTENT,
     NOT_MEASURED,
     TOO_WEAK,
     VIOLATES,
-    WITHIN,
     Card,
     Check,
-    figure,
 )
-from reports.leak import Leak, LeakageEntry, NotMeasured
-from reports.leaks import worst as worst_of
-from reports.metrics import metric as metric_of
+from reports.leak import LeakageEntry
 from reports.tradeoff import Allowed
 from reports.wording import what_is_allowed
 
 NO_MECHANISM = ("penalty",)
-Limit = Annotated[float | None, Field(ge=0, le=1)]
-
-
-@settings
-class Request:
-    """What is asked of an audit.
-
-    claim: (epsilon, delta) of each record against the release view. fair_coin: the user says that a
-    fair coin chose the members among the given files. text, pair, label: the columns of these
-    files, where they are not the task's. Limits: the most that any attack may reach. means: the
-    models that a membership adversary has besides. data: the source of the training's data, where
-    that is a folder, a file or on the hub.
-    """
-
-    claim: tuple[float, float] | None = None
-    members: Path | None = None
-    non_members: Path | None = None
-    fair_coin: bool = False
-    text: str | None = None
-    pair: str | None = None
-    label: str | None = None
-    task: str | None = None
-    max_auc: Limit = None
-    max_tpr_at_1pct: Limit = None
-    max_token_recovery: Limit = None
-    means: Means = Means()
-    data: str | None = None
-
-    def __post_init__(self) -> None:
-        """Check the claim."""
-        if self.claim is not None:
-            expect(self.claim[0] > 0, "epsilon > 0", "claim", self.claim)
-            expect(0 < self.claim[1] < 1, "0 < delta < 1", "claim", self.claim)
 
 
 def audit(directory: Path, request: Request) -> Card:
@@ -113,7 +73,7 @@ def audit(directory: Path, request: Request) -> Card:
         *_manifest(subject),
         *_isolation(subject),
         *_records(subject, candidates, scores, request.claim),
-        *_limits(request, measured),
+        *limits(request, measured),
     ]
     told = _sentences(subject) + tuple(map(what_is_allowed, allowed))
     return Card(_named(subject, candidates), told, tuple(checks), tuple(measured))
@@ -132,7 +92,10 @@ def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
     if subject.checkpoint is not None:
         config = subject.checkpoint.config
         named["strategy"] = config.training.strategy
-        named["rounds"] = str(subject.checkpoint.manifest["round"])
+        done, planned = subject.checkpoint.manifest["round"], config.training.rounds
+        stopped = aside(subject.directory.resolve().parent)
+        unfinished = f"{done} of {planned}: not finished{stopped}"
+        named["rounds"] = str(done) if done == planned else unfinished
         named["defence"] = str(subject.checkpoint.manifest["defence"].get("name", ""))
     if subject.split.notes:
         named["model"] = "; ".join(subject.split.notes)
@@ -274,29 +237,3 @@ def _read_off(subject: Subject, request: Request) -> list[LeakageEntry]:
         why = f"no text is given, and {subject.unknown}"
         return [forward.EVERY.not_measured(why)]
     return forward.inversion(subject, text, auxiliary, subject.config.seed)
-
-
-def _limits(request: Request, measured: list[LeakageEntry]) -> Iterator[Check]:
-    """Yield whether the worst attack stays within each limit that was given."""
-    for option, limit, metric in (
-        ("--max-auc", request.max_auc, "auc"),
-        ("--max-tpr-at-1pct", request.max_tpr_at_1pct, "tpr_at_1pct_fpr"),
-        ("--max-token-recovery", request.max_token_recovery, "token_accuracy"),
-    ):
-        if limit is None:
-            continue
-        name = f"{option} {limit:g}"
-        family = metric_of(metric).family
-        worst = worst_of([x for x in measured if isinstance(x, Leak)], family, metric)
-        if worst is None:
-            whys = _whys(measured, family)
-            yield Check(name, NOT_MEASURED, "; ".join(whys) or "no attack could run")
-            continue
-        verdict = ABOVE if worst.estimate.value > limit else WITHIN
-        yield Check(name, verdict, f"{worst.attack}: {figure(worst)}")
-
-
-def _whys(measured: list[LeakageEntry], family: str) -> tuple[str, ...]:
-    """Return why attacks of a family did not run, each reason once."""
-    missing = [each for each in measured if isinstance(each, NotMeasured)]
-    return tuple(dict.fromkeys(each.reason for each in missing if each.family == family))

@@ -14,6 +14,7 @@ from evaluation.grid.defence import NO_LAUNCHES
 from evaluation.grid.launches import Launches
 from fedbert.checkpoint import Checkpoint
 from fedbert.config import Config
+from fedbert.manifest import exported
 from fedbert.prepare import facts_before
 from fedbert.trainer import local_steps, planned_steps
 from privacy.facts import TrainingFacts
@@ -24,9 +25,12 @@ SENT = ("smashed", "hidden", "hidden_gradient", "smashed_gradient")
 def contradictions(checkpoint: Checkpoint) -> Iterator[str]:
     """Yield what in the counts of a manifest cannot be, a line each."""
     manifest, config = checkpoint.manifest, checkpoint.config
-    round_, rounds, members = manifest["round"], config.training.rounds, manifest["members"]
+    round_, rounds = manifest["round"], config.training.rounds
     if not 0 <= round_ <= rounds:
         yield f"round: recorded {round_}, recomputed {rounds} at most, by the configuration"
+    if exported(manifest):
+        return
+    members = manifest["members"]
     if len(manifest["losses"]) != round_:
         yield f"losses: recorded {len(manifest['losses'])}, recomputed {round_}, one a round"
     pool = manifest.get("pool", max(members, default=0) + 1)
@@ -96,6 +100,8 @@ def recorded_facts(
         checkpoint.config,
         checkpoint.manifest["defence"],
     )
+    if exported(manifest):
+        return _exported_facts(subject, checkpoint, rounds, launches)
     sizes = Sizes(config, len(manifest["members"]), "training" in defence)
     done = config.training.rounds if rounds is None else rounds
     again = launches.redone(config.training.rounds)
@@ -125,11 +131,46 @@ def recorded_facts(
     )
 
 
+def _exported_facts(
+    subject: Subject, checkpoint: Checkpoint, rounds: int | None, launches: Launches
+) -> TrainingFacts | None:
+    """Return the facts of an export, which does not say how many were trained on.
+
+    Releases and rates are those that its costs name. None before its end, where they do not say
+    what a mechanism was calibrated for.
+    """
+    manifest, config = checkpoint.manifest, checkpoint.config
+    planned, defence = config.training.rounds, manifest["defence"]
+    asked = any("target_epsilon" in defence.get(place, {}) for place in (*SENT, "training"))
+    if asked and (manifest["round"] < planned or launches.restarts):
+        return None
+    done = planned if rounds is None else rounds
+    again = launches.redone(planned)
+    steps = max(planned_steps(config, done).values(), default=0) + again * local_steps(config)
+    silent = config.training.strategy in ("centralised", "fedavg")
+    sent = [cost["releases"] for cost in manifest["costs"] if cost["place"] in SENT]
+    return replace(
+        facts_before(config),
+        delta=subject.delta,
+        releases=0 if silent else max(sent, default=steps),
+        rounds=done + again,
+        steps=steps,
+        sample_rate=max([0.0, *_rates(manifest["costs"])]) or 1.0,
+        width=subject.split.whole.config.hidden_size,
+        length=config.data.max_length,
+        labels=len(subject.task.label_names),
+        restarts=launches.restarts,
+    )
+
+
 def _one_shot(defence: dict[str, Any]) -> bool:
     return bool(defence.get("smashed", {}).get("one_shot"))
 
 
 def _rate(costs: list[dict[str, Any]], sizes: Sizes) -> float:
     """Return the recorded sample rate, where the members allow it; else the least that they do."""
-    told = [float(c["event"]["sample_rate"]) for c in costs if "sample_rate" in c["event"]]
-    return max([sizes.rate, *([] if sizes.exact else told)])
+    return max([sizes.rate, *([] if sizes.exact else _rates(costs))])
+
+
+def _rates(costs: list[dict[str, Any]]) -> list[float]:
+    return [float(c["event"]["sample_rate"]) for c in costs if "sample_rate" in c["event"]]

@@ -13,12 +13,13 @@ from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.file import DefenceSettings
 from evaluation.grid.spec import PLACES, DefenceSpec
-from fedbert.checkpoint import Checkpoint, coin_of, read
+from fedbert.checkpoint import Checkpoint, read
 from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import Vocabulary
 from fedbert.data.sources import load_one
 from fedbert.errors import InputError
+from fedbert.manifest import coin_of, exported, same_data
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.model_settings import is_tied
 from fedbert.prepare import (
@@ -32,6 +33,7 @@ from fedbert.prepare import (
 )
 from fedbert.settings import from_mapping
 from fedbert.split import SplitBert
+from fedbert.stopped import aside
 from fedbert.tasks import Task
 from fedbert.tokenizer_checks import SPARE_ROWS, doubts, unknown_words
 from privacy.defence import Defence
@@ -43,6 +45,7 @@ logger = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 8, 128  # tokens of an example, of a foreign model
 OWN_DATA = ("embedded", "generated")  # nothing of the user's, and no network
+RELEASES = 10**9  # no cost counts more
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ def open_subject(directory: Path, task: str | None, data: str | None = None) -> 
             that are not as they were written, or a tokenizer that is not the model's.
     """
     if not directory.is_dir():
-        raise InputError(f"expected a checkpoint directory, got none at {directory}")
+        stopped = aside(directory.parent)
+        raise InputError(f"expected a checkpoint directory, got none at {directory}{stopped}")
     _refuse_run(directory)
     refuse_code(directory)
     if (directory / "manifest.json").is_file():
@@ -128,6 +132,8 @@ def _ours(checkpoint: Checkpoint, task: str | None, data: str | None) -> Subject
     """Return a checkpoint of ours, its data and its defence where they can be had."""
     config = checkpoint.config
     _check_entries(checkpoint)
+    if checkpoint.manifest["defence"]:
+        spec_of(checkpoint)
     if task is not None and task != config.data.task:
         raise InputError(f"expected task {config.data.task!r} of the manifest, got task={task!r}")
     model = ModelConfig(
@@ -139,6 +145,8 @@ def _ours(checkpoint: Checkpoint, task: str | None, data: str | None) -> Subject
     )
     subject = _loaded(checkpoint.directory, replace(config, model=model), config.data.chosen_task)
     subject = replace(subject, checkpoint=checkpoint)
+    if exported(checkpoint.manifest):
+        return replace(subject, unknown="an export does not say who was trained on")
     source = config.data.source if data is None else data
     if data is None and source not in OWN_DATA:
         how = f"--data {quote(source)}"
@@ -149,7 +157,7 @@ def _ours(checkpoint: Checkpoint, task: str | None, data: str | None) -> Subject
         own = prepare(named, per=coin_of(checkpoint.manifest))
     except InputError as error:
         return replace(subject, unknown=f"the training data cannot be had: {error}")
-    if own.data_sha256 != checkpoint.manifest["data_sha256"]:
+    if not same_data(checkpoint.directory, checkpoint.manifest, own.data_sha256):
         return replace(subject, unknown="the data now has another hash than the manifest's")
     _check_members(checkpoint, own)
     spec = spec_of(checkpoint)
@@ -194,12 +202,15 @@ def _check_entries(checkpoint: Checkpoint) -> None:
                 str(claim["view"] + claim["unit"] + claim["sentence"])
         for cost in manifest["costs"]:
             Cost.from_json(cost)
-            if not isinstance(cost["releases"], int) or not isinstance(cost["place"], str):
+            counted = type(cost["releases"]) is int and 0 <= cost["releases"] <= RELEASES
+            if not counted or not isinstance(cost["place"], str):
                 raise ValueError(f"releases={cost['releases']!r}, place={cost['place']!r}")
-        manifest["defence"].get("delta")
+        delta = manifest["defence"].get("delta", 0.5)
+        if type(delta) not in (int, float) or not 0 < delta < 1:
+            raise ValueError(f"delta={delta!r}")
         if coin_of(manifest) not in get_args(Per):
             raise ValueError(f"coin={coin_of(manifest)!r}")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"expected costs and guarantees as a checkpoint has them, got {error} "
             f"in {checkpoint.directory}/manifest.json"

@@ -11,7 +11,7 @@ from fedbert.errors import InputError
 from reports.terminal import say
 
 if TYPE_CHECKING:
-    from evaluation.auditing.card import Request
+    from evaluation.auditing.request import Request
 
 MOVED = {"--plan": "plan", "--self-test": "self-test"}
 CODES = f"Exit codes. {meanings(OK, FAILED, BAD_INPUT, TOO_WEAK)} No verdict proves privacy."
@@ -151,7 +151,7 @@ def self_test(repeats: int) -> None:
 def _request(out: Path | None, asked: dict[str, Any]) -> "Request":
     """Return the options of `run` as one value; shadows are kept where the card goes."""
     from evaluation.auditing.adversary import Means
-    from evaluation.auditing.card import Request
+    from evaluation.auditing.request import Request
 
     kept = None if out is None else out / "shadows"
     means = Means(asked.pop("shadows"), asked.pop("references"), kept, asked.pop("start"))

@@ -4,14 +4,16 @@ OK = 0
 FAILED = 1
 BAD_INPUT = 2
 TOO_WEAK = 3
+DEFECT = 4
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 MEANINGS = {
     OK: "done; an audit: consistent",
     FAILED: "a cell failed; an audit: a claim is violated or a limit passed",
-    BAD_INPUT: "bad input, told in one line",
+    BAD_INPUT: "bad input, or a file that cannot be read or written, told in one line",
     TOO_WEAK: "an audit: too weak to say",
+    DEFECT: "a defect of the program",
     INTERRUPTED: "interrupted; the same command continues",
     BROKEN_PIPE: "whoever read the output has gone",
 }

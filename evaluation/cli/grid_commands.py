@@ -40,7 +40,8 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int, allow_cod
     from evaluation.run.runner import checked, run_grid
     from evaluation.run.workers import Loop, Workers
 
-    runner = Loop() if workers == 1 else Workers(workers)
+    alone = workers == 1 and chosen.cell_time_limit is None
+    runner = Loop() if alone else Workers(workers)
     known = runner.call(checked, chosen)
     say(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
     for line in known:

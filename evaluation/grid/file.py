@@ -136,6 +136,7 @@ class GridSettings:
     noise: "repeatable" (from seed and training: the same result again, for whoever knows those), or
         "secret" (as for a model that leaves the machine; then no two runs are alike).
     delta: of every guarantee.
+    cell_time_limit: seconds after which a cell is given up as failed; none without one.
     model, data, training: settings of every training.
     attacks: which attacks run, and on how much.
     defences: each makes a row of the comparison.
@@ -151,6 +152,7 @@ class GridSettings:
     cut_layers: Annotated[tuple[CutLayer, ...], Field(min_length=1), Distinct] | None = None
     noise: NoiseMode = "repeatable"
     delta: Delta = DELTA
+    cell_time_limit: Annotated[float | None, Field(gt=0)] = None
     model: Section = field(default_factory=dict)
     data: Section = field(default_factory=dict)
     training: Section = field(default_factory=dict)

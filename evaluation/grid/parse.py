@@ -61,4 +61,4 @@ def grid_from(values: Mapping[str, Any], where: str, name: str, allow_code: bool
     """
     asked = from_mapping(GridSettings, values, where)
     cells = with_leave(cells_of(asked, where), allow_code, where)
-    return Grid(run_name(asked.name or name, where), cells, where)
+    return Grid(run_name(asked.name or name, where), cells, where, asked.cell_time_limit)

@@ -202,10 +202,12 @@ class Grid:
     name: str
     cells: tuple[Cell, ...]
     where: str
+    cell_time_limit: float | None = None  # seconds; no part of what a cell is
 
     def to_json(self) -> dict[str, Any]:
         """Return the grid as plain JSON."""
-        return {"name": self.name, "cells": [cell.spec() for cell in self.cells]}
+        limit = {} if self.cell_time_limit is None else {"cell_time_limit": self.cell_time_limit}
+        return {"name": self.name, **limit, "cells": [cell.spec() for cell in self.cells]}
 
 
 def _model_label(model: ModelConfig) -> str:

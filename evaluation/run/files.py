@@ -7,25 +7,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fedbert.disk.writer import open_private, private_folder, sweep, write_whole
 from fedbert.errors import InputError
-from reports.whole import write_whole
+from reports.scores import FOLDER
+
+SHADOWS = "shadows"
+KEPT = (FOLDER, SHADOWS)
+"""Folders of a run directory in which cells leave files."""
 
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold a run directory; a second run on it is refused.
+    """Hold a run directory, free of what a killed run left; a second run on it is refused.
 
     Raises:
         InputError: if another run holds it.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("w") as file:
+    private_folder(directory)
+    with open_private(directory / ".lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
                 f"expected a run directory of one run, got another run in {directory}"
             ) from None
+        sweep(directory, *(directory / name for name in KEPT))
         yield
 
 
@@ -33,7 +39,9 @@ def note(path: Path, key: str, value: Any) -> None:
     """Set one key of a JSON object on disk; what cannot be read is begun anew."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
+        found = {}
+    if not isinstance(found, dict):
         found = {}
     found[key] = value
     write_json(path, dict(sorted(found.items())))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.grid.spec import Cell, Grid
-from evaluation.run.files import locked, note, write_json
+from evaluation.run.files import SHADOWS, locked, note, write_json
 from evaluation.run.outcome import Outcome
 from evaluation.run.workers import CellRunner
 from fedbert.errors import InputError
@@ -17,7 +17,6 @@ from reports.records import RECORDS, CellResult, append_record, read_records
 from reports.samples import SAMPLES
 from reports.scores import scores_path, write_scores
 
-SHADOWS = "shadows"
 Counts = dict[str, dict[str, int]]
 
 
@@ -82,7 +81,8 @@ def run_grid(
         write_json(directory / "grid.json", grid.to_json())
         on_start(todo, len(grid.cells))
         good = True
-        for cell, outcome in runner.run(partial(worked, shadows=directory / SHADOWS), todo):
+        work = partial(worked, shadows=directory / SHADOWS)
+        for cell, outcome in runner.run(work, todo, grid.cell_time_limit):
             if outcome.counts:
                 _note_partition(directory, grid, cell, outcome.counts)
             if outcome.samples:

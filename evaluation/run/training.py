@@ -17,11 +17,13 @@ from evaluation.grid.spec import DefenceSpec
 from evaluation.run.files import locked
 from evaluation.run.journal import Journal
 from evaluation.run.utility import measure
+from fedbert import stopped
 from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.config import Config
 from fedbert.errors import InputError, within
 from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, prepare
+from fedbert.run_key import keyed, run_key
 from fedbert.settings import from_mapping
 from fedbert.trainer import State, check, train
 from privacy.accounting import label_claims, ledger
@@ -36,6 +38,8 @@ REPEATABLE = (
     "noise: repeatable, so that whoever has seed and settings can take it off; each claim holds "
     "for secret noise of the same kind"
 )
+
+PRIVATE = "private: a checkpoint and the losses above show what no noise covers; to hand it over:"
 
 Say = Callable[[int, float, float], None]
 Tell = Callable[[str], None]
@@ -54,10 +58,11 @@ class TrainingFile:
         """Return the defence that is asked for, as plain JSON."""
         return {**self.defence.to_json(), "delta": self.delta}
 
-    def of(self, data_sha256: str) -> str:
-        """Return the hash of what is trained on what."""
-        written = [self.config.to_json(), self.asked(), data_sha256]
-        return hashlib.sha256(canonical_json(written)).hexdigest()
+    def journal(self, out: Path, data_sha256: str) -> Journal:
+        """Return the journal of what is trained on what."""
+        written = canonical_json([self.config.to_json(), self.asked(), data_sha256])
+        of = keyed(run_key(out), written.decode())
+        return Journal(out / "launches.json", of, hashlib.sha256(written).hexdigest())
 
 
 def read_training(path: Path | None, pretraining: bool, allow_code: bool = False) -> TrainingFile:
@@ -97,7 +102,7 @@ def run_training(
     Raises:
         InputError: for a checkpoint of something else, or a training that diverges.
     """
-    config = settings.config
+    config, before = settings.config, stopped.told(out)
     with locked(out):
         with within(settings.where):
             prepared = prepare(config, coin=False)
@@ -118,7 +123,7 @@ def run_training(
             start = checkpoint.state
         rounds = config.training.rounds
         first = start.round if start is not None else 0
-        journal = Journal(out / "launches.json", settings.of(prepared.data_sha256))
+        journal = settings.journal(out, prepared.data_sha256)
         launches = journal.read()
         if start is not None and not launches.each:  # a checkpoint that was brought from elsewhere
             launches = Launches.from_json(checkpoint.manifest.get("launches", []), str(directory))
@@ -132,16 +137,21 @@ def run_training(
                 config, prepared, defence, start=start, on_round=saver.round, noise=noise
             )
         except ValueError as error:
-            raise InputError(f"training stopped: {error}") from error
+            stopped.note(out, str(error))
+            again = ", as it did before" if before == stopped.told(out) else ""
+            raise InputError(f"training stopped{again}: {error}") from error
+        stopped.forget(out)
         utility, majority = measure(prepared, trained.split, config.seed)
-    lines = [f"model {config.model.source}: {note}" for note in prepared.split.notes]
+    lines = [f"the training before stopped: {before}"] if before else []
+    lines += [f"model {config.model.source}: {note}" for note in prepared.split.notes]
     for name, e in utility.items():
         constant = majority.get(name)
         beside = "" if constant is None else f"; without the text {constant:.4f}"
         lines.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] (n={e.n}){beside}")
     lines += [entry.sentence() for entry in saver.entries(rounds)]
     lines += saver.notes()
-    return [*lines, f"checkpoint: {directory}", f"transformers model: {directory / 'model'}"]
+    lines += [f"checkpoint: {directory}", f"transformers model: {directory / 'model'}"]
+    return [*lines, f"{PRIVATE} fedbert-eval export {directory} --out DIR"]
 
 
 @dataclass

@@ -1,22 +1,36 @@
 """Workers for cells: a loop, or processes of one thread each that end with their parent."""
 
+import contextlib
 import multiprocessing
 import os
+import queue
 import signal
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import connection
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import connection, resource_tracker, util
+from typing import Any, Protocol, TypeVar
 
 from evaluation.grid.spec import Cell, Grid
 from evaluation.run.outcome import Outcome
+from fedbert.disk.temporary import temporary_folder
+from fedbert.errors import InputError
 from reports.records import CellResult
 from reports.terminal import guard
 
 T = TypeVar("T")
+
+TRIES = 3
+"""How often a cell is begun before the death of its workers is its record."""
+
+STARTS, PAUSE = 20, 0.1
+"""How often a worker's process is asked for, and the seconds between."""
+PRELOAD = "evaluation.run.preload"
+ROOM = 60
+"""Bytes of a folder in which the address of a socket, of at most 108, has room."""
 
 
 class CellRunner(Protocol):
@@ -26,9 +40,9 @@ class CellRunner(Protocol):
         """Return what a function returns that is called where the cells will run."""
 
     def run(
-        self, function: Callable[[Cell], Outcome], cells: Sequence[Cell]
+        self, function: Callable[[Cell], Outcome], cells: Sequence[Cell], limit: float | None = None
     ) -> Iterator[tuple[Cell, Outcome]]:
-        """Yield every cell with its outcome."""
+        """Yield every cell with its outcome. limit: seconds of a cell, where processes are used."""
 
 
 class Loop:
@@ -39,9 +53,11 @@ class Loop:
         return function(grid)
 
     def run(
-        self, function: Callable[[Cell], Outcome], cells: Sequence[Cell]
+        self, function: Callable[[Cell], Outcome], cells: Sequence[Cell], limit: float | None = None
     ) -> Iterator[tuple[Cell, Outcome]]:
-        """Yield every cell with its outcome."""
+        """Yield every cell with its outcome; nobody is there to hold a cell to a limit."""
+        if limit is not None:
+            raise ValueError("expected workers for a limit, got a loop")
         for cell in cells:
             yield cell, function(cell)
 
@@ -51,8 +67,9 @@ class Workers:
 
     They are forked from one that has imported what cells need: its memory is there once.
 
-    A worker that dies (killed, out of memory) costs the cells that were running: they are
-    recorded as failed, and the rest goes on in fresh processes.
+    A worker that dies (killed, out of memory) costs its own cell alone, which is begun again, three
+    times in all, and then recorded as failed. So is a cell that takes longer than the limit, at
+    once.
     """
 
     def __init__(self, workers: int) -> None:
@@ -60,65 +77,178 @@ class Workers:
         self.workers = workers
 
     def call(self, function: Callable[[Grid], T], grid: Grid) -> T:
-        """Return what a function returns in a process of its own, which then ends."""
-        pool, ended = self._pool(), False
-        try:
-            with _sheltered():
-                future = pool.submit(function, grid)
-            failure, ended = future.exception(), True
-        finally:
-            _close(pool, kill=not ended)
-        if failure is not None:
-            raise failure
-        return future.result()
+        """Return what a function returns in a process of its own, which then ends.
+
+        Raises:
+            InputError: if that process is killed each time.
+        """
+        for _ in range(TRIES):
+            worker = _Worker(function)
+            try:
+                worker.give(grid)
+                connection.wait([worker.pipe])
+                if (answer := worker.answer()) is not None:
+                    found: T = answer.value()
+                    return found
+                died = worker.died()
+            finally:
+                worker.end()
+        raise InputError(f"expected the check of the grid to end, but {died}, {TRIES} times")
 
     def run(
-        self, function: Callable[[Cell], Outcome], cells: Sequence[Cell]
+        self, function: Callable[[Cell], Outcome], cells: Sequence[Cell], limit: float | None = None
     ) -> Iterator[tuple[Cell, Outcome]]:
         """Yield every cell with its outcome."""
-        waiting = list(cells)
-        while waiting:
-            with self._pool() as pool:
-                yield from self._drain(pool, function, waiting)
-
-    def _drain(
-        self, pool: ProcessPoolExecutor, function: Callable[[Cell], Outcome], waiting: list[Cell]
-    ) -> Iterator[tuple[Cell, Outcome]]:
-        """Run cells until none waits or the pool breaks; at most one cell per process at a time."""
-        running: dict[Future[Outcome], Cell] = {}
+        waiting = [(cell, 1) for cell in cells]
+        idle: list[_Worker] = []
+        running: dict[_Worker, tuple[Cell, int]] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
-                    with _sheltered():  # a process started here inherits it
-                        running[pool.submit(function, waiting[0])] = waiting[0]
-                        waiting.pop(0)
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    outcome = future.result()
-                    yield running.pop(future), outcome
-        except BrokenProcessPool:
-            for future, cell in running.items():
-                ended = future.done() and future.exception() is None
-                yield cell, future.result() if ended else _died(cell)
-            running.clear()
+                    worker = idle.pop() if idle else _Worker(function)
+                    running[worker] = waiting.pop(0)
+                    worker.give(running[worker][0])
+                for worker in _ready(list(running), limit):
+                    cell, tries = running.pop(worker)
+                    if (answer := worker.answer()) is not None:
+                        idle.append(worker)
+                        yield cell, answer.value()
+                        continue
+                    late = limit is not None and worker.seconds >= limit
+                    fate = f"it took longer than {limit:g} s" if late else worker.died()
+                    worker.end()
+                    if late or tries == TRIES:
+                        yield cell, _failed(cell, fate, tries, late)
+                    else:
+                        waiting.insert(0, (cell, tries + 1))
         finally:
-            _close(pool, kill=bool(running))
+            for worker in [*idle, *running]:
+                worker.end()
 
-    def _pool(self) -> ProcessPoolExecutor:
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a function returned in a worker, or raised."""
+
+    made: Any = None
+    error: Exception | None = None
+
+    def value(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.made
+
+
+class _Worker:
+    """A process that calls a function on what it is given, for as long as its pipe is held."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["evaluation.run.preload"])
-        return ProcessPoolExecutor(self.workers, context, initializer=_tie)
+        context.set_forkserver_preload([PRELOAD])
+        _settle_temporaries()
+        self.began = time.monotonic()
+        for left in reversed(range(STARTS)):
+            self.pipe, theirs = context.Pipe()
+            self.process = context.Process(target=_work, args=(function, theirs), daemon=True)
+            resource_tracker.ensure_running()  # else it starts within, and ends the shelter
+            try:
+                with _sheltered():  # a process started here inherits it
+                    self.process.start()
+                return
+            except (EOFError, ConnectionError):  # the process that forks them was killed
+                self.pipe.close()
+                if not left:
+                    raise ChildProcessError("expected to start a worker, got none") from None
+                time.sleep(PAUSE)  # until the system says that it has gone
+            finally:
+                theirs.close()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been at work."""
+        return time.monotonic() - self.began
+
+    def give(self, task: Any) -> None:
+        """Give it something to do; whether it lives shows in its answer."""
+        self.began = time.monotonic()
+        with contextlib.suppress(OSError):
+            self.pipe.send(task)
+
+    def answer(self) -> _Answer | None:
+        """Return its answer; None where there is none, or its process has gone."""
+        try:
+            found: _Answer | None = self.pipe.recv() if self.pipe.poll() else None
+        except (EOFError, OSError):
+            return None
+        return found
+
+    def died(self) -> str:
+        """Return how it came to its end, in words."""
+        self.process.join(10)
+        code = self.process.exitcode
+        if code is None or code >= 0:
+            return "the worker process died before the cell ended"
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        told = " (as happens where memory runs out)" if -code == signal.SIGKILL else ""
+        return f"the worker process died by {name}{told} before the cell ended"
+
+    def end(self) -> None:
+        """End it, whatever it does: it lives no longer than its pipe, in any case."""
+        self.pipe.close()
+        self.process.kill()
+        self.process.join(10)
 
 
-def _close(pool: ProcessPoolExecutor, kill: bool) -> None:
-    """Let a pool's processes go; kill: those at work, too."""
-    processes = list((getattr(pool, "_processes", None) or {}).values())  # shutdown forgets them
-    pool.shutdown(wait=not kill, cancel_futures=True)
-    if kill:
-        for process in processes:
-            process.terminate()
+def _ready(workers: list[_Worker], limit: float | None) -> list[_Worker]:
+    """Return the workers that have answered, have died, or are beyond the limit; wait for one."""
+    left = None if limit is None else max(0.0, limit - max(each.seconds for each in workers))
+    found = connection.wait([each.pipe for each in workers], timeout=left)
+    return [
+        each
+        for each in workers
+        if each.pipe in found or (limit is not None and each.seconds >= limit)
+    ]
 
 
-@contextmanager
+def _work(function: Callable[[Any], Any], pipe: "connection.Connection[Any, Any]") -> None:
+    """Answer one task after another; end with whoever holds the other end, even killed."""
+    guard()
+    tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def listen() -> None:
+        try:
+            while True:
+                tasks.put(pipe.recv())
+        except (EOFError, OSError):
+            os._exit(1)  # nobody reads on
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        task = tasks.get()
+        try:
+            answer = _Answer(function(task))
+        except Exception as error:
+            answer = _Answer(error=error)
+        try:
+            pipe.send(answer)
+        except OSError:
+            os._exit(1)
+
+
+@cache
+def _settle_temporaries() -> None:
+    """Have the sockets of this process' workers where a kill leaves nothing for long."""
+    folder = temporary_folder()
+    if len(os.fsencode(folder)) > ROOM:
+        return
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        util.get_temp_dir()  # it stays where it is made
+    finally:
+        tempfile.tempdir = before
+
+
+@contextlib.contextmanager
 def _sheltered() -> Iterator[None]:
     """Hold Ctrl-C back for the block: this process hears it thereafter, those it starts never."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -128,21 +258,8 @@ def _sheltered() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _tie() -> None:
-    """End a worker when its parent is gone; what it says is guarded as its parent's words are."""
-    guard()
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    """End this process when the one behind the sentinel does, even killed: nobody reads on."""
-    connection.wait([sentinel])
-    os._exit(1)
-
-
-def _died(cell: Cell) -> Outcome:
-    text = "the worker process died (killed, or out of memory) before the cell ended\n"
-    record = CellResult(cell.id, "failed", cell.spec(), cell.labels, traceback=text)
+def _failed(cell: Cell, fate: str, tries: int, late: bool) -> Outcome:
+    """Return the outcome of a cell that its worker did not end."""
+    reason = f"{fate}: cell_time_limit" if late else f"{fate}, {tries} times"
+    record = CellResult(cell.id, "failed", cell.spec(), cell.labels, reason, f"{reason}\n")
     return Outcome(record, {})

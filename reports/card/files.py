@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 
 from rich.table import Table
 
+from fedbert.disk.writer import sweep, write_whole
 from reports.card.content import FAILED, WEAK, WHO, Card, figure, note
 from reports.html import html
 from reports.layout import with_heads
 from reports.metrics import title
 from reports.terminal import cell, harmless
-from reports.whole import write_whole
 
 
 def write(card: Card, directory: Path) -> list[Path]:
@@ -22,7 +22,9 @@ def write(card: Card, directory: Path) -> list[Path]:
         "audit.xml": as_junit,
         "audit.html": as_html,
     }
-    return [write_whole(directory / name, make(card).encode()) for name, make in made.items()]
+    sweep(directory)
+    content = {directory / name: make(card).encode() for name, make in made.items()}
+    return [write_whole(path, each, shared=True) for path, each in content.items()]
 
 
 def as_json(card: Card) -> str:

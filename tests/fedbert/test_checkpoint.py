@@ -21,6 +21,7 @@ from transformers import (
 from fedbert import checkpoint
 from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.errors import InputError
+from fedbert.manifest import content_sha256, same_data
 from fedbert.trainer import State, train
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
@@ -137,7 +138,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], None], rehash: bool = 
     manifest = json.loads(path.read_text())
     change(manifest)
     if rehash:
-        manifest["manifest_sha256"] = checkpoint._content_sha256(manifest)
+        manifest["manifest_sha256"] = content_sha256(manifest)
     path.write_text(json.dumps(manifest))
 
 
@@ -237,7 +238,9 @@ def test_the_manifest_says_what_was_trained(pristine: Path) -> None:
     assert found.config == tiny.config_of("two", clients=2, rounds=2)
     assert found.state.round == found.manifest["round"] == 2
     assert found.manifest["defence"] == {"name": "none"}
-    assert found.manifest["data_sha256"] == "0" * 64
+    assert "0" * 64 not in json.dumps(found.manifest)  # the data's hash, for whoever has no key
+    assert same_data(pristine, found.manifest, "0" * 64)
+    assert not same_data(pristine, found.manifest, "1" * 64)
     assert found.manifest["members"] == list(range(24)) and found.manifest["pool"] == 24
     assert set(found.manifest["provenance"]) >= {"commit", "dirty", "versions", "threads"}
     assert all(not v.flags.writeable for v in found.state.values.values())
@@ -313,7 +316,7 @@ def crash_in_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: Path) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "_sha256", fail)
+    monkeypatch.setattr(checkpoint, "hashes_of", fail)
 
 
 def crash_in_rename(number: int) -> Callable[[pytest.MonkeyPatch], None]:
@@ -348,10 +351,10 @@ def test_a_crash_while_saving_leaves_the_earlier_checkpoint(
         crash(patch)
         with pytest.raises((CrashError, KeyboardInterrupt)):
             save(spoiled, config, prepared, states[0], {}, [])
-    assert os.listdir(spoiled.parent) == ["c"]
+    assert sorted(os.listdir(spoiled.parent)) == ["c", "run.secret"]
     assert tiny.as_bytes(read(spoiled).state) == before
     save(spoiled, config, prepared, states[0], {}, [])
-    assert os.listdir(spoiled.parent) == ["c"]
+    assert sorted(os.listdir(spoiled.parent)) == ["c", "run.secret"]
     assert tiny.as_bytes(read(spoiled).state) == tiny.as_bytes(states[0]) != before
 
 

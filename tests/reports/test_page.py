@@ -12,6 +12,7 @@ from reports.records import append_record
 from reports.render import plot, render
 from reports.rows import setting_rows
 from reports.story import headline, task_story
+from reports.tables import markdown
 
 VOID = {"meta", "img", "br"}
 MARKUP = "<script>alert(1)</script>"
@@ -101,6 +102,13 @@ def test_the_page_holds_every_sentence_reason_and_number(examples):
                   "Traceback (most recent call last)", "0123abc", "nothing is sent",
                   "Student's t", "0.093"):  # fmt: skip
         assert words in text
+
+
+def test_the_page_and_the_table_say_that_no_guarantee_covers_them(examples):
+    records = [examples.done()]
+    told = " ".join(page(records, "t").split())
+    for text in (html.unescape(told), markdown(records)):
+        assert "No guarantee covers this report" in text and "the hash of the data" in text
 
 
 @pytest.mark.parametrize("place", ["defence", "task", "traceback", "reason", "sentence", "attack"])

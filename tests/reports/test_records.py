@@ -1,5 +1,6 @@
 import json
 import math
+import random
 from dataclasses import replace
 
 import pytest
@@ -76,12 +77,53 @@ def test_a_torn_last_line_is_passed_over_and_then_cut_off(examples, tmp_path, ke
     assert all(json.loads(line) for line in path.read_bytes().splitlines())
 
 
-@pytest.mark.parametrize("bad", [b"{}\n", b"\n", b'{"cell": \n', b"[1]\n", b"\xff\n"])
-def test_any_other_damage_names_file_and_line(examples, tmp_path, bad):
+DEEP = b"[" * 100_000 + b"\n"
+
+
+@pytest.mark.parametrize("bad", [b"{}\n", b"\n", b'{"cell": \n', b"[1]\n", b"\xff\n", DEEP])
+def test_any_other_damage_names_file_line_and_remedy(examples, tmp_path, bad):
     path = tmp_path / "records.jsonl"
     path.write_bytes(encode(examples.done()) + bad + encode(examples.done(seed=1)))
-    with pytest.raises(ValueError, match=r"records\.jsonl:2: "):
+    with pytest.raises(ValueError, match=r"records\.jsonl:2: .*; take this line out and run") as e:
         read_records(path)
+    assert "\n" not in str(e.value)
+    path.write_bytes(path.read_bytes().replace(bad, b"", 1) if len(bad) > 1 else b"")
+    assert len(read_records(path)) == (2 if len(bad) > 1 else 0)
+
+
+def test_a_torn_line_nested_too_deep_is_cut_off_as_any_other(examples, tmp_path):
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(encode(examples.done()) + DEEP[:-1])
+    assert read_records(path) == [examples.done()]
+    append_record(path, examples.done(seed=1))
+    assert read_records(path) == [examples.done(), examples.done(seed=1)]
+
+
+SPOILT = (None, True, -1, 1e308, 10**400, "", [], {}, [[None]], {"a": [1]}, 3.5, "\u202e")
+
+
+def test_values_of_any_other_type_are_refused_by_line_or_taken(examples, tmp_path):
+    """200 records with one value in another's place, seed 5: never anything but a ValueError."""
+    rng, path, refused = random.Random(5), tmp_path / "records.jsonl", 0
+    for _ in range(200):
+        values = json.loads(encode(examples.done()))
+        holder, key = rng.choice(list(places(values)))
+        holder[key] = rng.choice(SPOILT)
+        path.write_text(json.dumps(values) + "\n")
+        try:
+            read_records(path)
+        except ValueError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}:1: ")
+    assert refused > 100
+
+
+def places(value):
+    """Every place of a JSON value: what holds it, and under which key."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield value, key
+        if isinstance(inner, dict | list):
+            yield from places(inner)
 
 
 def test_a_whole_last_line_that_is_damaged_is_refused(examples, tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from fedbert.disk.writer import SUFFIX
 from reports.records import append_record
 from reports.render import render
 from reports.samples import LEVELS, samples
@@ -55,6 +56,22 @@ def test_without_the_file_the_page_holds_no_sentences(run):
     assert "Sample sentences" not in text and "embed" not in text
     others = [path for path in run.rglob("*") if path.is_file() and path.suffix != ".html"]
     assert all(b"##ding" not in path.read_bytes() for path in others)
+
+
+def test_the_recipe_for_removing_text_takes_what_a_kill_left_of_it(run):
+    """A run killed while it wrote the sentences, or a page with them; then the README's recipe."""
+    render(run)
+    for name, text in ((f".samples.json.{'0a' * 6}{SUFFIX}", "samples.json"),
+                       (f".report.html.{'1b' * 6}{SUFFIX}", "report.html"),
+                       (f"figures/.x.png.{'2c' * 6}{SUFFIX}", "x.png")):  # fmt: skip
+        (run / name).mkdir()
+        (run / name / text).write_text("embedding")
+    (run / ".samples.json.4711.tmp").write_text("embedding")  # as earlier versions wrote it
+    (run / "samples.json").unlink()
+    render(run)
+    found = [p for p in run.rglob("*") if p.is_file()]
+    assert [p.name for p in found if b"embedding" in p.read_bytes()] == []
+    assert [p.name for p in run.rglob("*") if "tmp" in p.name] == []
 
 
 def test_one_seed_of_a_setting_is_shown(examples):

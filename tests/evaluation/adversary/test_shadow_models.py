@@ -14,6 +14,7 @@ from evaluation.adversary.shadow_models import Trainings, key_of, shadow_answers
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell
+from fedbert.disk.writer import SUFFIX
 from fedbert.prepare import prepare
 from fedbert.trainer import train
 
@@ -108,7 +109,9 @@ def test_what_is_kept_is_read_and_what_is_broken_made_again(
         return real(own, chosen, number)
 
     monkeypatch.setattr(shadows, "_train", counted)
+    (tmp_path / "kept" / f".x.safetensors.{'0a' * 6}{SUFFIX}").mkdir()  # left by a kill
     again = shadow_answers(trainings, examples, 2, tmp_path / "kept")
+    assert not any(path.name.endswith(SUFFIX) for path in (tmp_path / "kept").iterdir())
     assert made == []
     shadow_answers(trainings, examples, 4, tmp_path / "kept")  # goes on where the first ended
     assert made == [2, 3]

@@ -49,7 +49,7 @@ def test_names_are_the_catalogues_or_somebody_elses_and_say_what_is_attacked() -
     ours, theirs = named(["loss_threshold", target], "membership", of="cls")
     assert ours.head == theirs.head == Head("release", "loss threshold (cls)", "membership")
     assert ours.entry is MEMBERSHIP["loss_threshold"] and theirs.entry is None
-    with pytest.raises(InputError, match="got .* without reconstruct"):
+    with pytest.raises(InputError, match=r"got .* without reconstruct"):
         named([target], "inversion")
 
 

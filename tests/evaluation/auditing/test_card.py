@@ -20,10 +20,10 @@ from evaluation.auditing.subject import open_subject
 from evaluation.cli.main import main
 from evaluation.run import training
 from evaluation.run.training import read_training, run_training
-from fedbert.checkpoint import _content_sha256
 from fedbert.data.batches import Encoded
 from fedbert.data.sources import load
 from fedbert.errors import InputError
+from fedbert.manifest import content_sha256
 from fedbert.prepare import flips
 from fedbert.seeding import numpy_rng
 
@@ -85,7 +85,7 @@ def resigned(checkpoint: Path, change) -> None:
     path = checkpoint / "manifest.json"
     manifest = json.loads(path.read_text())
     change(manifest)
-    manifest["manifest_sha256"] = _content_sha256(manifest)
+    manifest["manifest_sha256"] = content_sha256(manifest)
     path.write_text(json.dumps(manifest))
 
 

@@ -17,7 +17,8 @@ from transformers import (
 )
 
 from evaluation.auditing.adversary import Means
-from evaluation.auditing.card import Request, audit
+from evaluation.auditing.card import audit
+from evaluation.auditing.request import Request
 from evaluation.auditing.subject import open_subject
 from evaluation.grid.parse import read_grid
 from evaluation.grid.preflight import preflight

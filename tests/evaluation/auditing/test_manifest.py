@@ -14,8 +14,8 @@ from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.launches import Launches
 from evaluation.run.journal import Journal
 from evaluation.run.training import _Saver, read_training
-from fedbert.checkpoint import _content_sha256
 from fedbert.errors import InputError
+from fedbert.manifest import content_sha256
 from fedbert.prepare import prepare
 from fedbert.trainer import State
 
@@ -209,7 +209,7 @@ def test_a_contradiction_is_named(honest: dict[str, Path], without_data: None, n
     before = path.read_text()
     manifest = json.loads(before)
     change(manifest)
-    manifest["manifest_sha256"] = _content_sha256(manifest)
+    manifest["manifest_sha256"] = content_sha256(manifest)
     try:
         path.write_text(json.dumps(manifest))
         subject = open_subject(path.parent, None)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from evaluation.auditing.adversary import Means
-from evaluation.auditing.card import Request
+from evaluation.auditing.request import Request
 from evaluation.auditing.subject import open_subject
 from fedbert.errors import InputError
 

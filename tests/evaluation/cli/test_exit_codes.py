@@ -10,6 +10,7 @@ from evaluation.cli import exit_codes, main
 from evaluation.cli.exit_codes import (
     BAD_INPUT,
     BROKEN_PIPE,
+    DEFECT,
     FAILED,
     INTERRUPTED,
     MEANINGS,
@@ -48,7 +49,7 @@ batch_size = 8
 
 def test_codes_are_those_that_scripts_know_and_each_says_what_it_means() -> None:
     codes = {v for k, v in vars(exit_codes).items() if isinstance(v, int) and k.isupper()}
-    assert codes == set(MEANINGS) == {0, 1, 2, 3, 130, 141}
+    assert codes == set(MEANINGS) == {0, 1, 2, 3, 4, 130, 141}
     assert all(meaning and "\n" not in meaning for meaning in MEANINGS.values())
 
 
@@ -99,7 +100,12 @@ def test_an_audit_that_could_not_measure_ends_with_3(tmp_path: Path, here) -> No
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(KeyboardInterrupt(), INTERRUPTED), (BrokenPipeError(), BROKEN_PIPE), (OSError(), BAD_INPUT)],
+    [
+        (KeyboardInterrupt(), INTERRUPTED),
+        (BrokenPipeError(), BROKEN_PIPE),
+        (OSError(), BAD_INPUT),
+        (ZeroDivisionError(), DEFECT),  # a code of its own: 1 means that a cell failed
+    ],
 )
 def test_what_comes_from_outside_has_a_code(
     monkeypatch: pytest.MonkeyPatch, here, error: BaseException, code: int

@@ -15,6 +15,7 @@ from evaluation.grid.parse import read_grid
 from evaluation.run.files import locked
 from evaluation.run.runner import remaining, run_grid
 from evaluation.run.workers import Loop, Workers
+from fedbert.disk.writer import SUFFIX
 from fedbert.errors import InputError
 from reports.records import read_records, without_times
 
@@ -79,6 +80,7 @@ def test_killed_and_continued_equals_undisturbed(
     assert second.returncode == 0, second.stderr
     assert records.read_bytes().startswith(kept)  # nothing lost, nothing repeated
     assert comparable(records) == undisturbed
+    assert [p for p in run.rglob("*") if p.name.endswith((".tmp", SUFFIX))] == []
     samples = json.loads((run / "samples.json").read_text())
     assert sorted(samples) == [record["cell"] for record in undisturbed]
 
@@ -126,7 +128,8 @@ def test_ctrl_c_ends_all_processes_with_one_line(
     os.killpg(first.pid, signal.SIGINT)  # as a terminal does: the whole group
     _, errors = first.communicate(timeout=60)
     assert first.returncode == 130
-    assert "Traceback" not in errors and "stopped; the same command continues" in errors
+    assert "Traceback" not in errors, errors
+    assert "stopped; the same command continues" in errors
 
 
 BROKEN = """

@@ -1,0 +1,152 @@
+"""Arrival check of messages: shapes and finite numbers, before any party computes with them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fedbert.config import Config
+from fedbert.errors import InputError
+from fedbert.messages import (
+    KINDS,
+    Array,
+    ClientParts,
+    ClientUpdate,
+    ClipFactors,
+    ExampleNorms,
+    HiddenStates,
+    Message,
+    RowValues,
+    SmashedData,
+)
+from fedbert.split import SplitBert
+
+Shape = tuple[int, ...]
+
+
+class Arrivals:
+    """Refuses a message that is not as the protocol has it, naming client, message and round."""
+
+    def __init__(self, width: int, parameters: Mapping[str, Shape]) -> None:
+        """Expect smashed data of a width, and updates of these parameters by name."""
+        self.width, self.parameters = width, dict(parameters)
+        self.smashed: dict[int, Shape] = {}  # of each client's running step
+
+    def __call__(self, message: Message) -> None:
+        """Take note of a message.
+
+        Raises:
+            InputError: for a wrong shape, or a value that is NaN or infinite.
+        """
+        reason = self._wrong(message)
+        if reason is not None:
+            raise InputError(f"{where(message)}: {reason}")
+
+    def _wrong(self, message: Message) -> str | None:
+        """Return what is wrong with a message; None if nothing."""
+        if isinstance(message, ClientParts):  # what the round before ended with, checked there
+            return None
+        if isinstance(message, ClientUpdate):
+            return self._update(message)
+        values = _values(message)
+        if isinstance(message, SmashedData):
+            expected = (*message.attention_mask.shape, self.width)
+            if len(expected) == 3:
+                self.smashed[message.client] = expected
+        else:
+            expected = self.smashed.get(message.client, ())
+        if isinstance(message, ExampleNorms | ClipFactors):
+            expected = expected[:1]
+        reason = misshaped(values, expected) or infinite(values)
+        if isinstance(message, ClipFactors) and reason is None and len(values):
+            low, high = float(values.min()), float(values.max())
+            if low < 0 or high > 1:
+                reason = f"expected factors from 0 to 1, got {low:g} to {high:g}"
+        return reason
+
+    def _update(self, message: ClientUpdate) -> str | None:
+        names = set(self.parameters)
+        if set(message.tensors) != names:
+            odd = sorted(set(message.tensors) ^ names)
+            return f"expected {len(names)} parameters, got others: {', '.join(odd[:3])}"
+        for name, value in message.tensors.items():
+            rows = isinstance(value, RowValues)
+            whole = value.base if isinstance(value, RowValues) else value
+            reason = misshaped(whole, self.parameters[name])
+            if isinstance(value, RowValues):
+                part = (len(value.rows), *self.parameters[name][1:])
+                reason = reason or misshaped(value.values, part)
+            values = value.values if isinstance(value, RowValues) else value
+            reason = reason or infinite(values)
+            if reason is not None:
+                return f"{name}{' (rows)' if rows else ''}: {reason}"
+        for name, moment in message.moments.items():
+            if (reason := infinite(moment)) is not None:
+                return f"{name}: {reason}"
+        return None
+
+
+def arrivals(split: SplitBert, config: Config) -> Arrivals:
+    """Return the check of a training's messages."""
+    with_body = config.training.strategy in ("centralised", "fedavg")
+    frozen = config.model.freeze_embeddings
+    bottom = {id(p) for p in split.bottom.parameters()} if frozen else set()
+    named = {n: p for n, p in split.client_names.items() if id(p) not in bottom}
+    named |= split.body_names if with_body else {}
+    shapes = {name: tuple(parameter.shape) for name, parameter in named.items()}
+    return Arrivals(split.whole.config.hidden_size, shapes)
+
+
+def where(message: Message) -> str:
+    """Return who sent what to whom, and when: rounds count from 1."""
+    kind = KINDS[type(message)].replace("_", " ")
+    return f"round {message.round + 1}, client {message.client}, message {kind!r}"
+
+
+def misshaped(values: Array, expected: Sequence[int]) -> str | None:
+    """Return that values have another shape than expected; None if they have it."""
+    if values.shape == tuple(expected):
+        return None
+    return f"expected shape {_shape(expected)}, got {_shape(values.shape)}"
+
+
+def infinite(values: Array) -> str | None:
+    """Return how many values are NaN or infinite; None if none is.
+
+    >>> infinite(np.array([1.0, np.nan, np.inf]))
+    'expected finite values, got 2 of 3 that are NaN or infinite'
+    """
+    if not np.issubdtype(values.dtype, np.floating):
+        return f"expected floating-point values, got {values.dtype}"
+    with np.errstate(all="ignore"):
+        if np.isfinite(np.vdot(values, values)):  # one pass, without a mask
+            return None
+    count = int((~np.isfinite(values)).sum())
+    told = f"got {count} of {values.size} that are NaN or infinite"
+    return f"expected finite values, {told}" if count else None
+
+
+def refuse_diverged(round_: int, losses: Iterable[float], values: Mapping[str, Array]) -> None:
+    """Raise InputError if after a round something of a training is no longer finite."""
+    if not np.isfinite(list(losses)).all():
+        told = f"expected finite losses, got losses={list(losses)}"
+        raise InputError(f"round {round_}: the training diverged: {told}")
+    for name, value in values.items():
+        if np.issubdtype(value.dtype, np.floating) and (reason := infinite(value)) is not None:
+            raise InputError(f"round {round_}: the training diverged: {name}: {reason}")
+
+
+def _values(message: Any) -> Array:
+    """Return the array of a message of a step."""
+    if isinstance(message, SmashedData):
+        return message.activations
+    if isinstance(message, HiddenStates):
+        return message.hidden
+    if isinstance(message, ExampleNorms):
+        return message.squared_norms
+    found: Array = message.factors if isinstance(message, ClipFactors) else message.gradient
+    return found
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
