@@ -104,16 +104,7 @@ def run_training(
     """
     config, before = settings.config, stopped.told(out)
     with locked(out):
-        with within(settings.where):
-            prepared = prepare(config, coin=False)
-            facts = facts_of(config, prepared, settings.defence, settings.delta)
-            defence = make_defence(settings.defence, facts)
-            check(config, defence)
-            refuse_drowned(defence)
-        for line in prepared.notes:
-            tell(line)
-        for doubt in prepared.doubts:
-            logger.warning("%s", doubt)
+        prepared, defence = _made(settings, tell)
         directory = out / "checkpoint"
         recover(directory)
         start = None
@@ -152,6 +143,22 @@ def run_training(
     lines += saver.notes()
     lines += [f"checkpoint: {directory}", f"transformers model: {directory / 'model'}"]
     return [*lines, f"{PRIVATE} fedbert-eval export {directory} --out DIR"]
+
+
+def _made(settings: TrainingFile, tell: Tell) -> tuple[Prepared, Defence]:
+    """Return a training's inputs and mechanisms; tell what is to be known of them."""
+    config = settings.config
+    with within(settings.where):
+        prepared = prepare(config, coin=False)
+        facts = facts_of(config, prepared, settings.defence, settings.delta)
+        defence = make_defence(settings.defence, facts)
+        check(config, defence)
+        refuse_drowned(defence)
+    for line in prepared.notes:
+        tell(line)
+    for doubt in prepared.doubts:
+        logger.warning("%s", doubt)
+    return prepared, defence
 
 
 @dataclass
