@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     help="Cells side by side, in processes of one thread each.",
 )
 @ALLOW_CODE
-def privacy_utility(grid: Path | None, out: Path | None, workers: int, allow_code: bool) -> None:
+@click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Go on with a run although data, code or libraries changed since it began.",
+)
+def privacy_utility(
+    grid: Path | None, out: Path | None, workers: int, allow_code: bool, accept_changes: bool
+) -> None:
     """Train, judge and attack every cell of GRID.
 
     GRID is a TOML file; the report puts utility beside leakage.
@@ -44,10 +51,11 @@ def privacy_utility(grid: Path | None, out: Path | None, workers: int, allow_cod
     runner = Loop() if alone else Workers(workers)
     known = runner.call(checked, chosen)
     say(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
-    for line in known:
+    for line in known.lines:
         say(line, err=True)
     with GridProgress(workers) as progress:
-        good = run_grid(chosen, directory, runner, progress.start, progress.record)
+        agreed = None if accept_changes else known
+        good = run_grid(chosen, directory, runner, progress.start, progress.record, agreed)
     _show(directory)
     if not good:
         raise SystemExit(FAILED)

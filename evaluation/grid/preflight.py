@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import FAMILIES, VERBS
@@ -21,7 +22,17 @@ Look = Callable[[Cell, Prepared, Defence], None]
 """Is shown every cell that will run, with its inputs (but for how clients share them)."""
 
 
-def preflight(grid: Grid, look: Look = lambda *_: None) -> list[str]:
+class Found(NamedTuple):
+    """What is to be known of a grid's data, a line each, and the data's sha256 by cell.
+
+    Only cells whose data were loaded have one: those that differ in seed or defence draw on them.
+    """
+
+    notes: list[str]
+    data: dict[str, str]
+
+
+def preflight(grid: Grid, look: Look = lambda *_: None) -> Found:
     """Return what is to be known of a grid's data, once every defence and attack was built.
 
     Every model and data set is loaded once.
@@ -34,6 +45,7 @@ def preflight(grid: Grid, look: Look = lambda *_: None) -> list[str]:
     seen: dict[object, Prepared] = {}
     warned: dict[str, None] = {}
     notes: dict[str, None] = {}
+    data: dict[str, str] = {}
     many = len({cell.config.data.task for cell in grid.cells}) > 1
     with within(grid.where):
         for attacks in dict.fromkeys(cell.attacks for cell in grid.cells):
@@ -43,6 +55,7 @@ def preflight(grid: Grid, look: Look = lambda *_: None) -> list[str]:
             inputs = (cell.config.model, replace(cell.config.data, partition="iid"))
             if inputs not in seen:
                 seen[inputs] = prepare(cell.config, coin=True)
+                data[cell.id] = seen[inputs].data_sha256
                 notes |= dict.fromkeys(_notes(cell.config, seen[inputs], many))
                 warned |= dict.fromkeys(_told(cell.config, seen[inputs]))
             prepared = _with_batches(seen[inputs], cell.config)
@@ -56,7 +69,7 @@ def preflight(grid: Grid, look: Look = lambda *_: None) -> list[str]:
                 look(cell, prepared, defence)
     for words in warned:
         logger.warning("%s", words)
-    return list(notes)
+    return Found(list(notes), data)
 
 
 def _notes(config: Config, prepared: Prepared, many: bool) -> list[str]:

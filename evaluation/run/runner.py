@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.grid.spec import Cell, Grid
+from evaluation.run.changes import Known, refuse_changes, refuse_other_grid
 from evaluation.run.files import SHADOWS, locked, note, write_json
 from evaluation.run.outcome import Outcome
 from evaluation.run.workers import CellRunner
@@ -20,31 +21,32 @@ from reports.scores import scores_path, write_scores
 Counts = dict[str, dict[str, int]]
 
 
-def remaining(directory: Path, grid: Grid) -> list[Cell]:
+def remaining(directory: Path, grid: Grid, known: Known | None = None) -> list[Cell]:
     """Return the cells that still have to run: those without a record, or with a failed one.
 
+    known: what the records that stand have to agree with; None: nothing.
+
     Raises:
-        InputError: if the directory holds records of another grid, or unreadable ones.
+        InputError: if the directory holds records of another grid, or unreadable ones, or records
+            of other data or code than are known.
     """
-    finished: set[str] = set()
     path = directory / RECORDS
-    if path.exists():
-        try:
-            records = read_records(path)
-        except ValueError as error:
-            raise InputError(str(error)) from None
-        foreign = {r.cell for r in records} - {cell.id for cell in grid.cells}
-        if foreign:
-            raise InputError(
-                f"expected a run directory of this grid, got {len(foreign)} records of other cells "
-                f"in {path}; choose another --out"
-            )
-        finished = {r.cell for r in records if r.status != "failed"}
-    return [cell for cell in grid.cells if cell.id not in finished]
+    if not path.exists():
+        return list(grid.cells)
+    try:
+        records = read_records(path)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    refuse_other_grid(directory, records, grid.cells)
+    finished = [record for record in records if record.status != "failed"]
+    todo = [cell for cell in grid.cells if cell.id not in {record.cell for record in finished}]
+    if known is not None and todo:
+        refuse_changes(directory, finished, known)
+    return todo
 
 
-def checked(grid: Grid) -> list[str]:
-    """Return what is to be known of a grid's data, and a line for each attack that will lack
+def checked(grid: Grid) -> Known:
+    """Return what a look at a grid shows: its data, and a line for each attack that will lack
     something.
 
     Raises:
@@ -52,9 +54,11 @@ def checked(grid: Grid) -> list[str]:
     """
     from evaluation.attacking.foresight import Foresight
     from evaluation.grid.preflight import preflight
+    from fedbert.provenance import provenance
 
     foresight = Foresight()
-    return preflight(grid, foresight.look) + foresight.lines()
+    found = preflight(grid, foresight.look)
+    return Known(found.notes + foresight.lines(), found.data, provenance())
 
 
 def worked(cell: Cell, shadows: Path) -> Outcome:
@@ -70,14 +74,15 @@ def run_grid(
     runner: CellRunner,
     on_start: Callable[[Sequence[Cell], int], None],
     on_record: Callable[[CellResult], None],
+    known: Known | None = None,
 ) -> bool:
     """Run what remains of a grid and return whether every cell of this run ended well.
 
     One record is appended as each cell ends; a cell is never repeated once its record stands.
-    on_start hears which cells remain and how many there are in all.
+    on_start hears which cells remain and how many there are in all. known: as for `remaining`.
     """
     with locked(directory):
-        todo = remaining(directory, grid)
+        todo = remaining(directory, grid, known)
         write_json(directory / "grid.json", grid.to_json())
         on_start(todo, len(grid.cells))
         good = True

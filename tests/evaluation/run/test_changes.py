@@ -1,0 +1,109 @@
+"""Changes since a run began are named and refused; another grid is told by the key that differs."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evaluation.grid.parse import read_grid
+from evaluation.grid.spec import Cell, Grid
+from evaluation.run.changes import Known
+from evaluation.run.runner import checked, remaining
+from fedbert.errors import InputError
+from reports.records import RECORDS, CellResult, append_record
+
+MADE = {
+    "commit": "a" * 40,
+    "dirty": False,
+    "versions": {"python": "3.11.2", "torch": "2.13.0"},
+    "data_sha256": "d" * 64,
+}
+
+
+def run_with(directory: Path, cells: tuple[Cell, ...], **made: object) -> None:
+    """A run directory in which these cells have ended."""
+    directory.mkdir()
+    for cell in cells:
+        record = CellResult(
+            cell.id, "skipped", cell.spec(), cell.labels, "why", provenance=MADE | made
+        )
+        append_record(directory / RECORDS, record)
+
+
+def today(grid: Grid, **made: object) -> Known:
+    now = MADE | made
+    return Known([], {grid.cells[0].id: str(now.pop("data_sha256"))}, now)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ({"data_sha256": "e" * 64}, "the data of sst2 in 'generated' are others"),
+        ({"versions": {"python": "3.11.2", "torch": "2.14.0"}}, "torch was 2.13.0 and is 2.14.0"),
+        ({"commit": "b" * 40}, "the code was of commit aaaaaaaaaaaa and is of bbbbbbbbbbbb"),
+        ({"dirty": True}, "the code has changes that are not committed"),
+    ],
+)
+def test_what_changed_is_named_with_how_to_go_on(
+    tmp_path: Path, small_grid: Path, made: dict[str, object], told: str
+) -> None:
+    grid = read_grid(small_grid)
+    run_with(tmp_path / "run", grid.cells[:2])
+    with pytest.raises(InputError) as error:
+        remaining(tmp_path / "run", grid, today(grid, **made))
+    line = str(error.value)
+    assert line.count(told) == 1 and "--accept-changes" in line and "--out" in line
+    assert remaining(tmp_path / "run", grid) == list(grid.cells[2:])  # accepted
+
+
+def test_nothing_changed_nothing_left_or_nothing_said_is_no_change(
+    tmp_path: Path, small_grid: Path
+) -> None:
+    grid = read_grid(small_grid)
+    run_with(tmp_path / "run", grid.cells[:1])
+    assert remaining(tmp_path / "run", grid, today(grid)) == list(grid.cells[1:])
+    run_with(tmp_path / "whole", grid.cells)
+    assert remaining(tmp_path / "whole", grid, today(grid, commit="b" * 40)) == []
+    run_with(tmp_path / "bare", grid.cells[:1], commit=None, dirty=None, versions={})
+    assert remaining(tmp_path / "bare", grid, today(grid)) == list(grid.cells[1:])
+
+
+def test_a_look_at_a_grid_reads_the_data_once_and_knows_what_runs_it(small_grid: Path) -> None:
+    grid = read_grid(small_grid)
+    known = checked(grid)
+    assert list(known.data) == [grid.cells[0].id]
+    assert all(len(value) == 64 for value in known.data.values())
+    assert {"torch", "numpy"} <= set(known.made_by["versions"])
+
+
+def test_another_grid_is_told_by_the_key_that_differs_in_the_nearest_cell(
+    tmp_path: Path, small_grid: Path
+) -> None:
+    grid = read_grid(small_grid)
+    run_with(tmp_path / "run", grid.cells)
+    small_grid.write_text(small_grid.read_text().replace("rounds = 2", "rounds = 3"))
+    with pytest.raises(InputError) as error:
+        remaining(tmp_path / "run", read_grid(small_grid))
+    assert "4 records of other cells" in str(error.value)
+    assert "training.rounds=2 where this grid has 3; choose another --out" in str(error.value)
+    fewer = replace(grid, cells=grid.cells[1:])
+    with pytest.raises(InputError, match=r"1 records of other cells.*=0 where this grid has 1"):
+        remaining(tmp_path / "run", fewer)
+
+
+def test_the_command_refuses_other_data_and_goes_on_where_they_are_accepted(
+    tmp_path: Path, small_grid: Path, here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = read_grid(small_grid)
+    known = checked(grid)
+    made = {**known.made_by, "data_sha256": "0" * 64}
+    run_with(tmp_path / "run", grid.cells[:1], **made)
+    before = (tmp_path / "run" / RECORDS).read_bytes()
+    done = here("privacy-utility", small_grid, "--out", tmp_path / "run")
+    assert done.returncode == 2 and "the data of sst2 in 'generated' are others" in done.stderr
+    assert (tmp_path / "run" / RECORDS).read_bytes() == before
+    monkeypatch.setattr("evaluation.run.runner.remaining", lambda *asked: print(json.dumps(
+        [str(asked[0]), len(asked[1].cells), asked[2] is None])) or [])  # fmt: skip
+    done = here("privacy-utility", small_grid, "--out", tmp_path / "run", "--accept-changes")
+    assert json.loads(done.stdout.splitlines()[0]) == [str(tmp_path / "run"), 4, True]
