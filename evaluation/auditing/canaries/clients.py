@@ -41,9 +41,10 @@ SIGNIFICANCE = 0.05
 class CanaryClient:
     """A client whose update is its own direction, far too long; or nothing."""
 
-    def __init__(self, number: int, there: bool, length: float, seed: int) -> None:
-        """Make a client; `there`: how its coin fell."""
+    def __init__(self, number: int, there: bool, length: float, seed: int, held: int = 1) -> None:
+        """Make a client; `there`: how its coin fell. held: examples that it is said to hold."""
         self.number, self.there, self.length, self.seed = number, there, length, seed
+        self.held = held
         self.along = 0.0  # how far the averages have moved along the direction so far
         self._values: dict[str, Array] = {}
 
@@ -68,7 +69,7 @@ class CanaryClient:
             own = self._direction(tensors)
             kinds = {name: value.dtype for name, value in tensors.items()}
             tensors = {n: (v + self.length * own[n]).astype(kinds[n]) for n, v in tensors.items()}
-        return ClientUpdate(self.number, round_, 1, dict(tensors), {})
+        return ClientUpdate(self.number, round_, self.held, dict(tensors), {})
 
     def mean_loss(self) -> float:
         """Return 0: it has no examples."""
@@ -138,7 +139,8 @@ def audit_federation(
     real = len(prepared.clients)
     coins = numpy_rng(seed, "canary clients").random(count) < 0.5
     length = LENGTH * mechanism.clip_norm
-    made = [CanaryClient(real + i, bool(coins[i]), length, seed) for i in range(count)]
+    held = len(prepared.clients[0].encoded)
+    made = [CanaryClient(real + i, bool(coins[i]), length, seed, held) for i in range(count)]
     stand_ins = tuple(replace(prepared.clients[0], client=canary.number) for canary in made)
     everybody = replace(prepared, clients=(*prepared.clients, *stand_ins))
     wider = replace(config, data=replace(config.data, clients=real + count))
