@@ -276,9 +276,7 @@ def test_a_resumed_run_has_to_be_the_same_run(pristine: Path) -> None:
     for config, defence, words in told:
         with pytest.raises(InputError, match=words):
             check_same(found, config, "0" * 64, defence)
-    with pytest.raises(
-        InputError, match=r"same data, got sha256=0{16}\.\.\. in .* have 1{16}\.\.\.$"
-    ):
+    with pytest.raises(InputError, match="same data, got another hash in "):
         check_same(found, same, "1" * 64, none)
     with pytest.raises(InputError, match="expected a checkpoint of the same defence"):
         check_same(found, same, "0" * 64, none | {"delta": 1e-6})
