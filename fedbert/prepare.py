@@ -11,9 +11,10 @@ from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import ClientData, Vocabulary
 from fedbert.data.examples import Examples
 from fedbert.data.partition import partition, partition_counts
+from fedbert.data.people import rows_of_each
 from fedbert.data.repeats import coin_groups
-from fedbert.data.sources import load
-from fedbert.data.survey import essentials
+from fedbert.data.sources import bounded, load
+from fedbert.data.survey import essentials, left_out_in_words
 from fedbert.errors import InputError, within
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.seeding import derive, numpy_rng
@@ -24,7 +25,7 @@ from privacy.facts import TrainingFacts
 from privacy.randomness.source import NoiseSource
 
 Per = Literal["text", "row"]
-"""What a hold-out coin falls for: a distinct text, or (before) a row."""
+"""What a hold-out coin falls for: a distinct text (with all of its persons), or (before) a row."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
         examples = load(
             task, data.source, data.pool_size, data.evaluation, derive(config.seed, "pool")
         )
+        every = len(examples["train"])
+        examples["train"] = bounded(examples["train"], data.group_rows, derive(config.seed, "pool"))
     with within("model"):
         tokenizer = load_tokenizer(config.model)
     encoded = {name: encode(e, tokenizer, config.data.max_length) for name, e in examples.items()}
@@ -84,6 +87,8 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
     if data.max_length > room:
         raise InputError(f"data: expected max_length <= {room}, got max_length={data.max_length}")
     notes = essentials(examples, encoded, data.max_length)
+    if every > len(examples["train"]):
+        notes += (left_out_in_words(every - len(examples["train"]), data.group_rows),)
     made = assemble(config, tokenizer, split, encoded, digest(examples), coin, per=per)
     return replace(made, notes=notes)
 
@@ -127,6 +132,7 @@ def assemble(
             config.data.alpha,
             numpy_rng(config.seed, "partition"),
             own.documents if task.kind == "mlm" else None,
+            own.people,
         )
     counts = partition_counts(parts, own.labels, task.label_names)
     if config.training.strategy == "centralised":
@@ -182,6 +188,12 @@ def poisson_sampled(prepared: Prepared, noise: NoiseSource | None = None) -> Pre
     """
     clients = tuple(replace(data, poisson=True, coins=noise) for data in prepared.clients)
     return replace(prepared, clients=clients)
+
+
+def most_rows(prepared: Prepared) -> int | None:
+    """Return the most examples of one person that a client trains on; None: nobody's are known."""
+    held = [d.encoded.people for d in prepared.clients if d.encoded.people is not None]
+    return max((int(rows_of_each(each).max()) for each in held), default=None)
 
 
 def expected_batches(prepared: Prepared) -> dict[int, float]:

@@ -113,6 +113,12 @@ def _from_files(subject: Subject, members: Path, non_members: Path, fair: bool) 
     shared = len(_texts(both[0]) & _texts(both[1]))
     if shared:
         raise InputError(f"expected members and non-members apart, got {shared} texts in both")
+    if both[0].people is not None and both[1].people is not None:
+        persons = len(np.intersect1d(both[0].people, both[1].people))
+        if persons:
+            raise InputError(
+                f"expected members and non-members apart, got {persons} persons in both"
+            )
     return _joined(both[0], both[1], fair, f"{members.name} and {non_members.name}")
 
 

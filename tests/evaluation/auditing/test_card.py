@@ -5,8 +5,10 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -26,6 +28,7 @@ from fedbert.data.sources import load
 from fedbert.errors import InputError
 from fedbert.prepare import flips
 from fedbert.seeding import numpy_rng
+from tests.fedbert import tiny
 
 pytestmark = pytest.mark.xdist_group("card")  # one worker: what they set up is dear
 
@@ -262,6 +265,22 @@ def test_a_text_that_a_file_repeats_is_one_candidate(foreign) -> None:
     assert not isinstance(once, str) and not isinstance(again, str)
     np.testing.assert_array_equal(once.members, again.members)
     assert texts_of(once.encoded) == texts_of(again.encoded)
+
+
+def test_of_a_file_a_person_is_one_candidate_and_on_one_side_alone() -> None:
+    whole = tiny.encoded("two", 8)
+    ins, outs = (
+        replace(whole.take(rows), people=np.array(people))
+        for rows, people in ((range(4), [1, 1, 2, 3]), (range(4, 8), [4, 5, 5, 5]))
+    )
+    sets = {Path("ins"): ins, Path("outs"): outs}
+    subject: Any = SimpleNamespace(encoded=sets.__getitem__)
+    who = candidates_of(subject, Path("ins"), Path("outs"), True)
+    assert not isinstance(who, str) and who.members.tolist() == [True] * 3 + [False] * 2
+    assert texts_of(who.encoded) == texts_of(whole.take([0, 2, 3, 4, 5]))
+    sets[Path("outs")] = replace(outs, people=np.array([3, 5, 5, 6]))
+    with pytest.raises(InputError, match="members and non-members apart, got 1 persons in both"):
+        candidates_of(subject, Path("ins"), Path("outs"), True)
 
 
 def texts_of(encoded: Encoded) -> list[bytes]:
