@@ -118,7 +118,9 @@ def assemble(
     chosen = np.arange(len(pool))
     left_out = config.data.hold_out or (0.5 if coin else 0.0)
     if members is None and left_out > 0:
-        members = flips(coins_of(pool, per), numpy_rng(config.seed, "members"), 1 - left_out)
+        groups = coins_of(pool, per)
+        _refuse_one_coin(pool, groups)
+        members = flips(groups, numpy_rng(config.seed, "members"), 1 - left_out)
     if members is not None:
         chosen = np.flatnonzero(members)
         if len(chosen) == 0:
@@ -154,6 +156,16 @@ def assemble(
 def coins_of(pool: Encoded, per: Per) -> np.ndarray:
     """Return the number of the coin that each example goes by [example] int64."""
     return coin_groups(pool) if per == "text" else pool.documents
+
+
+def _refuse_one_coin(pool: Encoded, groups: np.ndarray) -> None:
+    """Refuse a hold-out by one coin for all persons: nobody, or everybody, would be trained on."""
+    if pool.people is not None and (groups == groups[0]).all():
+        persons = len(rows_of_each(pool.people))
+        raise InputError(
+            "data: expected persons without a text in common for the hold-out coin, got "
+            f"{persons} persons, all linked by texts that read alike to the model"
+        )
 
 
 def flips(groups: np.ndarray, rng: np.random.Generator, chance: float = 0.5) -> np.ndarray:

@@ -40,13 +40,15 @@ def for_persons(entry: E, rows: int | None) -> E:
     """Return a claim that says what it holds for a person with up to so many records.
 
     Its unit stays what it is. Nothing is added where nobody told whose the records are (None), nor
-    to a claim for clients, which hold persons whole.
+    to a claim for clients, which hold persons whole. The curve of a claim is left out where persons
+    have several records: attacks then tell persons, of whom it says nothing.
     """
     if rows is None or not isinstance(entry, Guarantee | MetricGuarantee) or entry.unit == "client":
         return entry
     others = tuple(each for each in entry.exclusions if each != SEVERAL_RECORDS)
     told = _person(entry, rows)
-    return replace(entry, exclusions=(told, *others) if told else others)
+    found = replace(entry, exclusions=(told, *others) if told else others)
+    return replace(found, tradeoff=None) if isinstance(found, Guarantee) and rows > 1 else found
 
 
 def _person(entry: Guarantee | MetricGuarantee, rows: int) -> str:

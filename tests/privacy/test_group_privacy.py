@@ -53,6 +53,7 @@ def test_dp_sgd_says_what_is_left_for_a_person_and_its_unit_stays_the_record() -
     assert isinstance(plain, Guarantee) and isinstance(claim, Guarantee)
     assert (claim.unit, claim.epsilon, claim.delta) == ("record", plain.epsilon, plain.delta)
     assert SEVERAL_RECORDS in plain.exclusions and SEVERAL_RECORDS not in claim.exclusions
+    assert plain.tradeoff is not None and claim.tradeoff is None  # the curve is a record's
     left = of_group(claim.epsilon, claim.delta, 2)
     assert left is not None
     told = claim.exclusions[0]
@@ -64,7 +65,7 @@ def test_dp_sgd_says_what_is_left_for_a_person_and_its_unit_stays_the_record() -
     assert many.exclusions[0].endswith("who may have 400 records, for whom group privacy leaves "
                                        "no guarantee")  # fmt: skip
     one = ledger(made, use(1))["release"]
-    assert isinstance(one, Guarantee)
+    assert isinstance(one, Guarantee) and one.tradeoff == plain.tradeoff
     assert one.exclusions == tuple(e for e in plain.exclusions if e != SEVERAL_RECORDS)
 
 

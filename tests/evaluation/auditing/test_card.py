@@ -1,6 +1,7 @@
 """The audit as a user meets it: good, tampered, mis-stated, foreign, with a pickle, and nothing."""
 
 import json
+import math
 import pickle
 import shutil
 import subprocess
@@ -16,13 +17,15 @@ import numpy as np
 import pytest
 
 from evaluation.auditing.adversary import Means, _trainings, signals_on
-from evaluation.auditing.manifest import mismatches
-from evaluation.auditing.membership import candidates_of
+from evaluation.auditing.manifest import allowed, mismatches
+from evaluation.auditing.membership import candidates_of, claim_on
 from evaluation.auditing.subject import open_subject
+from evaluation.auditing.verdict import Claim
 from evaluation.cli.main import main
 from evaluation.run import training
 from evaluation.run.training import read_training, run_training
 from fedbert.checkpoint import _content_sha256
+from fedbert.config import Config, DataConfig
 from fedbert.data.batches import Encoded
 from fedbert.data.sources import load
 from fedbert.errors import InputError
@@ -281,6 +284,25 @@ def test_of_a_file_a_person_is_one_candidate_and_on_one_side_alone() -> None:
     sets[Path("outs")] = replace(outs, people=np.array([3, 5, 5, 6]))
     with pytest.raises(InputError, match="members and non-members apart, got 1 persons in both"):
         candidates_of(subject, Path("ins"), Path("outs"), True)
+
+
+def test_what_a_persons_coin_shows_is_held_against_what_group_privacy_leaves() -> None:
+    """Else a person's four records would refute a true claim about each."""
+    data = DataConfig(task="own", text="review", group="author")
+    own = SimpleNamespace(coin_groups=np.array([0, 0, 2, 0, 4, 0]))
+    subject: Any = SimpleNamespace(config=Config(data=data), own=own, unknown="no data")
+    found = claim_on(subject, Claim(0.5, 1e-5))
+    assert not isinstance(found, str) and found[0].epsilon == 2.0
+    assert found[0].delta == pytest.approx(1e-5 * sum(math.exp(0.5 * i) for i in range(4)))
+    assert found[1] == ", 2 at delta 9.85e-05 for a person's 4"
+    nothing = "the coin is a person's, and group privacy leaves nothing for 4 records"
+    assert claim_on(subject, Claim(8.0, 1e-5)) == nothing
+    assert allowed(subject) == []
+    subject.own = None
+    unknown = "the coin is a person's, of how many records is unknown: no data"
+    assert claim_on(subject, Claim(0.5, 1e-5)) == unknown
+    subject.config = Config()
+    assert claim_on(subject, Claim(0.5, 1e-5)) == (Claim(0.5, 1e-5), "")
 
 
 def texts_of(encoded: Encoded) -> list[bytes]:

@@ -184,6 +184,21 @@ def test_the_coin_falls_for_a_person_and_for_whoever_shares_a_text(hold_out: flo
         assert len(np.unique(prepared.coin_groups[asked])) == len(asked)
 
 
+def test_a_coin_for_all_persons_together_is_refused() -> None:
+    config = tiny.config_of("two", 2, 0)
+    config = replace(config, data=replace(config.data, hold_out=0.5))
+    alike = tiny.encoded("two", 8).take([0, 1, 1, 2, 2, 3])
+    alike = replace(alike, people=np.array([5, 5, 6, 6, 7, 7]), documents=np.arange(6))
+    parts = {"train": alike, "validation": tiny.encoded("two", 4)}
+    made = tiny.tokenizer(), tiny.split_model()
+    assert complaint(lambda: assemble(config, *made, parts, "0" * 64)) == (
+        "data: expected persons without a text in common for the hold-out coin, got 3 persons, "
+        "all linked by texts that read alike to the model"
+    )
+    config = replace(config, data=replace(config.data, hold_out=0.0))
+    assert assemble(config, *made, parts, "0" * 64).members is None
+
+
 def test_blocks_of_masked_lm_go_by_their_person() -> None:
     blocks = tiny.encoded("mlm-tied", 5)
     blocks = replace(blocks, documents=np.array([0, 0, 1, 2, 2]), people=np.array([8, 8, 9, 8, 8]))
