@@ -10,6 +10,8 @@ import pytest
 
 from evaluation.adversary.candidates import members_and_non_members
 from evaluation.auditing.canaries.texts import canary_texts, joined
+from evaluation.grid.defence import facts_of
+from evaluation.grid.spec import DefenceSpec
 from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.examples import Examples, from_tables
@@ -131,10 +133,10 @@ def test_persons_that_all_share_texts_cannot_be_divided() -> None:
 
 
 def test_at_most_so_many_rows_of_a_person() -> None:
-    people = ["ann"] * 6 + ["bob"] * 2 + ["ann"] * 3
+    people = ["cid"] * 7 + ["ann"] * 6 + ["bob"] * 2 + ["ann"] * 3
     whole = examples(people)
     found = bounded(whole, 3, 5)
-    assert rows_in_order(found.people) == {"ann": 3, "bob": 2}
+    assert rows_in_order(found.people) == {"cid": 3, "ann": 3, "bob": 2}
     assert list(found.texts) == sorted(found.texts, key=whole.texts.index)
     assert bounded(whole, None, 5) is whole and bounded(whole, 9, 5).texts == whole.texts
     alone = bounded(whole.take([i for i, each in enumerate(people) if each == "ann"]), 3, 5)
@@ -178,7 +180,7 @@ def test_the_coin_falls_for_a_person_and_for_whoever_shares_a_text(hold_out: flo
             assert not {*each[members]} & {*each[~members]}
         held = [{*data.encoded.people} for data in prepared.clients]  # type: ignore[misc]
         assert held[0] and held[1] and not held[0] & held[1]
-        assert most_rows(prepared) == 4
+        assert facts_of(config, prepared, DefenceSpec("none"), 1e-5).person_rows == 4
         chosen, others = members_and_non_members(config, prepared)
         asked = np.concatenate([chosen, others])
         assert len(np.unique(prepared.coin_groups[asked])) == len(asked)
