@@ -14,6 +14,7 @@ from fedbert.tasks import (
     SCORE_METRICS,
     TASKS,
     Task,
+    grouped,
     label_word,
     own_task,
 )
@@ -48,7 +49,7 @@ LabelName = Annotated[
     Text, BeforeValidator(_word), WithJsonSchema({"type": ["string", "number"], "minLength": 1})
 ]
 MetricName = Annotated[str, one_of((*CLASS_METRICS, *SCORE_METRICS))]
-COLUMNS = ("text", "pair", "label", "labels", "metric")
+COLUMNS = ("text", "pair", "label", "labels", "metric", "group", "group_rows")
 """Settings of [data] that describe somebody's own columns."""
 
 
@@ -97,6 +98,9 @@ class DataConfig:
         labels are scores.
     metric: the headline of task "own": "accuracy", "macro_f1", "f1" or "matthews" of classes,
         "pearson" or "spearman" of scores; the first of each where none is named.
+    group: the column of the person that a row belongs to, of one's own columns or "mlm". Then
+        splits, partition and hold-out take persons whole, and intervals count them.
+    group_rows: at most so many rows of a person are trained on (a seeded choice); None = all.
     """
 
     task: TaskName = "sst2"
@@ -113,6 +117,8 @@ class DataConfig:
     label: Text | None = None
     labels: tuple[LabelName, ...] = ()
     metric: MetricName | None = None
+    group: Text | None = None
+    group_rows: Annotated[int | None, Field(ge=1, le=EXAMPLES)] = None
 
     def __post_init__(self) -> None:
         """Check that columns are named where they are read, and fit each other."""
@@ -125,11 +131,17 @@ class DataConfig:
         Raises:
             InputError: for columns that are missing, not read, or do not fit each other.
         """
+        if self.group_rows is not None and self.group is None:
+            raise InputError(
+                "expected group = the column of the persons beside group_rows, got none"
+            )
         if self.task == OWN:
             if self.text is None:
                 raise InputError("expected text = the column of the texts for task own, got none")
-            return own_task(self.text, self.pair, self.label or "label", self.labels, self.metric)
-        read = ("text",) if self.task == "mlm" else ()
+            label = self.label or "label"
+            task = own_task(self.text, self.pair, label, self.labels, self.metric)
+            return grouped(task, self.group)
+        read = ("text", "group", "group_rows") if self.task == "mlm" else ()
         for name in COLUMNS:
             value = getattr(self, name)
             if value and name not in read:
@@ -138,7 +150,8 @@ class DataConfig:
                     f"with task {self.task!r}"
                 )
         task = TASKS[self.task]
-        return task if self.text is None else replace(task, columns=(self.text,))
+        task = task if self.text is None else replace(task, columns=(self.text,))
+        return grouped(task, self.group)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as they stand in a file; of one's own columns those that are named.

@@ -11,9 +11,10 @@ from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import ClientData, Vocabulary
 from fedbert.data.examples import Examples
 from fedbert.data.partition import partition, partition_counts
+from fedbert.data.people import rows_of_each
 from fedbert.data.repeats import coin_groups
-from fedbert.data.sources import load
-from fedbert.data.survey import essentials
+from fedbert.data.sources import bounded, load
+from fedbert.data.survey import essentials, left_out_in_words
 from fedbert.errors import InputError, within
 from fedbert.model import load_model, load_tokenizer, other_numbers, vocabulary_of
 from fedbert.seeding import derive, numpy_rng
@@ -25,7 +26,7 @@ from privacy.facts import TrainingFacts
 from privacy.randomness.source import NoiseSource
 
 Per = Literal["text", "row"]
-"""What a hold-out coin falls for: a distinct text, or (before) a row."""
+"""What a hold-out coin falls for: a distinct text (with all of its persons), or (before) a row."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
         examples = load(
             task, data.source, data.pool_size, data.evaluation, derive(config.seed, "pool")
         )
+        every = len(examples["train"])
+        examples["train"] = bounded(examples["train"], data.group_rows, derive(config.seed, "pool"))
     with within("model"):
         tokenizer = load_tokenizer(config.model)
     encoded = {name: encode(e, tokenizer, config.data.max_length) for name, e in examples.items()}
@@ -85,6 +88,8 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
     settings = split.whole.config
     check_length(data.max_length, settings)
     notes = essentials(examples, encoded, data.max_length)
+    if every > len(examples["train"]):
+        notes += (left_out_in_words(every - len(examples["train"]), data.group_rows),)
     encoded = {name: typed(e, settings) for name, e in encoded.items()}
     made = assemble(config, tokenizer, split, encoded, digest(examples), coin, per=per)
     found = doubts(tokenizer, settings.vocab_size) + other_numbers(config.model, tokenizer)
@@ -142,7 +147,9 @@ def assemble(
     chosen = np.arange(len(pool))
     left_out = config.data.hold_out or (0.5 if coin else 0.0)
     if members is None and left_out > 0:
-        members = flips(coins_of(pool, per), numpy_rng(config.seed, "members"), 1 - left_out)
+        groups = coins_of(pool, per)
+        _refuse_one_coin(pool, groups)
+        members = flips(groups, numpy_rng(config.seed, "members"), 1 - left_out)
     if members is not None:
         chosen = np.flatnonzero(members)
         if len(chosen) == 0:
@@ -156,6 +163,7 @@ def assemble(
             config.data.alpha,
             numpy_rng(config.seed, "partition"),
             own.documents if task.kind == "mlm" else None,
+            own.people,
         )
     counts = partition_counts(parts, own.labels, task.label_names)
     if config.training.strategy == "centralised":
@@ -177,6 +185,16 @@ def assemble(
 def coins_of(pool: Encoded, per: Per) -> np.ndarray:
     """Return the number of the coin that each example goes by [example] int64."""
     return coin_groups(pool) if per == "text" else pool.documents
+
+
+def _refuse_one_coin(pool: Encoded, groups: np.ndarray) -> None:
+    """Refuse a hold-out by one coin for all persons: nobody, or everybody, would be trained on."""
+    if pool.people is not None and (groups == groups[0]).all():
+        persons = len(rows_of_each(pool.people))
+        raise InputError(
+            "data: expected persons without a text in common for the hold-out coin, got "
+            f"{persons} persons, all linked by texts that read alike to the model"
+        )
 
 
 def flips(groups: np.ndarray, rng: np.random.Generator, chance: float = 0.5) -> np.ndarray:
@@ -211,6 +229,12 @@ def poisson_sampled(prepared: Prepared, noise: NoiseSource | None = None) -> Pre
     """
     clients = tuple(replace(data, poisson=True, coins=noise) for data in prepared.clients)
     return replace(prepared, clients=clients)
+
+
+def most_rows(prepared: Prepared) -> int | None:
+    """Return the most examples of one person that a client trains on; None: nobody's are known."""
+    held = [d.encoded.people for d in prepared.clients if d.encoded.people is not None]
+    return max((int(rows_of_each(each).max()) for each in held), default=None)
 
 
 def expected_batches(prepared: Prepared) -> dict[int, float]:

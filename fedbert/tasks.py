@@ -47,6 +47,7 @@ class Task:
     `metrics` names the official metrics, the headline first. `evaluation` names the labelled
     splits to judge on, the headline first. `score_range` bounds the labels of a regression.
     `label` names the column of the labels. `guessed`: nobody said that the labels are scores.
+    `group` names the column of the person that a row belongs to; None: each row is by itself.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Task:
     tsv: Tsv | None = None
     label: str = "label"
     guessed: bool = False
+    group: str | None = None
 
     @property
     def regression(self) -> bool:
@@ -203,6 +205,18 @@ def with_columns(task: Task, text: str | None, pair: str | None, label: str | No
     if len({*columns, found.label}) <= len(columns):
         raise InputError(f"expected different columns, got {', '.join((*columns, found.label))}")
     return found
+
+
+def grouped(task: Task, group: str | None) -> Task:
+    """Return a task whose rows belong to persons, named in a column; None: to nobody.
+
+    Raises:
+        InputError: for a column that holds the text or the label.
+    """
+    taken = task.columns if task.kind == "mlm" else (*task.columns, task.label)
+    if group in taken:
+        raise InputError(f"expected a column of its own for the persons, got group={group!r}")
+    return replace(task, group=group)
 
 
 def label_word(cell: object) -> str | None:

@@ -11,6 +11,7 @@ from privacy.composition import epsilon_of, tail_floor
 from privacy.defence import Defence, refuse_update
 from privacy.events import MetricEvent, PoissonGaussianEvent
 from privacy.facts import TrainingFacts
+from privacy.group_privacy import for_persons
 from privacy.guarantee import (
     BACKWARD_EXCLUSIONS,
     CONTEXT_EXCLUSION,
@@ -46,8 +47,9 @@ def ledger(defence: Defence, facts: TrainingFacts) -> dict[View, Entry]:
     is the trainer's part. DP-SGD speaks for `release` alone, where Poisson sampling amplifies.
 
     What holds of the labels besides is in `label_claims`; where that is all, an entry says so.
+    Where rows belong to persons, claims say what is left for one with several: `for_persons`.
     """
-    entries = {view: _entry(view, defence, facts) for view in VIEWS}
+    entries = {view: for_persons(_entry(view, defence, facts), facts.person_rows) for view in VIEWS}
     for claim in label_claims(defence, facts):
         entry = entries[claim.view]
         if isinstance(entry, NoGuarantee):
@@ -66,11 +68,13 @@ def label_claims(defence: Defence, facts: TrainingFacts) -> list[Guarantee]:
     cost = None if defence.labels is None else defence.labels.cost()
     if cost is None:
         return []
-    return [
-        _epsilon_claim(view, cost, 1 + facts.restarts, facts, "data set", LABEL_EXCLUSIONS)
+    once = 1 + facts.restarts
+    claims = [
+        _epsilon_claim(view, cost, once, facts, "data set", LABEL_EXCLUSIONS)
         for view in LABEL_VIEWS
         if _nothing_sent(view, facts) is None
     ]
+    return [for_persons(claim, facts.person_rows) for claim in claims]
 
 
 def _entry(view: View, defence: Defence, facts: TrainingFacts) -> Entry:

@@ -26,11 +26,12 @@ class TrainingFacts:
     client holds, `width` the values in a row of A, `length` the most tokens of a record, `labels`
     how many classes there are; None where nobody counted. `kind` is the task's. `restarts` counts
     how often the training began again under fresh noise: what is drawn once was then drawn again.
+    `person_rows` is the most records of one person; None where nobody told whose they are.
 
     Raises:
-        ValueError: an unknown strategy, accountant or kind, a count below zero, records, width or
-            length below 1, delta not strictly between 0 and 1, a sample rate outside (0, 1], or
-            releases under a strategy that sends no activations.
+        ValueError: an unknown strategy, accountant or kind, a count below zero, records, width,
+            length or person_rows below 1, delta not strictly between 0 and 1, a sample rate outside
+            (0, 1], or releases under a strategy that sends no activations.
     """
 
     strategy: str
@@ -50,6 +51,7 @@ class TrainingFacts:
     kind: str = "classification"
     precision: str = "float32"
     restarts: int = 0
+    person_rows: int | None = None
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -62,7 +64,7 @@ class TrainingFacts:
             open_unit("delta", self.delta)
         if self.sample_rate is not None and not 0 < self.sample_rate <= 1:
             raise ValueError(f"expected 0 < sample_rate <= 1, got sample_rate={self.sample_rate}")
-        for name in ("records", "width", "length", "labels"):
+        for name in ("records", "width", "length", "labels", "person_rows"):
             _counted(name, getattr(self, name), 0 if name == "labels" else 1)
         if self.strategy in ("centralised", "fedavg") and self.releases > 0:
             raise ValueError(

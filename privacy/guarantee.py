@@ -47,12 +47,13 @@ LOCAL_UPDATE_EXCLUSIONS = (
     "optimiser state and training losses, which are kept to resume and may be printed",
     *_ALWAYS,
 )
+SEVERAL_RECORDS = "a person with several records, or a text that was cut into several"
 DP_SGD_MESSAGES = "the norm and clip factor of each example's gradient"
 DP_SGD_EXCLUSIONS = (
     f"messages to and from the server during training (A, Z, G_Z, G_A, and {DP_SGD_MESSAGES})",
     "whoever learns which records a batch drew",
     "the number of records of each client and the expected batch size, which are public",
-    "a person with several records, or a text that was cut into several",
+    SEVERAL_RECORDS,
     "training losses, which are kept to resume and may be printed",
     *_ALWAYS,
 )
@@ -105,7 +106,7 @@ class Guarantee:
         """The claim as one English sentence; epsilon is rounded up to four digits."""
         return (
             f"Against the {self.view} view, each {self.unit} is protected under the "
-            f"{self.relation} relation with epsilon {_rounded_up(self.epsilon)} and delta "
+            f"{self.relation} relation with epsilon {rounded_up(self.epsilon)} and delta "
             f"{self.delta or 0} over {_times(self.releases)} (accountant: {self.accountant}); "
             f"{_SCOPE_WORDS[self.scope]}; not covered are {_listed(self.exclusions)}."
         )
@@ -155,12 +156,12 @@ class MetricGuarantee:
 
     def sentence(self) -> str:
         """The claim as one English sentence; eta is rounded up to four digits."""
-        total = _rounded_up(self.eta * self.releases)
+        total = rounded_up(self.eta * self.releases)
         together = "" if self.releases == 1 else f", so {total} d over {self.releases} releases"
         return (
             f"Against the {self.view} view, each {self.unit} has a metric guarantee, which is no "
             f"(epsilon, delta): two inputs whose rows lie at L2 distance d are protected with "
-            f"epsilon {_rounded_up(self.eta)} d per release{together}; "
+            f"epsilon {rounded_up(self.eta)} d per release{together}; "
             f"{_SCOPE_WORDS[self.scope]}; not covered are {_listed(self.exclusions)}."
         )
 
@@ -229,7 +230,7 @@ def _times(releases: int) -> str:
     return "one release" if releases == 1 else f"{releases} releases"
 
 
-def _rounded_up(epsilon: float) -> str:
+def rounded_up(epsilon: float) -> str:
     """Four significant digits, never below the true value."""
     context = decimal.Context(prec=4, rounding=decimal.ROUND_CEILING)
     return f"{float(context.create_decimal(epsilon)):.10g}"

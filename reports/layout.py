@@ -41,7 +41,8 @@ def unbroken(table: Table) -> Table:
 def from_markdown(lines: Iterable[str]) -> Table:
     """The lines of a Markdown table as a table for a terminal.
 
-    >>> [column.header for column in from_markdown(["| a | b |", "|---|---|", "| 1 | 2 |"]).columns]
+    >>> table = from_markdown(["| a | b |", "|---|---|", "| 1 | 2 |"])
+    >>> [str(each.header) for each in table.columns]
     ['a', 'b']
     """
     head, _, *rows = ([part.strip() for part in line.strip("| ").split("|")] for line in lines)

@@ -11,7 +11,7 @@ from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
 from evaluation.auditing.differences import CLOSE
 from evaluation.auditing.mechanisms.isolation import audit_any
-from evaluation.auditing.membership import Candidates, candidates_of, membership, one_run
+from evaluation.auditing.membership import Candidates, candidates_of, claim_on, membership, one_run
 from evaluation.auditing.request import Request, limits
 from evaluation.auditing.subject import Subject, open_subject, spec_of
 from evaluation.auditing.verdict import Claim
@@ -67,7 +67,7 @@ def audit(directory: Path, request: Request) -> Card:
     else:
         measured, scores = membership(subject, candidates, request.means)
     measured += _read_off(subject, request)
-    allowed = manifest.allowed(subject) + _asked(request.claim)
+    allowed = manifest.allowed(subject) + _asked(subject, request.claim)
     measured = flagged(measured, allowed)
     checks = [
         *_manifest(subject),
@@ -79,9 +79,9 @@ def audit(directory: Path, request: Request) -> Card:
     return Card(_named(subject, candidates), told, tuple(checks), tuple(measured))
 
 
-def _asked(claim: tuple[float, float] | None) -> list[Allowed]:
+def _asked(subject: Subject, claim: tuple[float, float] | None) -> list[Allowed]:
     """Return what the claim that was asked about allows: of the mechanism nothing is known."""
-    if claim is None:
+    if claim is None or subject.config.data.group is not None:
         return []
     line = allowed_by_line(*claim)
     return [Allowed("release", "record", line.points, line.advantage, line.basis)]
@@ -191,14 +191,17 @@ def _records(
         claims.append(Claim(*asked))
     for claim in claims:
         name = f"release: epsilon {claim.epsilon:.4g} at delta {claim.delta:g} for each record"
+        on = claim_on(subject, claim)
         if isinstance(candidates, str):
             yield Check(name, TOO_WEAK, f"membership is not measured: {candidates}")
         elif not candidates.fair:
             why = "members were not chosen by a fair coin, which a bound from one training needs"
             yield Check(name, TOO_WEAK, f"{why}: train with hold_out = 0.5, or say --fair-coin")
+        elif isinstance(on, str):
+            yield Check(name, TOO_WEAK, on)
         else:
-            found = one_run(subject, candidates, scores, claim)
-            yield Check(name, found.verdict, found.detail())
+            found = one_run(subject, candidates, scores, on[0])
+            yield Check(name + on[1], found.verdict, found.detail())
 
 
 def _against_the_ledger(subject: Subject, asked: tuple[float, float]) -> Iterator[Check]:
@@ -222,11 +225,8 @@ def _read_off(subject: Subject, request: Request) -> list[LeakageEntry]:
     auxiliary: Encoded | None = None
     for path in (request.members, request.non_members):
         if path is not None:
-            text, auxiliary = (
-                (subject.encoded(path), auxiliary)
-                if text is None
-                else (text, subject.encoded(path))
-            )
+            read = subject.encoded(path)
+            text, auxiliary = (read, auxiliary) if text is None else (text, read)
     if text is None and subject.own is not None:
         own = subject.own
         chosen = np.ones(len(own.pool), dtype=bool) if own.members is None else own.members

@@ -58,7 +58,12 @@ def recomputed(subject: Subject, claim: dict[str, Any]) -> tuple[float, str] | N
 
 
 def allowed(subject: Subject) -> list[Allowed]:
-    """Return what each claim allows an attack, by the curve of the costs that are recorded."""
+    """Return what each claim allows an attack, by the curve of the costs that are recorded.
+
+    None where persons are told apart: the curves are those of records.
+    """
+    if subject.config.data.group is not None:
+        return []
     manifest = subject.checkpoint.manifest if subject.checkpoint is not None else {"costs": []}
     found = []
     for claim in claims_of(subject):

@@ -20,10 +20,12 @@ from evaluation.metrics.epsilon_bounds import one_run_p
 from evaluation.metrics.one_run_gaussian import FRACTIONS, one_run_from_scores
 from fedbert.config import Config
 from fedbert.data.batches import Encoded
+from fedbert.data.people import rows_of_each
 from fedbert.data.repeats import clusters, coin_groups, one_of_each
 from fedbert.errors import InputError
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
+from privacy.group_privacy import of_group
 from reports.leak import Leak, LeakageEntry
 from reports.metrics import SHIFTED_POOL
 from reports.scores import Scored
@@ -113,6 +115,12 @@ def _from_files(subject: Subject, members: Path, non_members: Path, fair: bool) 
     shared = len(_texts(both[0]) & _texts(both[1]))
     if shared:
         raise InputError(f"expected members and non-members apart, got {shared} texts in both")
+    if both[0].people is not None and both[1].people is not None:
+        persons = len(np.intersect1d(both[0].people, both[1].people))
+        if persons:
+            raise InputError(
+                f"expected members and non-members apart, got {persons} persons in both"
+            )
     return _joined(both[0], both[1], fair, f"{members.name} and {non_members.name}")
 
 
@@ -168,6 +176,23 @@ def _signals(subject: Subject, who: Candidates, means: Means) -> Signals:
     everyone = np.concatenate([who.positions, who.population])
     encoded = subject.own.pool.take(everyone)
     return signals_on(subject, encoded, everyone, len(who.population), means)
+
+
+def claim_on(subject: Subject, claim: Claim) -> tuple[Claim, str] | str:
+    """Return a claim about records as one about what a coin fell for, with words for the change.
+
+    A coin that fell for a person put in or left out all of its records, and those of whoever shares
+    a text with it: group privacy says what the claim leaves for so many. Or why none is left.
+    """
+    if subject.config.data.group is None:
+        return claim, ""
+    if subject.own is None:
+        return f"the coin is a person's, of how many records is unknown: {subject.unknown}"
+    rows = int(rows_of_each(subject.own.coin_groups).max())
+    left = of_group(claim.epsilon, claim.delta, rows)
+    if left is None:
+        return f"the coin is a person's, and group privacy leaves nothing for {rows} records"
+    return Claim(*left), f", {left[0]:.4g} at delta {left[1]:.3g} for a person's {rows}"
 
 
 def one_run(

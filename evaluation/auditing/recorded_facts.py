@@ -58,7 +58,7 @@ class Sizes:
         if training.strategy == "centralised" or data.clients == 1:
             return True
         everyone = training.clients_per_round in (None, data.clients)
-        return everyone and data.partition == "iid" and data.task != "mlm"
+        return everyone and data.partition == "iid" and data.task != "mlm" and data.group is None
 
     @property
     def smallest(self) -> int:

@@ -19,6 +19,7 @@ OPTIONS = [
     click.option("--pair", help="Its column of second texts, where texts come in pairs."),
     click.option("--label", help="Its column of labels [default: by name, or the fewest values]."),
     click.option("--labels", help="Its classes in order, as neg,neutral,pos [default: as found]."),
+    click.option("--group", help="Its column of the persons that rows belong to."),
     click.option(
         "--max-length", type=click.IntRange(8, 512), default=64, show_default=True, help="Tokens."
     ),
@@ -36,13 +37,17 @@ def data(source: str, task: str | None, max_length: int, tokenizer: str, **named
     SOURCE is a directory or a file: columns, labels, repeats, what max_length cuts.
     """
     quiet()
+    from fedbert.config import DataConfig
     from fedbert.data.batches import encode
     from fedbert.data.sources import load
     from fedbert.data.survey import essentials, label_counts
     from fedbert.data.tables import printable
 
     if task is not None and task != "own":
-        examples, lines = load(task, source), [f'source = "{source}"']
+        group = named["group"]
+        read = task if group is None else DataConfig(task=task, group=group).chosen_task
+        examples, lines = load(read, source), [f'source = "{source}"']
+        lines += [] if group is None else [f"group = {json.dumps(group, ensure_ascii=False)}"]
     else:
         examples, lines = _own(source, named)
     kind = examples["train"].task
@@ -63,7 +68,7 @@ def _own(source: str, named: dict[str, Any]) -> "tuple[dict[str, Examples], list
     from fedbert.data.examples import from_tables
     from fedbert.data.sources import halves, tables_of
     from fedbert.data.tables import printable
-    from fedbert.tasks import own_task
+    from fedbert.tasks import grouped, own_task
 
     first = own_task("text", None, "label", (), None)
     tables = tables_of(first, source)
@@ -74,10 +79,12 @@ def _own(source: str, named: dict[str, Any]) -> "tuple[dict[str, Examples], list
         click.echo(printable(f"{split}: {', '.join(table.origin for table in each)}"))
     text = of.text_of(found, named["text"])
     texts = [text] if named["pair"] is None else [text, named["pair"]]
-    label = of.label_of(found, named["label"], texts)
+    group = None if named["group"] is None else of.known(found, named["group"])
+    label = of.label_of(found, named["label"], texts if group is None else [*texts, group])
     asked = named["labels"]
     labels = of.classes_of(found, label) if asked is None else tuple(asked.split(","))
     task = own_task(text, named["pair"], label, labels, None if labels else "pearson")
+    task = grouped(task, group)
     examples = {split: from_tables(task, each) for split, each in tables.items()}
     if len(examples) == 1:
         examples = halves(examples["train"], "validation", 0)
@@ -90,6 +97,7 @@ def _section(source: str, task: "Task") -> list[str]:
     values |= dict(zip(("text", "pair"), task.columns, strict=False))
     values |= {"label": task.label}
     values |= {"labels": list(task.label_names)} if task.label_names else {"metric": "pearson"}
+    values |= {} if task.group is None else {"group": task.group}
     return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
 
 

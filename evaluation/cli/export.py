@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from evaluation.cli.shared import FILE, quiet
+from reports.terminal import say
 
 HELD_BACK = (
     "not in it: who was trained on, hashes of the data, losses, clip shares, moments, seed, paths"
@@ -28,12 +29,12 @@ def export(checkpoint: Path, out: Path) -> None:
     found = write(checkpoint, out)
     done, planned = found.manifest["round"], found.config.training.rounds
     for entry in found.manifest["guarantees"]:
-        click.echo(entry["sentence"])
+        say(entry["sentence"])
     claims = [each for each in found.manifest["guarantees"] if each["kind"] == "guarantee"]
     if claims and found.config.noise == "repeatable":
-        click.echo("the noise is repeatable: whoever has seed and settings can take it off")
+        say("the noise is repeatable: whoever has seed and settings can take it off")
     if done < planned:
         stopped = aside(checkpoint.resolve().parent)
-        click.echo(f"round {done} of {planned}: the training was not finished{stopped}")
-    click.echo(HELD_BACK)
-    click.echo(f"export: {out}")
+        say(f"round {done} of {planned}: the training was not finished{stopped}")
+    say(HELD_BACK)
+    say(f"export: {out}")

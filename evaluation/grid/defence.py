@@ -10,7 +10,7 @@ from evaluation.grid.launches import Launches
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.config import Config
 from fedbert.errors import InputError
-from fedbert.prepare import Prepared, facts_before, poisson_sampled
+from fedbert.prepare import Prepared, facts_before, most_rows, poisson_sampled
 from fedbert.trainer import local_steps, planned_releases, planned_steps, repeated_releases
 from privacy.defence import Defence
 from privacy.distance_correlation import DistanceCorrelation
@@ -67,6 +67,7 @@ def facts_of(
         labels=len(prepared.task.label_names),
         records=min(len(data.encoded) for data in prepared.clients),
         restarts=launches.restarts,
+        person_rows=most_rows(prepared),
     )
 
 

@@ -64,7 +64,7 @@ def field_docs(kind: type) -> dict[str, str]:
     """Return what a settings class's docstring says about its fields.
 
     >>> field_docs(ModelConfig)["dropout"]
-    "None keeps the model's own."
+    "of every layer and the head; None keeps the model's own."
     """
     text = inspect.cleandoc(kind.__doc__ or "")
     paragraphs = re.findall(r"^(\w+(?:, \w+)*): (.*(?:\n {4}.*)*)", text, re.MULTILINE)

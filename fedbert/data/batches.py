@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedbert.data.people import numbers
 from fedbert.errors import InputError
 from fedbert.tasks import Task
 
@@ -62,6 +63,8 @@ class Encoded:
         where there are no pairs, or nobody numbered the texts.
     cut: [example] bool, whether the text goes on beyond the tokens; None for masked-LM, whose
         blocks lose nothing, or where nobody looked.
+    people: [example] int64, the number of the person that the example belongs to; None where rows
+        belong to nobody.
     """
 
     task: Task
@@ -72,6 +75,7 @@ class Encoded:
     documents: np.ndarray
     first_texts: np.ndarray | None = None
     cut: np.ndarray | None = None
+    people: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -98,6 +102,7 @@ class Encoded:
             self.documents[chosen],
             None if self.first_texts is None else self.first_texts[chosen],
             None if self.cut is None else self.cut[chosen],
+            None if self.people is None else self.people[chosen],
         )
 
 
@@ -141,7 +146,8 @@ def encode(examples: "Examples", tokenizer: "PreTrainedTokenizerBase", max_lengt
     firsts = _first_texts(examples, tokenizer) if pair else None
     cut = None if blocks else np.asarray(cuts, dtype=bool)
     labels = examples.labels[owner]
-    return Encoded(examples.task, flat, flat_types, offsets, labels, owner, firsts, cut)
+    people = numbers(examples.people)[owner] if examples.people else None
+    return Encoded(examples.task, flat, flat_types, offsets, labels, owner, firsts, cut, people)
 
 
 def _first_texts(examples: "Examples", tokenizer: "PreTrainedTokenizerBase") -> np.ndarray:

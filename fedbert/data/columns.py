@@ -67,7 +67,7 @@ def text_of(columns: Sequence[Column], named: str | None) -> str:
         InputError: where there is none.
     """
     if named is not None:
-        return _known(columns, named)
+        return known(columns, named)
     texts = [each for each in columns if each.holds == "text"]
     if not texts:
         found = ", ".join(each.name for each in columns)
@@ -84,7 +84,7 @@ def label_of(columns: Sequence[Column], named: str | None, texts: Sequence[str])
         InputError: where there is none.
     """
     if named is not None:
-        return _known(columns, named)
+        return known(columns, named)
     others = [each for each in columns if each.name not in texts and each.different > 1]
     usual = [each for each in others if each.name.lower() in _USUAL]
     few = [each for each in others if each.words and each.cells >= 2 * each.different]
@@ -116,7 +116,8 @@ def classes_of(columns: Sequence[Column], label: str) -> tuple[str, ...]:
     )
 
 
-def _known(columns: Sequence[Column], named: str) -> str:
+def known(columns: Sequence[Column], named: str) -> str:
+    """Return the name of a column, or raise InputError where there is none."""
     names = [each.name for each in columns]
     if named not in names:
         raise InputError(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fedbert.data.people import people_of
 from fedbert.data.tables import Table, location, printable, shown
 from fedbert.errors import InputError, nearest
 from fedbert.tasks import OWN, Task, label_word
@@ -35,6 +36,7 @@ class Examples:
     origin: where they came from, for messages.
     skipped: rows that were left out, as the official readers leave them out (QQP).
     held_out: they were kept back from the only split that there is.
+    people: per example the person that it belongs to; none where the task has no column of them.
     """
 
     task: Task
@@ -43,6 +45,7 @@ class Examples:
     origin: str
     skipped: int = 0
     held_out: bool = False
+    people: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -50,19 +53,21 @@ class Examples:
 
     @cached_property
     def sha256(self) -> str:
-        """The hash of task, texts and labels in their order; the origin does not enter."""
+        """The hash of task, texts, labels and persons in their order; the origin stays out."""
         digest = hashlib.sha256(self.task.name.encode())
-        for texts, label in zip(self.texts, self.labels.tolist(), strict=True):
-            for part in (*texts, repr(label)):
-                data = part.encode()
-                digest.update(len(data).to_bytes(8, "big") + data)
+        rows = zip(self.texts, self.labels.tolist(), strict=True)
+        parts = (part for texts, label in rows for part in (*texts, repr(label)))
+        for part in (*parts, *self.people):
+            data = part.encode()
+            digest.update(len(data).to_bytes(8, "big") + data)
         return digest.hexdigest()
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Examples":
         """Return the chosen examples in the given order."""
         chosen = np.asarray(indices, dtype=np.int64)
         texts = tuple(self.texts[i] for i in chosen)
-        return replace(self, texts=texts, labels=self.labels[chosen])
+        people = tuple(self.people[i] for i in chosen) if self.people else ()
+        return replace(self, texts=texts, labels=self.labels[chosen], people=people)
 
 
 def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
@@ -70,15 +75,19 @@ def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
 
     Raises:
         InputError: naming file, column and row, for a missing column, a text that is not a string,
-            a label that the task does not know, hidden labels, or no rows at all.
+            a label that the task does not know, hidden labels, nobody's row, or no rows at all.
     """
     for table in tables:
         _check_columns(task, table)
     origin = tables[0].origin if len(tables) == 1 else f"{tables[0].origin} ... {tables[-1].origin}"
     skipped = sum(table.skipped for table in tables)
+    group = task.group
+    people = [] if group is None else [p for table in tables for p in people_of(table, group)]
     if task.kind == "mlm":
         rows = [text for table in tables for text in _texts(table, _text_column(task, table))]
-        texts = tuple((document,) for document in documents(rows))
+        people = [person for person, row in zip(people, rows, strict=False) if row.strip()]
+        found = documents(rows) if group is None else [row.strip() for row in rows if row.strip()]
+        texts = tuple((document,) for document in found)
         labels = np.zeros(len(texts), dtype=np.int64)
     else:
         if task.guessed:
@@ -89,7 +98,7 @@ def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
         labels = np.asarray([y for table in tables for y in _labels(task, table)], dtype=kind)
     if not texts:
         raise InputError(f"expected at least one row with text, got rows=0 in {origin}")
-    return Examples(task, texts, labels, origin, skipped)
+    return Examples(task, texts, labels, origin, skipped, people=tuple(people))
 
 
 def documents(rows: Sequence[str]) -> list[str]:
@@ -123,6 +132,7 @@ def documents(rows: Sequence[str]) -> list[str]:
 def _check_columns(task: Task, table: Table) -> None:
     """Refuse a table that lacks a column of the task or has no rows."""
     wanted = () if task.kind == "mlm" else (*task.columns, task.label)
+    wanted += () if task.group is None else (task.group,)
     if len(table) == 0:
         raise InputError(f"expected at least one row, got rows=0 in {table.origin}")
     for name in wanted:
@@ -147,7 +157,7 @@ def _text_column(task: Task, table: Table) -> str:
     strings = [
         name
         for name, cells in table.columns.items()
-        if any(isinstance(cell, str) for cell in cells)
+        if name != task.group and any(isinstance(cell, str) for cell in cells)
     ]
     if len(strings) == 1:
         return strings[0]

@@ -17,6 +17,7 @@ def partition(
     alpha: float,
     rng: np.random.Generator,
     documents: np.ndarray | None = None,
+    people: np.ndarray | None = None,
 ) -> tuple[np.ndarray, ...]:
     """Return, for each client, the sorted positions of its examples ([example] int64).
 
@@ -28,6 +29,9 @@ def partition(
         Dirichlet(alpha) and deals a random order. A smaller alpha is more skewed.
     documents: [example] int, for masked-LM: documents are dealt whole. There are no labels to skew
         by, so that "dirichlet" then means "quantity" in documents.
+    people: [example] int, the person that each belongs to: persons are dealt whole, and where
+        documents are given, too, in their place. "dirichlet" takes a person by the most frequent
+        label of its rows (of several the first), so that labels are skewed as far as persons are.
 
     At a small alpha some shares come out as nothing. A client left empty is given one unit drawn
     at random from the client that then has the most, so that alpha = 0.1 with 16 clients works at
@@ -44,14 +48,17 @@ def partition(
     if clients < 1:
         raise InputError(f"expected clients >= 1, got {clients=}")
     by_document = documents is not None
-    names, unit = _units(len(labels) if documents is None else documents)
-    _check_enough(len(names), clients, "documents" if by_document else "examples")
+    whole, what = (people, "persons") if people is not None else (documents, "documents")
+    names, unit = _units(len(labels) if whole is None else whole)
+    _check_enough(len(names), clients, "examples" if whole is None else what)
     if kind == "iid":
         owner = rng.permutation(np.arange(len(names)) % clients)
     elif kind == "quantity" or by_document:
         owner = _divide(rng.permutation(len(names)), clients, alpha, rng)
     else:
-        owner = _by_label(_classes(labels), clients, alpha, rng)
+        classes = _classes(labels)
+        own = classes if people is None else _most_frequent(classes, unit)
+        owner = _by_label(own, clients, alpha, rng)
     owner = _repair(owner, clients, rng)
     return tuple(np.flatnonzero(owner[unit] == client) for client in range(clients))
 
@@ -106,6 +113,17 @@ def _classes(labels: np.ndarray) -> np.ndarray:
     inner = np.quantile(labels, np.linspace(0, 1, SCORE_BINS + 1)[1:-1])
     found = np.digitize(labels, np.unique(inner))
     return np.unique(found, return_inverse=True)[1].astype(np.int64)
+
+
+def _most_frequent(classes: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return the class that most examples of each unit have [unit] int64; of several the first.
+
+    >>> _most_frequent(np.array([1, 0, 1, 2]), np.array([0, 0, 0, 1])).tolist()
+    [1, 2]
+    """
+    counts = np.zeros((unit.max() + 1, classes.max() + 1), dtype=np.int64)
+    np.add.at(counts, (unit, classes), 1)
+    return np.asarray(counts.argmax(axis=1))
 
 
 def _seen(classes: np.ndarray) -> list[int]:

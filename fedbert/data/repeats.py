@@ -3,6 +3,7 @@
 import numpy as np
 
 from fedbert.data.batches import Encoded
+from fedbert.data.people import linked
 
 
 def twins(encoded: Encoded) -> np.ndarray:
@@ -19,17 +20,23 @@ def coin_groups(encoded: Encoded) -> np.ndarray:
 
     Twins go by one coin, whatever their labels: one that was left out while another was trained on
     would be no example that the model has not seen. Of masked-LM a document's blocks go by one.
+    Where rows belong to persons, all of a person's go by one, and persons that share a text, too.
     """
+    if encoded.people is not None:
+        return linked(encoded.people, twins(encoded))
     return encoded.documents if encoded.task.kind == "mlm" else twins(encoded)
 
 
 def clusters(encoded: Encoded) -> np.ndarray:
     """Return the number of the cluster of each example [example] int64: answers to them depend.
 
-    Pairs with one first text (premise, question, sentence 1) belong together, as do twins and the
-    blocks of a document.
+    Pairs with one first text (premise, question, sentence 1) belong together, as do twins, the
+    blocks of a document, and all that belongs to one person.
     """
-    return coin_groups(encoded) if encoded.first_texts is None else encoded.first_texts
+    firsts = encoded.first_texts
+    if encoded.people is not None and firsts is not None:
+        return linked(coin_groups(encoded), firsts)
+    return coin_groups(encoded) if firsts is None else firsts
 
 
 def one_of_each(groups: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from fedbert.data.examples import Examples, from_tables
 from fedbert.data.files import read_table, readable
 from fedbert.data.folders import check_within, load_folder, load_split
+from fedbert.data.people import linked, numbers
 from fedbert.data.tables import Table
 from fedbert.errors import InputError, nearest
 from fedbert.tasks import OWN, TASKS, Task
@@ -36,7 +37,7 @@ def load(
         "generated" makes exactly as many as asked for.
 
     A file, and outside of GLUE a directory too, may hold a single split. Then a seeded `HELD_OUT`
-    of its texts is kept to judge on, equal texts on one side: `halves`.
+    of its texts is kept to judge on, equal texts on one side, or of its persons: `halves`.
 
     Raises:
         InputError: one line naming what is wrong and where: file, column and data row.
@@ -120,19 +121,47 @@ def load_one(task: Task, place: Path) -> Examples:
 def halves(examples: Examples, name: str, seed: int) -> dict[str, Examples]:
     """Return one split as two: "train", and a seeded `HELD_OUT` of the different texts to judge on.
 
+    Where rows belong to persons it is a `HELD_OUT` of these, those that share a text taken as one.
+
     Raises:
-        InputError: for fewer than two texts.
+        InputError: for fewer than two texts, or than two persons without a text in common.
     """
     from fedbert.seeding import numpy_rng
 
     number: dict[tuple[str, ...], int] = {}
-    text = np.array([number.setdefault(each, len(number)) for each in examples.texts])
-    if len(number) < 2:
-        raise InputError(f"expected two texts to split, got {len(number)} in {examples.origin}")
-    order = numpy_rng(seed, "data", "split", "own").permutation(len(number))
-    kept = np.isin(text, order[: max(1, round(HELD_OUT * len(number)))])
+    unit = np.array([number.setdefault(each, len(number)) for each in examples.texts])
+    what = "texts"
+    if examples.people:
+        what = "persons without a text in common"
+        unit = np.unique(linked(unit, numbers(examples.people)), return_inverse=True)[1]
+    count = int(unit.max()) + 1
+    if count < 2:
+        raise InputError(f"expected two {what} to split, got {count} in {examples.origin}")
+    order = numpy_rng(seed, "data", "split", "own").permutation(count)
+    kept = np.isin(unit, order[: max(1, round(HELD_OUT * count))])
     train, judged = (examples.take(np.flatnonzero(side)) for side in (~kept, kept))
     return {"train": train, name: replace(judged, held_out=True)}
+
+
+def bounded(examples: Examples, most: int | None, seed: int) -> Examples:
+    """Return at most so many rows of each person, in their original order; None: all.
+
+    Which of a person's rows are chosen depends on nobody else's.
+    """
+    if most is None:
+        return examples
+    from fedbert.seeding import numpy_rng
+
+    rows: dict[str, list[int]] = {}
+    for position, person in enumerate(examples.people):
+        rows.setdefault(person, []).append(position)
+    kept: list[int] = []
+    for person, own in rows.items():
+        if len(own) > most:
+            order = numpy_rng(seed, "data", "group rows", person).permutation(len(own))
+            own = [own[place] for place in order[:most]]
+        kept += own
+    return examples.take(sorted(kept))
 
 
 def _limited(examples: Examples, limit: int | None, seed: int, split: str) -> Examples:

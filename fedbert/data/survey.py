@@ -1,11 +1,14 @@
 """Survey of a data set: rows, labels, repeats within and across splits, texts that are cut."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 
 from fedbert.data.batches import Encoded
 from fedbert.data.examples import Examples
+from fedbert.data.people import rows_of_each
+from fedbert.data.repeats import coin_groups
 from fedbert.data.sources import HELD_OUT
 from fedbert.data.tables import one_line, printable
 
@@ -20,12 +23,15 @@ def essentials(
     parts = [f"{split} {len(each):,} rows" for split, each in examples.items()]
     lines = [f"data: {', '.join(parts)}"]
     if any(each.held_out for each in examples.values()):
-        lines[0] += f" (there is one split: the seed keeps {HELD_OUT:.0%} of its texts to judge on)"
+        of = "persons" if train.people else "texts"
+        lines[0] += f" (there is one split: the seed keeps {HELD_OUT:.0%} of its {of} to judge on)"
     skipped = sum(each.skipped for each in examples.values())
     lines[0] += f"; {skipped} rows with too few fields were left out" if skipped else ""
     if train.task.kind != "mlm":
         lines.append(f"labels of train: {labels_in_words(train)}")
     lines.append(f"repeats: {repeats_in_words(examples)}")
+    if train.people:
+        lines.append(f"persons: {people_in_words(examples, encoded['train'])}")
     cut = cut_share(encoded)
     if cut is not None and train.task.kind != "mlm":
         lines.append(f"max_length {max_length} cuts {cut:.1%} of the texts")
@@ -61,6 +67,33 @@ def repeats_in_words(examples: Mapping[str, Examples]) -> str:
         if split != "train":
             told[-1] += f", {sum(text in known for text in each.texts):,} stand in train"
     return "; ".join(told)
+
+
+def people_in_words(examples: Mapping[str, Examples], pool: Encoded) -> str:
+    """Return how many persons each split has, with how many rows, and how many of train as well.
+
+    pool: train's examples as the model reads them, by which persons may share a text.
+    """
+    known = set(examples["train"].people)
+    told = []
+    for split, each in examples.items():
+        rows = np.array(list(Counter(each.people).values()))
+        median, most = np.median(rows), rows.max()
+        told.append(f"{len(rows):,} in {split} with {median:g} rows (median), {most:,} at most")
+        if split != "train":
+            told[-1] += f", {len(known & {*each.people}):,} of them in train"
+    units = rows_of_each(coin_groups(pool))
+    if len(units) < len(known):
+        told.append(
+            f"by texts that persons of train share, the coin takes them for {len(units):,}, the "
+            f"largest of {units.max():,} rows"
+        )
+    return "; ".join(told)
+
+
+def left_out_in_words(rows: int, most: int | None) -> str:
+    """Return how many rows of train a bound for each person left out."""
+    return f"group_rows {most} leaves out {rows:,} rows of train"
 
 
 def cut_share(encoded: Mapping[str, Encoded]) -> float | None:

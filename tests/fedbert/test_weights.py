@@ -84,7 +84,7 @@ def refusal(path: Path, task: str = "sst2", trained: bool = False, **settings: A
     with pytest.raises(InputError) as error:
         loaded(path, task, trained, **settings)
     text = str(error.value)
-    assert "\n" not in text and f"source={str(path)!r}" in text
+    assert "\n" not in text and str(path) in text
     return text
 
 

@@ -30,7 +30,8 @@ def _shown(records, width=100):
 def test_every_metric_has_a_direction_and_a_meaning():
     better = {name: each.better for name, each in metrics.METRICS.items()}
     assert better == {
-        "accuracy": "higher", "f1": "higher", "matthews": "higher", "pearson": "higher",
+        "accuracy": "higher", "f1": "higher", "macro_f1": "higher", "matthews": "higher",
+        "pearson": "higher",
         "spearman": "higher", "perplexity": "lower", "masked_accuracy": "higher",
         "token_accuracy": "lower", "content_token_accuracy": "lower", "auc": "lower",
         "number_accuracy": "lower", "rare_word_accuracy": "lower",

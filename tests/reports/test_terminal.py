@@ -2,8 +2,10 @@
 
 import io
 import logging
+import multiprocessing
 import re
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -99,12 +101,15 @@ def test_an_audit_card_takes_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_workers_are_guarded_as_their_parent_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from evaluation.run.workers import _tie
+    from evaluation.run.workers import _work
 
     error = io.StringIO()
     monkeypatch.setattr(sys, "stderr", error)
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    _tie()
+    ours, theirs = multiprocessing.Pipe()
+    threading.Thread(target=_work, args=(str, theirs), daemon=True).start()
+    ours.send(1)
+    assert ours.recv().value() == "1"  # it has begun, and so has said how it writes
     print("\x1b[2J", file=sys.stderr)
     assert error.getvalue() == "\\x1b[2J\n"
 

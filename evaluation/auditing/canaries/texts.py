@@ -52,14 +52,15 @@ def canary_texts(
     tokens = frames.tokens.copy()
     tokens[free] = rng.choice(words, int(free.sum()), p=chances)
     labels = pool.labels[rng.integers(0, len(pool), count)]
-    return replace(frames, tokens=tokens, labels=labels, documents=np.arange(count))
+    return replace(frames, tokens=tokens, labels=labels, documents=np.arange(count), people=None)
 
 
 def joined(ones: Encoded, others: Encoded) -> Encoded:
     """Return two sets of examples as one, the second's documents and first texts counted on.
 
     A first text of both sets has two numbers: sets are told apart by who was trained on, and what
-    depends across them narrows a difference alone.
+    depends across them narrows a difference alone. A person of both is one; where one set tells its
+    persons, every example of the other belongs to a person of its own.
     """
     after = int(ones.documents.max(initial=-1)) + 1
     firsts = None
@@ -74,7 +75,18 @@ def joined(ones: Encoded, others: Encoded) -> Encoded:
         np.concatenate([ones.labels, others.labels]),
         np.concatenate([ones.documents, others.documents + after]),
         firsts,
+        people=_people(ones, others),
     )
+
+
+def _people(ones: Encoded, others: Encoded) -> np.ndarray | None:
+    """Return the person of each example of two sets, one after the other; None: nobody told."""
+    if ones.people is None and others.people is None:
+        return None
+    alone = -1 - np.arange(len(ones) + len(others))
+    first = alone[: len(ones)] if ones.people is None else ones.people
+    second = alone[len(ones) :] if others.people is None else others.people
+    return np.concatenate([first, second])
 
 
 def with_texts(prepared: Prepared, canaries: Encoded, coins: np.ndarray) -> Prepared:

@@ -1,12 +1,15 @@
 """The audit as a user meets it: good, tampered, mis-stated, foreign, with a pickle, and nothing."""
 
 import json
+import math
 import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -14,18 +17,21 @@ import numpy as np
 import pytest
 
 from evaluation.auditing.adversary import Means, _trainings, signals_on
-from evaluation.auditing.manifest import mismatches
-from evaluation.auditing.membership import candidates_of
+from evaluation.auditing.manifest import allowed, mismatches
+from evaluation.auditing.membership import candidates_of, claim_on
 from evaluation.auditing.subject import open_subject
+from evaluation.auditing.verdict import Claim
 from evaluation.cli.main import main
 from evaluation.run import training
 from evaluation.run.training import read_training, run_training
+from fedbert.config import Config, DataConfig
 from fedbert.data.batches import Encoded
 from fedbert.data.sources import load
 from fedbert.errors import InputError
 from fedbert.manifest import content_sha256
 from fedbert.prepare import flips
 from fedbert.seeding import numpy_rng
+from tests.fedbert import tiny
 
 pytestmark = pytest.mark.xdist_group("card")  # one worker: what they set up is dear
 
@@ -262,6 +268,41 @@ def test_a_text_that_a_file_repeats_is_one_candidate(foreign) -> None:
     assert not isinstance(once, str) and not isinstance(again, str)
     np.testing.assert_array_equal(once.members, again.members)
     assert texts_of(once.encoded) == texts_of(again.encoded)
+
+
+def test_of_a_file_a_person_is_one_candidate_and_on_one_side_alone() -> None:
+    whole = tiny.encoded("two", 8)
+    ins, outs = (
+        replace(whole.take(rows), people=np.array(people))
+        for rows, people in ((range(4), [1, 1, 2, 3]), (range(4, 8), [4, 5, 5, 5]))
+    )
+    sets = {Path("ins"): ins, Path("outs"): outs}
+    subject: Any = SimpleNamespace(encoded=sets.__getitem__)
+    who = candidates_of(subject, Path("ins"), Path("outs"), True)
+    assert not isinstance(who, str) and who.members.tolist() == [True] * 3 + [False] * 2
+    assert texts_of(who.encoded) == texts_of(whole.take([0, 2, 3, 4, 5]))
+    sets[Path("outs")] = replace(outs, people=np.array([3, 5, 5, 6]))
+    with pytest.raises(InputError, match="members and non-members apart, got 1 persons in both"):
+        candidates_of(subject, Path("ins"), Path("outs"), True)
+
+
+def test_what_a_persons_coin_shows_is_held_against_what_group_privacy_leaves() -> None:
+    """Else a person's four records would refute a true claim about each."""
+    data = DataConfig(task="own", text="review", group="author")
+    own = SimpleNamespace(coin_groups=np.array([0, 0, 2, 0, 4, 0]))
+    subject: Any = SimpleNamespace(config=Config(data=data), own=own, unknown="no data")
+    found = claim_on(subject, Claim(0.5, 1e-5))
+    assert not isinstance(found, str) and found[0].epsilon == 2.0
+    assert found[0].delta == pytest.approx(1e-5 * sum(math.exp(0.5 * i) for i in range(4)))
+    assert found[1] == ", 2 at delta 9.85e-05 for a person's 4"
+    nothing = "the coin is a person's, and group privacy leaves nothing for 4 records"
+    assert claim_on(subject, Claim(8.0, 1e-5)) == nothing
+    assert allowed(subject) == []
+    subject.own = None
+    unknown = "the coin is a person's, of how many records is unknown: no data"
+    assert claim_on(subject, Claim(0.5, 1e-5)) == unknown
+    subject.config = Config()
+    assert claim_on(subject, Claim(0.5, 1e-5)) == (Claim(0.5, 1e-5), "")
 
 
 def texts_of(encoded: Encoded) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 
 from evaluation.auditing import subject as subjects
 from evaluation.auditing.manifest import mismatches
+from evaluation.auditing.recorded_facts import Sizes
 from evaluation.auditing.subject import open_subject
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.launches import Launches
 from evaluation.run.journal import Journal
 from evaluation.run.training import _Saver, read_training
+from fedbert.config import Config, DataConfig
 from fedbert.errors import InputError
 from fedbert.manifest import content_sha256
 from fedbert.prepare import prepare
@@ -111,6 +114,12 @@ GOOD = [
     {"task": "mlm", "defence": SMASHED},
     {"task": "stsb", "defence": DP_SGD, "data": 'partition = "dirichlet"'},
 ]  # fmt: skip
+
+
+def test_sizes_of_clients_do_not_follow_where_persons_are_dealt_whole() -> None:
+    rows = DataConfig(task="own", text="review")
+    assert Sizes(Config(data=rows), 100, False).exact
+    assert not Sizes(Config(data=replace(rows, group="author")), 100, False).exact
 
 
 @pytest.mark.parametrize("parts", GOOD, ids=lambda parts: "-".join(parts.values())[:60])

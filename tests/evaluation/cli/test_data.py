@@ -60,6 +60,22 @@ def test_columns_and_labels_by_name(here: Run, reviews: Path) -> None:
     assert wrong.returncode == 2 and wrong.stderr == f"error: {told}\n"
 
 
+def test_persons_are_shown_and_their_column_can_be_copied(here: Run, tmp_path: Path) -> None:
+    rows = [f"good film {'now ' * (i % 9)}{i},{i % 11},author {i // 3}" for i in range(30)]
+    (tmp_path / "x.csv").write_text("\n".join(["review,kind,author", *rows]))
+    done = here("data", "x.csv", *SMALL, "--group", "author")
+    assert "persons: 8 in train with 3 rows (median), 3 at most; 2 in validation" in done.stdout
+    assert "the seed keeps 20% of its persons to judge on" in done.stdout
+    copied = section(done.stdout)
+    assert copied["data"]["group"] == "author" and copied["data"]["label"] == "kind"
+    (cell,) = grid_from(copied, "FILE", "g").cells
+    assert cell.config.data.group == "author"
+    wrong = here("data", "x.csv", *SMALL, "--group", "autor")
+    assert wrong.returncode == 2 and "got 'autor': did you mean 'author'?" in wrong.stderr
+    wrong = here("data", "x.csv", *SMALL, "--group", "author", "--task", "sst2")
+    assert wrong.returncode == 2 and "group with task own alone" in wrong.stderr
+
+
 def test_fractions_are_scores_and_glue_is_read_as_such(here: Run, tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text(
         "".join(f'{{"text": "good film {i}", "score": {i / 4}}}\n' for i in range(8))
