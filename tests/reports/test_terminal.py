@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from rich.progress import Progress
@@ -106,10 +107,19 @@ def test_workers_are_guarded_as_their_parent_is(monkeypatch: pytest.MonkeyPatch)
     error = io.StringIO()
     monkeypatch.setattr(sys, "stderr", error)
     monkeypatch.setattr(sys, "stdout", io.StringIO())
+    left = threading.Event()
+
+    def leave(_: int) -> NoReturn:
+        left.set()
+        raise SystemExit
+
+    monkeypatch.setattr("os._exit", leave)
     ours, theirs = multiprocessing.Pipe()
     threading.Thread(target=_work, args=(str, theirs), daemon=True).start()
     ours.send(1)
     assert ours.recv().value() == "1"  # it has begun, and so has said how it writes
+    ours.close()
+    assert left.wait(10)
     print("\x1b[2J", file=sys.stderr)
     assert error.getvalue() == "\\x1b[2J\n"
 
