@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluation.cli.shared import print_tables, quiet, with_options
+from reports.terminal import cell, say
 
 if TYPE_CHECKING:
     from fedbert.data.columns import Column
@@ -41,7 +42,6 @@ def data(source: str, task: str | None, max_length: int, tokenizer: str, **named
     from fedbert.data.batches import encode
     from fedbert.data.sources import load
     from fedbert.data.survey import essentials, label_counts
-    from fedbert.data.tables import printable
 
     if task is not None and task != "own":
         group = named["group"]
@@ -56,10 +56,11 @@ def data(source: str, task: str | None, max_length: int, tokenizer: str, **named
     reader = _tokenizer(tokenizer)
     encoded = {split: encode(each, reader, max_length) for split, each in examples.items()}
     for line in essentials(examples, encoded, max_length):
-        click.echo(line)
-    click.echo(f'\ntasks = ["{kind.name}"]\n\n[data]')
+        say(line)
+    for line in ["", f'tasks = ["{kind.name}"]', "", "[data]"]:
+        say(line)
     for line in [*lines, f"max_length = {max_length}"]:
-        click.echo(printable(line))
+        say(line)
 
 
 def _own(source: str, named: dict[str, Any]) -> "tuple[dict[str, Examples], list[str]]":
@@ -67,7 +68,6 @@ def _own(source: str, named: dict[str, Any]) -> "tuple[dict[str, Examples], list
     from fedbert.data import columns as of
     from fedbert.data.examples import from_tables
     from fedbert.data.sources import halves, tables_of
-    from fedbert.data.tables import printable
     from fedbert.tasks import grouped, own_task
 
     first = own_task("text", None, "label", (), None)
@@ -76,7 +76,7 @@ def _own(source: str, named: dict[str, Any]) -> "tuple[dict[str, Examples], list
     found = of.columns_of(every)
     print_tables([_column_table(found)], 100)
     for split, each in tables.items():
-        click.echo(printable(f"{split}: {', '.join(table.origin for table in each)}"))
+        say(f"{split}: {', '.join(table.origin for table in each)}")
     text = of.text_of(found, named["text"])
     texts = [text] if named["pair"] is None else [text, named["pair"]]
     group = None if named["group"] is None else of.known(found, named["group"])
@@ -103,10 +103,7 @@ def _section(source: str, task: "Task") -> list[str]:
 
 def _column_table(columns: "list[Column]") -> Any:
     """Return what each column holds, as a table for the terminal."""
-    from rich.markup import escape
     from rich.table import Table as Shown
-
-    from fedbert.data.tables import printable
 
     shown = Shown("column", "holds", "different", "missing", "characters", "values", box=None)
     for each in columns:
@@ -114,20 +111,17 @@ def _column_table(columns: "list[Column]") -> Any:
         listed = ", ".join(f"{word!r} {count:,}" for word, count in few.items())
         length = f"{each.length:.0f}" if each.length else ""
         cells = (each.name, each.holds, f"{each.different:,}", f"{each.missing:,}", length, listed)
-        shown.add_row(*(escape(printable(cell)) for cell in cells))
+        shown.add_row(*map(cell, cells))
     return shown
 
 
 def _label_table(counts: dict[str, dict[str, int]]) -> Any:
     """Return how often each label occurs in each split, as a table for the terminal."""
-    from rich.markup import escape
     from rich.table import Table as Shown
-
-    from fedbert.data.tables import printable
 
     shown = Shown("label", *counts, box=None)
     for name in next(iter(counts.values())):
-        shown.add_row(escape(printable(name)), *(f"{each[name]:,}" for each in counts.values()))
+        shown.add_row(cell(name), *(f"{each[name]:,}" for each in counts.values()))
     return shown
 
 
