@@ -21,6 +21,7 @@ from safetensors.numpy import load_file, save_file
 
 from fedbert.config import Config
 from fedbert.errors import InputError
+from fedbert.manifest import check_types, read_json
 from fedbert.paths import within
 from fedbert.prepare import Prepared
 from fedbert.provenance import provenance
@@ -116,15 +117,16 @@ def read(directory: Path) -> Checkpoint:
         InputError: naming what is missing, truncated, tampered with or foreign.
     """
     manifest = _read_manifest(directory)
+    present = {str(p.relative_to(directory)) for p in _files(directory)}
     for name, expected in manifest["sha256"].items():
         path = directory / name
         if not within(directory, path):
             raise InputError(f"expected files inside the checkpoint, got {name!r} in {directory}")
-        if not path.is_file():
+        if name not in present:
             raise InputError(f"expected {name} in checkpoint {directory}, got no such file")
         if _sha256(path) != expected:
             raise InputError(f"expected the sha256 of the manifest, got another for {path}")
-    extra = {str(p.relative_to(directory)) for p in _files(directory)} - set(manifest["sha256"])
+    extra = present - set(manifest["sha256"])
     if extra - {"manifest.json"}:
         names = ", ".join(sorted(extra - {"manifest.json"}))
         raise InputError(f"expected only files named in the manifest, got {names} in {directory}")
@@ -207,31 +209,14 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     path = directory / "manifest.json"
     if not path.is_file():
         raise InputError(f"expected a checkpoint with manifest.json, got none in {directory}")
-    try:
-        manifest = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"expected JSON, got {error} in {path}") from None
+    manifest = read_json(path)
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise InputError(f"expected format {FORMAT!r}, got a foreign manifest in {path}")
-    if manifest.get("version") != VERSION:
+    if manifest.get("version") != VERSION or manifest["version"] is True:
         raise InputError(
             f"expected version {VERSION}, got version={manifest.get('version')!r} in {path}"
         )
-    needed = (
-        "config",
-        "round",
-        "sha256",
-        "plain",
-        "bytes",
-        "losses",
-        "data_sha256",
-        "members",
-        "defence",
-        "costs",
-    )
-    for key in needed:
-        if key not in manifest:
-            raise InputError(f"expected key {key!r} in the manifest, got none in {path}")
+    check_types(manifest, path)
     if manifest.get("manifest_sha256") != _content_sha256(manifest):
         raise InputError(f"expected the manifest as it was written, got another content in {path}")
     return manifest
