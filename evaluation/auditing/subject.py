@@ -32,6 +32,7 @@ from reports.records import RECORDS
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")
 MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 OWN_DATA = ("embedded", "generated")  # nothing of the user's, and no network
+MOST = 2**53  # releases that are counted exactly
 SPARE_ROWS = 128  # of a word table that is padded to a round size
 
 
@@ -192,12 +193,12 @@ def _check_entries(checkpoint: Checkpoint) -> None:
                 str(claim["view"] + claim["unit"] + claim["sentence"])
         for cost in manifest["costs"]:
             Cost.from_json(cost)
-            if not isinstance(cost["releases"], int) or not isinstance(cost["place"], str):
+            whole = type(cost["releases"]) is int and 0 <= cost["releases"] < MOST
+            if not whole or not isinstance(cost["place"], str):
                 raise ValueError(f"releases={cost['releases']!r}, place={cost['place']!r}")
-        manifest["defence"].get("delta")
         if coin_of(manifest) not in get_args(Per):
             raise ValueError(f"coin={coin_of(manifest)!r}")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(
             f"expected costs and guarantees as a checkpoint has them, got {error} "
             f"in {checkpoint.directory}/manifest.json"
