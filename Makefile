@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: venv demo test bench clean
+.PHONY: venv demo test bench fuzz clean
 
 venv: $(VENV)/installed
 
@@ -26,6 +26,9 @@ test: venv
 
 bench: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+
+fuzz: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --count 3000 --seed 0
 
 clean:
 	rm -rf $(VENV) runs dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
