@@ -33,7 +33,7 @@ def note(path: Path, key: str, value: Any) -> None:
     """Set one key of a JSON object on disk; what cannot be read is begun anew."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         found = {}
     found[key] = value
     write_json(path, dict(sorted(found.items())))

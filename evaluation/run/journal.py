@@ -27,7 +27,7 @@ class Journal:
         try:
             held = json.loads(self.path.read_text())
             of, launches = held["of"], held["launches"]
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"expected launches, got {error} in {self.path}") from None
         return Launches.from_json(launches, str(self.path)) if of == self.of else Launches()
 
