@@ -237,7 +237,7 @@ def settings_of(directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
     try:
         found = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"expected a transformers directory, got {error} in {path}") from None
     if not isinstance(found, dict):
         raise InputError(f"expected a model's settings, got none in {path}")
