@@ -188,6 +188,8 @@ def _json(path: Path) -> Any:
         return None
     try:
         return json.loads(path.read_text("utf-8"))
+    except RecursionError:
+        raise ValueError(f"expected JSON, got {path}: nested too deep") from None
     except ValueError as error:
         raise ValueError(f"expected JSON, got {path}: {error}") from error
 
