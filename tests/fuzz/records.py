@@ -1,10 +1,13 @@
 """Fuzzed run folders: records changed in a place or as bytes, and the files beside them."""
 
+import io
 import json
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from reports.records import read_records
 from tests.fuzz import odd, strict_records
@@ -22,6 +25,10 @@ ESTIMATE = {
 }
 CURVE = {"tradeoff": [[0.001, 0.01], [0.01, 0.08], [0.5, 0.9]], "advantage": 0.4,
          "tradeoff_basis": "exact"}  # fmt: skip
+
+
+SENTENCES = [{"words": [["the", 3, 4], ["##cook", 0, 4]],
+              "best": {"attack": "nearest token", "words": ["the", "mug"]}}]  # fmt: skip
 
 
 def record(rng: random.Random, status: str, seed: int) -> dict[str, Any]:
@@ -117,20 +124,40 @@ def _reported(folder: Path) -> list[tuple[str, str, Any]]:
     return _read(folder / "records.jsonl")
 
 
+def _scores(rng: random.Random) -> bytes:
+    """Return a file of scores with an array of another type or shape, or damaged."""
+    arrays: dict[str, Any] = {
+        "loss threshold/scores": np.linspace(0, 1, 40),
+        "loss threshold/members": np.arange(40) < 20,
+        "loss threshold/seed": np.array(3), "loss threshold/clusters": np.arange(40),
+        "signals/losses": np.zeros(3),
+    }  # fmt: skip
+    if rng.random() < 0.6:
+        others = (np.zeros(0), np.zeros((40, 1)), np.full(40, np.nan), np.array("x"), np.arange(3),
+                  np.array(1e300), np.zeros(40, complex), np.array([True] * 40))  # fmt: skip
+        arrays[rng.choice(list(arrays))] = rng.choice(others)
+    if rng.random() < 0.3:
+        del arrays[rng.choice(list(arrays))]
+    file = io.BytesIO()
+    (np.savez_compressed if rng.random() < 0.5 else np.savez)(file, **arrays)
+    return odd.damaged(file.getvalue(), rng)[0] if rng.random() < 0.6 else file.getvalue()
+
+
 def _beside(rng: random.Random, folder: Path, told: list[str]) -> Trial:
     """Return a run folder with an odd file beside its records."""
     name = rng.choice(("grid.json", "partition.json", "samples.json", "scores"))
+    line = (folder / "records.jsonl").read_bytes().split(b"\n")[0]
+    cell = line.partition(b'"cell": "')[2][:16].decode("ascii", "replace")
+    cell = "".join(letter for letter in cell if letter.isalnum()) or "0"
     if name == "scores":
         (folder / name).mkdir()
-        cell = record(rng, "failed", 0)["cell"]
-        for line in (folder / "records.jsonl").read_bytes().split(b"\n"):
-            cell = line.partition(b'"cell": "')[2][:16].decode("ascii", "replace") or cell
-        safe = "".join(letter for letter in cell if letter.isalnum())
-        (folder / name / f"{safe}.npz").write_bytes(odd.insert(b"PK\x03\x04" + bytes(60), rng))
+        (folder / name / f"{cell}.npz").write_bytes(_scores(rng))
     elif rng.random() < 0.1:
         (folder / name).mkdir()
     else:
         tree = {"name": "x", "sst2": {"0": {"negative": 3, "positive": 4}}, "cells": [{"a": 1}]}
+        tree = {cell: SENTENCES} if name == "samples.json" else tree
+        tree = json.loads(json.dumps(tree))
         odd.change(tree, rng)
         data = json.dumps(rng.choice((tree, odd.value(rng), [tree]))).encode()
         if rng.random() < 0.4:
