@@ -220,7 +220,9 @@ def test_a_contradiction_is_named(honest: dict[str, Path], without_data: None, n
     assert all("recorded" in line for line in found), found
 
 
-@pytest.mark.parametrize("releases", [10**400, -1, True, 1.5, "3"])
+@pytest.mark.parametrize(
+    "releases", [10**400, -1, True, 1.5, "3"], ids=["endless", "below 0", "bool", "float", "text"]
+)
 def test_releases_that_are_no_count_are_refused(tmp_path: Path, releases: Any) -> None:
     directory = made(tmp_path, defence=SMASHED)
     path = directory / "manifest.json"
