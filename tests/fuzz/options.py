@@ -2,10 +2,12 @@
 
 import json
 import random
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.evaluation.conftest import SMALL
+from tests.fuzz.checkpoints import template
 from tests.fuzz.records import record
 from tests.fuzz.trial import EITHER, Trial, Verdict, command
 
@@ -31,7 +33,7 @@ PATHS = ("missing", "", ".", "folder", "empty", "x" * 5000, "/dev/null", "missin
 class Command:
     """A command, what it needs, and for each option values that are right and wrong.
 
-    dear: it trains or loads where nothing is wrong, so it is only ever called wrongly.
+    dear: it trains or draws where nothing is wrong, so it is only ever called wrongly.
     files: what stands for each of its arguments.
     """
 
@@ -94,7 +96,7 @@ COMMANDS = (
         {"--claim": ("", "8", "8,1e-5,1", "nan,1e-5", "-1,1e-5", "8,2", "a,b", "inf,nan", "8;1e-5"),
          "--max-auc": ("abc", "", "1.5", "-1", "nan"), "--shadows": ("-2", *NO_WHOLE),
          "--task": ("sst3",)},
-        files=("folder",), dear=True,
+        files=("checkpoint",), dear=True,
     ),
 )  # fmt: skip
 
@@ -108,6 +110,8 @@ def make(rng: random.Random, folder: Path) -> Trial:
     (folder / "data.csv").write_text("review,stars\ngood,1\nbad,0\nfine,1\npoor,0\n")
     (folder / "run" / "records.jsonl").write_text(json.dumps(record(rng, "done", 0)) + "\n")
     chosen = rng.choice(COMMANDS)
+    if "checkpoint" in chosen.files:
+        shutil.copytree(template(), folder / "checkpoint")
     options = {name: rng.choice(values) for name, values in chosen.good.items()
                if name in chosen.needed or rng.random() < 0.5}  # fmt: skip
     files = [str(folder / name) for name in chosen.files]
