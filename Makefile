@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: venv demo test bench kill clean
+.PHONY: venv demo test bench kill fuzz clean
 
 venv: $(VENV)/installed
 
@@ -29,6 +29,9 @@ bench: venv
 
 kill: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kills --times 100
+
+fuzz: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --count 3000 --seed 0
 
 clean:
 	rm -rf $(VENV) runs dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,73 +1,21 @@
-"""Manifest of a checkpoint: read, and found to be of the form that is written."""
+"""Manifest of a checkpoint: read, found to be as it was written, and held against its files."""
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fedbert.config import STEPS
 from fedbert.errors import InputError
+from fedbert.manifest_types import check_types, read_json
+from fedbert.paths import within
 from fedbert.run_key import key_of, keyed
 from fedbert.stopped import aside
 
 FORMAT, EXPORT = "fedbert-privacy checkpoint", "fedbert-privacy export"
 VERSION = 1
-MOST = 2**53
-"""No count reaches it."""
 RENAMED = {"pool": "pool_size"}
 """Keys of [data] by what they were called in manifests of version 1."""
-
-
-def _count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < MOST
-
-
-def _counts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_count, value))
-
-
-def _objects(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
-
-
-def _numbers(value: Any) -> bool:
-    return isinstance(value, list) and all(type(each) in (int, float) for each in value)
-
-
-def _hashes(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
-
-
-def _object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-Check = tuple[Callable[[Any], bool], str]
-SHOWN: dict[str, Check] = {
-    "config": (_object, "an object"),
-    "round": (lambda v: _count(v) and v <= STEPS, f"a count up to {STEPS}"),
-    "sha256": (_hashes, "a hash by file"),
-    "defence": (_object, "an object"),
-    "costs": (_objects, "a list of objects"),
-}
-"""What a manifest needs, an exported one as well."""
-KEPT: dict[str, Check] = {
-    "plain": (_object, "an object"),
-    "bytes": (lambda v: isinstance(v, dict) and all(map(_count, v.values())), "counts by kind"),
-    "losses": (_numbers, "a list of numbers"),
-    "members": (_counts, "a list of counts"),
-}
-"""What a checkpoint's own needs besides."""
-MAY: dict[str, Check] = {
-    "guarantees": (_objects, "a list of objects"),
-    "launches": (lambda v: isinstance(v, list) and all(map(_counts, v)), "lists of counts"),
-    "pool": (_count, "a count"),
-    "provenance": (_object, "an object"),
-    "data_hmac": (lambda v: isinstance(v, str), "a text"),
-    "data_sha256": (lambda v: isinstance(v, str), "a text"),
-}
-"""What it may hold."""
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -80,25 +28,14 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     if not path.is_file():
         why = aside(directory.parent)
         raise InputError(f"expected a checkpoint with manifest.json, got none in {directory}{why}")
-    try:
-        manifest = json.loads(path.read_text())
-    except RecursionError:
-        raise InputError(f"expected JSON, got one nested too deep in {path}") from None
-    except ValueError as error:
-        raise InputError(f"expected JSON, got {error} in {path}") from None
+    manifest = read_json(path)
     if not isinstance(manifest, dict) or manifest.get("format") not in (FORMAT, EXPORT):
         raise InputError(f"expected format {FORMAT!r}, got a foreign manifest in {path}")
-    if manifest.get("version") != VERSION:
+    if manifest.get("version") != VERSION or manifest["version"] is True:
         raise InputError(
             f"expected version {VERSION}, got version={manifest.get('version')!r} in {path}"
         )
-    needed = SHOWN if exported(manifest) else SHOWN | KEPT
-    for key in needed:
-        if key not in manifest:
-            raise InputError(f"expected key {key!r} in the manifest, got none in {path}")
-    for key, (fits, expected) in (needed | MAY).items():
-        if key in manifest and not fits(manifest[key]):
-            raise InputError(f"expected {key} to be {expected}, got another type in {path}")
+    check_types(manifest, path, exported(manifest))
     if manifest.get("manifest_sha256") != content_sha256(manifest):
         raise InputError(f"expected the manifest as it was written, got another content in {path}")
     return manifest
@@ -140,15 +77,16 @@ def file_sha256(path: Path) -> str:
 
 def check_files(directory: Path, manifest: Mapping[str, Any]) -> None:
     """Raise InputError unless a directory holds the manifest's files as they were, alone."""
+    present = {str(path.relative_to(directory)) for path in files_of(directory)}
     for name, expected in manifest["sha256"].items():
         path = directory / name
-        if "\0" in name or not path.resolve().is_relative_to(directory.resolve()):
+        if not within(directory, path):
             raise InputError(f"expected files inside the checkpoint, got {name!r} in {directory}")
-        if not path.is_file():
+        if name not in present:
             raise InputError(f"expected {name} in checkpoint {directory}, got no such file")
         if file_sha256(path) != expected:
             raise InputError(f"expected the sha256 of the manifest, got another for {path}")
-    extra = {str(p.relative_to(directory)) for p in files_of(directory)} - set(manifest["sha256"])
+    extra = present - set(manifest["sha256"])
     if extra - {"manifest.json"}:
         names = ", ".join(sorted(extra - {"manifest.json"}))
         raise InputError(f"expected only files named in the manifest, got {names} in {directory}")

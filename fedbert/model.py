@@ -219,7 +219,7 @@ def _or_refuse(load: Callable[[], Any], what: str, name: str) -> Any:
         return load()
     except InputError:
         raise
-    except Exception as error:
+    except Exception as error:  # tokenizers and transformers raise whatever they like
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"expected a {what} at source={name!r}: one of {', '.join(SIZES)}, embedded, "

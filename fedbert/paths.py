@@ -14,7 +14,7 @@ def within(directory: Path, path: Path) -> bool:
     """
     try:
         return path.resolve().is_relative_to(directory.resolve())
-    except (OSError, RuntimeError):  # links in a circle
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a null character
         return False
 
 

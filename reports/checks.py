@@ -58,9 +58,33 @@ def has_keys(entry: Mapping[str, Any], keys: Iterable[str], where: str) -> None:
 
 def number(value: Any, where: str) -> float:
     """`value` as a finite float; ValueError where it is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"expected a finite number, got {where}={value!r}")
-    return float(value)
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
+        raise ValueError(f"expected a finite number, got {where}={shown(value)}")
+    return found
+
+
+def count(value: Any, where: str, least: int = 0) -> None:
+    """None, once `value` is known to be an integer of at least `least`; ValueError otherwise."""
+    if number(value, where) < least or not isinstance(value, int):
+        raise ValueError(f"expected an integer {where} >= {least}, got {where}={value!r}")
+
+
+def shown(value: Any) -> str:
+    """A value in a few characters, also where Python has no digits for it.
+
+    >>> shown(10**9999)
+    'a number of over 4000 digits'
+    """
+    if isinstance(value, int) and abs(value) >= 10**4000:
+        return "a number of over 4000 digits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def amounts(values: Mapping[str, Any], where: str, whole: bool = False) -> None:
@@ -99,15 +123,20 @@ def guarantees(entries: list[dict[str, Any]]) -> None:
 
 def _guarantee(entry: Mapping[str, Any], where: str) -> None:
     """None, once an entry is known to hold what its kind needs."""
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"expected a guarantee, got {where}={entry!r}")
     has_keys(entry, ("view", "kind", "sentence"), where)
     one_of(entry["kind"], KINDS, f"{where}.kind")
+    text(entry["sentence"], f"{where}.sentence")
     numbers = {"guarantee": ("epsilon", "delta"), "metric guarantee": ("eta",)}
     if entry["kind"] not in numbers:
         has_keys(entry, ("reason",), where)
+        text(entry["reason"], f"{where}.reason", empty=True)
         return
     has_keys(entry, ("unit", "releases", "scope", *numbers[entry["kind"]]), where)
     one_of(entry["unit"], UNITS, f"{where}.unit")
     one_of(entry["scope"], SCOPES, f"{where}.scope")
+    count(entry["releases"], f"{where}.releases")
     for key in numbers[entry["kind"]]:
         if number(entry[key], f"{where}.{key}") < 0:
             raise ValueError(f"expected {key} >= 0, got {where}.{key}={entry[key]!r}")

@@ -38,10 +38,10 @@ class Estimate:
                 f"expected low <= value <= high, "
                 f"got low={self.low}, value={self.value}, high={self.high}"
             )
-        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
-            raise ValueError(f"expected an integer n >= 1, got n={self.n!r}")
+        checks.count(self.n, "n", 1)
         if not 0 < self.confidence < 1:
             raise ValueError(f"expected 0 < confidence < 1, got confidence={self.confidence}")
+        checks.text(self.method, "estimate.method", empty=True)
 
     def to_json(self) -> dict[str, Any]:
         """The estimate as plain JSON."""

@@ -103,7 +103,8 @@ def _entries(entries: Any) -> tuple[LeakageEntry, ...]:
 
 def _check(record: CellResult) -> None:
     """None, once the fields of `record` are known to fit each other."""
-    if not record.cell or not set(record.cell) <= set("0123456789abcdef"):
+    checks.text(record.cell, "cell")
+    if not set(record.cell) <= set("0123456789abcdef"):
         raise ValueError(f"expected a lower-case hex id, got cell={record.cell!r}")
     if record.schema != SCHEMA:
         raise ValueError(f"expected schema={SCHEMA}, got schema={record.schema!r}")
@@ -124,6 +125,8 @@ def _check(record: CellResult) -> None:
     for name, value in record.majority_baseline.items():
         if value is not None:
             checks.number(value, f"majority_baseline.{name}")
+    if not isinstance(record.guarantees, list):
+        raise ValueError(f"expected a list, got guarantees={record.guarantees!r}")
     if record.guarantees or record.status == "done":
         checks.guarantees(record.guarantees)
         for place, guarantee in enumerate(record.guarantees):
@@ -131,6 +134,7 @@ def _check(record: CellResult) -> None:
     for name, entry in record.mechanisms.items():
         if not isinstance(entry, dict):
             raise ValueError(f"expected a dict, got mechanisms.{name}={entry!r}")
+        checks.text(entry.get("name"), f"mechanisms.{name}.name")
     checks.amounts(record.bytes, "bytes", whole=True)
     checks.amounts(record.seconds, "seconds")
 
@@ -178,9 +182,9 @@ def read_records(path: Path) -> list[CellResult]:
     found: dict[str, CellResult] = {}
     for number, line in enumerate(lines, start=1):
         try:
-            record = CellResult.from_json(json.loads(line, parse_constant=_refuse))
+            record = CellResult.from_json(_parsed(line))
         except _BROKEN as error:
-            raise ValueError(f"{path}:{number}: {error}; {REMEDY}") from error
+            raise ValueError(f"{path}:{number}: {_told(error)}; {REMEDY}") from error
         found[record.cell] = record
     return list(found.values())
 
@@ -206,6 +210,23 @@ def _is_json(line: bytes) -> bool:
         return isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _told(error: Exception) -> str:
+    deep = "expected a record, got one nested too deep"
+    return deep if isinstance(error, RecursionError) else str(error)
+
+
+def _parsed(line: bytes) -> Any:
+    """The value of a line, as `encode` writes it: UTF-8, no key twice, finite numbers."""
+    return json.loads(line.decode("utf-8"), parse_constant=_refuse, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"expected different keys, got one twice of {', '.join(found)}")
+    return found
 
 
 def _refuse(constant: str) -> Any:

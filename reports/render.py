@@ -190,7 +190,9 @@ def _json(path: Path) -> Any:
         return None
     try:
         return json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ValueError(f"expected JSON, got {path}: nested too deep") from None
+    except ValueError as error:
         raise ValueError(f"expected JSON, got {path}: {error}") from error
 
 

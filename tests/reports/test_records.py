@@ -2,12 +2,16 @@ import json
 import math
 import random
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.records import (
+    RECORDS,
     CellResult,
     Estimate,
     append_record,
@@ -229,3 +233,66 @@ def test_a_record_keeps_its_own_copy(examples):
     record = replace(examples.done(), spec=spec)
     spec["inner"].append(2)
     assert record.spec == {"inner": [1]}
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("guarantees", 0, "sentence"), 5),
+        (("guarantees", 0, "sentence"), ""),
+        (("guarantees", 1, "reason"), ["why"]),
+        (("guarantees", 0, "releases"), "three"),
+        (("guarantees", 0, "releases"), 1.5),
+        (("utility", "accuracy", "method"), None),
+        (("utility", "accuracy", "value"), 10**400),
+        (("bytes", "SmashedData"), 10**400),
+        (("mechanisms", "smashed"), {}),
+        (("mechanisms", "smashed", "name"), 3),
+        (("cell",), 1.5),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_field_of_another_type_is_refused_with_its_line(
+    tmp_path: Path, examples: ModuleType, place: tuple[Any, ...], value: Any
+) -> None:
+    record = examples.done(defence=2).to_json()
+    holder = record
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    path = tmp_path / RECORDS
+    path.write_text(json.dumps(record) + "\n")
+    with pytest.raises(ValueError, match=r"records.jsonl:1: expected"):
+        read_records(path)
+
+
+def test_guarantees_that_are_no_list_are_refused_of_any_cell(examples: ModuleType) -> None:
+    for value in (0.0, {}, ""):
+        with pytest.raises(ValueError, match="expected a list, got guarantees="):
+            CellResult.from_json({**examples.failed().to_json(), "guarantees": value})
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda line: b"\xef\xbb\xbf" + line, "Unexpected UTF-8 BOM"),
+        (lambda line: line.decode().encode("utf-16-le"), "records.jsonl:1: "),
+        (lambda line: b'{"cell": "ab", ' + line[1:], "expected different keys"),
+        (lambda line: b"[" * 100_000, "expected a record, got one nested too deep"),
+        (lambda line: b'{"spec": ' + b"9" * 5000 + b", " + line[1:], "records.jsonl:1: "),
+    ],
+    ids=["a mark", "UTF-16", "a key twice", "deep", "digits"],
+)
+def test_a_line_that_is_not_as_it_is_written_is_refused(
+    tmp_path: Path, examples: ModuleType, change: Any, told: str
+) -> None:
+    path = tmp_path / RECORDS
+    path.write_bytes(change(encode(examples.failed()).strip()) + b"\n")
+    with pytest.raises(ValueError, match=told):
+        read_records(path)
+
+
+def test_a_torn_line_nested_deep_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / RECORDS
+    path.write_bytes(b"[" * 100_000)
+    assert read_records(path) == []

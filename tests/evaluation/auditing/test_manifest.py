@@ -227,3 +227,30 @@ def test_a_contradiction_is_named(honest: dict[str, Path], without_data: None, n
         path.write_text(before)
     assert subject.own is None and any(named in line for line in found), found
     assert all("recorded" in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    "releases", [10**400, -1, True, 1.5, "3"], ids=["endless", "below 0", "bool", "float", "text"]
+)
+def test_releases_that_are_no_count_are_refused(tmp_path: Path, releases: Any) -> None:
+    directory = made(tmp_path, defence=SMASHED)
+    path = directory / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["costs"][0]["releases"] = releases
+    path.write_text(json.dumps(manifest | {"manifest_sha256": content_sha256(manifest)}))
+    with pytest.raises(InputError, match="expected costs and guarantees as a checkpoint has them"):
+        open_subject(directory, None)
+
+
+def test_a_model_folder_whose_library_raises_whatever_is_refused(tmp_path: Path) -> None:
+    """`tokenizers` raises a plain Exception, transformers errors of its own."""
+    for name, key, value in [
+        ("tokenizer.json", "post_processor", 4),
+        ("config.json", "hidden_size", 128.0),
+        ("tokenizer_config.json", "mask_token", 1.5),
+    ]:
+        directory = made(tmp_path / name) / "model"
+        path = directory / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+        with pytest.raises(InputError, match=r"expected a (model|tokenizer) at source="):
+            open_subject(directory, "sst2")
