@@ -44,17 +44,19 @@ def privacy_utility(
     directory = out or RUNS / chosen.name
     quiet()
     from evaluation.cli.progress import GridProgress
-    from evaluation.run.runner import checked, run_grid
+    from evaluation.run.runner import checked, remaining, run_grid
     from evaluation.run.workers import Loop, Workers
 
     alone = workers == 1 and chosen.cell_time_limit is None
     runner = Loop() if alone else Workers(workers)
+    remaining(directory, chosen)
     known = runner.call(checked, chosen)
+    agreed = None if accept_changes else known
+    remaining(directory, chosen, agreed)
     say(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
     for line in known.lines:
         say(line, err=True)
     with GridProgress(workers) as progress:
-        agreed = None if accept_changes else known
         good = run_grid(chosen, directory, runner, progress.start, progress.record, agreed)
     _show(directory)
     if not good:

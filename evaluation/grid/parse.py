@@ -42,7 +42,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         InputError: if there is no such file, or it is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise InputError(f"expected a {what} file, got no file {path}") from None
     except RecursionError:

@@ -26,9 +26,18 @@ class Known:
     made_by: Mapping[str, Any] = field(default_factory=dict)
 
 
-def refuse_changes(directory: Path, finished: Sequence[CellResult], known: Known) -> None:
-    """Raise InputError, naming each, where what stands was made of other data or by other code."""
-    found = dict.fromkeys(line for record in finished for line in _changed(record, known))
+def refuse_changes(
+    directory: Path, finished: Sequence[CellResult], known: Known, goes_on: bool = True
+) -> None:
+    """Raise InputError, naming each, where what stands was made of other data or by other code.
+
+    goes_on: cells remain; where none does, other code mixes nothing, and data alone count.
+    """
+    found = dict.fromkeys(
+        line
+        for record in finished
+        for line in (*_other_data(record, known), *(_other_code(record, known) if goes_on else ()))
+    )
     if found:
         raise InputError(
             f"expected a run that goes on as it began, got changes since {directory / RECORDS}: "
@@ -36,13 +45,17 @@ def refuse_changes(directory: Path, finished: Sequence[CellResult], known: Known
         )
 
 
-def _changed(record: CellResult, known: Known) -> Iterable[str]:
-    """Yield what differs between a record and today, in words; what a record leaves out is not."""
-    made = record.provenance
-    old, new = made.get("data_sha256"), known.data.get(record.cell)
+def _other_data(record: CellResult, known: Known) -> Iterable[str]:
+    """Yield that a record was made of other data; one that does not say was not."""
+    old, new = record.provenance.get("data_sha256"), known.data.get(record.cell)
     if old is not None and new is not None and old != new:
         source = record.spec["data"]["source"]
         yield f"the data of {record.labels['task']} in {source!r} are others"
+
+
+def _other_code(record: CellResult, known: Known) -> Iterable[str]:
+    """Yield what code or libraries differ between a record and today, as far as it says."""
+    made = record.provenance
     versions, today = made.get("versions", {}), known.made_by.get("versions", {})
     for package, version in versions.items():
         if package in today and today[package] != version:

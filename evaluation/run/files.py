@@ -9,11 +9,30 @@ from typing import Any
 
 from fedbert.disk.writer import open_private, private_folder, sweep, write_whole
 from fedbert.errors import InputError
+from reports.records import RECORDS
 from reports.scores import FOLDER
 
 SHADOWS = "shadows"
 KEPT = (FOLDER, SHADOWS)
 """Folders of a run directory in which cells leave files."""
+
+
+GRID, TRAINING = "a grid's run", "a training"
+MARKS = {GRID: ("grid.json", RECORDS), TRAINING: ("checkpoint", "launches.json")}
+"""What shows of which kind a run directory is."""
+
+
+def check_place(directory: Path, kind: str) -> None:
+    """Raise InputError for a place that is no folder, or the folder of the other kind of run."""
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"expected a folder for --out, got the file {directory}")
+    for other, marks in MARKS.items():
+        found = [name for name in marks if (directory / name).exists()]
+        if other != kind and found:
+            raise InputError(
+                f"expected a new folder, or that of {kind}, got that of {other} with {found[0]} "
+                f"in {directory}; choose another --out"
+            )
 
 
 @contextmanager

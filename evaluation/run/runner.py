@@ -10,7 +10,7 @@ from typing import Any
 
 from evaluation.grid.spec import Cell, Grid
 from evaluation.run.changes import Known, refuse_changes, refuse_other_grid
-from evaluation.run.files import SHADOWS, locked, note, write_json
+from evaluation.run.files import GRID, SHADOWS, check_place, locked, note, write_json
 from evaluation.run.outcome import Outcome
 from evaluation.run.workers import CellRunner
 from fedbert.errors import InputError
@@ -30,6 +30,7 @@ def remaining(directory: Path, grid: Grid, known: Known | None = None) -> list[C
         InputError: if the directory holds records of another grid, or unreadable ones, or records
             of other data or code than are known.
     """
+    check_place(directory, GRID)
     path = directory / RECORDS
     if not path.exists():
         return list(grid.cells)
@@ -40,8 +41,8 @@ def remaining(directory: Path, grid: Grid, known: Known | None = None) -> list[C
     refuse_other_grid(directory, records, grid.cells)
     finished = [record for record in records if record.status != "failed"]
     todo = [cell for cell in grid.cells if cell.id not in {record.cell for record in finished}]
-    if known is not None and todo:
-        refuse_changes(directory, finished, known)
+    if known is not None:
+        refuse_changes(directory, finished, known, goes_on=bool(todo))
     return todo
 
 

@@ -14,7 +14,7 @@ from evaluation.grid.foreign import defence_with_leave
 from evaluation.grid.launches import Launches
 from evaluation.grid.parse import read_toml
 from evaluation.grid.spec import DefenceSpec
-from evaluation.run.files import locked
+from evaluation.run.files import TRAINING, check_place, locked
 from evaluation.run.journal import Journal
 from evaluation.run.utility import measure
 from fedbert import stopped
@@ -102,9 +102,10 @@ def run_training(
     Raises:
         InputError: for a checkpoint of something else, or a training that diverges.
     """
+    check_place(out, TRAINING)
     config, before = settings.config, stopped.told(out)
     with locked(out):
-        prepared, defence = _made(settings, tell)
+        prepared, defence = _made(settings)
         directory = out / "checkpoint"
         recover(directory)
         start = None
@@ -112,6 +113,10 @@ def run_training(
             checkpoint = read(directory)
             check_same(checkpoint, config, prepared.data_sha256, settings.asked())
             start = checkpoint.state
+        for line in prepared.notes:
+            tell(line)
+        for doubt in prepared.doubts:
+            logger.warning("%s", doubt)
         rounds = config.training.rounds
         first = start.round if start is not None else 0
         journal = settings.journal(out, prepared.data_sha256)
@@ -145,8 +150,8 @@ def run_training(
     return [*lines, f"{PRIVATE} fedbert-eval export {directory} --out DIR"]
 
 
-def _made(settings: TrainingFile, tell: Tell) -> tuple[Prepared, Defence]:
-    """Return a training's inputs and mechanisms; tell what is to be known of them."""
+def _made(settings: TrainingFile) -> tuple[Prepared, Defence]:
+    """Return a training's inputs and mechanisms."""
     config = settings.config
     with within(settings.where):
         prepared = prepare(config, coin=False)
@@ -154,10 +159,6 @@ def _made(settings: TrainingFile, tell: Tell) -> tuple[Prepared, Defence]:
         defence = make_defence(settings.defence, facts)
         check(config, defence)
         refuse_drowned(defence)
-    for line in prepared.notes:
-        tell(line)
-    for doubt in prepared.doubts:
-        logger.warning("%s", doubt)
     return prepared, defence
 
 

@@ -1,6 +1,5 @@
 """Changes since a run began are named and refused; another grid is told by the key that differs."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, Grid
 from evaluation.run.changes import Known
+from evaluation.run.files import TRAINING, check_place
 from evaluation.run.runner import checked, remaining
 from fedbert.errors import InputError
 from reports.records import RECORDS, CellResult, append_record
@@ -65,6 +65,8 @@ def test_nothing_changed_nothing_left_or_nothing_said_is_no_change(
     assert remaining(tmp_path / "run", grid, today(grid)) == list(grid.cells[1:])
     run_with(tmp_path / "whole", grid.cells)
     assert remaining(tmp_path / "whole", grid, today(grid, commit="b" * 40)) == []
+    with pytest.raises(InputError, match="are others"):  # what stands there is not of these data
+        remaining(tmp_path / "whole", grid, today(grid, data_sha256="e" * 64))
     run_with(tmp_path / "bare", grid.cells[:1], commit=None, dirty=None, versions={})
     assert remaining(tmp_path / "bare", grid, today(grid)) == list(grid.cells[1:])
 
@@ -103,7 +105,25 @@ def test_the_command_refuses_other_data_and_goes_on_where_they_are_accepted(
     done = here("privacy-utility", small_grid, "--out", tmp_path / "run")
     assert done.returncode == 2 and "the data of sst2 in 'generated' are others" in done.stderr
     assert (tmp_path / "run" / RECORDS).read_bytes() == before
-    monkeypatch.setattr("evaluation.run.runner.remaining", lambda *asked: print(json.dumps(
-        [str(asked[0]), len(asked[1].cells), asked[2] is None])) or [])  # fmt: skip
+    assert done.stderr.count("\n") == 1  # before any other word
+    asked = []
+    monkeypatch.setattr("evaluation.run.runner.run_grid", lambda *rest: asked.append(rest) or True)
     done = here("privacy-utility", small_grid, "--out", tmp_path / "run", "--accept-changes")
-    assert json.loads(done.stdout.splitlines()[0]) == [str(tmp_path / "run"), 4, True]
+    assert done.returncode == 0 and asked[0][1] == tmp_path / "run" and asked[0][-1] is None
+
+
+def test_a_place_that_is_no_folder_or_another_kind_of_run_is_refused(
+    tmp_path: Path, small_grid: Path
+) -> None:
+    grid = read_grid(small_grid)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="expected a folder for --out, got the file"):
+        remaining(tmp_path / "file", grid)
+    (tmp_path / "out" / "checkpoint").mkdir(parents=True)
+    with pytest.raises(InputError, match="got that of a training with checkpoint in"):
+        remaining(tmp_path / "out", grid)
+    check_place(tmp_path / "out", TRAINING)
+    run_with(tmp_path / "run", grid.cells[:1])
+    with pytest.raises(InputError, match="got that of a grid's run with records"):
+        check_place(tmp_path / "run", TRAINING)
+    check_place(tmp_path / "new", TRAINING)
