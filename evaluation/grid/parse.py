@@ -1,5 +1,6 @@
 """Reading of grids: from a TOML file to cells, all checked before anything is trained."""
 
+import logging
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -12,7 +13,10 @@ from evaluation.grid.foreign import with_leave
 from evaluation.grid.run_name import run_name
 from evaluation.grid.spec import Grid
 from fedbert.errors import InputError
+from fedbert.manifest import RENAMED
 from fedbert.settings import from_mapping
+
+logger = logging.getLogger(__name__)
 
 
 def default_grid() -> Path:
@@ -42,13 +46,30 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         InputError: if there is no such file, or it is no TOML.
     """
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        return with_names_of_today(tomllib.loads(path.read_bytes().decode("utf-8")), str(path))
     except FileNotFoundError:
         raise InputError(f"expected a {what} file, got no file {path}") from None
     except RecursionError:
         raise InputError(f"expected a TOML file, got one nested too deep in {path}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"expected a TOML file, got {error} in {path}") from None
+
+
+def with_names_of_today(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return a file's values, keys of [data] by their names of today; one that was renamed is said.
+
+    >>> with_names_of_today({"tasks": ["sst2"], "data": {"pool": 60}}, "old.toml")["data"]
+    {'pool_size': 60}
+    """
+    overrides = values.get("override")
+    sections = [values, *(overrides.values() if isinstance(overrides, dict) else ())]
+    for section in sections:
+        data = section.get("data") if isinstance(section, dict) else None
+        for old, new in RENAMED.items():
+            if isinstance(data, dict) and old in data and new not in data:
+                data[new] = data.pop(old)
+                logger.warning("%s: data: %r is called %r today", where, old, new)
+    return values
 
 
 def grid_from(values: Mapping[str, Any], where: str, name: str, allow_code: bool = False) -> Grid:
