@@ -146,6 +146,13 @@ def test_a_file_that_no_parser_survives_is_refused(
     assert expected in str(error.value) and len(str(error.value)) < 300
 
 
+@pytest.mark.parametrize("text", ["seed = 1", "[defence]\nname = 'a'", "[data]\ntask = 'mlm'"])
+def test_the_file_of_a_training_is_told_from_a_grid(text: str) -> None:
+    expected = "FILE: expected a grid, got a training: run finetune or pretrain on it"
+    assert refusal(tomllib.loads(text)) == expected
+    assert "expected a grid" not in refusal(tomllib.loads(f"tasks = ['sst2']\n{text}"))
+
+
 def test_every_combination_is_a_cell_and_seeds_change_first(small_text: str) -> None:
     values = change(small_text, "seeds", 'strategies = ["fedavg", "parallel"]\nseeds')
     values |= {"tasks": ["sst2", "cola"], "cut_layers": [1, 0]}
