@@ -11,10 +11,12 @@ import pytest
 from evaluation.grid import spec
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import MEMBERSHIP, UPDATES
+from evaluation.grid.file import TrainingSettings
 from evaluation.grid.parse import default_grid, grid_from, read_grid
 from evaluation.grid.preflight import preflight
 from evaluation.grid.spec import AttackSettings, Spec
 from fedbert.errors import InputError
+from fedbert.settings import from_mapping
 
 
 def change(text: str, key: str, by: str) -> dict[str, Any]:
@@ -235,6 +237,19 @@ def test_two_defences_that_tables_could_not_tell_apart_are_refused(small_text: s
     assert "defences: expected different names, got 'none' twice" in refusal(values)
     values["defences"][2] = values["defences"][1]
     assert "got 'gaussian' at target_epsilon=1.0 twice" in refusal(values)
+
+
+@pytest.mark.parametrize("own", [0, 1])
+def test_the_name_of_the_undefended_row_is_no_defences(small_text: str, own: int) -> None:
+    values = tomllib.loads(small_text)
+    values["defences"][1]["name"] = "none"  # at a level, so that the rows differ
+    values["defences"] = values["defences"][own:]
+    expected = "FILE: expected another name for a defence with a mechanism at smashed, got name"
+    assert refusal(values).startswith(expected)
+    values["defences"][-1].pop("level")
+    with pytest.raises(InputError, match="expected another name for a defence"):
+        from_mapping(TrainingSettings, {"defence": values["defences"][-1]}, "FILE")
+    assert from_mapping(TrainingSettings, {"defence": {"name": "none"}}, "FILE")
 
 
 def test_two_attacks_that_records_could_not_tell_apart_are_refused(small_text: str) -> None:
