@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 SHORTEST, LONGEST = 8, 128  # tokens of an example, of a foreign model
 OWN_DATA = ("embedded", "generated")  # nothing of the user's, and no network
 RELEASES = 10**9  # no cost counts more
+NOT_KNOWN = "not known"
+"""The line of a card that says why the training's own inputs are not there; others point to it."""
 
 
 @dataclass(frozen=True)
