@@ -12,7 +12,22 @@ class InputError(ValueError):
 def expect(condition: bool, expected: str, name: str, value: object) -> None:
     """Raise InputError "expected ..., got name=value" unless the condition holds."""
     if not condition:
-        raise InputError(f"expected {expected}, got {name}={value!r}")
+        raise InputError(f"expected {expected}, got {name}={shown(value)}")
+
+
+def shown(value: object) -> str:
+    """Return a value as messages print it: true and false as TOML and JSON write them.
+
+    >>> shown(True), shown([1, False]), shown({"a": True}), shown("True")
+    ('true', '[1, false]', "{'a': true}", "'True'")
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {shown(each)}" for key, each in value.items()) + "}"
+    return repr(value)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from fedbert.errors import InputError, nearest, unknown_key
+from fedbert.errors import InputError, nearest, shown, unknown_key
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 BOUNDS = {
@@ -203,6 +203,9 @@ def _line(kind: type, error: ValidationError) -> str:
         steps = (*steps[:-2], 0)
     if isinstance(steps[-1], int):
         return ": ".join([*_places(steps[:-1]), f"expected {expected}, got {_short(value)}{near}"])
+    if fault["type"].endswith("_type"):
+        path = ".".join(f'"{each}"' if "." in each else each for each in _places(steps))
+        return f"expected {expected}, got {path}={_short(value)}{near}"
     got = f"{_places(steps)[-1]}={_short(value)}{near}"
     return ": ".join([*_places(steps[:-1]), f"expected {expected}, got {got}"])
 
@@ -263,5 +266,5 @@ def _mentions(hint: Any, wanted: type | None) -> Any:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = shown(value)
     return text if len(text) <= 100 else f"{text[:97]}..."

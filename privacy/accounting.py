@@ -166,6 +166,8 @@ def _averaged(view: View, defence: Defence, facts: TrainingFacts) -> Entry:
     cost = defence.update.cost()
     if cost is None and defence.training is not None:
         return _trained(defence, facts) if view == "release" else _seen_in_training(view)
+    if cost is None and facts.strategy == "centralised":  # a mechanism there was refused above
+        return NoGuarantee(view, "the model is released as trained, and no mechanism acts on it")
     if cost is None:
         return NoGuarantee(view, _no_cost(defence.update, "each client update"))
     if facts.rounds == 0:

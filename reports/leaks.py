@@ -17,13 +17,23 @@ def alarms(leak: Leak) -> tuple[str, ...]:
 
 def leaks(records: Sequence[CellResult]) -> tuple[Leak, ...]:
     """Every attack and metric that was measured, with its mean over seeds."""
+    return tuple(map(mean_leak, _by_attack(records)))
+
+
+def leak_seeds(records: Sequence[CellResult]) -> tuple[int, ...]:
+    """Over how many seeds each of `leaks` is the mean."""
+    return tuple(map(len, _by_attack(records)))
+
+
+def _by_attack(records: Sequence[CellResult]) -> list[list[Leak]]:
+    """What was measured, by attack and metric."""
     found: dict[tuple[str, str, str, str], list[Leak]] = {}
     for record in records:
         for each in record.leakage:
             if isinstance(each, Leak):
                 key = (each.attack, each.view, each.family, each.metric)
                 found.setdefault(key, []).append(each)
-    return tuple(map(mean_leak, found.values()))
+    return list(found.values())
 
 
 def mean_leak(seeds: Sequence[Leak]) -> Leak:

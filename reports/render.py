@@ -166,11 +166,20 @@ def _records(directory: Path) -> list[CellResult]:
     """The records of a run; ValueError where there are none."""
     path = directory / RECORDS
     if not path.is_file():
-        raise ValueError(f"expected a run directory with {RECORDS}, got run_directory={directory}")
+        raise ValueError(f"expected a run directory with {RECORDS}, got {_other(directory)}")
     records = read_records(path)
     if not records:
         raise ValueError(f"expected at least one record, got an empty {path}")
     return records
+
+
+def _other(directory: Path) -> str:
+    """What a directory without records is, and what is there for it."""
+    for checkpoint in (directory, directory / "checkpoint"):
+        if (checkpoint / "manifest.json").is_file():
+            what = "a checkpoint" if checkpoint == directory else "the folder of a training"
+            return f"{what}, {directory}: `fedbert-eval audit run {checkpoint}` reports on it"
+    return str(directory) if directory.is_dir() else f"no directory {directory}"
 
 
 def in_order(records: Sequence[CellResult], grid: Any) -> list[CellResult]:

@@ -10,7 +10,7 @@ from reports.averages import mean, mean_estimate
 from reports.estimate import Estimate
 from reports.labels import Pairs, further_labels, phrase
 from reports.leak import Leak
-from reports.leaks import alarms, unmeasured, view_lines, worst
+from reports.leaks import alarms, leak_seeds, unmeasured, view_lines, worst
 from reports.leaks import leaks as measured_leaks
 from reports.records import CellResult
 from reports.tradeoff import Allowed, allowed, beside_leak
@@ -50,7 +50,8 @@ class Row:
 
     `bytes` and `seconds` are totals over message kinds and phases, averaged over seeds. `further`
     holds the labels that not every record has, such as the settings of a sweep. `allows` is what
-    the claims allow an attack, where every seed's record holds a trade-off curve.
+    the claims allow an attack, where every seed's record holds a trade-off curve. `leak_seeds`
+    counts the seeds of each of `leaks`.
     """
 
     task: str
@@ -72,8 +73,16 @@ class Row:
     unmeasured: tuple[str, ...] = ()
     utilities: tuple[tuple[str, Estimate], ...] = ()
     leaks: tuple[Leak, ...] = ()
+    leak_seeds: tuple[int, ...] = ()
     further: Pairs = ()
     allows: tuple[Allowed, ...] = ()
+
+    def fewer_seeds(self, leak: Leak) -> str:
+        """ "1 of 2 seeds" for a mean over fewer seeds than the row has; else nothing."""
+        of = len(self.seeds)
+        counts = zip(self.leaks, self.leak_seeds, strict=False)
+        own = next((count for each, count in counts if each == leak), of)
+        return f"{own} of {of} seeds" if own < of else ""
 
     @property
     def membership_allowed(self) -> Allowed | None:
@@ -195,6 +204,7 @@ def _row(group: Sequence[CellResult]) -> Row:
         unmeasured=unmeasured(done),
         utilities=_utilities(done),
         leaks=leaks,
+        leak_seeds=leak_seeds(done),
         further=further_labels(labels),
         allows=allowed(record.guarantees for record in done),
     )

@@ -22,7 +22,6 @@ from reports.wording import (
     duration,
     interval,
     size,
-    source,
     what_is_allowed,
 )
 
@@ -156,7 +155,7 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
         name = f"{row.setting}\n{row.strategy}{', ' + row.model if several else ''}"
         if row.seeds:
             utility = interval(row.utility) + (f"\n{row.note}" if row.note else "")
-            found = [*map(_number_and_source, (row.inversion, row.membership))]
+            found = [_number_and_source(row, leak) for leak in (row.inversion, row.membership)]
             found[1] = "\n".join([found[1], *row.membership_notes])
             rest = [seed_text(row), utility, *found]
         else:
@@ -175,11 +174,17 @@ def _span(name: str, values: Sequence[float]) -> str:
     return f"\n{name} {' to '.join(ends)}" if ends else ""
 
 
-def _number_and_source(leak: Leak | None) -> str:
+def _found(row: Row, leak: Leak) -> list[str]:
+    """The number, its attack, and of how many seeds it is where it is not of all."""
+    lines = [interval(leak.estimate), f"{leak.name} ({leak.view})", row.fewer_seeds(leak)]
+    return [line for line in lines if line]
+
+
+def _number_and_source(row: Row, leak: Leak | None) -> str:
     """The number, its attack, and what it lies between."""
     if leak is None:
         return "not measured"
-    lines = [interval(leak.estimate), f"{leak.name} ({leak.view})"]
+    lines = _found(row, leak)
     if leak.reference_attack is not None or leak.reconstruction_bound is not None:
         lines.append(beside(leak))
     return "\n".join([*lines, *leak.flags])
@@ -195,9 +200,8 @@ def _view_table(task: str, rows: Sequence[Row]) -> Table:
         setting = [f"{row.setting}\n{row.strategy}", *cells(row.further, names)]
         for view, leak in row.view_lines:
             what = f"{view}:\n{metrics.title(leak.metric)}"
-            found = f"{interval(leak.estimate)}\n{leak.name} ({leak.view})"
             near = "\n".join([beside(leak), *leak.flags])
-            table.add_row(*map(cell, (*setting, what, found, near)))
+            table.add_row(*map(cell, (*setting, what, "\n".join(_found(row, leak)), near)))
             setting = [""] * len(setting)
         for alarm in row.alarms:
             table.add_row(*[""] * (1 + len(names)), "", cell(f"NOTE: {alarm}"), "")
@@ -221,8 +225,7 @@ def _narrow(names: Sequence[str]) -> list[int]:
 
 def _markdown_view(row: Row, names: Sequence[str], view: str, leak: Leak) -> list[str]:
     head = [row.task, *_setting(row, names), view, metrics.title(leak.metric)]
-    found = f"{interval(leak.estimate)} {leak.name} ({leak.view})"
-    return [*head, found, beside(leak), "; ".join(leak.flags)]
+    return [*head, " ".join(_found(row, leak)), beside(leak), "; ".join(leak.flags)]
 
 
 def _guarantee_table(rows: Sequence[Row]) -> Table:
@@ -254,7 +257,7 @@ def _range(values: Sequence[float | None], show: Callable[[float | None], str]) 
 def _markdown_row(row: Row, names: Sequence[str]) -> list[str]:
     utility = f"{interval(row.utility)} {metrics.title(row.metric)}" if row.utility else ABSENT
     leaks = [
-        f"{interval(leak.estimate)} {source(leak)}" if leak else ABSENT
+        f"{' '.join(_found(row, leak))}, {beside(leak)}" if leak else ABSENT
         for leak in (row.inversion, row.membership)
     ]
     leaks[1] = "; ".join([leaks[1], *row.membership_notes])

@@ -28,7 +28,8 @@ from evaluation.adversary.signals import DIRECTIONS
 from evaluation.adversary.transcript import Transcript
 from evaluation.attacking.loop import Head, Named, named
 from evaluation.attacking.membership import unmatched
-from evaluation.grid.spec import Cell
+from evaluation.grid.catalogue import FAMILIES
+from evaluation.grid.spec import AttackSettings, Cell
 from fedbert.data.repeats import one_of_each
 from fedbert.messages import ClientParts
 from fedbert.prepare import Prepared
@@ -39,6 +40,7 @@ from reports.leaks import what_of
 FEW = 10  # candidates that stand for all
 SETTINGS = {"population": "population", "shadow_losses": "shadows"}
 """What a grid's [attacks] can do about a field that is lacking."""
+WHERE = "`fedbert-eval budget views` and the report say which"
 SENDING = ("parallel", "sequential")
 """The strategies under which activations cross."""
 
@@ -49,6 +51,7 @@ class Foresight:
 
     settings: set[object] = field(default_factory=set)
     found: dict[str, Counter[str]] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
     counts: dict[object, int] = field(default_factory=dict)
 
     def look(self, cell: Cell, prepared: Prepared, defence: Defence) -> None:
@@ -60,24 +63,41 @@ class Foresight:
         pool = cell.config.data, cell.config.model, cell.config.seed
         if pool not in self.counts:
             self.counts[pool] = left_out(prepared)
-        for head, lacks in foreseen(cell, prepared, defence, self.counts[pool]):
-            (name, *_) = lacks.fields
-            key = SETTINGS.get(name)
-            now = "" if key is None else f" (attacks.{key} = {getattr(cell.attacks, key)})"
-            reasons = self.found.setdefault(what_of(head.not_measured(lacks.words)), Counter())
-            reasons[lacks.words + now] += 1
+        for by_default in (False, True):
+            some = replace(cell, attacks=chosen(cell.attacks, by_default))
+            for head, lacks in foreseen(some, prepared, defence, self.counts[pool]):
+                (name, *_) = lacks.fields
+                key = SETTINGS.get(name)
+                now = "" if key is None else f" (attacks.{key} = {getattr(cell.attacks, key)})"
+                what = what_of(head.not_measured(lacks.words))
+                self.found.setdefault(what, Counter())[lacks.words + now] += 1
+                self.named |= set() if by_default else {what}
 
-    def lines(self) -> list[str]:
-        """Return a line for each attack that will not run: why, and in how many settings."""
+    def lines(self, every: bool = True) -> list[str]:
+        """Return a line for each attack that will not run: why, and in how many settings.
+
+        every: otherwise those of the default sets are counted alone, in a line.
+        """
         total = len(self.settings)
 
         def share(count: int) -> str:
             return f" ({count} of {total} settings)" if count < total else ""
 
-        return [
+        told = [
             f"will not run: {what}: " + "; ".join(why + share(n) for why, n in reasons.items())
             for what, reasons in self.found.items()
+            if every or what in self.named
         ]
+        left = len(self.found) - len(told)
+        return told + [f"will not run: {left} of the attacks by default; {WHERE}"] * (left > 0)
+
+
+def chosen(attacks: AttackSettings, by_default: bool) -> AttackSettings:
+    """Return the attacks of the families that a grid leaves at their default, or of the others."""
+    default = AttackSettings()
+    others = [x for x in FAMILIES if (getattr(attacks, x) == getattr(default, x)) is not by_default]
+    nothing: dict[str, Any] = dict.fromkeys(others, ())
+    return replace(attacks, **nothing)
 
 
 def left_out(prepared: Prepared) -> int:

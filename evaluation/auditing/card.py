@@ -13,7 +13,7 @@ from evaluation.auditing.differences import CLOSE
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.membership import Candidates, candidates_of, claim_on, membership, one_run
 from evaluation.auditing.request import Request, limits
-from evaluation.auditing.subject import Subject, open_subject, spec_of
+from evaluation.auditing.subject import NOT_KNOWN, Subject, open_subject, spec_of
 from evaluation.auditing.verdict import Claim
 from evaluation.grid.foreign import is_foreign
 from evaluation.grid.spec import PLACES, DefenceSpec
@@ -100,7 +100,7 @@ def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
     if subject.split.notes:
         named["model"] = "; ".join(subject.split.notes)
     if subject.unknown:
-        named["not known"] = subject.unknown
+        named[NOT_KNOWN] = subject.unknown
     if not isinstance(candidates, str):
         told = "" if candidates.fair else "; not by a fair coin, so that a shifted pool is possible"
         count = f"{len(candidates.members)} ({int(candidates.members.sum())} members)"
@@ -234,6 +234,6 @@ def _read_off(subject: Subject, request: Request) -> list[LeakageEntry]:
         if own.members is not None and subject.task.kind != "mlm":
             auxiliary = own.pool.take(np.flatnonzero(~chosen))
     if text is None:
-        why = f"no text is given, and {subject.unknown}"
+        why = f"no text is given, and the training's own is {NOT_KNOWN} (see above)"
         return [forward.EVERY.not_measured(why)]
     return forward.inversion(subject, text, auxiliary, subject.config.seed)

@@ -13,7 +13,7 @@ from evaluation.attacking.loop import Named, entries, named
 from evaluation.attacking.membership import blind, figures, scored
 from evaluation.auditing.adversary import Means, lacking, signals_on, trained_rounds
 from evaluation.auditing.canaries.texts import joined
-from evaluation.auditing.subject import Subject
+from evaluation.auditing.subject import NOT_KNOWN, Subject
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.grid.catalogue import MEMBERSHIP, looking
 from evaluation.metrics.epsilon_bounds import one_run_p
@@ -68,7 +68,7 @@ def candidates_of(
     if members is not None and non_members is not None:
         return _from_files(subject, members, non_members, fair)
     if subject.own is None:
-        return f"members are unknown: {subject.unknown}, and --members, --non-members are not given"
+        return f"members are {NOT_KNOWN} (see above), and --members, --non-members are not given"
     if subject.own.members is None:
         if non_members is None:
             return (
@@ -187,7 +187,7 @@ def claim_on(subject: Subject, claim: Claim) -> tuple[Claim, str] | str:
     if subject.config.data.group is None:
         return claim, ""
     if subject.own is None:
-        return f"the coin is a person's, of how many records is unknown: {subject.unknown}"
+        return f"the coin is a person's, of how many records is {NOT_KNOWN} (see above)"
     rows = int(rows_of_each(subject.own.coin_groups).max())
     left = of_group(claim.epsilon, claim.delta, rows)
     if left is None:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 
 from evaluation.auditing.foreign_model import refuse_code, settings_of, task_of
+from evaluation.auditing.run_folder import refuse_run
 from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.file import DefenceSettings
@@ -39,13 +40,14 @@ from fedbert.tokenizer_checks import SPARE_ROWS, doubts, unknown_words
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.mechanism import Cost
-from reports.records import RECORDS
 
 logger = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 8, 128  # tokens of an example, of a foreign model
 OWN_DATA = ("embedded", "generated")  # nothing of the user's, and no network
 RELEASES = 10**9  # no cost counts more
+NOT_KNOWN = "not known"
+"""The line of a card that says why the training's own inputs are not there; others point to it."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def open_subject(directory: Path, task: str | None, data: str | None = None) -> 
     if not directory.is_dir():
         stopped = aside(directory.parent)
         raise InputError(f"expected a checkpoint directory, got none at {directory}{stopped}")
-    _refuse_run(directory)
+    refuse_run(directory)
     refuse_code(directory)
     if (directory / "manifest.json").is_file():
         return _ours(read(directory), task, data)
@@ -111,21 +113,6 @@ def open_subject(directory: Path, task: str | None, data: str | None = None) -> 
         "expected a checkpoint with manifest.json or a transformers directory with config.json, "
         f"got neither in {directory}"
     )
-
-
-def _refuse_run(directory: Path) -> None:
-    """Raise InputError for the folder of a grid's run, or for the one around a checkpoint."""
-    inside = directory / "checkpoint"
-    if (inside / "manifest.json").is_file():
-        raise InputError(
-            f"expected a checkpoint, got the folder of a training, {directory}: its checkpoint is "
-            f"{inside}"
-        )
-    if (directory / RECORDS).is_file():
-        raise InputError(
-            f"expected a checkpoint, got a run, {directory}: it keeps records and no model; "
-            "`fedbert-eval finetune` and `pretrain` write one, OUT/checkpoint"
-        )
 
 
 def _ours(checkpoint: Checkpoint, task: str | None, data: str | None) -> Subject:

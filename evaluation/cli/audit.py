@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluation.cli.exit_codes import BAD_INPUT, FAILED, OK, TOO_WEAK, meanings
-from evaluation.cli.shared import FILE, print_markdown, print_tables, quiet, with_options
+from evaluation.cli.shared import (
+    FILE,
+    both_or_none,
+    print_markdown,
+    print_tables,
+    quiet,
+    with_options,
+)
 from fedbert.errors import InputError
 from reports.terminal import say
 
@@ -119,9 +126,7 @@ def plan(
     from evaluation.auditing.plan import SIGNIFICANCE, as_lines
     from evaluation.auditing.plan import plan as methods_for
 
-    if (sample_rate is None) != (steps is None):
-        raise InputError(f"expected both or none, got sample_rate={sample_rate}, steps={steps}")
-    sampling = None if sample_rate is None or steps is None else (sample_rate, steps)
+    sampling = both_or_none(sample_rate, steps)
     methods = methods_for(epsilon, delta, canaries, SIGNIFICANCE, sampling)
     print_markdown(as_lines(methods, epsilon, delta, canaries, SIGNIFICANCE, sampling))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from evaluation.cli.shared import ALLOW_CODE, FILE, quiet, with_options
+from evaluation.cli.shared import ALLOW_CODE, FILE, both_or_none, quiet, with_options
 from fedbert.errors import InputError
 from reports.terminal import say
 
@@ -88,11 +88,8 @@ def budget_views(grid: Path, allow_code: bool) -> None:
 
 def _sampling(spent: dict[str, Any]) -> tuple[int | None, tuple[float, int] | None]:
     """Return the releases, or the sample rate and steps of DP-SGD."""
-    releases, rate, steps = spent["releases"], spent["sample_rate"], spent["steps"]
-    if rate is None and steps is None:
-        return releases, None
-    if rate is None or steps is None:
-        raise InputError(f"expected both or none, got sample_rate={rate}, steps={steps}")
-    if releases is not None:
+    releases, sampling = spent["releases"], both_or_none(spent["sample_rate"], spent["steps"])
+    if releases is not None and sampling is not None:
+        steps = sampling[1]
         raise InputError(f"expected releases or steps, got releases={releases}, steps={steps}")
-    return None, (rate, steps)
+    return releases, sampling

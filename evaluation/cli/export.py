@@ -23,9 +23,11 @@ def export(checkpoint: Path, out: Path) -> None:
     transformers loads it, and `audit` takes it: claims by its manifest, membership by --members.
     """
     quiet()
+    from evaluation.auditing.run_folder import refuse_run
     from fedbert.export import export as write
     from fedbert.stopped import aside
 
+    refuse_run(checkpoint)
     found = write(checkpoint, out)
     done, planned = found.manifest["round"], found.config.training.rounds
     for entry in found.manifest["guarantees"]:

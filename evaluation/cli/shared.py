@@ -41,6 +41,22 @@ def or_refuse(call: Callable[[], T]) -> T:
         raise InputError(str(error)) from None
 
 
+def both_or_none(rate: float | None, steps: int | None) -> tuple[float, int] | None:
+    """Return --sample-rate and --steps of DP-SGD, where they are given.
+
+    >>> both_or_none(None, 10)
+    Traceback (most recent call last):
+    fedbert.errors.InputError: expected both or none, got --steps 10 without --sample-rate
+    """
+    if rate is not None and steps is not None:
+        return rate, steps
+    if rate is not None:
+        raise InputError(f"expected both or none, got --sample-rate {rate} without --steps")
+    if steps is not None:
+        raise InputError(f"expected both or none, got --steps {steps} without --sample-rate")
+    return None
+
+
 def quiet() -> None:
     """Keep libraries from talking over the progress."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

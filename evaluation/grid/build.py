@@ -9,7 +9,7 @@ from typing import Any, Unpack, get_args, get_origin, get_type_hints
 from evaluation.grid.catalogue import Entry
 from evaluation.grid.foreign import check_members, foreign_class, is_foreign
 from evaluation.grid.spec import Spec, as_written
-from fedbert.errors import InputError, nearest, unknown_key
+from fedbert.errors import InputError, nearest, shown, unknown_key
 
 TARGET = "target_epsilon"
 FIXED = ("name", "view", "uses_decoder")
@@ -115,7 +115,7 @@ def _check_type(hint: Any, key: str, value: Any, where: str) -> None:
     fits = type(value) in kinds or (type(value) is int and float in kinds)
     if not fits:
         expected = " or ".join(TYPES[kind] for kind in TYPES if kind in kinds)
-        raise InputError(f"{where}: expected {expected}, got {key}={value!r}")
+        raise InputError(f"{where}: expected {expected}, got {key}={shown(value)}")
 
 
 def build(
@@ -145,7 +145,7 @@ def build(
         if key not in (calibrated if TARGET in params else plain):
             with_, than = ("with", plain) if TARGET not in params else ("without", calibrated)
             raise InputError(
-                f"{where}: expected {key} only {with_} {TARGET}, got {key}={value!r}; "
+                f"{where}: expected {key} only {with_} {TARGET}, got {key}={shown(value)}; "
                 f"allowed here: {', '.join([*than, *also])}"
             )
         _check_type(ways[key].annotation, key, value, where)

@@ -25,6 +25,8 @@ from fedbert.settings import Distinct, Plain, PlainOrList, check_field, refused,
 from privacy.randomness.keys import NoiseMode
 
 DELTA = 1e-5
+UNDEFENDED = "none"
+"""The name of the row without a defence."""
 LEVEL = 'level = {"smashed.KEY" = [..]}'
 
 
@@ -112,6 +114,16 @@ class DefenceSettings:
         return DefenceSpec(self.name, **specs)
 
 
+def _refuse_none(defence: DefenceSettings) -> None:
+    """Raise InputError for a defence that has a mechanism and is called "none"."""
+    place = next((each for each in PLACES if getattr(defence, each) is not None), None)
+    if defence.name == UNDEFENDED and place is not None:
+        raise InputError(
+            f"expected another name for a defence with a mechanism at {place}, got "
+            f'name = "{UNDEFENDED}", which is the undefended row\'s'
+        )
+
+
 @settings
 class OverrideSettings:
     """What one task of a grid has of its own: settings in place of the grid's.
@@ -158,7 +170,7 @@ class GridSettings:
     training: Section = field(default_factory=dict)
     attacks: AttackSettings = AttackSettings()
     defences: Annotated[tuple[DefenceSettings, ...], Field(min_length=1)] = (
-        DefenceSettings("none"),
+        DefenceSettings(UNDEFENDED),
     )
     override: dict[TaskName, OverrideSettings] = field(default_factory=dict)
     sweep: dict[str, Annotated[tuple[Plain, ...], Field(min_length=1), Distinct]] = field(
@@ -172,6 +184,8 @@ class GridSettings:
             if count > 1:
                 shown = repr(name) if level == "-" else f"{name!r} at {level}"
                 raise InputError(f"defences: expected different names, got {shown} twice")
+        for one in self.defences:
+            _refuse_none(one)
         for key, values in self.sweep.items():
             if key in OWN:
                 raise InputError(f"sweep: expected {key} in its own list {OWN[key]}, got it here")
@@ -210,12 +224,13 @@ class TrainingSettings:
     seed: Seed = 0
     noise: NoiseMode = "secret"
     delta: Delta = DELTA
-    defence: DefenceSettings = DefenceSettings("none")
+    defence: DefenceSettings = DefenceSettings(UNDEFENDED)
 
     def __post_init__(self) -> None:
         """Refuse several defences."""
         if self.defence.level:
             raise InputError(f"defence: expected one setting, got level={self.defence.level}")
+        _refuse_none(self.defence)
         _ = self.config  # checks what concerns more than one part
 
     @property

@@ -47,6 +47,8 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     """
     try:
         return with_names_of_today(tomllib.loads(path.read_bytes().decode("utf-8")), str(path))
+    except IsADirectoryError:
+        raise InputError(f"expected a TOML file, got a folder: {path}") from None
     except FileNotFoundError:
         raise InputError(f"expected a {what} file, got no file {path}") from None
     except RecursionError:
@@ -80,6 +82,16 @@ def grid_from(values: Mapping[str, Any], where: str, name: str, allow_code: bool
     Raises:
         InputError: one line that names the key, what was expected and what came.
     """
+    if _is_training(values):
+        found = "got a training: run finetune or pretrain on it"
+        raise InputError(f"{where}: expected a grid, {found}")
     asked = from_mapping(GridSettings, values, where)
     cells = with_leave(cells_of(asked, where), allow_code, where)
     return Grid(run_name(asked.name or name, where), cells, where, asked.cell_time_limit)
+
+
+def _is_training(values: Mapping[str, Any]) -> bool:
+    """Return whether a file without tasks has what a training's has and no grid's."""
+    data = values.get("data")
+    tells = "defence" in values or "seed" in values or (isinstance(data, dict) and "task" in data)
+    return "tasks" not in values and tells

@@ -59,7 +59,7 @@ def checked(grid: Grid) -> Known:
 
     foresight = Foresight()
     found = preflight(grid, foresight.look)
-    return Known(found.notes + foresight.lines(), found.data, provenance())
+    return Known(found.notes + foresight.lines(every=False), found.data, provenance())
 
 
 def worked(cell: Cell, shadows: Path) -> Outcome:

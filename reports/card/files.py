@@ -33,13 +33,19 @@ def as_json(card: Card) -> str:
 
 
 def as_junit(card: Card) -> str:
-    """The card as JUnit XML: a test case per check; too weak or not measured counts as skipped."""
+    """The card as JUnit XML: a test case per check; too weak or not measured counts as skipped.
+
+    What is known of the model stands in the suite's properties.
+    """
     failed = sum(check.verdict in FAILED for check in card.checks)
     skipped = sum(check.verdict in WEAK for check in card.checks)
     counts = {"tests": len(card.checks), "failures": failed, "errors": 0, "skipped": skipped}
     suite = ElementTree.Element(
         "testsuite", {"name": "fedbert-eval audit"} | {k: str(v) for k, v in counts.items()}
     )
+    about = ElementTree.SubElement(suite, "properties")
+    for name, value in card.subject.items():
+        ElementTree.SubElement(about, "property", {"name": name, "value": harmless(value)})
     for check in card.checks:
         case = ElementTree.SubElement(
             suite, "testcase", {"classname": "audit", "name": harmless(check.what)}

@@ -202,6 +202,8 @@ def _levels(defences: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Return (name, level) of each defence, all different."""
     found: list[tuple[str, str]] = []
     for each in defences:
+        if each["name"] == "none" and set(each) - {"name", "level"}:
+            raise WrongError("the undefended row has a defence")
         for key in each.get("level", {}):
             if key.partition(".")[0] not in each:
                 raise WrongError("a level without its mechanism")

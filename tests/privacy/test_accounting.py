@@ -347,6 +347,11 @@ def test_undefended_and_clipped_say_which():
     assert clip["release"].reason == "each client update is clipped but not noised"
 
 
+def test_one_party_alone_releases_its_model_as_trained_and_has_no_client_updates():
+    alone = ledger(DEFENCES[0], use("centralised"))["release"]
+    assert alone.reason == "the model is released as trained, and no mechanism acts on it"
+
+
 def test_views_that_saw_nothing_say_so():
     idle = ledger(DEFENCES[2], use(releases=0, rounds=0))
     kinds = {view: type(entry) for view, entry in idle.items()}

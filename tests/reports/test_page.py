@@ -164,6 +164,19 @@ def test_a_directory_without_records_is_refused(tmp_path, content):
         render(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("inner", "what"), [("checkpoint", "the folder of a training"), (".", "a checkpoint")]
+)
+def test_the_folder_of_a_training_is_told_from_a_run(tmp_path, inner, what):
+    checkpoint = tmp_path / inner
+    checkpoint.mkdir(exist_ok=True)
+    (checkpoint / "manifest.json").touch()
+    for call in (lambda: render(tmp_path), lambda: plot([tmp_path], tmp_path / "plots")):
+        with pytest.raises(ValueError, match=f"with records.jsonl, got {what}, ") as error:
+            call()
+        assert f"`fedbert-eval audit run {checkpoint}` reports on it" in str(error.value)
+
+
 @pytest.mark.parametrize("content", ["[1]", '{"sst2": 3}', '{"sst2": {"a": 3}}', "{"])
 def test_a_broken_partition_is_refused_with_its_name(examples, tmp_path, content):
     run = _run(tmp_path, [examples.done()])

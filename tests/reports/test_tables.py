@@ -14,6 +14,7 @@ from reports.checks import VIEWS
 from reports.csv_table import csv_table
 from reports.estimate import Estimate
 from reports.leak import NotMeasured
+from reports.page import page
 from reports.render import in_order
 from reports.rows import cell_rows, round_up, setting_rows
 from reports.story import headline, task_story
@@ -137,6 +138,19 @@ def test_the_worst_attack_is_chosen_by_its_mean_over_seeds(examples):
     assert row.inversion.attack == "b"
     assert row.inversion.estimate.value == pytest.approx(0.55)
     assert row.inversion.chance == pytest.approx(0.036)
+
+
+def test_a_leak_of_fewer_seeds_than_its_row_says_so_in_its_cell(examples):
+    both, one = examples.done(seed=0), examples.done(seed=1)
+    (row,) = setting_rows([both, one])
+    assert {row.fewer_seeds(leak) for leak in row.leaks} == {""}
+    assert "of 2 seeds" not in _shown([both, one]) + markdown([both, one])
+    records = [both, replace(one, leakage=())]
+    (row,) = setting_rows(records)
+    assert len(row.seeds) == 2
+    assert {row.fewer_seeds(leak) for leak in row.leaks} == {"1 of 2 seeds"}
+    for told in (_shown(records), markdown(records), page(records, "t", ())):
+        assert told.count("1 of 2 seeds") >= 3  # either family's worst, and a view's
 
 
 def test_the_mean_over_seeds_by_hand():

@@ -62,6 +62,19 @@ def test_a_deep_cut_is_foreseen_and_what_serves_there_is_not(grid: Grid) -> None
     assert all("the tables of E" in each.reason for each in new)
 
 
+def test_attacks_that_the_grid_did_not_name_are_counted_in_one_line(small_text: str) -> None:
+    values = tomllib.loads(small_text)
+    values["attacks"] = {"membership": ["rmia"]}
+    foresight = Foresight()
+    preflight(grid_from(values, "FILE", "g"), foresight.look)
+    every, told = foresight.lines(), foresight.lines(every=False)
+    (rmia,) = [line for line in every if "RMIA" in line]
+    others = len(every) - 1
+    assert others > 0
+    assert told == [rmia, f"will not run: {others} of the attacks by default; "
+                    "`fedbert-eval budget views` and the report say which"]  # fmt: skip
+
+
 def test_a_line_for_each_attack_says_in_how_many_settings(small_text: str) -> None:
     swept = tomllib.loads(small_text.replace("[attacks]", f"[attacks]{EVERY}"))
     swept["sweep"] = {"attacks.population": [0, 8], "attacks.shadows": [0, 4]}
@@ -75,5 +88,6 @@ def test_a_line_for_each_attack_says_in_how_many_settings(small_text: str) -> No
     # two defences, two populations; seeds are one
     assert lira.endswith("1 model that was not trained on it, got 0 (attacks.shadows = 0) "
                          "(4 of 8 settings)")  # fmt: skip
+    assert set(foresight.lines(every=False)) == set(lines)
     (rmia,) = [line for line in lines if "RMIA" in line]
     assert "needs `population`" in rmia and "; needs `shadow_losses`" in rmia

@@ -111,7 +111,7 @@ def test_a_good_checkpoint_is_consistent_and_written_in_three_forms(
     assert {"loss threshold", "nearest token", "text alone"} <= attacks
     assert any("one record in from out: TPR at 1 % FPR at most" in c for c in card["claims"])
     suite = ElementTree.fromstring((out / "audit.xml").read_text())
-    assert suite.get("failures") == "0" and len(suite) == len(card["checks"])
+    assert suite.get("failures") == "0" and len(suite.findall("testcase")) == len(card["checks"])
     page = (out / "audit.html").read_text()
     assert "<script" not in page and "nearest token" in page
 
@@ -299,7 +299,7 @@ def test_what_a_persons_coin_shows_is_held_against_what_group_privacy_leaves() -
     assert claim_on(subject, Claim(8.0, 1e-5)) == nothing
     assert allowed(subject) == []
     subject.own = None
-    unknown = "the coin is a person's, of how many records is unknown: no data"
+    unknown = "the coin is a person's, of how many records is not known (see above)"
     assert claim_on(subject, Claim(0.5, 1e-5)) == unknown
     subject.config = Config()
     assert claim_on(subject, Claim(0.5, 1e-5)) == (Claim(0.5, 1e-5), "")
@@ -354,6 +354,23 @@ def foreign(good: Path, tmp_path: Path) -> tuple[Path, Path, Path]:
         files.append(path)
     model = Path(shutil.copytree(good / "model", tmp_path / "foreign"))
     return model, files[0], files[1]
+
+
+def test_why_the_data_are_not_there_is_said_once(copy: Path, tmp_path: Path, run) -> None:
+    def elsewhere(manifest: dict[str, Any]) -> None:
+        manifest["config"]["data"]["source"] = "elsewhere"
+
+    resigned(copy, elsewhere)
+    _, told, _ = run(copy, "--out", tmp_path / "card")
+    why = "the manifest names the data 'elsewhere', opened only if you do: --data elsewhere"
+    plain = " ".join(told.split())
+    assert plain.count("opened only") == 1 and f"not known: {why}" in plain
+    assert "members are not known (see above)" in plain
+    page = (tmp_path / "card" / "audit.html").read_text()
+    assert page.count("opened only") == 1
+    suite = ElementTree.parse(tmp_path / "card" / "audit.xml").getroot()
+    stated = {each.get("name"): each.get("value") for each in suite.iter("property")}
+    assert stated["not known"] == why  # of the card there is nothing else in it
 
 
 def test_data_and_models_that_a_manifest_names_are_opened_if_the_user_names_them(

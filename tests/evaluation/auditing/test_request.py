@@ -19,7 +19,7 @@ from fedbert.errors import InputError
         (Request, {"claim": (float("inf"), 1e-5)}, "claim: expected a finite number, got inf"),
         (Request, {"claim": ("1", 1e-5)}, "claim: expected a number, got '1'"),
         (Request, {"max_auc": 2}, "expected 0 <= max_auc <= 1, got max_auc=2"),
-        (Request, {"max_tpr_at_1pct": True}, "expected a number, got max_tpr_at_1pct=True"),
+        (Request, {"max_tpr_at_1pct": True}, "expected a number, got max_tpr_at_1pct=true"),
         (Request, {"max_token_recovery": -0.1}, "expected 0 <= max_token_recovery <= 1, got max_"),
         (Request, {"fair_coin": 1}, "expected true or false, got fair_coin=1"),
         (Request, {"memebers": Path("x")}, "unknown key 'memebers': did you mean 'members'?"),

@@ -183,8 +183,8 @@ def test_a_delta_too_large_for_the_records_is_warned_of(budget: Run, kind: str) 
         ("noise --epsilon 1 --delta 1e-5 --clip-norm 0", "expected clip_norm > 0, got clip_norm=0"),
         ("noise --epsilon 1 --delta 1e-5 --releases 0", "got releases=0"),
         ("noise --epsilon 1 --delta 1e-5 --records 0", "expected records >= 1, got records=0"),
-        ("noise --epsilon 1 --delta 1e-5 --sample-rate .1", "expected both or none"),
-        ("noise --epsilon 1 --delta 1e-5 --steps 10", "got sample_rate=None, steps=10"),
+        ("noise --epsilon 1 --delta 1e-5 --sample-rate .1", "0.1 without --steps"),
+        ("noise --epsilon 1 --delta 1e-5 --steps 10", "--steps 10 without --sample-rate"),
         ("noise --epsilon 1 --delta 1e-5 --sample-rate 1.1 --steps 9", "got sample_rate=1.1"),
         ("noise --epsilon 1 --delta 1e-5 --sample-rate .1 --steps 0", "got steps=0"),
         ("noise --epsilon 1 --delta .1 --sample-rate .1 --steps 9 --releases 2", "got releases=2"),
@@ -197,7 +197,9 @@ def test_a_delta_too_large_for_the_records_is_warned_of(budget: Run, kind: str) 
         ("epsilon --noise-multiplier 1 --delta 1e-5 --releases -1", "got releases=-1"),
         ("epsilon --noise-multiplier 1 --delta 1e-5 --sample-rate -1 --steps 1", "sample_rate=-1"),
         (f"epsilon --noise-multiplier 1 --delta 1e-5 --releases 1{'0' * 400}", "can take"),
+        ("epsilon --noise-multiplier 1 --delta 1e-5 --steps 10", "without --sample-rate"),
         ("views nowhere.toml", "expected a grid file, got no file nowhere.toml"),
+        ("views .", "expected a TOML file, got a folder: ."),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_exit_code_2(budget: Run, command: str, message: str) -> None:

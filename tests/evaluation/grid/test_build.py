@@ -28,7 +28,7 @@ def test_a_calibrated_mechanism_takes_the_fields_that_its_maker_passes_on() -> N
     [
         ({"row_spred": 2.0}, "here: unknown key 'row_spred': did you mean 'row_spread'?"),
         ({"basis_seed": 0.5}, "here: expected an integer, got basis_seed=0.5"),
-        ({"keep": True}, "here: expected an integer, got keep=True"),
+        ({"keep": True}, "here: expected an integer, got keep=true"),
         ({"noise_multiplier": 1.0}, "only without target_epsilon, got noise_multiplier=1.0"),
     ],
 )

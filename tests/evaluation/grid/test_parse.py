@@ -11,10 +11,12 @@ import pytest
 from evaluation.grid import spec
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import MEMBERSHIP, UPDATES
+from evaluation.grid.file import TrainingSettings
 from evaluation.grid.parse import default_grid, grid_from, read_grid
 from evaluation.grid.preflight import preflight
 from evaluation.grid.spec import AttackSettings, Spec
 from fedbert.errors import InputError
+from fedbert.settings import from_mapping
 
 
 def change(text: str, key: str, by: str) -> dict[str, Any]:
@@ -38,7 +40,7 @@ GAUSSIAN = 'mechanism = "gaussian", clip_norm = 8.0'
     [
         ('"sst2"', '"sst-2"', "mlm, got 'sst-2': did you mean 'sst2'?"),
         ('"sst2"', '"sst-2"', "FILE: tasks: expected one of cola, sst2,"),
-        ("[0, 1]", "[0, true]", "FILE: seeds: expected an integer, got True"),
+        ("[0, 1]", "[0, true]", "FILE: seeds: expected an integer, got true"),
         ("[0, 1]", "[]", "FILE: expected a list that is not empty, got seeds=[]"),
         ("[0, 1]", "3", "FILE: expected a list, got seeds=3"),
         ("seeds", "seed", "FILE: unknown key 'seed': did you mean 'seeds'? allowed: tasks,"),
@@ -47,7 +49,7 @@ GAUSSIAN = 'mechanism = "gaussian", clip_norm = 8.0'
         ("pool_size", "pool", "data: unknown key 'pool': did you mean 'pool_size'?"),
         ("pool_size = 60", f"pool_size = {10**19}", "expected pool_size <= 10000000, got"),
         ("pool_size = 60", "pool_size = 1", "FILE: data: expected pool_size >= 2, got pool_size=1"),
-        ("clients = 2", "clients = true", "FILE: data: expected an integer, got clients=True"),
+        ("clients = 2", "clients = true", "FILE: expected an integer, got data.clients=true"),
         ("clients = 2", 'task = "cola"', "FILE: data: task comes from the grid's lists, not here"),
         ("messages = 2", "shadows = 1000000", "FILE: attacks: expected shadows <= 10000, got sh"),
         ("messages = 2", "shadows = 3", "attacks: expected an even number of shadows, got shad"),
@@ -59,7 +61,7 @@ GAUSSIAN = 'mechanism = "gaussian", clip_norm = 8.0'
         (GAUSSIAN, "clip_norm = 8.0", "defences[1]: expected a mechanism by its name"),
         (GAUSSIAN, "mechanism = 3", "FILE: defences[1]: expected a mechanism by its name"),
         (f"{{ {GAUSSIAN} }}", "3", "defences[1]: smashed: expected a table of settings, got 3"),
-        ("[1.0]", "3", "FILE: defences[1]: level: expected a list, got smashed.target_epsilon=3"),
+        ("[1.0]", "3", 'FILE: expected a list, got defences[1].level."smashed.target_epsilon"=3'),
         ("smashed.target", "smash.target", 'defences[1]: expected level = {"smashed.KEY" = [..]}'),
         ("smashed.target", "hidden.target", "expected a mechanism at hidden, got a level alone"),
         ('name = "none"', 'nam = "none"', "FILE: defences[0]: unknown key 'nam': did you mean 'na"),
@@ -146,6 +148,13 @@ def test_a_file_that_no_parser_survives_is_refused(
     assert expected in str(error.value) and len(str(error.value)) < 300
 
 
+@pytest.mark.parametrize("text", ["seed = 1", "[defence]\nname = 'a'", "[data]\ntask = 'mlm'"])
+def test_the_file_of_a_training_is_told_from_a_grid(text: str) -> None:
+    expected = "FILE: expected a grid, got a training: run finetune or pretrain on it"
+    assert refusal(tomllib.loads(text)) == expected
+    assert "expected a grid" not in refusal(tomllib.loads(f"tasks = ['sst2']\n{text}"))
+
+
 def test_every_combination_is_a_cell_and_seeds_change_first(small_text: str) -> None:
     values = change(small_text, "seeds", 'strategies = ["fedavg", "parallel"]\nseeds')
     values |= {"tasks": ["sst2", "cola"], "cut_layers": [1, 0]}
@@ -206,7 +215,7 @@ def test_an_attack_takes_parameters_and_tells_them_in_its_name(small_text: str) 
         ((("reference", 2),), "attacks: rmia: unknown key 'reference': did you mean 'references'?"),
         ((("x", 2),), "unknown key 'x'; allowed: references, online, gamma, offset, temperature"),
         ((("references", "2"),), "attacks: rmia: expected an integer, got references='2'"),
-        ((("references", True),), "attacks: rmia: expected an integer, got references=True"),
+        ((("references", True),), "attacks: rmia: expected an integer, got references=true"),
         ((("name", "mine"),), "attacks: rmia: unknown key 'name'"),
         ((("references", 10**9),), "expected references <= 1000000, got references=1000000000"),
     ],
@@ -228,6 +237,19 @@ def test_two_defences_that_tables_could_not_tell_apart_are_refused(small_text: s
     assert "defences: expected different names, got 'none' twice" in refusal(values)
     values["defences"][2] = values["defences"][1]
     assert "got 'gaussian' at target_epsilon=1.0 twice" in refusal(values)
+
+
+@pytest.mark.parametrize("own", [0, 1])
+def test_the_name_of_the_undefended_row_is_no_defences(small_text: str, own: int) -> None:
+    values = tomllib.loads(small_text)
+    values["defences"][1]["name"] = "none"  # at a level, so that the rows differ
+    values["defences"] = values["defences"][own:]
+    expected = "FILE: expected another name for a defence with a mechanism at smashed, got name"
+    assert refusal(values).startswith(expected)
+    values["defences"][-1].pop("level")
+    with pytest.raises(InputError, match="expected another name for a defence"):
+        from_mapping(TrainingSettings, {"defence": values["defences"][-1]}, "FILE")
+    assert from_mapping(TrainingSettings, {"defence": {"name": "none"}}, "FILE")
 
 
 def test_two_attacks_that_records_could_not_tell_apart_are_refused(small_text: str) -> None:
@@ -261,12 +283,12 @@ def test_ones_own_columns_stand_beside_tasks_of_glue_in_an_override() -> None:
     ("key", "by", "expected"),
     [
         ("override.own.data", "data", "FILE: data: expected text with task own alone, got text='r"),
-        ("labels", "label", "FILE: data: expected a text, got label=[1, 2, 3]"),
+        ("labels", "label", "FILE: expected a text, got data.label=[1, 2, 3]"),
         ("[1, 2, 3]", "[[1], 2]", "FILE: override: own: data: expected a finite value, got lab"),
-        ("[1, 2, 3]", "3", "FILE: data: expected a list, got labels=3"),
+        ("[1, 2, 3]", "3", "FILE: expected a list, got data.labels=3"),
         ("[1, 2, 3]", "[1]", "FILE: data: expected labels that differ, two at least, got labels="),
         ("text =", "txet =", "FILE: data: unknown key 'txet': did you mean 'text'?"),
-        ('"review"', "['review']", "FILE: data: expected a text, got text=['review']"),
+        ('"review"', "['review']", "FILE: expected a text, got data.text=['review']"),
         ("[model]", 'sweep = { "data.labels" = ["a", "b"] }\n[model]', "unknown key 'data.labels'"),
     ],
 )

@@ -86,7 +86,7 @@ def test_settings_that_hold_together_at_every_point_are_read(values: dict[str, A
         ({"clients": [1]}, "sweep: unknown key 'clients': did you mean 'data.clients'? allowed: m"),
         ({"attacks.inversion": ["a"]}, "sweep: unknown key 'attacks.inversion'"),
         ({"data.clients": []}, "sweep: expected a list that is not empty, got data.clients=[]"),
-        ({"data.clients": 4}, "sweep: expected a list, got data.clients=4"),
+        ({"data.clients": 4}, 'expected a list, got sweep."data.clients"=4'),
         ({"data.clients": [4, 0]}, 'FILE: sweep."data.clients": expected clients >= 1, got clie'),
         ({"data.clients": ["4"]}, "sweep.\"data.clients\": expected an integer, got clients='4'"),
         ({"data.clients": [4, 4]}, "different values (4 comes twice), got data.clients=[4, 4]"),

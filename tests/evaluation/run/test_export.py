@@ -218,6 +218,7 @@ def test_what_cannot_be_exported_is_refused_in_a_line(
         (checkpoint, checkpoint / "inside", "outside the checkpoint"),
         (handed, tmp_path / "again", "an export already"),
         (tmp_path / "nowhere", tmp_path / "again", "expected a checkpoint with manifest.json"),
+        (checkpoint.parent, tmp_path / "again", f"its checkpoint is {checkpoint}"),
     ):
         done = here("export", source, "--out", place)
         assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1
