@@ -242,8 +242,12 @@ def test_a_training_says_what_became_of_a_saved_head(tmp_path: Path) -> None:
     rewrite(model, "_module.")
     (tmp_path / "t.toml").write_text(TRAINING.format(source=model))
     settings = read_training(tmp_path / "t.toml", pretraining=False)
-    lines = run_training(settings, tmp_path / "out", 1, lambda *_: None)
+    heard: list[str] = []
+    say = lambda *_: heard.append("a round")  # noqa: E731
+    lines = run_training(settings, tmp_path / "out", 1, say, heard.append)
     told = [line for line in lines if line.startswith(f"model {model}: ")]
+    before = heard[: heard.index("a round")]
+    assert told == [line for line in before if line.startswith("model ")]
     assert [line.partition(": ")[2] for line in told] == [
         "names of tensors stripped of _module. (Opacus)",
         "the saved head is of 3 labels",
