@@ -74,8 +74,9 @@ def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
     """Return the rows of one split's tables, checked, as examples of the task.
 
     Raises:
-        InputError: naming file, column and row, for a missing column, a text that is not a string or
-            (of somebody's own columns, the first) blank, a label that the task does not know, hidden labels, nobody's row, or no rows at all.
+        InputError: naming file, column and row, for a missing column, a text that is not a string
+            or (of somebody's own columns, the first) blank, a label that the task does not know,
+            hidden labels, nobody's row, or no rows at all.
     """
     for table in tables:
         _check_columns(task, table)
