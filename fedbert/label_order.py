@@ -1,14 +1,17 @@
 """Label order of a classifier that somebody else trained: which row of its head is which label.
 
-The rule: names in `id2label` (else `label2id`) that are those of the task, as they are spelt or cut
-short ("NEG" is "negative"; case, spaces, "-" and "_" do not count), say it; names that are numbers
-("LABEL_1", "1") count as the task counts; without names, rows stand in the task's order. Any other
-names are of other labels.
+The rule: names in `id2label` (else `label2id`) that are those of the task say it: as they are
+spelt, as a file may write them (1.0 is 1), or loosely ("NEG" is "negative"; case, spaces, "-" and
+"_" do not count). Numbers ("LABEL_1", "1") that are no names of the task count as the task counts;
+without names, rows stand in the task's order. Any other names are of other labels.
 """
 
+import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from fedbert.tasks import label_word
 
 SHORTEST = 3  # letters by which a name that is cut short may be known
 
@@ -36,6 +39,8 @@ def order_of(saved: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | N
     (1, 0)
     >>> order_of(["POS", "NEG"], ["negative", "positive"]), order_of(["LABEL_0", "LABEL_1"], "ab")
     ((1, 0), (0, 1))
+    >>> order_of(["1", "0"], ["1", "0"]), order_of(["1.0", "-1"], ["-1", "1"])
+    ((0, 1), (1, 0))
     >>> order_of(["equivalent", "other"], ["negative", "positive"]) is None
     True
     """
@@ -43,21 +48,44 @@ def order_of(saved: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...] | N
         return tuple(range(len(wanted)))
     if len(saved) != len(wanted):
         return None
+    for same in (operator.eq, _spelt_alike, _same):
+        order = _rows(saved, wanted, same)
+        if order is not None:
+            return order
+    if any(_spelt_alike(name, own) for name in saved for own in wanted):
+        return None
     numbers = [re.fullmatch(r"(?:label[_ ]?)?(\d{1,6})", name.strip().lower()) for name in saved]
-    if all(numbers):
-        counted = [int(each[1]) for each in numbers if each]
-        found = [[row for row, n in enumerate(counted) if n == k] for k in range(len(wanted))]
-    else:
-        found = [[row for row, name in enumerate(saved) if _same(name, own)] for own in wanted]
+    counted = [int(each[1]) for each in numbers if each]
+    return _rows(counted, range(len(wanted)), operator.eq)
+
+
+def _rows(
+    saved: Sequence[Any], wanted: Sequence[Any], same: Callable[[Any, Any], bool]
+) -> tuple[int, ...] | None:
+    """Return for every wanted name the one row that is it; None where some have none, or more."""
+    found = [[row for row, name in enumerate(saved) if same(name, own)] for own in wanted]
     order = tuple(rows[0] for rows in found if len(rows) == 1)
     return order if sorted(order) == list(range(len(wanted))) else None
 
 
+def _spelt_alike(name: str, own: str) -> bool:
+    """Return whether a file of data could write one name for the other: 1.0 for 1."""
+    return label_word(name) == label_word(own)
+
+
 def _same(name: str, own: str) -> bool:
-    """Return whether two names are one, or one is the other cut short."""
+    """Return whether two names are one, or one is the other cut short; of numbers, nothing is.
+
+    >>> _same("pos", "Positive"), _same("star 1", "star 10"), _same("-1", "1")
+    (True, False, False)
+    """
     short, long = sorted((_plain(name), _plain(own)), key=len)
-    return short == long or (len(short) >= SHORTEST and long.startswith(short))
+    if short == long:
+        return True
+    cut = len(short) >= SHORTEST and long.startswith(short)
+    return cut and any(map(str.isalpha, short)) and not long[len(short)].isdigit()
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name.lower())
+    signed = re.sub(r"(?<!\S)-(?=\d)", "minus", name.lower())
+    return re.sub(r"[\s_-]+", "", signed)

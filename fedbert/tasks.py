@@ -68,6 +68,13 @@ class Task:
         return self.kind == "regression"
 
     @property
+    def of_ones_own(self) -> bool:
+        """Whether columns or labels are somebody's own, instead of GLUE's."""
+        known = TASKS.get(self.name)
+        own = (self.columns, self.label_names)
+        return known is None or own != (known.columns, known.label_names)
+
+    @property
     def num_labels(self) -> int:
         """The number of outputs of the task head: classes, 1 for a score, 0 for masked-LM."""
         return {"regression": 1, "mlm": 0}.get(self.kind, len(self.label_names))

@@ -70,6 +70,7 @@ def page(
         title=title,
         headline=story.headline(rows),
         tally=story.tally(records),
+        doubts=story.doubts(records),
         tasks=[_task([row for row in rows if row.task == task]) for task in tasks],
         confidence=confidence(rows),
         noise_note=noise_note(records),

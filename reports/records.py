@@ -32,7 +32,8 @@ class CellResult:
     defence, level, seed). The first key of `utility` is the headline metric; `majority_baseline`
     holds by metric what the most frequent answer reaches. `guarantees` holds one entry per view,
     a claim with its trade-off curve (older records lack those); `leakage` one per attack and
-    metric. `seconds` is left out when two runs are compared.
+    metric. `doubts` says what may be wrong with model and data, a sentence each (older records have
+    none). `seconds` is left out when two runs are compared.
 
     Raises: ValueError for a field that the readers could not use.
     """
@@ -51,11 +52,12 @@ class CellResult:
     bytes: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
         """Copies every field into plain values and refuses what is no record."""
-        for name in (*_OBJECTS, "guarantees"):
+        for name in (*_OBJECTS, "guarantees", "doubts"):
             object.__setattr__(self, name, checks.plain(getattr(self, name), name))
         object.__setattr__(self, "leakage", _entries(self.leakage))
         _check(self)
@@ -127,6 +129,10 @@ def _check(record: CellResult) -> None:
             checks.number(value, f"majority_baseline.{name}")
     if not isinstance(record.guarantees, list):
         raise ValueError(f"expected a list, got guarantees={record.guarantees!r}")
+    if not isinstance(record.doubts, list):
+        raise ValueError(f"expected a list, got doubts={record.doubts!r}")
+    for place, doubt in enumerate(record.doubts):
+        checks.text(doubt, f"doubts[{place}]")
     if record.guarantees or record.status == "done":
         checks.guarantees(record.guarantees)
         for place, guarantee in enumerate(record.guarantees):

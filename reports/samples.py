@@ -12,6 +12,7 @@ from reports.records import CellResult
 LEVELS = ("never", "up to a third", "up to two thirds", "more than two thirds", "always")
 SAMPLES = "samples.json"
 """The file of a run directory that holds its sentences."""
+UNCOUNTED = "unknown to the tokenizer: not counted"
 INSIDE = "##"  # before a piece that continues a word
 
 
@@ -47,8 +48,8 @@ def samples(records: Iterable[CellResult], stored: Any, where: str) -> list[Samp
     """The sentences of each setting, of the first seed that has any, in the records' order.
 
     `stored` is what `samples.json` holds: by cell a list of sentences, each with `words` (word, how
-    often recovered, how often seen) and `best` (attack, words). Cells without a record are left
-    out. `where` names the file in messages.
+    often recovered, how often seen; None of 0: not counted) and `best` (attack, words). Cells
+    without a record are left out. `where` names the file in messages.
 
     Raises: ValueError for anything else.
     """
@@ -85,18 +86,19 @@ def level(recovered: int, seen: int) -> int:
 
 
 def _sample(entry: Mapping[str, Any]) -> Sample:
-    words, right = [], []
-    for text, recovered, seen in entry["words"]:
-        words.append(_word(text, level(recovered, seen), f"recovered {recovered} of {seen} times"))
+    words, guessed = [], []
     best = entry["best"]
-    for (text, _, _), guess in zip(entry["words"], best["words"], strict=True):
-        right.append(text == guess)
-    guessed = tuple(
-        _word(text, 4 if hit else 0, "right" if hit else "wrong")
-        for text, hit in zip(best["words"], right, strict=True)
-    )
-    told = f"{sum(right)} of {len(right)} right"
-    return Sample(tuple(words), str(best["attack"]), guessed, told)
+    for (text, recovered, seen), guess in zip(entry["words"], best["words"], strict=True):
+        if recovered is None and seen == 0:
+            words.append(_word(text, 0, UNCOUNTED))
+            guessed.append(_word(guess, 0, UNCOUNTED))
+            continue
+        words.append(_word(text, level(recovered, seen), f"recovered {recovered} of {seen} times"))
+        hit = text == guess
+        guessed.append(_word(guess, 4 if hit else 0, "right" if hit else "wrong"))
+    judged = [word.level == 4 for word in guessed if word.told != UNCOUNTED]
+    told = f"{sum(judged)} of {len(judged)} right"
+    return Sample(tuple(words), str(best["attack"]), tuple(guessed), told)
 
 
 def _word(text: Any, number: int, told: str) -> Word:

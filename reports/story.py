@@ -37,6 +37,11 @@ def headline(rows: Sequence[Row]) -> str:
     )
 
 
+def doubts(records: Sequence[CellResult]) -> list[str]:
+    """What may be wrong with the models and data of some cells, each sentence once."""
+    return list(dict.fromkeys(doubt for record in records for doubt in record.doubts))
+
+
 def task_story(rows: Sequence[Row]) -> list[str]:
     """For one task: a setting without a guarantee, the least leaking one, the least leaking one
     that stays useful.

@@ -13,7 +13,7 @@ from reports.leak import Leak
 from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
-from reports.story import UNNOISED
+from reports.story import UNNOISED, doubts
 from reports.terminal import cell, harmless
 from reports.wording import (
     ABSENT,
@@ -53,7 +53,9 @@ def markdown(records: Sequence[CellResult]) -> str:
     third = ["task", *setting, "view", "what", "worst", "beside", "flags"]
     second = [*setting, *checks.VIEWS]
     body = [_markdown_row(row, names) for row in rows]
-    lines = ["## Utility and leakage", "", *_markdown_table(first, body)]
+    told = [f"- {_md(each)}" for each in doubts(records)]
+    lines = ["What may be wrong, and the figures below do not say:", "", *told, ""] if told else []
+    lines += ["## Utility and leakage", "", *_markdown_table(first, body)]
     lines += ["", f"Intervals: {confidence(rows)}. {HOW_AVERAGED}", ""]
     views = [_markdown_view(row, names, *each) for row in rows for each in row.view_lines]
     if views:

@@ -37,7 +37,7 @@ class ForwardJudge:
     """What is needed to judge any attack on some smashed data.
 
     true, counted: [batch, seq] of each message; bounds: for attacks that use all rows, and for
-    those that decide each token alone.
+    those that decide each token alone. unknown: the token of words that the tokenizer lacks.
     """
 
     seed: int
@@ -47,6 +47,7 @@ class ForwardJudge:
     counted: tuple[np.ndarray, ...]
     text: Text
     vocabulary: tuple[str, ...]
+    unknown: int | None
     bounds: tuple[ReconstructionBound, ReconstructionBound]
     reference: ReferenceAttack
 
@@ -98,6 +99,7 @@ class ForwardJudge:
             counted=counted,
             text=Text(tuple(special), classify(names, special, often), often),
             vocabulary=names,
+            unknown=prepared.tokenizer.unk_token_id,
             bounds=(bounds[0], bounds[1]),
             reference=reference_attack(defence, known, auxiliary, special, dropout, rng, noise),
         )
@@ -129,7 +131,7 @@ class ForwardJudge:
             [(message.client, i) for i in batch.index.tolist()]
             for message, batch in zip(self.messages, self.batches, strict=True)
         ]
-        return sampled(self.true, self.counted, names, guesses, self.vocabulary)
+        return sampled(self.true, self.counted, names, guesses, self.vocabulary, self.unknown)
 
 
 def within_limits(

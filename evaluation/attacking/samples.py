@@ -20,6 +20,7 @@ def sampled(
     texts: Sequence[Sequence[Any]],
     guesses: Mapping[str, Sequence[np.ndarray]],
     vocabulary: Sequence[str],
+    unknown: int | None = None,
 ) -> list[dict[str, Any]]:
     """Return the first few sentences that were sent, each with its best reconstruction.
 
@@ -28,7 +29,8 @@ def sampled(
     message. Of each sentence `words` holds [word, recovered, seen] per counted token: in how many
     of the guesses that saw it (all attacks, all messages) it stood at its position; `best` names
     the attack that got most of it right, with its words. A word that continues the last one
-    starts with "##".
+    starts with "##". unknown: the token of words that the tokenizer does not know, which stands
+    among the others with None of 0, since nobody can recover them.
     """
     if not guesses:
         return []
@@ -41,7 +43,7 @@ def sampled(
         plain(token) != (token, False) and not token.startswith("##") for token in vocabulary
     )
     shown = list(appearances.values())[:SENTENCES]
-    return [_sentence(true, counted, seen, guesses, vocabulary, spaced) for seen in shown]
+    return [_sentence(true, counted, seen, guesses, vocabulary, spaced, unknown) for seen in shown]
 
 
 def _sentence(
@@ -51,11 +53,13 @@ def _sentence(
     guesses: Mapping[str, Sequence[np.ndarray]],
     vocabulary: Sequence[str],
     spaced: bool,
+    unknown: int | None,
 ) -> dict[str, Any]:
     """Return one sentence; the first message that held it says which of its tokens are shown."""
     message, row = seen[0]
-    where = np.flatnonzero(counted[message][row])[:TOKENS]
-    words = true[message][row][where]
+    whole = true[message][row]
+    where = np.flatnonzero((counted[message][row] != 0) | (whole == unknown))[:TOKENS]
+    words = whole[where]
     recovered, times = np.zeros(len(where), dtype=np.int64), np.zeros(len(where), dtype=np.int64)
     best: tuple[int, str, np.ndarray] | None = None
     for attack, guessed in guesses.items():
@@ -65,10 +69,13 @@ def _sentence(
             times += counted[m][r][where] != 0
             if best is None or int(right.sum()) > best[0]:
                 best = int(right.sum()), attack, guessed[m][r][where]
-    tokens = [_shown(vocabulary, i, spaced) for i in words.tolist()]
+    tokens = [
+        vocabulary[i] if i == unknown else _shown(vocabulary, i, spaced) for i in words.tolist()
+    ]
     found: dict[str, Any] = {
         "words": [
-            list(each) for each in zip(tokens, recovered.tolist(), times.tolist(), strict=True)
+            [token, int(hits) if n else None, int(n)]
+            for token, hits, n in zip(tokens, recovered, times, strict=True)
         ]
     }
     if best is not None:

@@ -13,7 +13,7 @@ from evaluation.auditing.differences import CLOSE
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.membership import Candidates, candidates_of, claim_on, membership, one_run
 from evaluation.auditing.request import Request, limits
-from evaluation.auditing.subject import NOT_KNOWN, Subject, open_subject, spec_of
+from evaluation.auditing.subject import NOT_KNOWN, Subject, doubts_of, open_subject, spec_of
 from evaluation.auditing.verdict import Claim
 from evaluation.grid.foreign import is_foreign
 from evaluation.grid.spec import PLACES, DefenceSpec
@@ -89,6 +89,10 @@ def _asked(subject: Subject, claim: tuple[float, float] | None) -> list[Allowed]
 
 def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
     named = {"name": subject.directory.name, "task": subject.task.name}
+    found = doubts_of(subject)
+    found += () if isinstance(candidates, str) else candidates.doubts
+    if found:
+        named["may be wrong"] = "; ".join(dict.fromkeys(found))
     if subject.checkpoint is not None:
         config = subject.checkpoint.config
         named["strategy"] = config.training.strategy

@@ -25,6 +25,7 @@ from fedbert.data.repeats import clusters, coin_groups, one_of_each
 from fedbert.errors import InputError
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
+from fedbert.tokenizer_checks import unknown_words
 from privacy.group_privacy import of_group
 from reports.leak import Leak, LeakageEntry
 from reports.metrics import SHIFTED_POOL
@@ -42,7 +43,8 @@ class Candidates:
 
     judged: those that count for the membership figures (a member that no batch reached does not).
     positions, population: in the training's pool, of the candidates and of examples that the
-    adversary knows to be left out; None for examples from files.
+    adversary knows to be left out; None for examples from files. doubts: what may be wrong with
+    the files' texts.
     """
 
     encoded: Encoded
@@ -52,6 +54,7 @@ class Candidates:
     origin: str
     positions: np.ndarray | None = None
     population: np.ndarray | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def candidates_of(
@@ -111,6 +114,7 @@ def _so_far(subject: Subject) -> Config:
 def _from_files(subject: Subject, members: Path, non_members: Path, fair: bool) -> Candidates:
     """Return who is to be told apart, one example for each coin that could have been thrown."""
     both = [subject.encoded(path) for path in (members, non_members)]
+    doubts = tuple(unknown_words(both, subject.tokenizer))
     both = [each.take(one_of_each(coin_groups(each))) for each in both]
     shared = len(_texts(both[0]) & _texts(both[1]))
     if shared:
@@ -121,7 +125,8 @@ def _from_files(subject: Subject, members: Path, non_members: Path, fair: bool) 
             raise InputError(
                 f"expected members and non-members apart, got {persons} persons in both"
             )
-    return _joined(both[0], both[1], fair, f"{members.name} and {non_members.name}")
+    found = _joined(both[0], both[1], fair, f"{members.name} and {non_members.name}")
+    return replace(found, doubts=doubts)
 
 
 def _texts(encoded: Encoded) -> set[bytes]:

@@ -230,6 +230,14 @@ def _foreign(directory: Path, task: str | None) -> Subject:
     return replace(subject, config=config, defence=Defence("none"), unknown="there is no manifest")
 
 
+def doubts_of(subject: Subject) -> tuple[str, ...]:
+    """Return what may be wrong with a subject's tokenizer, or with it on the training's texts."""
+    found = doubts(subject.tokenizer, subject.split.whole.config.vocab_size)
+    if subject.own is not None:
+        found += unknown_words([subject.own.pool], subject.tokenizer)
+    return tuple(found)
+
+
 def _loaded(directory: Path, config: Config, task: Task) -> Subject:
     """Return the model and tokenizer of a directory, checked against each other."""
     tokenizer = load_tokenizer(config.model)

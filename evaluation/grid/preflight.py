@@ -57,7 +57,7 @@ def preflight(grid: Grid, look: Look = lambda *_: None) -> Found:
                 seen[inputs] = prepare(cell.config, coin=True)
                 data[cell.id] = seen[inputs].data_sha256
                 notes |= dict.fromkeys(_notes(cell.config, seen[inputs], many))
-                warned |= dict.fromkeys(_told(cell.config, seen[inputs]))
+                warned |= dict.fromkeys(doubts_of(cell.config, seen[inputs]))
             prepared = _with_batches(seen[inputs], cell.config)
             facts = facts_of(cell.config, prepared, cell.defence, cell.delta)
             defence = make_defence(cell.defence, facts)
@@ -78,7 +78,7 @@ def _notes(config: Config, prepared: Prepared, many: bool) -> list[str]:
     return [task + line for line in prepared.notes]
 
 
-def _told(config: Config, prepared: Prepared) -> list[str]:
+def doubts_of(config: Config, prepared: Prepared) -> list[str]:
     """Return what has to be said of a model and its tokenizer; of the embedded one it is known."""
     source, data = config.model.source, config.data
     notes = () if source == "embedded" else prepared.split.notes

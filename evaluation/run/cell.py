@@ -16,6 +16,7 @@ from evaluation.attacking.inversion import inversion
 from evaluation.attacking.membership import ask, membership
 from evaluation.attacking.pooled import pooled
 from evaluation.grid.defence import costs, facts_of, make_defence
+from evaluation.grid.preflight import doubts_of
 from evaluation.grid.spec import PLACES, Cell
 from evaluation.run.outcome import Outcome
 from evaluation.run.utility import measure
@@ -50,6 +51,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     """Return the record of a cell that can run."""
     config, clock = cell.config, _Clock()
     prepared = prepare(config, coin=True)
+    base = {**base, "doubts": doubts_of(config, prepared)}
     facts = facts_of(config, prepared, cell.defence, cell.delta)
     defence = make_defence(cell.defence, facts)
     reason = refuse(defence, facts)

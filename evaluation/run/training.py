@@ -113,7 +113,7 @@ def run_training(
             checkpoint = read(directory)
             check_same(checkpoint, config, prepared.data_sha256, settings.asked())
             start = checkpoint.state
-        for line in prepared.notes:
+        for line in (*prepared.notes, *_of_model(prepared, config)):
             tell(line)
         for doubt in prepared.doubts:
             logger.warning("%s", doubt)
@@ -139,7 +139,7 @@ def run_training(
         stopped.forget(out)
         utility, majority = measure(prepared, trained.split, config.seed)
     lines = [f"the training before stopped: {before}"] if before else []
-    lines += [f"model {config.model.source}: {note}" for note in prepared.split.notes]
+    lines += _of_model(prepared, config)
     for name, e in utility.items():
         constant = majority.get(name)
         beside = "" if constant is None else f"; without the text {constant:.4f}"
@@ -160,6 +160,11 @@ def _made(settings: TrainingFile) -> tuple[Prepared, Defence]:
         check(config, defence)
         refuse_drowned(defence)
     return prepared, defence
+
+
+def _of_model(prepared: Prepared, config: Config) -> list[str]:
+    """Return what became of the model's files, such as a head that was not the task's."""
+    return [f"model {config.model.source}: {note}" for note in prepared.split.notes]
 
 
 @dataclass

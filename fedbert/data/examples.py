@@ -74,8 +74,9 @@ def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
     """Return the rows of one split's tables, checked, as examples of the task.
 
     Raises:
-        InputError: naming file, column and row, for a missing column, a text that is not a string,
-            a label that the task does not know, hidden labels, nobody's row, or no rows at all.
+        InputError: naming file, column and row, for a missing column, a text that is not a string
+            or (of somebody's own columns, the first) blank, a label that the task does not know,
+            hidden labels, nobody's row, or no rows at all.
     """
     for table in tables:
         _check_columns(task, table)
@@ -92,7 +93,10 @@ def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
     else:
         if task.guessed:
             _refuse_classes(task, tables)
-        columns = [[t for table in tables for t in _texts(table, name)] for name in task.columns]
+        columns = [
+            [t for table in tables for t in _texts(table, name, task.of_ones_own and not second)]
+            for second, name in enumerate(task.columns)
+        ]
         texts = tuple(zip(*columns, strict=True))
         kind = np.float32 if task.regression else np.int64
         labels = np.asarray([y for table in tables for y in _labels(task, table)], dtype=kind)
@@ -165,11 +169,11 @@ def _text_column(task: Task, table: Table) -> str:
     raise InputError(f"expected a column 'text' of strings, got columns={found} in {table.origin}")
 
 
-def _texts(table: Table, column: str) -> list[str]:
-    """Return a column's strings; a null or undecodable one is refused, an empty one is text."""
+def _texts(table: Table, column: str, some: bool = False) -> list[str]:
+    """Return a column's strings; a null or undecodable one is refused, a blank one if `some`."""
     cells = table.columns[column]
     for position, cell in enumerate(cells):
-        if not isinstance(cell, str) or not _encodable(cell):
+        if not isinstance(cell, str) or not _encodable(cell) or (some and not cell.strip()):
             where = table.where(column, position)
             raise InputError(f"expected text, got {column}={shown(cell)} {where}")
     return cells

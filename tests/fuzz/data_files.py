@@ -179,5 +179,6 @@ def _parquet(
                 )
                 for i in range(len(table))
             ]
-            verdict = Verdict(True, found)
+            whole_texts = all(first.strip() for (first, *_), _ in found)
+            verdict = Verdict(True, found) if whole_texts else Verdict(False, why="a blank text")
     return Trial(f"parquet: {told}, {how}", lambda: _read(task, path), verdict, path.parent)

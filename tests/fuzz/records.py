@@ -41,6 +41,7 @@ def record(rng: random.Random, status: str, seed: int) -> dict[str, Any]:
         "spec": {"task": "sst2", "data": {"clients": 2}, "list": [1, 2.5, None, True]},
         "reason": "", "traceback": "", "utility": {}, "majority_baseline": {}, "guarantees": [],
         "leakage": [], "mechanisms": {}, "bytes": {}, "seconds": {}, "provenance": {"commit": "0a"},
+        "doubts": ["a doubt"],
     }  # fmt: skip
     if status == "skipped":
         return {**found, "reason": "it cannot be"}

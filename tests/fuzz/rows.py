@@ -26,6 +26,8 @@ def examples(
         read = tuple(row[name] for name in texts)
         if not all(_is_text(each) for each in read):
             raise WrongError(f"a text is none: {read!r}")
+        if not read[0].strip():
+            raise WrongError(f"a first text is empty: {read!r}")
         number = _class(row[label], classes) if classes else _score(row[label])
         if number is None:
             raise WrongError(f"a label is none: {row[label]!r}")

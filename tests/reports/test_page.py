@@ -111,7 +111,20 @@ def test_the_page_and_the_table_say_that_no_guarantee_covers_them(examples):
         assert "No guarantee covers this report" in text and "the hash of the data" in text
 
 
-@pytest.mark.parametrize("place", ["defence", "task", "traceback", "reason", "sentence", "attack"])
+def test_what_may_be_wrong_stands_once_before_any_figure(examples):
+    told = "data x.csv for own: 6 of 30 words (20%) are [UNK] to the tokenizer"
+    plain = [examples.done(), examples.done(seed=1)]
+    records = [replace(record, doubts=[told]) for record in plain]
+    for make, figures in ((lambda r: html.unescape(page(r, "t")), "Side by side"),
+                          (lambda r: markdown(r).replace("\\", ""), "## Utility")):  # fmt: skip
+        text = make(records)
+        assert text.count(told) == 1 and text.index(told) < text.index(figures)
+        assert "What may be wrong" in text and "What may be wrong" not in make(plain)
+
+
+@pytest.mark.parametrize(
+    "place", ["defence", "task", "traceback", "reason", "sentence", "attack", "doubt"]
+)
 def test_markup_in_the_data_stays_text(examples, place):
     done, failed, skipped = examples.done(defence=3), examples.failed(), examples.skipped()
     if place in ("defence", "task"):
@@ -120,6 +133,8 @@ def test_markup_in_the_data_stays_text(examples, place):
         failed = replace(failed, traceback=MARKUP)
     elif place == "reason":
         skipped = replace(skipped, reason=MARKUP)
+    elif place == "doubt":
+        done = replace(done, doubts=[MARKUP])
     elif place == "sentence":
         done = replace(done, guarantees=[{**each, "sentence": MARKUP} for each in done.guarantees])
     else:

@@ -211,6 +211,14 @@ def test_what_is_no_record_is_refused(examples, change, words):
         replace(record, **change(record))
 
 
+def test_doubts_are_kept_and_older_records_have_none(examples):
+    record = replace(examples.done(), doubts=["6 of 30 words (20%) are [UNK] to the tokenizer"])
+    values = json.loads(encode(record))
+    assert CellResult.from_json(values) == record
+    del values["doubts"]
+    assert CellResult.from_json(values) == replace(record, doubts=[])
+
+
 def test_unknown_fields_and_schemas_are_refused_on_reading(examples):
     values = json.loads(encode(examples.done()))
     with pytest.raises(ValueError, match="colour"):
@@ -249,6 +257,9 @@ def test_a_record_keeps_its_own_copy(examples):
         (("mechanisms", "smashed"), {}),
         (("mechanisms", "smashed", "name"), 3),
         (("cell",), 1.5),
+        (("doubts",), "one"),
+        (("doubts",), [""]),
+        (("doubts",), [3]),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -50,6 +50,17 @@ def test_each_word_is_marked_by_how_often_it_was_recovered(run):
     assert "<script" not in text
 
 
+def test_an_unknown_word_is_shown_and_not_counted(examples):
+    words = [["good", 3, 3], ["[UNK]", None, 0], ["film", 0, 3]]
+    entry = {"words": words, "best": {"attack": "prior", "words": ["good", "bad", "the"]}}
+    record = examples.done()
+    ((sentence,),) = [each.sentences for each in samples([record], {record.cell: [entry]}, "f")]
+    assert [word.text for word in sentence.words] == ["good", "[UNK]", "film"]
+    told = "unknown to the tokenizer: not counted"
+    assert sentence.words[1].told == sentence.guess[1].told == told
+    assert sentence.told == "1 of 2 right"
+
+
 def test_without_the_file_the_page_holds_no_sentences(run):
     (run / "samples.json").unlink()
     text = render(run).paths[0].read_text()

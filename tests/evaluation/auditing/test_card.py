@@ -277,7 +277,7 @@ def test_of_a_file_a_person_is_one_candidate_and_on_one_side_alone() -> None:
         for rows, people in ((range(4), [1, 1, 2, 3]), (range(4, 8), [4, 5, 5, 5]))
     )
     sets = {Path("ins"): ins, Path("outs"): outs}
-    subject: Any = SimpleNamespace(encoded=sets.__getitem__)
+    subject: Any = SimpleNamespace(encoded=sets.__getitem__, tokenizer=tiny.tokenizer())
     who = candidates_of(subject, Path("ins"), Path("outs"), True)
     assert not isinstance(who, str) and who.members.tolist() == [True] * 3 + [False] * 2
     assert texts_of(who.encoded) == texts_of(whole.take([0, 2, 3, 4, 5]))

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from fedbert.errors import InputError
 from fedbert.model import generated_tokenizer
 from fedbert.split import answering
 from fedbert.tasks import TASKS
+from reports.card.files import as_html, as_json
 
 
 def written(
@@ -185,6 +187,24 @@ def test_a_cased_vocabulary_that_is_lower_cased_is_warned_of(
     assert "70 of 84 words (83%) are [UNK]" in record.message and "it lower-cases" in record.message
 
 
+def test_the_card_says_at_its_head_how_many_words_are_unknown(
+    tmp_path: Path, asked: dict[str, Request]
+) -> None:
+    folder, files = written(tmp_path / "m<b>"), []
+    for side in (0, 1):
+        files.append(tmp_path / f"{side}.jsonl")
+        words = WORDS[12 * side : 12 * side + 12]
+        rows = [json.dumps({"sentence": f"{word} zyx qqq", "label": 1}) for word in words]
+        files[-1].write_text("\n".join(rows) + "\n")
+    told = "48 of 72 words (67%) are [UNK] to the tokenizer"
+    card = audit(folder, Request(task="sst2", members=files[0], non_members=files[1]))
+    assert card.subject["may be wrong"] == told
+    page = as_html(replace(card, subject={**card.subject, "may be wrong": f"{told} <b>"}))
+    assert page.index(f"{told} &lt;b&gt;") < page.index("Verdicts") and "<b>" not in page
+    assert json.loads(as_json(card))["subject"]["may be wrong"] == told
+    assert "may be wrong" not in audit(folder, asked["sst2"]).subject
+
+
 def test_labels_that_are_not_numbered_need_a_task(tmp_path: Path) -> None:
     folder = written(tmp_path / "m")
     config = json.loads((folder / "config.json").read_text())
@@ -242,8 +262,12 @@ def test_a_training_says_what_became_of_a_saved_head(tmp_path: Path) -> None:
     rewrite(model, "_module.")
     (tmp_path / "t.toml").write_text(TRAINING.format(source=model))
     settings = read_training(tmp_path / "t.toml", pretraining=False)
-    lines = run_training(settings, tmp_path / "out", 1, lambda *_: None)
+    heard: list[str] = []
+    say = lambda *_: heard.append("a round")  # noqa: E731
+    lines = run_training(settings, tmp_path / "out", 1, say, heard.append)
     told = [line for line in lines if line.startswith(f"model {model}: ")]
+    before = heard[: heard.index("a round")]
+    assert told == [line for line in before if line.startswith("model ")]
     assert [line.partition(": ")[2] for line in told] == [
         "names of tensors stripped of _module. (Opacus)",
         "the saved head is of 3 labels",

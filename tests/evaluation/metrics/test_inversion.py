@@ -137,6 +137,16 @@ def test_samples_say_how_often_each_word_was_recovered() -> None:
     assert sampled([TRUE], [COUNTED], [["a", "b"]], {}, NAMES) == []
 
 
+@pytest.mark.parametrize("names", [["[PAD]", "[UNK]", "film"], ["<pad>", "<unk>", "\u0120film"]])
+def test_samples_show_words_that_the_tokenizer_does_not_know(names: list[str]) -> None:
+    ids = np.array([[1, 2, 1, 0]])
+    (found,) = sampled([ids], [ids > 1], [["a"]], {"x": [np.full_like(ids, 2)]}, names, 1)
+    assert found["words"] == [[names[1], None, 0], ["film", 1, 1], [names[1], None, 0]]
+    assert found["best"]["words"] == ["film"] * 3
+    (found,) = sampled([ids], [ids > 1], [["a"]], {"x": [ids]}, names)
+    assert found["words"] == [["film", 1, 1]]
+
+
 def test_samples_are_few_and_short() -> None:
     long = np.full((9, 200), 8)
     counted = np.ones_like(long, dtype=bool)

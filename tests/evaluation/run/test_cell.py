@@ -13,6 +13,7 @@ from evaluation.grid.defence import costs, make_defence
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, DefenceSpec, Spec
 from evaluation.run.cell import run_cell
+from fedbert.data.synthetic import WORDS
 from fedbert.errors import InputError
 from fedbert.messages import ClientParts, SmashedData
 from fedbert.prepare import prepare
@@ -74,6 +75,18 @@ def test_every_kind_of_task_gives_a_record(cell: Cell, task: str) -> None:
     assert isinstance(inversion, Leak)
     assert inversion.metric == "token_accuracy" and inversion.estimate.value == 1.0
     assert run_cell(own).record.to_json() | {"seconds": 0} == record.to_json() | {"seconds": 0}
+
+
+def test_a_record_keeps_what_may_be_wrong(cell: Cell, tmp_path: Path) -> None:
+    rows = [f"{WORDS[n % 8]} {WORDS[n // 8]} zyxx,{n % 2}" for n in range(40)]
+    (tmp_path / "x.csv").write_text("\n".join(["review,stars", *rows, ""]))
+    own = {"task": "own", "text": "review", "label": "stars", "labels": ("0", "1")}
+    data = replace(cell.config.data, source=str(tmp_path / "x.csv"), pool_size=None, **own)
+    record = run_cell(replace(cell, config=replace(cell.config, data=data))).record
+    assert record.status == "done", record.traceback
+    (told,) = [each for each in record.doubts if "[UNK]" in each]
+    assert told.startswith(f"data {tmp_path / 'x.csv'} for own: ")
+    assert run_cell(cell).record.doubts == []
 
 
 def test_a_deeper_cut_is_not_measured_by_look_up(cell: Cell) -> None:

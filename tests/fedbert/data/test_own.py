@@ -143,6 +143,27 @@ def test_scores_that_are_none(cell: str, tmp_path: Path) -> None:
     assert complaint(lambda: load(own(metric="pearson").chosen_task, source)) == told
 
 
+@pytest.mark.parametrize("blank", ["", " ", " \t\u00a0"])
+def test_a_text_without_a_word_is_refused_with_its_row(blank: str, tmp_path: Path) -> None:
+    source = write(tmp_path / "x.csv", [("one", 1), (blank, 2), ("two", 1)])
+    told = f"expected text, got review={blank!r} in {source}, column 'review', row 2, line 3"
+    task = own(labels=("1", "2")).chosen_task
+    assert complaint(lambda: load(task, source)) == told
+    assert complaint(lambda: load_one(task, Path(source))) == told
+    read = with_columns(TASKS["sst2"], "review", None, "stars")  # audit --text --label
+    assert complaint(lambda: load_one(read, Path(source))) == told
+
+
+def test_a_blank_second_text_and_a_blank_one_of_glue_are_texts(tmp_path: Path) -> None:
+    source = write(tmp_path / "x.csv", [("one", " ", 1), ("two", "", 2)], "review,title,stars")
+    task = own(pair="title", labels=("1", "2")).chosen_task
+    assert load_one(task, Path(source)).texts == (("one", " "), ("two", ""))
+    source = write(tmp_path / "y.csv", [(" ", 1), ("two", 0)], "sentence,label")
+    assert load_one(TASKS["sst2"], Path(source)).texts == ((" ",), ("two",))
+    same = with_columns(TASKS["sst2"], "sentence", None, None)
+    assert load_one(same, Path(source)).texts == ((" ",), ("two",))
+
+
 def test_words_for_scores_are_shown_as_the_labels_to_name(tmp_path: Path) -> None:
     source = write(tmp_path / "x.csv", [("one", "pos"), ("two", "neg")])
     assert complaint(lambda: load(own().chosen_task, source)) == (
