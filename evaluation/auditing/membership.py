@@ -187,17 +187,23 @@ def claim_on(subject: Subject, claim: Claim) -> tuple[Claim, str] | str:
     """Return a claim about records as one about what a coin fell for, with words for the change.
 
     A coin that fell for a person put in or left out all of its records, and those of whoever shares
-    a text with it: group privacy says what the claim leaves for so many. Or why none is left.
+    a text with it; one that fell for a document, all of its blocks: group privacy says what the
+    claim leaves for so many. Or why none is left. Where some coins fell for one record alone, these
+    are asked about (`one_run`), and the claim is as it stands.
     """
-    if subject.config.data.group is None:
-        return claim, ""
+    whose = "text" if subject.config.data.group is None else "person"
     if subject.own is None:
+        if whose == "text":
+            return claim, ""
         return f"the coin is a person's, of how many records is {NOT_KNOWN} (see above)"
-    rows = int(rows_of_each(subject.own.coin_groups).max())
+    sizes = rows_of_each(subject.own.coin_groups)
+    if whose == "text" and (sizes == 1).any():
+        return claim, ""
+    rows = int(sizes.max())
     left = of_group(claim.epsilon, claim.delta, rows)
     if left is None:
-        return f"the coin is a person's, and group privacy leaves nothing for {rows} records"
-    return Claim(*left), f", {left[0]:.4g} at delta {left[1]:.3g} for a person's {rows}"
+        return f"the coin is a {whose}'s, and group privacy leaves nothing for {rows} records"
+    return Claim(*left), f", {left[0]:.4g} at delta {left[1]:.3g} for a {whose}'s {rows}"
 
 
 def one_run(
@@ -205,22 +211,34 @@ def one_run(
 ) -> Finding:
     """Return what one training with its coin shows of a claim about records.
 
-    Over attacks and over how many are guessed the significance is shared (Bonferroni).
+    Over attacks and over how many are guessed the significance is shared (Bonferroni). Candidates
+    whose coin fell for others too, as that of a text with twins does, are left out.
     """
-    count = len(who.members)
+    alone = _alone(subject, who)
+    members, count = who.members[alone], int(alone.sum())
     share = SIGNIFICANCE / max(1, len(scores))
     bounds = {
-        name: one_run_from_scores(each, who.members, claim.delta, share)
+        name: one_run_from_scores(each[alone], members, claim.delta, share)
         for name, each in scores.items()
     }
     best = max(bounds, key=lambda name: bounds[name], default="no attack")
-    everything = one_run_from_scores(who.members.astype(float), who.members, claim.delta, share)
+    everything = one_run_from_scores(members.astype(float), members, claim.delta, share)
     how = f"one run by a fair coin, {best}"
     what = "release, each record by membership"
     more = ""
     if everything <= claim.epsilon:
-        more = _needed(claim, share, float(who.members.mean()), count)
+        more = _needed(claim, share, float(members.mean()), count)
     return Finding(what, claim, bounds.get(best, 0.0), everything, count, SIGNIFICANCE, how, more)
+
+
+def _alone(subject: Subject, who: Candidates) -> np.ndarray:
+    """Return whose coin fell for that candidate alone [candidate] bool; all where none's did."""
+    if subject.own is None or who.positions is None or subject.config.data.group is not None:
+        return np.ones(len(who.members), dtype=bool)
+    groups = subject.own.coin_groups
+    found, counts = np.unique(groups, return_counts=True)
+    alone = np.isin(groups[who.positions], found[counts == 1])
+    return alone if alone.any() else np.ones(len(who.members), dtype=bool)
 
 
 def _needed(claim: Claim, level: float, share: float, tried: int) -> str:

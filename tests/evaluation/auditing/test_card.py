@@ -18,7 +18,7 @@ import pytest
 
 from evaluation.auditing.adversary import Means, _trainings, signals_on
 from evaluation.auditing.manifest import allowed, mismatches
-from evaluation.auditing.membership import candidates_of, claim_on
+from evaluation.auditing.membership import candidates_of, claim_on, one_run
 from evaluation.auditing.subject import open_subject
 from evaluation.auditing.verdict import Claim
 from evaluation.cli.main import main
@@ -305,6 +305,27 @@ def test_what_a_persons_coin_shows_is_held_against_what_group_privacy_leaves() -
     assert claim_on(subject, Claim(0.5, 1e-5)) == (Claim(0.5, 1e-5), "")
 
 
+def test_a_coin_that_fell_for_several_rows_is_no_evidence_about_one() -> None:
+    """Documents of three blocks: the claim is that of three. Texts, some with twins: these are left
+    out, and tell nothing however well they are told."""
+    subject: Any = SimpleNamespace(
+        config=Config(), own=SimpleNamespace(coin_groups=np.repeat(np.arange(4), 3)), unknown=""
+    )
+    found = claim_on(subject, Claim(0.5, 1e-5))
+    assert not isinstance(found, str) and found[0].epsilon == 1.5 and "a text's 3" in found[1]
+    subject.own.coin_groups = np.concatenate([np.repeat(np.arange(400), 2), np.arange(400, 800)])
+    assert claim_on(subject, Claim(0.5, 1e-5)) == (Claim(0.5, 1e-5), "")
+    rng = np.random.default_rng(0)
+    positions = np.concatenate([np.arange(0, 800, 2), 800 + np.arange(400)])
+    members = rng.random(800) < 0.5
+    scores = np.where(positions < 800, members, rng.random(800))
+    who: Any = SimpleNamespace(members=members, positions=positions)
+    shown = one_run(subject, who, {"any": scores}, Claim(0.5, 1e-5))
+    assert shown.samples == 400 and shown.bound < 0.5 < shown.reachable
+    subject.own.coin_groups = np.arange(1200)  # each its own: the same scores refute the claim
+    assert one_run(subject, who, {"any": scores}, Claim(0.5, 1e-5)).bound > 0.5
+
+
 def texts_of(encoded: Encoded) -> list[bytes]:
     return [each.tobytes() for each in np.split(encoded.tokens, encoded.offsets[1:-1])]
 
@@ -447,7 +468,7 @@ def test_a_foreign_model_with_another_tokenizer_is_refused(foreign, tmp_path: Pa
 
 def test_an_overfitted_release_violates_a_claim(good: Path) -> None:
     """The positive control of the one-run bound: scores that tell all members."""
-    from evaluation.auditing.membership import one_run
+
     from evaluation.auditing.verdict import Claim
 
     subject = open_subject(good, None)
