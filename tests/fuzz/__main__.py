@@ -25,7 +25,6 @@ Told = tuple[int, str, str, Outcome]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 1 where there is a fault, else 0."""
     asked = _options().parse_args(arguments)
-    logging.disable(logging.CRITICAL)
     numbers = [asked.only] if asked.only is not None else range(asked.count)
     kinds = asked.kind or list(KINDS)
     numbers = [number for number in numbers if asked.only is not None or kind_of(number) in kinds]
@@ -80,4 +79,5 @@ def _options() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
     sys.exit(main())

@@ -94,7 +94,9 @@ def world(mechanism: Mechanism, count: int = 300) -> tuple[ForwardJudge, Smashed
     names = [f"w{'x' * i}" for i in range(WORDS + len(SPECIAL))]
     prepared: Any = SimpleNamespace(
         vocabulary=Vocabulary(len(names), 0, 0, SPECIAL),
-        tokenizer=SimpleNamespace(convert_ids_to_tokens=lambda ids: [names[i] for i in ids]),
+        tokenizer=SimpleNamespace(
+            unk_token_id=None, convert_ids_to_tokens=lambda ids: [names[i] for i in ids]
+        ),
         pool=encoded(np.concatenate([ids, texts(3000, 2)])),
         split=SimpleNamespace(cut_layer=0),
     )
