@@ -133,7 +133,7 @@ def test_tpr_is_the_largest_on_the_step_curve(
         return
     assert found.value == pytest.approx(tprs[fprs <= fpr + 1e-9].max(), abs=1e-12)
     low, high = clopper_pearson(round(found.value * len(ins)), len(ins))
-    assert found.low <= low and high <= found.high
+    assert found.low <= low + 1e-12 and high <= found.high + 1e-12  # rounding of two beta quantiles
 
 
 def test_too_few_non_members_are_not_measured() -> None:
