@@ -32,8 +32,11 @@ FEW = 20_000
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_every_published_mistake_violates_its_claim_at_the_default_settings(name: str) -> None:
-    found = PAIRS[name][0](0, SAMPLES)
+def test_every_published_mistake_violates_its_claim_with_an_eighth_of_the_samples(
+    name: str,
+) -> None:
+    """All the more at the default, whose bounds docs/results/audit-fixtures.md prints."""
+    found = PAIRS[name][0](0, SAMPLES // 8)
     assert found is not None and found.verdict == VIOLATES, found
 
 
@@ -41,10 +44,10 @@ def test_every_published_mistake_violates_its_claim_at_the_default_settings(name
 def test_what_is_right_does_not(name: str) -> None:
     """Each seed may fail with 5 %: more than two of three with 1.25e-4, over all rows 1.4e-3.
 
-    In fact far less: bounds lie two errors below. Twenty seeds were run once by hand.
+    In fact far less: bounds lie two errors below. Twenty seeds were run once by hand. The first
+    seed that does not fail decides.
     """
-    wrong = sum(PAIRS[name][1](seed, FEW).verdict == VIOLATES for seed in (1, 2, 3))  # type: ignore[union-attr]
-    assert wrong < 3
+    assert any(PAIRS[name][1](seed, FEW).verdict != VIOLATES for seed in (1, 2, 3))  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("epsilon", [1.0, 2.0, 4.0])
