@@ -79,10 +79,12 @@ def copy(good: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     def call(*arguments: object, samples: int | None = FEW) -> tuple[int, str, list[str]]:
-        """Run the audit; mechanisms by themselves on few samples, None: on as many as it takes."""
+        """Run the audit: few samples, and a prior that learnt little; None: in full."""
         if samples is not None:
             few = partial(audit_any, samples=samples)
             monkeypatch.setattr("evaluation.auditing.card.audit_any", few)
+            monkeypatch.setattr("evaluation.auditing.mechanisms.probes.BATCHES", samples // 50)
+            monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 2)
         monkeypatch.setattr(sys, "argv", ["fedbert-eval", "audit", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             main()
