@@ -246,6 +246,7 @@ def test_inversion_repeats_itself_and_leaves_the_messages_and_the_global_generat
     name: str, make: Callable[[], Inversion]
 ) -> None:
     world = drowned(make())
+    world = replace(world, messages=world.messages[:2])  # two are as good as five for this
     before = [message.activations.copy() for message in world.messages]
     state = torch.random.get_rng_state()
     first, second = (

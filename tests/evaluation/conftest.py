@@ -55,19 +55,6 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def fedbert_eval(
-    tmp_path: Path, environment: dict[str, str]
-) -> Callable[..., subprocess.CompletedProcess[str]]:
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "evaluation.cli.main", *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
-        )
-
-    return run
-
-
-@pytest.fixture
 def here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., subprocess.CompletedProcess[str]]:

@@ -55,10 +55,11 @@ def by_factors(gradients, clip_norm):
     return (factors[:, None] * gradients).sum(dim=0)
 
 
-def against_the_server(epsilon: float) -> Audit:
-    claim = Claim(epsilon, DELTA)
+def against_the_server(epsilon: Callable[[], float]) -> Audit:
     sent = Gaussian(1.0, NOISE_STD / 2)
-    return lambda seed, samples: audit_mechanism(sent, DELTA, seed, EPOCHS, claim, samples)
+    return lambda seed, samples: audit_mechanism(
+        sent, DELTA, seed, EPOCHS, Claim(epsilon(), DELTA), samples
+    )
 
 
 def shuffled(seed: int, samples: int) -> Finding:
@@ -129,8 +130,10 @@ PAIRS: dict[str, tuple[Audit, Audit]] = {  # the mistake, and what is right
         total(by_factors, tied_sum),
     ),
     "amplified against the server": (
-        against_the_server(mistakes.amplified_against_the_server(NOISE_STD, EPOCHS, SST2, DELTA)),
-        against_the_server(gaussian_epsilon(NOISE_STD / 2, EPOCHS, DELTA)),
+        against_the_server(
+            lambda: mistakes.amplified_against_the_server(NOISE_STD, EPOCHS, SST2, DELTA)
+        ),
+        against_the_server(lambda: gaussian_epsilon(NOISE_STD / 2, EPOCHS, DELTA)),
     ),
     "shuffled batches": (shuffled, poisson),
 }

@@ -18,6 +18,7 @@ import pytest
 
 from evaluation.auditing.adversary import Means, _trainings, signals_on
 from evaluation.auditing.manifest import allowed, mismatches
+from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.membership import candidates_of, claim_on, one_run
 from evaluation.auditing.subject import open_subject
 from evaluation.auditing.verdict import Claim
@@ -34,6 +35,8 @@ from fedbert.seeding import numpy_rng
 from tests.fedbert import tiny
 
 pytestmark = pytest.mark.xdist_group("card")  # one worker: what they set up is dear
+
+FEW = 20_000
 
 TRAINING = """
 seed = 3
@@ -75,7 +78,13 @@ def copy(good: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> tuple[int, str, list[str]]:
+    def call(*arguments: object, samples: int | None = FEW) -> tuple[int, str, list[str]]:
+        """Run the audit: few samples, and a prior that learnt little; None: in full."""
+        if samples is not None:
+            few = partial(audit_any, samples=samples)
+            monkeypatch.setattr("evaluation.auditing.card.audit_any", few)
+            monkeypatch.setattr("evaluation.auditing.mechanisms.probes.BATCHES", samples // 50)
+            monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 2)
         monkeypatch.setattr(sys, "argv", ["fedbert-eval", "audit", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             main()
@@ -99,7 +108,8 @@ def test_a_good_checkpoint_is_consistent_and_written_in_three_forms(
     good: Path, tmp_path: Path, run
 ) -> None:
     out = tmp_path / "card"
-    code, told, errors = run(good, "--out", out, "--max-token-recovery", "1", "--max-auc", "0.9")
+    limits = ("--max-token-recovery", "1", "--max-auc", "0.9")
+    code, told, errors = run(good, "--out", out, *limits, samples=None)
     assert (code, errors) == (0, []), told
     assert "verdict: consistent" in told and "private" not in told.replace("fedbert-privacy", "")
     card = json.loads((out / "audit.json").read_text())

@@ -57,11 +57,12 @@ def test_list_shows_a_baseline_as_one(here) -> None:
 def test_a_run_with_workers_and_its_report_need_no_torch_themselves(
     tmp_path: Path, small_grid: Path, here
 ) -> None:
+    small_grid.write_text(small_grid.read_text().replace("seeds = [0, 1]", "seeds = [0]"))
     run = tmp_path / "run"
     done = without(HEAVY, "privacy-utility", small_grid, "--out", run, "--workers", 2)
     assert "report: " in done.stdout and "nearest token" in done.stdout
     lines = (run / "records.jsonl").read_text().splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 2
     first = json.loads(lines[0])
     assert first["status"] == "done" and [g["view"] for g in first["guarantees"]] == [
         "forward", "backward", "aggregator", "peer", "release",
@@ -73,7 +74,7 @@ def test_a_run_with_workers_and_its_report_need_no_torch_themselves(
 
     # The same directory again: nothing to do, nothing changes.
     more = here("privacy-utility", small_grid, "--out", run)
-    assert more.returncode == 0 and "4 of 4 cells have a record already" in more.stderr
+    assert more.returncode == 0 and "2 of 2 cells have a record already" in more.stderr
     assert (run / "records.jsonl").read_text().splitlines() == lines
 
     plots = here("plot", run, run, "--out", tmp_path / "plots")
@@ -191,9 +192,9 @@ batch_size = 8
 """
 
 
-def test_pretrain_then_finetune(tmp_path: Path, fedbert_eval, here) -> None:
+def test_pretrain_then_finetune(tmp_path: Path, here) -> None:
     (tmp_path / "pre.toml").write_text(TRAINING.format(task="mlm", rounds=2))
-    done = fedbert_eval("pretrain", "pre.toml", "--out", "pre")
+    done = here("pretrain", "pre.toml", "--out", "pre")
     assert done.returncode == 0, done.stderr
     assert "masked_accuracy" in done.stdout and "round 2/2" in done.stderr
     tuned = TRAINING.format(task="stsb", rounds=2).replace('"tiny"', '"pre/checkpoint/model"')

@@ -32,21 +32,34 @@ FEW = 20_000
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_every_published_mistake_violates_its_claim_at_the_default_settings(name: str) -> None:
-    found = PAIRS[name][0](0, SAMPLES)
+def test_every_published_mistake_violates_its_claim_with_an_eighth_of_the_samples(
+    name: str,
+) -> None:
+    """All the more at the default, whose bounds docs/results/audit-fixtures.md prints."""
+    found = PAIRS[name][0](0, SAMPLES // 8)
     assert found is not None and found.verdict == VIOLATES, found
 
 
+@pytest.fixture
+def few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of the batches that are looked at beside a known row, where none gives anything
+    away: the level of a bound, its false alarms, does not depend on their number.
+    """
+    monkeypatch.setattr("evaluation.auditing.mechanisms.probes.BATCHES", 1000)
+
+
+@pytest.mark.usefixtures("few_batches")
 @pytest.mark.parametrize("name", PAIRS)
 def test_what_is_right_does_not(name: str) -> None:
     """Each seed may fail with 5 %: more than two of three with 1.25e-4, over all rows 1.4e-3.
 
-    In fact far less: bounds lie two errors below. Twenty seeds were run once by hand.
+    In fact far less: bounds lie two errors below. Twenty seeds were run once by hand. The first
+    seed that does not fail decides.
     """
-    wrong = sum(PAIRS[name][1](seed, FEW).verdict == VIOLATES for seed in (1, 2, 3))  # type: ignore[union-attr]
-    assert wrong < 3
+    assert any(PAIRS[name][1](seed, FEW).verdict != VIOLATES for seed in (1, 2, 3))  # type: ignore[union-attr]
 
 
+@pytest.mark.usefixtures("few_batches")
 @pytest.mark.parametrize("epsilon", [1.0, 2.0, 4.0])
 def test_the_bound_on_plain_gaussian_noise_reaches_nine_tenths(epsilon: float) -> None:
     found = audit_mechanism(Gaussian.calibrated(epsilon, DELTA, 3.0), DELTA, 5)
@@ -54,6 +67,7 @@ def test_the_bound_on_plain_gaussian_noise_reaches_nine_tenths(epsilon: float) -
     assert 0.9 * epsilon <= found.bound <= epsilon and found.verdict == CONSISTENT
 
 
+@pytest.mark.usefixtures("few_batches")
 @pytest.mark.parametrize(
     "mechanism",
     [
