@@ -9,7 +9,6 @@ from torch import Tensor
 
 from fedbert.averaging import Noised
 from fedbert.config import Config
-from fedbert.copies import autocast
 from fedbert.data.batches import Batch
 from fedbert.data.client_data import ClientData
 from fedbert.holding import compact_rows, own_parts, word_name
@@ -35,6 +34,7 @@ from fedbert.optim import (
     optimizer_for,
     set_learning_rate,
 )
+from fedbert.precision import autocast
 from fedbert.private_step import PrivateStep, Share
 from fedbert.protect import MechanismLog
 from fedbert.seeding import scoped

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from fedbert.config import Config
-from fedbert.copies import autocast
 from fedbert.data.batches import Batch, collate
 from fedbert.data.client_data import ClientData
+from fedbert.precision import autocast
 from fedbert.protect import MechanismLog, protect
 from fedbert.seeding import scoped
 from fedbert.split import Bottom, position_ids
