@@ -160,7 +160,7 @@ class Client:
                     a = self.smashing(self.parts["bottom"], batch, self.step)
                     with (
                         scoped(seed, "body", number, self.step, device=device),
-                        autocast(self.config),
+                        autocast(self.config, self.private is not None),
                     ):
                         z = self.parts["body"](a, batch.attention_mask)
                     loss = self._loss(z, batch)
@@ -234,7 +234,7 @@ class Client:
     def _loss(self, z: Tensor, batch: Batch) -> Tensor:
         seed, device = self.config.seed, self.config.training.device
         scope = scoped(seed, "head", self.data.client, self.step, device=device)
-        with scope, autocast(self.config):
+        with scope, autocast(self.config, self.private is not None):
             head: Any = self.parts["head"]
             if self.private is not None:
                 each: Tensor = head.example_losses(z, batch.labels)

@@ -92,7 +92,7 @@ class PlainCopy:
         recorded = nullcontext() if quiet else self._private().record()
         with (
             scoped(self.config.seed, "body", m.client, m.step, device=device),
-            autocast(self.config),
+            autocast(self.config, self.private is not None),
             recorded,
         ):
             z = self.body(a, mask) if len(a) else a

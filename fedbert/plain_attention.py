@@ -1,12 +1,14 @@
 """Plain attention of bf16 on a processor: scores, softmax and sum as products of their own."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface
+
+from privacy.dp_sgd.steady import attend, is_steady
 
 NAME = "fedbert_plain"
 
@@ -23,8 +25,13 @@ def plain_attention(
 ) -> tuple[Tensor, None]:
     """Return what queries [batch, heads, seq, head] gather [batch, seq, heads, head].
 
-    attention_mask [batch, 1, 1, seq] is added to the scores; None: every token is real.
+    attention_mask [batch, 1, 1, seq] is added to the scores; None: every token is real. In a steady
+    pass it is the mask itself [batch, seq].
     """
+    if is_steady():
+        real = cast(Tensor, attention_mask).bool()
+        found = attend(query * scaling, key, value, real, dropout if module.training else 0.0)
+        return found.transpose(1, 2).contiguous(), None
     weights = torch.matmul(query * scaling, key.transpose(2, 3))
     if attention_mask is not None:
         weights = weights + attention_mask
@@ -52,7 +59,7 @@ def run_plainly(
     They are bf16 between the layers, too: no product then waits for a cast.
     """
     hidden = hidden.to(torch.bfloat16)
-    mask = _mask(attention_mask, hidden.dtype)
+    mask = attention_mask if is_steady() else _mask(attention_mask, hidden.dtype)
     before = config._attn_implementation
     config._attn_implementation = NAME
     try:

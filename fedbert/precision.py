@@ -7,8 +7,8 @@ asks for, so that one machine always answers alike. A training that is resumed k
 """
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fedbert.config import Config
 from fedbert.errors import InputError
+from privacy.dp_sgd.steady import steady
 
 KEPT = ("float32", "bf16")
 """What `auto` can come to."""
@@ -27,12 +28,25 @@ GAIN = 0.8  # bf16 has to take less than this share of float32's time
 ROWS, LOOKS, SECONDS = 1024, 5, 1.0  # tokens of a look, at most; looks, unless they take too long
 
 
-def autocast(config: Config) -> AbstractContextManager[object]:
-    """Return the context of a forward pass: bf16 where asked for."""
+def autocast(config: Config, private: bool = False) -> AbstractContextManager[object]:
+    """Return the context of a forward pass: bf16 where asked for.
+
+    private: of one whose examples' gradients are clipped each by itself. No example's digits may
+    then depend on the others: see `privacy.dp_sgd.steady`.
+    """
     if config.training.precision != "bf16":
         return nullcontext()
     kind = config.training.device.split(":")[0]
-    return torch.autocast(kind, dtype=torch.bfloat16)
+    narrow = torch.autocast(kind, dtype=torch.bfloat16)
+    return _both(narrow, steady()) if private else narrow
+
+
+@contextmanager
+def _both(
+    first: AbstractContextManager[object], second: AbstractContextManager[object]
+) -> Iterator[None]:
+    with first, second:
+        yield
 
 
 def settled(

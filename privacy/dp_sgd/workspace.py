@@ -9,6 +9,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from privacy.dp_sgd.bounds import products_in
+
 # Bytes; what is kept to keep other memory should itself be small.
 LARGEST_PIN = 4 * 2**20
 
@@ -21,6 +23,7 @@ class Workspace:
         self._buffers: dict[str, Tensor] = {}
         self._gram: tuple[Tensor, bool, Tensor] | None = None
         self._scaled: tuple[Tensor, Tensor, Tensor] | None = None
+        self._wide: tuple[Tensor, Tensor] | None = None
         self._pin: Tensor | None = None
         self._last_pin: Tensor | None = None  # through the whole of this step
 
@@ -49,27 +52,37 @@ class Workspace:
             kept = self._buffers[key] = torch.empty(size, dtype=like.dtype, device=like.device)
         return kept[:size].view(*shape)
 
-    def gram(self, values: Tensor, plus_one: bool = False) -> Tensor:
+    def widened(self, values: Tensor) -> Tensor:
+        """The same values, those of bf16 in float32; the very same tensor twice in a row, once."""
+        if values.dtype != torch.bfloat16:
+            return values
+        if self._wide is None or self._wide[0] is not values:
+            self._wide = (values, values.float())
+        return self._wide[1]
+
+    def gram(self, values: Tensor, plus_one: bool = False, narrow: bool = False) -> Tensor:
         """Inner products [batch, row, row] of the rows of values [batch, row, ...], plus one.
 
         The very same tensor asked for twice in a row (the input of query, key and value; the
-        gradient of the three embeddings) is multiplied once. Read only.
+        gradient of the three embeddings) is multiplied once. Read only. narrow: all are bf16.
         """
         if self._gram is not None:
             last, one, found = self._gram
             if last is values and one == plus_one:
                 return found
         rows = as_rows(values)
-        found = torch.bmm(rows, rows.transpose(1, 2))
+        with products_in(narrow):
+            found = torch.bmm(rows, rows.transpose(1, 2))
         if plus_one:
             found.add_(1.0)
         self._gram = (values, plus_one, found)
         return found
 
-    def scaled(self, values: Tensor, factors: Tensor) -> Tensor:
+    def scaled(self, values: Tensor, factors: Tensor, narrow: bool = False) -> Tensor:
         """Rows [batch, row, width] of values [batch, row, ...], each times its example's factor.
 
-        Valid until the next call; the same two tensors twice in a row are multiplied once.
+        Valid until the next call; the same two tensors twice in a row are multiplied once. narrow:
+        the products are rounded to bf16.
         """
         if self._scaled is not None:
             last, by, found = self._scaled
@@ -78,12 +91,14 @@ class Workspace:
         rows = as_rows(values)
         out = self.buffer("scaled", rows.shape, rows)
         torch.mul(rows, factors[:, None, None], out=out)
+        if narrow:
+            out.copy_(out.bfloat16())
         self._scaled = (values, factors, out)
         return out
 
     def forget(self) -> None:
         """Let go of the step's tensors; the buffers stay, and what pins the memory."""
-        self._gram = self._scaled = None
+        self._gram = self._scaled = self._wide = None
 
     def next_step(self) -> None:
         """Hold the last step's pin through this one, which finds its own."""
