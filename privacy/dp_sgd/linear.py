@@ -68,8 +68,7 @@ class BatchedLinear:
         kept = self.value
         if kept is None:
             raise RuntimeError(f"expected one gradient of the output of {self.layer.name}, got two")
-        grad = widened(grad)
-        value, rows = as_rows(kept), as_rows(grad)
+        value, rows = as_rows(kept), as_rows(self.workspace.wide("grad", grad))
         direct = prefers_direct(value.shape[1], value.shape[2], rows.shape[2])
         if self.layer.weight is None or (direct and not self.layer.tied):
             self._receive_direct(value, rows)
@@ -109,10 +108,12 @@ class BatchedLinear:
         for i in again.nonzero()[:, 0].tolist():
             plus_one = self.layer.bias is not None
             self.squared[i] = exact_square(value[i], grad[i], plus_one)
-        self.squared = with_summing(self.squared, self.uncancelled, grad.dtype, self.narrow)
+        dtype = torch.float32 if self.narrow else grad.dtype
+        self.squared = with_summing(self.squared, self.uncancelled, dtype, self.narrow)
         self.error = None
 
     def _receive_direct(self, value: Tensor, grad: Tensor) -> None:
+        value = self.workspace.wide("value", value)
         self.squared = torch.zeros(len(grad), dtype=torch.float64, device=grad.device)
         if self.layer.bias is not None:
             self.biases = grad.sum(1)
@@ -134,7 +135,7 @@ class BatchedLinear:
         self.squared = with_summing(self.squared, uncancelled, grad.dtype)
 
     def _receive_single(self, value: Tensor, grad: Tensor) -> None:
-        inputs = squares(value.squeeze(1))
+        inputs = squares(widened(value).squeeze(1))
         squared = squares(grad.squeeze(1)) * (inputs + (self.layer.bias is not None))
         self.squared = with_summing(squared, squared.sqrt(), grad.dtype, self.narrow)
 
@@ -158,14 +159,14 @@ class BatchedLinear:
             return
         value, grad = as_rows(self.value), as_rows(self.grad)
         if value.shape[2] <= grad.shape[2]:
-            left = grad[part].reshape(-1, grad.shape[2])
+            left = self.workspace.wide("grad", grad)[part].reshape(-1, grad.shape[2])
             right = self.workspace.scaled(self.value, factors, self.narrow)[part].flatten(0, 1)
             if self.layer.bias is not None:
                 by_row = factors[part].repeat_interleave(grad.shape[1])
                 into[self.layer.bias].addmv_(left.T, by_row)
         else:
             left = self.workspace.scaled(self.grad, factors, self.narrow)[part].flatten(0, 1)
-            right = value[part].reshape(-1, value.shape[2])
+            right = self.workspace.wide("value", value)[part].reshape(-1, value.shape[2])
             if self.layer.bias is not None:
                 into[self.layer.bias] += left.sum(0)
         add_product(into[self.layer.weight], left, right, self.narrow)

@@ -32,7 +32,8 @@ class Norm:
         value, self.value = self.value, None
         if value is None:
             raise RuntimeError(f"expected one gradient of the output of {self.layer.name}, got two")
-        value, grad = widened(value), widened(grad)
+        value = self.workspace.wide("value", value)
+        grad = self.workspace.wide("grad", grad) if self.owner is None else widened(grad)
         module = cast(nn.LayerNorm, self.layer.module)
         batched = self.owner is None
         for_weight, for_bias = self.layer.weight is not None, self.layer.bias is not None

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-ROWS = 256  # of a block
+ROWS = 512  # of a block
 EXAMPLES = 8  # that attend in one product
 STRIDE = 32  # lengths of attention are multiples of it
 PIECE = 32_768  # values of a piece: no more are worth a second thread to torch
@@ -65,7 +65,7 @@ class _Steady(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is F.linear:
             return linear(*args, **kwargs)
-        if func in ACTIVATIONS and args[0].dtype == NARROW:
+        if func in ACTIVATIONS and args[0].dtype == NARROW and not _even(args[0]):
             return _Activation.apply(args[0], lambda values: func(values, *args[1:], **kwargs))  # type: ignore[no-untyped-call]
         return func(*args, **kwargs)
 
@@ -119,6 +119,11 @@ def _multiply(block: Tensor, right: Tensor, bias: Tensor | None, out: Tensor) ->
     return torch.addmm(bias, block, right, out=out)
 
 
+def _even(values: Tensor) -> bool:
+    """Whether one thread passes over values without any left over: the same way for each."""
+    return torch.get_num_threads() == 1 and values.numel() % LANES == 0 and values.is_contiguous()
+
+
 class _Activation(torch.autograd.Function):
     """A function of single values and its gradient, piece by piece."""
 
@@ -141,13 +146,8 @@ class _Activation(torch.autograd.Function):
 
 
 def in_pieces(run: Callable[..., Tensor], *values: Tensor) -> Tensor:
-    """What `run` makes of tensors of one shape, given `PIECE` values of each at a time.
-
-    One thread that finds a multiple of `LANES` leaves nothing over: it may have all at once.
-    """
+    """What `run` makes of tensors of one shape, given `PIECE` values of each at a time."""
     first = values[0]
-    if torch.get_num_threads() == 1 and first.numel() % LANES == 0:
-        return run(*values)
     flat = [value.view(-1) for value in values]
     out = torch.empty_like(flat[0])
     for start in range(0, len(out), PIECE):
@@ -218,8 +218,10 @@ def _alike(real: Tensor) -> Iterator[tuple[int, Tensor]]:
 def _taken(values: Tensor, own: Tensor, room: int) -> Tensor:
     """Rows [EXAMPLES * heads, room, head] of some examples' [batch, heads, seq, head], or zeros."""
     _, heads, seq, head = values.shape
-    out = values.new_zeros(EXAMPLES, heads, room, head)
-    out[: len(own), :, : min(room, seq)] = values[own, :, :room]
+    filled = len(own) == EXAMPLES and room <= seq
+    make = values.new_empty if filled else values.new_zeros
+    out = make((EXAMPLES, heads, room, head))
+    out[: len(own), :, : min(room, seq)] = values[_places(own)][:, :, :room]
     return out.view(EXAMPLES * heads, room, head)
 
 
@@ -227,7 +229,13 @@ def _put(out: Tensor, own: Tensor, rows: Tensor) -> None:
     """Set some examples' values [batch, heads, seq, head] from `_taken` rows."""
     _, heads, seq, head = out.shape
     found = rows.view(EXAMPLES, heads, -1, head)[: len(own), :, :seq]
-    out[own, :, : found.shape[2]] = found
+    out[_places(own), :, : found.shape[2]] = found
+
+
+def _places(own: Tensor) -> Tensor | slice:
+    """The same examples as a slice, which copies nothing, where they stand side by side."""
+    start, end = int(own[0]), int(own[-1]) + 1
+    return slice(start, end) if end - start == len(own) else own
 
 
 @cache

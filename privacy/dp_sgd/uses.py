@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from privacy.dp_sgd.bounds import widened
 from privacy.dp_sgd.embedding import Lookup
 from privacy.dp_sgd.layers import Layer
 from privacy.dp_sgd.linear import BatchedLinear, RaggedLinear
@@ -43,9 +44,9 @@ def use_of(
     if isinstance(layer.module, nn.LayerNorm):
         return Norm(layer, value, workspace, owner)
     if narrow:
-        value = workspace.widened(value.to(torch.bfloat16))
+        value = value.to(torch.bfloat16)
     if owner is not None:
-        return RaggedLinear(layer, value, owner, narrow)
+        return RaggedLinear(layer, widened(value), owner, narrow)
     return BatchedLinear(layer, value, workspace, narrow)
 
 

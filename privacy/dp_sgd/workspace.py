@@ -23,7 +23,7 @@ class Workspace:
         self._buffers: dict[str, Tensor] = {}
         self._gram: tuple[Tensor, bool, Tensor] | None = None
         self._scaled: tuple[Tensor, Tensor, Tensor] | None = None
-        self._wide: tuple[Tensor, Tensor] | None = None
+        self._wide: dict[str, tuple[Tensor, Tensor]] = {}
         self._pin: Tensor | None = None
         self._last_pin: Tensor | None = None  # through the whole of this step
 
@@ -52,13 +52,19 @@ class Workspace:
             kept = self._buffers[key] = torch.empty(size, dtype=like.dtype, device=like.device)
         return kept[:size].view(*shape)
 
-    def widened(self, values: Tensor) -> Tensor:
-        """The same values, those of bf16 in float32; the very same tensor twice in a row, once."""
+    def wide(self, key: str, values: Tensor) -> Tensor:
+        """The same values, those of bf16 in float32 in a kept buffer: the key's last one is lost.
+
+        The very same tensor asked for twice in a row is converted once.
+        """
         if values.dtype != torch.bfloat16:
             return values
-        if self._wide is None or self._wide[0] is not values:
-            self._wide = (values, values.float())
-        return self._wide[1]
+        last = self._wide.get(key)
+        if last is not None and last[0] is values:
+            return last[1]
+        found = self.buffer(key, values.shape, torch.empty(0, device=values.device)).copy_(values)
+        self._wide[key] = (values, found)
+        return found
 
     def gram(self, values: Tensor, plus_one: bool = False, narrow: bool = False) -> Tensor:
         """Inner products [batch, row, row] of the rows of values [batch, row, ...], plus one.
@@ -70,7 +76,7 @@ class Workspace:
             last, one, found = self._gram
             if last is values and one == plus_one:
                 return found
-        rows = as_rows(values)
+        rows = as_rows(self.wide("value", values))
         with products_in(narrow):
             found = torch.bmm(rows, rows.transpose(1, 2))
         if plus_one:
@@ -89,7 +95,7 @@ class Workspace:
             if last is values and by is factors:
                 return found
         rows = as_rows(values)
-        out = self.buffer("scaled", rows.shape, rows)
+        out = self.buffer("scaled", rows.shape, factors)
         torch.mul(rows, factors[:, None, None], out=out)
         if narrow:
             out.copy_(out.bfloat16())
@@ -98,7 +104,8 @@ class Workspace:
 
     def forget(self) -> None:
         """Let go of the step's tensors; the buffers stay, and what pins the memory."""
-        self._gram = self._scaled = self._wide = None
+        self._gram = self._scaled = None
+        self._wide = {}
 
     def next_step(self) -> None:
         """Hold the last step's pin through this one, which finds its own."""
