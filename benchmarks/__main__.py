@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks import attacks, dp_sgd, noise, rounds, shadows, steps
+from benchmarks import attacks, dp_sgd, noise, precision, rounds, shadows, steps
 from benchmarks.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "single-client": steps.single,
     "mlm-head": steps.mlm_head,
     "dp-sgd": dp_sgd.compare,
+    "precision": precision.compare,
     "nearest-token": attacks.nearest,
     "shadows": shadows.sixteen,
     "noise": noise.drawn,

@@ -21,7 +21,9 @@ from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassificat
 from benchmarks.inputs import SEED, SHAPES, VOCABULARY, Setting, encoded
 from benchmarks.measure import Row, interleave, peak_gigabytes, row_of
 from benchmarks.plain import default_adamw
+from fedbert.config import Config
 from fedbert.data.client_data import ClientData
+from fedbert.precision import autocast
 from fedbert.seeding import scoped
 from fedbert.split import cut
 from privacy.dp_sgd.clipping import clip_factors
@@ -104,8 +106,12 @@ def plain_step(inputs: Inputs, noisy: bool = False) -> Step:
     return step
 
 
-def our_step(inputs: Inputs) -> Step:
-    """Return the step of our engine, the masked-LM head at masked positions alone."""
+def our_step(inputs: Inputs, config: Config | None = None) -> Step:
+    """Return the step of our engine, the masked-LM head at masked positions alone.
+
+    config: names the precision; without it, float32.
+    """
+    config = config or inputs.setting.config()
     split, names, size = cut(inputs.whole, 0), inputs.names, inputs.setting.batch
     ragged = ("head",) if split.head.kind == "mlm" else ()
     parts = {"bottom": split.bottom, "body": split.body, "head": split.head}
@@ -124,7 +130,8 @@ def our_step(inputs: Inputs) -> Step:
             parameter.grad = None
         owner = (batch.labels != -100).nonzero()[:, 0] if ragged else None
         with recorder.record(owner):
-            losses = split.head.losses(split.hidden(batch), batch.labels)
+            with autocast(config, private=True):
+                losses = split.head.losses(split.hidden(batch), batch.labels)
             torch.autograd.backward(losses.sum() * scale)
         factors = clip_factors(recorder.squared_norms(size), MECHANISM.clip_norm)
         sums = recorder.lent_sum(factors / size)

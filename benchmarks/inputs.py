@@ -15,7 +15,7 @@ from fedbert.split import SplitBert, cut
 from fedbert.tasks import TASKS
 
 VOCABULARY = Vocabulary(size=30_522, pad=0, mask=4, special=(0, 1, 2, 3, 4))
-SHAPES = {"tiny": (2, 128, 2, 512), "MiniLM": (6, 384, 12, 1536)}
+SHAPES = {"tiny": (2, 128, 2, 512), "MiniLM": (6, 384, 12, 1536), "base": (12, 768, 12, 3072)}
 SEED = 7
 
 

@@ -34,6 +34,7 @@ from fedbert.manifest import (
     same_data,
     upgraded,
 )
+from fedbert.precision import settled
 from fedbert.prepare import Prepared
 from fedbert.provenance import provenance
 from fedbert.run_key import FILE, keyed, run_key
@@ -105,7 +106,8 @@ def save(
             "plain": state.plain,
             "bytes": state.bytes,
             "losses": list(state.losses),
-            "provenance": provenance(),
+            "provenance": provenance()
+            | settled(config, prepared.split.whole.config, state.plain)[1],
             "sha256": hashes_of(draft),
         }
         (draft / "manifest.json").write_text(as_text(manifest))

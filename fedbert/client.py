@@ -9,7 +9,6 @@ from torch import Tensor
 
 from fedbert.averaging import Noised
 from fedbert.config import Config
-from fedbert.copies import autocast
 from fedbert.data.batches import Batch
 from fedbert.data.client_data import ClientData
 from fedbert.holding import compact_rows, own_parts, word_name
@@ -35,6 +34,7 @@ from fedbert.optim import (
     optimizer_for,
     set_learning_rate,
 )
+from fedbert.precision import autocast
 from fedbert.private_step import PrivateStep, Share
 from fedbert.protect import MechanismLog
 from fedbert.seeding import scoped
@@ -160,7 +160,7 @@ class Client:
                     a = self.smashing(self.parts["bottom"], batch, self.step)
                     with (
                         scoped(seed, "body", number, self.step, device=device),
-                        autocast(self.config),
+                        autocast(self.config, self.private is not None),
                     ):
                         z = self.parts["body"](a, batch.attention_mask)
                     loss = self._loss(z, batch)
@@ -234,7 +234,7 @@ class Client:
     def _loss(self, z: Tensor, batch: Batch) -> Tensor:
         seed, device = self.config.seed, self.config.training.device
         scope = scoped(seed, "head", self.data.client, self.step, device=device)
-        with scope, autocast(self.config):
+        with scope, autocast(self.config, self.private is not None):
             head: Any = self.parts["head"]
             if self.private is not None:
                 each: Tensor = head.example_losses(z, batch.labels)

@@ -181,7 +181,8 @@ class TrainingConfig:
         moments in every round), or "hand_on" (sequential only: the client parts' moments travel
         with the client parts to the next client, who can read from them which tokens were seen).
     client_parts: sequential only: "hand_on" from client to client, or "average" after each round.
-    precision: what the parties compute in.
+    precision: what the parties compute in: "float32", "float64", "bf16" (products alone; weights,
+        moments and sums stay float32), or "auto": bf16 where this machine gains by it.
     device: "cpu", "cuda" or "cuda:N".
     """
 
@@ -197,7 +198,7 @@ class TrainingConfig:
     optimizer: Optimizer = "adamw"
     optimizer_state: Literal["keep", "reset", "hand_on"] = "keep"
     client_parts: Literal["hand_on", "average"] = "hand_on"
-    precision: Literal["float32", "float64", "bf16"] = "float32"
+    precision: Literal["float32", "float64", "bf16", "auto"] = "float32"
     device: str = "cpu"
 
     def __post_init__(self) -> None:

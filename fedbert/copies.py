@@ -1,7 +1,7 @@
 """Server body T as it runs: one plain module, or several clients' copies stacked in one."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Protocol
 
 import torch
@@ -26,18 +26,11 @@ from fedbert.optim import (
     optimizer_for,
     set_learning_rate,
 )
+from fedbert.precision import autocast
 from fedbert.private_step import PrivateStep
 from fedbert.seeding import generator, scoped
 from fedbert.split import Body
 from fedbert.stacked import Ragged, StackedPass, run_stacked, stack, unstack
-
-
-def autocast(config: Config) -> AbstractContextManager[object]:
-    """Return the context of a forward pass: bf16 where asked for."""
-    if config.training.precision != "bf16":
-        return nullcontext()
-    kind = config.training.device.split(":")[0]
-    return torch.autocast(kind, dtype=torch.bfloat16)
 
 
 class Copies(Protocol):
@@ -99,7 +92,7 @@ class PlainCopy:
         recorded = nullcontext() if quiet else self._private().record()
         with (
             scoped(self.config.seed, "body", m.client, m.step, device=device),
-            autocast(self.config),
+            autocast(self.config, self.private is not None),
             recorded,
         ):
             z = self.body(a, mask) if len(a) else a

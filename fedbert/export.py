@@ -61,7 +61,7 @@ GUARANTEE = (
     "view", "kind", "unit", "relation", "epsilon", "delta", "eta", "releases", "scope",
     "accountant", "exclusions", "reason", "sentence", "tradeoff", "tradeoff_basis", "advantage",
 )  # fmt: skip
-PROVENANCE = ("commit", "dirty", "versions")
+PROVENANCE = ("commit", "dirty", "versions", "precision")
 COUNTED = re.compile(r"n=\d+ records")
 
 

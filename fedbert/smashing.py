@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from fedbert.config import Config
-from fedbert.copies import autocast
 from fedbert.data.batches import Batch, collate
 from fedbert.data.client_data import ClientData
+from fedbert.precision import autocast
 from fedbert.protect import MechanismLog, protect
 from fedbert.seeding import scoped
 from fedbert.split import Bottom, position_ids
@@ -55,7 +55,8 @@ class Smashing:
     def _smashed(self, bottom: Any, batch: Batch, step: int) -> Tensor:
         """Return E's own output."""
         seed, device = self.config.seed, self.config.training.device
-        with scoped(seed, "bottom", self.data.client, step, device=device), autocast(self.config):
+        scope = scoped(seed, "bottom", self.data.client, step, device=device)
+        with scope, autocast(self.config, self.defence.training is not None):
             a: Tensor = bottom(batch)
         return a.float() if a.dtype == torch.bfloat16 else a
 
@@ -90,7 +91,7 @@ class Smashing:
         alone = collate(self.data.encoded, [example], pad, length).to(self.config.training.device)
         training = bottom.training
         bottom.eval()
-        with torch.no_grad(), autocast(self.config):
+        with torch.no_grad(), autocast(self.config, self.defence.training is not None):
             a = bottom(alone).float() if self.config.training.precision == "bf16" else bottom(alone)
         bottom.train(training)
         draws = self.noise.draws("smashed once", example)

@@ -17,6 +17,7 @@ from transformers.masking_utils import create_bidirectional_mask
 
 from fedbert.data.batches import Batch
 from fedbert.errors import InputError
+from fedbert.plain_attention import plain_attention_pays, run_plainly
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ class Head(nn.Module):
         """Return a loss per example [batch]; masked-LM: per masked position [masked], in order."""
         if self.kind == "mlm":
             masked = labels != -100
-            return F.cross_entropy(self(hidden[masked]), labels[masked], reduction="none")
-        logits = self(hidden)
+            return F.cross_entropy(_full(self(hidden[masked])), labels[masked], reduction="none")
+        logits = _full(self(hidden))
         if self.kind == "regression":
             return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype), reduction="none")
         return F.cross_entropy(logits, labels, reduction="none")
@@ -200,6 +201,11 @@ class SplitBert:
         )
 
 
+def _full(logits: Tensor) -> Tensor:
+    """Return logits in float32 where they come in bf16: a loss is a sum."""
+    return logits.float() if logits.dtype == torch.bfloat16 else logits
+
+
 @contextmanager
 def answering(model: SplitBert) -> Iterator[None]:
     """Use a model without dropout and gradients; every module's mode is as before afterwards."""
@@ -244,6 +250,8 @@ def run_layers(
     """Return hidden states [batch, seq, hidden] after these encoder layers."""
     if len(layers) == 0:
         return hidden
+    if plain_attention_pays():
+        return run_plainly(layers, hidden, attention_mask, config)
     mask = create_bidirectional_mask(
         config=config, inputs_embeds=hidden, attention_mask=attention_mask
     )

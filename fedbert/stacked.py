@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.activations import ACT2FN
 
+from fedbert.plain_attention import plain_attention_pays
+
 
 @dataclass(frozen=True)
 class Ragged:
@@ -106,9 +108,11 @@ def run_stacked(
     [client, ...]. hidden [client, batch, seq, hidden]; attention_mask [client, batch, seq].
     generators: one per client, for dropout; None means no dropout.
     """
-    mask = torch.zeros_like(attention_mask.values, dtype=hidden.values.dtype)
-    mask.masked_fill_(attention_mask.values == 0, torch.finfo(mask.dtype).min)
     values, last = hidden.values, None
+    if plain_attention_pays():  # as the plain layers
+        values = values.to(torch.bfloat16)
+    mask = torch.zeros_like(attention_mask.values, dtype=values.dtype)
+    mask.masked_fill_(attention_mask.values == 0, torch.finfo(mask.dtype).min)
     for number, layer in enumerate(layers):
         attention = _Attention.of(layer, values, mask, config, generators, hidden.sizes)
         own = [(b, s, values.shape[-1]) for b, s in hidden.sizes]
@@ -164,16 +168,17 @@ class _Attention:
         index [client, batch, query]: which tokens ask; None: all of them, in order.
         """
         own = _heads(query, self.key.shape[1])
-        if self.keep is None:
+        if self.keep is None and not plain_attention_pays():
             context = F.scaled_dot_product_attention(own, self.key, self.value, attn_mask=self.mask)
         else:
             keep = self.keep
-            if index is not None:
+            if index is not None and keep is not None:
                 where = index[:, :, None, :, None].expand(-1, -1, keep.shape[2], -1, keep.shape[-1])
                 keep = keep.gather(3, where)
             scale = own.shape[-1] ** -0.5
             weights = (own @ self.key.transpose(2, 3) * scale + self.mask).softmax(-1)
-            context = (weights * keep.flatten(0, 1)) @ self.value
+            weights = weights if keep is None else weights * keep.flatten(0, 1)
+            context = weights @ self.value
         return context.transpose(1, 2).reshape(query.shape)
 
 
@@ -208,9 +213,10 @@ def _linear(x: Tensor, p: Mapping[str, Tensor], name: str) -> Tensor:
 
 def _norm(x: Tensor, p: Mapping[str, Tensor], name: str, eps: float) -> Tensor:
     """Return x [client, ..., hidden] through every client's own LayerNorm."""
-    plain = F.layer_norm(x, x.shape[-1:], eps=eps)
+    weight, bias = p[f"{name}.weight"], p[f"{name}.bias"]
+    plain = F.layer_norm(x.to(weight.dtype), x.shape[-1:], eps=eps)
     shape = (len(x), *[1] * (x.dim() - 2), -1)
-    return torch.addcmul(p[f"{name}.bias"].view(shape), plain, p[f"{name}.weight"].view(shape))
+    return torch.addcmul(bias.view(shape), plain, weight.view(shape)).to(x.dtype)
 
 
 def _keep(

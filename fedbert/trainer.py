@@ -17,6 +17,7 @@ from fedbert.errors import InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.messages import Array, Channel, Listener, to_tensor
 from fedbert.noise import noise_of
+from fedbert.precision import settled
 from fedbert.prepare import Prepared, expected_batches, facts_before, under, with_model
 from fedbert.protect import MechanismGuard, MechanismLog, guards
 from fedbert.server import Server
@@ -117,8 +118,7 @@ def train(
     """Return the model trained under a defence; `prepared` stays as it is.
 
     listeners hear every message. start: continue after a saved round. on_round is called with the
-    state after every round. noise: what hides records, which serves one training and is in this
-    process alone; without it one is made as the configuration says.
+    state after every round. noise: what hides records, made for this training alone.
 
     Raises:
         InputError: for a defence that cannot act, no such device, a broken message, divergence.
@@ -128,6 +128,7 @@ def train(
     # E and H are of the parties' own making: what they start from need not be there twice.
     split = duplicate(before, shared=before.client_names.values())
     noise = noise or noise_of(config, prepared, defence)
+    config, kept = settled(config, before.whole.config, None if start is None else start.plain)
     prepared = under(with_model(prepared, split), defence, noise)
     fleet = fleet or InProcess()
     posted = guards(defence, noise.under("channel"))
@@ -149,7 +150,7 @@ def train(
         give_back_memory()
         if on_round is not None:
             state = _state(fleet, prepared, number + 1, channel, losses)
-            state.plain["channel"] = {kind: guard.log.to_json() for kind, guard in posted.items()}
+            state.plain.update({"channel": _counted(posted)}, **kept)
             on_round(state)
     if on_round is None:  # nobody resumes from it: spare the copies of the parties' moments
         values, rounds = fleet.call(SERVER, "values"), config.training.rounds
@@ -235,6 +236,11 @@ def _restore(fleet: Fleet, prepared: Prepared, state: State) -> None:
     for data in prepared.clients:
         party = client_name(data.client)
         fleet.call(party, "restore", held.get(party, {}), state.plain[party])
+
+
+def _counted(posted: Mapping[str, MechanismGuard]) -> dict[str, Any]:
+    """Return what the channel's guards have counted, as plain values."""
+    return {kind: guard.log.to_json() for kind, guard in posted.items()}
 
 
 def _rewind(channel: Channel, posted: Mapping[str, MechanismGuard], state: State) -> None:

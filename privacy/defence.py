@@ -148,8 +148,6 @@ def _refuse_training(defence: Defence, facts: TrainingFacts) -> str | None:
         return "penalises a whole batch, and DP-SGD needs one loss per example"
     if not isinstance(defence.update, Identity):
         return "claims the release view twice, by DP-SGD and by the updates: take one of them"
-    if facts.precision == "bf16":
-        return "clips per example, which needs float32 or float64, and precision is bf16"
     return None
 
 

@@ -24,6 +24,7 @@ from fedbert.data.repeats import coin_groups, twins
 from fedbert.disk.writer import sweep, whole
 from fedbert.model import load_model
 from fedbert.noise import simulated
+from fedbert.precision import settled
 from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import give_back_memory, planned_steps, train
@@ -76,7 +77,8 @@ def shadow_answers(
 
 def key_of(trainings: Trainings, examples: np.ndarray, number: int) -> str:
     """Return all that one shadow's answers depend on, as canonical JSON."""
-    config = trainings.config.to_json()
+    asked, model = trainings.config, trainings.prepared.split.whole.config
+    config = settled(asked, model)[0].to_json()
     config["data"].pop("evaluation")  # judges utility alone
     config.pop("noise")  # of the target: a shadow's can always be made again
     parts = {

@@ -11,6 +11,7 @@ from evaluation.grid.defence import facts_of, faint_places, make_defence, refuse
 from evaluation.grid.spec import AttackSettings, Cell, Grid
 from fedbert.config import Config
 from fedbert.errors import InputError, within
+from fedbert.precision import in_words
 from fedbert.prepare import Prepared, prepare
 from fedbert.trainer import check
 from privacy.defence import Defence, refuse
@@ -75,7 +76,8 @@ def preflight(grid: Grid, look: Look = lambda *_: None) -> Found:
 def _notes(config: Config, prepared: Prepared, many: bool) -> list[str]:
     """Return what is to be known of a cell's data; of many tasks, which one it is of."""
     task = f"{config.data.task}: " if many else ""
-    return [task + line for line in prepared.notes]
+    chosen = in_words(config, prepared.split.whole.config)
+    return [*(task + line for line in prepared.notes), *chosen]
 
 
 def doubts_of(config: Config, prepared: Prepared) -> list[str]:

@@ -21,6 +21,7 @@ from evaluation.grid.spec import PLACES, Cell
 from evaluation.run.outcome import Outcome
 from evaluation.run.utility import measure
 from fedbert.noise import noise_of
+from fedbert.precision import settled
 from fedbert.prepare import poisson_sampled, prepare
 from fedbert.protect import MechanismLog
 from fedbert.provenance import provenance
@@ -97,7 +98,8 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
         bytes=trained.bytes,
         seconds=clock.seconds,
         provenance=provenance()
-        | {"data_sha256": prepared.data_sha256, "model": config.model.source},
+        | {"data_sha256": prepared.data_sha256, "model": config.model.source}
+        | settled(config, prepared.split.whole.config)[1],
     )
     return Outcome(record, prepared.counts, samples, found.scored, found.signals)
 

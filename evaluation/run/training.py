@@ -22,6 +22,7 @@ from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.config import Config
 from fedbert.errors import InputError, within
 from fedbert.noise import noise_of
+from fedbert.precision import in_words
 from fedbert.prepare import Prepared, prepare
 from fedbert.run_key import keyed, run_key
 from fedbert.settings import from_mapping
@@ -113,7 +114,9 @@ def run_training(
             checkpoint = read(directory)
             check_same(checkpoint, config, prepared.data_sha256, settings.asked())
             start = checkpoint.state
-        for line in (*prepared.notes, *_of_model(prepared, config)):
+        kept = None if start is None else start.plain
+        chosen = in_words(config, prepared.split.whole.config, kept)
+        for line in (*prepared.notes, *_of_model(prepared, config), *chosen):
             tell(line)
         for doubt in prepared.doubts:
             logger.warning("%s", doubt)

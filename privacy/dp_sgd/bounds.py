@@ -12,6 +12,10 @@ again in float64. What underflows is added as well: `TINY` for every product.
 Reference: Higham (2002), "Accuracy and stability of numerical algorithms", section 3.1.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -27,6 +31,9 @@ NEGLIGIBLE = 1e-24
 
 # The smallest normal float32; below it, products may be lost.
 TINY = float(torch.finfo(torch.float32).tiny)
+
+# What rounding takes off a value that is cut to the 8 bits of bf16, at most.
+CUT = 2.0**-8
 
 # Values whose squares are added up in one go, and gradients that float64 may form whole.
 CHUNK = 1024
@@ -60,9 +67,15 @@ def lengths(rows: Tensor) -> Tensor:
     return found.add_(float(rows.shape[-1] * TINY) ** 0.5)
 
 
-def with_summing(squared: Tensor, uncancelled: Tensor, dtype: torch.dtype) -> Tensor:
-    """Squared norms [batch] of what enters a sum made in this type: its rounding included."""
-    return (squared.sqrt() + gamma(SUMMED, dtype) * uncancelled).square()
+def with_summing(
+    squared: Tensor, uncancelled: Tensor, dtype: torch.dtype, cut: bool = False
+) -> Tensor:
+    """Squared norms [batch] of what enters a sum made in this type: its rounding included.
+
+    cut: the scaled side of each product is rounded to bf16 before (`add_product`).
+    """
+    error = gamma(SUMMED, dtype) + (CUT * (1.0 + gamma(SUMMED, dtype)) if cut else 0.0)
+    return (squared.sqrt() + error * uncancelled).square()
 
 
 def loose(squared: Tensor, error: Tensor) -> Tensor:
@@ -114,8 +127,38 @@ def parts_of(count: int) -> list[slice]:
     return [slice(start, min(start + TOGETHER, count)) for start in starts]
 
 
-def add_product(out: Tensor, left: Tensor, right: Tensor) -> None:
-    """Add left^T right to out, `ROWS_AT_ONCE` rows at a time."""
-    for start in range(0, len(left), ROWS_AT_ONCE):
-        piece = slice(start, start + ROWS_AT_ONCE)
-        out.addmm_(left[piece].T, right[piece])
+def add_product(out: Tensor, left: Tensor, right: Tensor, narrow: bool = False) -> None:
+    """Add left^T right to out, `ROWS_AT_ONCE` rows at a time; narrow: see `products_in`."""
+    with products_in(narrow):
+        for start in range(0, len(left), ROWS_AT_ONCE):
+            piece = slice(start, start + ROWS_AT_ONCE)
+            out.addmm_(left[piece].T, right[piece])
+
+
+@contextmanager
+def products_in(narrow: bool) -> Iterator[None]:
+    """Let a processor that multiplies bf16 do so where float32 matrices hold bf16 values.
+
+    Such products are exact, and are added up in float32: nothing but the speed is another. Values
+    that are not bf16 would be rounded to it, once each.
+    """
+    settings: Any = getattr(torch.backends.mkldnn, "matmul", None)
+    before = getattr(settings, "fp32_precision", None)
+    if not narrow or before is None:
+        yield
+        return
+    settings.fp32_precision = "bf16"
+    try:
+        yield
+    finally:
+        settings.fp32_precision = before
+
+
+def cut(values: Tensor) -> Tensor:
+    """The values, each rounded to bf16, in the type that they came in."""
+    return values.bfloat16().to(values.dtype)
+
+
+def widened(values: Tensor) -> Tensor:
+    """The same values, those of bf16 in float32."""
+    return values.float() if values.dtype == torch.bfloat16 else values

@@ -125,7 +125,9 @@ class Recorder:
                 raise RuntimeError(
                     f"expected one positional input, got {len(inputs)}: {layer.name}"
                 )
-            use = self._uses[layer.name] = use_of(layer, inputs[0], self._workspace, self._owner)
+            narrow = output.dtype == torch.bfloat16
+            use = use_of(layer, inputs[0], self._workspace, self._owner, narrow)
+            self._uses[layer.name] = use
             return tap(output, self._receiver(layer, use, inputs[0]))
 
         return seen

@@ -18,12 +18,15 @@ from torch import Tensor
 from privacy.dp_sgd.bounds import (
     TINY,
     add_product,
+    cut,
     exact_square,
     gamma,
     inner_products,
     lengths,
     loose,
+    products_in,
     squares,
+    widened,
     with_summing,
 )
 from privacy.dp_sgd.layers import Layer
@@ -45,9 +48,11 @@ def prefers_direct(rows: int, width_in: int, width_out: int) -> bool:
 class BatchedLinear:
     """One use of a Linear whose input's first axis is the batch."""
 
-    def __init__(self, layer: Layer, value: Tensor, workspace: Workspace) -> None:
-        """Hold the input [batch, ..., in]."""
-        self.layer, self.workspace = layer, workspace
+    def __init__(
+        self, layer: Layer, value: Tensor, workspace: Workspace, narrow: bool = False
+    ) -> None:
+        """Hold the input [batch, ..., in]; narrow: it and the gradient hold bf16 values."""
+        self.layer, self.workspace, self.narrow = layer, workspace, narrow
         self.batch, self.reached = len(value), False
         self.value: Tensor | None = value
         self.grad: Tensor | None = None
@@ -63,7 +68,7 @@ class BatchedLinear:
         kept = self.value
         if kept is None:
             raise RuntimeError(f"expected one gradient of the output of {self.layer.name}, got two")
-        value, rows = as_rows(kept), as_rows(grad)
+        value, rows = as_rows(kept), as_rows(self.workspace.wide("grad", grad))
         direct = prefers_direct(value.shape[1], value.shape[2], rows.shape[2])
         if self.layer.weight is None or (direct and not self.layer.tied):
             self._receive_direct(value, rows)
@@ -76,9 +81,10 @@ class BatchedLinear:
             self.grad = grad
 
     def _receive_gram(self, kept: Tensor, grad: Tensor) -> None:
-        gram = self.workspace.gram(kept, plus_one=self.layer.bias is not None)
+        gram = self.workspace.gram(kept, self.layer.bias is not None, self.narrow)
         pairs = self.workspace.buffer("pairs", gram.shape, grad)
-        torch.bmm(grad, grad.transpose(1, 2), out=pairs)
+        with products_in(self.narrow):
+            torch.bmm(grad, grad.transpose(1, 2), out=pairs)
         count = kept.shape[-1] + grad.shape[2] + 8
         diagonals = (m.diagonal(dim1=1, dim2=2).double() for m in (gram, pairs))
         inputs, grads = ((d + count * TINY).sqrt() for d in diagonals)  # lengths of rows
@@ -102,10 +108,12 @@ class BatchedLinear:
         for i in again.nonzero()[:, 0].tolist():
             plus_one = self.layer.bias is not None
             self.squared[i] = exact_square(value[i], grad[i], plus_one)
-        self.squared = with_summing(self.squared, self.uncancelled, grad.dtype)
+        dtype = torch.float32 if self.narrow else grad.dtype
+        self.squared = with_summing(self.squared, self.uncancelled, dtype, self.narrow)
         self.error = None
 
     def _receive_direct(self, value: Tensor, grad: Tensor) -> None:
+        value = self.workspace.wide("value", value)
         self.squared = torch.zeros(len(grad), dtype=torch.float64, device=grad.device)
         if self.layer.bias is not None:
             self.biases = grad.sum(1)
@@ -115,7 +123,8 @@ class BatchedLinear:
             left, right = (value, grad) if self.flipped else (grad, value)
             shape = (len(grad), left.shape[2], right.shape[2])
             self.weights = self.workspace.buffer(self.layer.weight, shape, grad)
-            torch.bmm(left.transpose(1, 2), right, out=self.weights)
+            with products_in(self.narrow):
+                torch.bmm(left.transpose(1, 2), right, out=self.weights)
             self.squared += squares(self.weights.view(len(grad), -1))
         inputs = torch.zeros_like(self.squared)
         if self.layer.weight is not None:
@@ -126,9 +135,9 @@ class BatchedLinear:
         self.squared = with_summing(self.squared, uncancelled, grad.dtype)
 
     def _receive_single(self, value: Tensor, grad: Tensor) -> None:
-        inputs = squares(value.squeeze(1))
+        inputs = squares(widened(value).squeeze(1))
         squared = squares(grad.squeeze(1)) * (inputs + (self.layer.bias is not None))
-        self.squared = with_summing(squared, squared.sqrt(), grad.dtype)
+        self.squared = with_summing(squared, squared.sqrt(), grad.dtype, self.narrow)
 
     def examples(self) -> Iterator[tuple[Tensor, Tensor]]:
         """A_i [row, in] and G_i [row, out] of every example of a tied decoder."""
@@ -150,25 +159,25 @@ class BatchedLinear:
             return
         value, grad = as_rows(self.value), as_rows(self.grad)
         if value.shape[2] <= grad.shape[2]:
-            left = grad[part].reshape(-1, grad.shape[2])
-            right = self.workspace.scaled(self.value, factors)[part].flatten(0, 1)
+            left = self.workspace.wide("grad", grad)[part].reshape(-1, grad.shape[2])
+            right = self.workspace.scaled(self.value, factors, self.narrow)[part].flatten(0, 1)
             if self.layer.bias is not None:
                 by_row = factors[part].repeat_interleave(grad.shape[1])
                 into[self.layer.bias].addmv_(left.T, by_row)
         else:
-            left = self.workspace.scaled(self.grad, factors)[part].flatten(0, 1)
-            right = value[part].reshape(-1, value.shape[2])
+            left = self.workspace.scaled(self.grad, factors, self.narrow)[part].flatten(0, 1)
+            right = self.workspace.wide("value", value)[part].reshape(-1, value.shape[2])
             if self.layer.bias is not None:
                 into[self.layer.bias] += left.sum(0)
-        add_product(into[self.layer.weight], left, right)
+        add_product(into[self.layer.weight], left, right, self.narrow)
 
 
 class RaggedLinear:
     """One use of a Linear on rows [row, in] of which `counts[i]` in a row belong to example i."""
 
-    def __init__(self, layer: Layer, value: Tensor, owner: Tensor) -> None:
-        """Hold the input [row, in] and the example of each row."""
-        self.layer, self.value, self.owner = layer, value, owner
+    def __init__(self, layer: Layer, value: Tensor, owner: Tensor, narrow: bool = False) -> None:
+        """Hold the input [row, in] and the example of each row; narrow: as of `BatchedLinear`."""
+        self.layer, self.value, self.owner, self.narrow = layer, value, owner, narrow
         self.grad: Tensor | None = None
         self.squared: Tensor | None = None
         self.counts: list[int] = []
@@ -176,7 +185,7 @@ class RaggedLinear:
 
     def receive(self, grad: Tensor) -> None:
         """Take the gradient [row, out] of the output."""
-        self.grad = grad
+        self.grad = widened(grad)
 
     def settle(self, batch: int) -> None:
         """Compute the squared norms, now that the number of examples is known."""
@@ -197,7 +206,7 @@ class RaggedLinear:
         if bool(loose(squared, error)):
             squared, error = exact_square(value, grad, plus_one), torch.zeros_like(error)
         squared = (squared + error).clamp(min=0.0)
-        return with_summing(squared, uncancelled, grad.dtype)
+        return with_summing(squared, uncancelled, grad.dtype, self.narrow)
 
     def examples(self) -> Iterator[tuple[Tensor, Tensor]]:
         """A_i [row, in] and G_i [row, out] of every example."""
@@ -219,4 +228,6 @@ class RaggedLinear:
         if self.layer.bias is not None:
             into[self.layer.bias].addmv_(grad.T, by_row)
         if self.layer.weight is not None:
-            add_product(into[self.layer.weight], grad, self.value[rows] * by_row[:, None])
+            scaled = self.value[rows] * by_row[:, None]
+            right = cut(scaled) if self.narrow else scaled
+            add_product(into[self.layer.weight], grad, right, self.narrow)

@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from privacy.dp_sgd.bounds import lengths, squares, with_summing
+from privacy.dp_sgd.bounds import lengths, squares, widened, with_summing
 from privacy.dp_sgd.layers import Layer
 from privacy.dp_sgd.linear import ALL
 from privacy.dp_sgd.workspace import Workspace
@@ -32,6 +32,8 @@ class Norm:
         value, self.value = self.value, None
         if value is None:
             raise RuntimeError(f"expected one gradient of the output of {self.layer.name}, got two")
+        value = self.workspace.wide("value", value)
+        grad = self.workspace.wide("grad", grad) if self.owner is None else widened(grad)
         module = cast(nn.LayerNorm, self.layer.module)
         batched = self.owner is None
         for_weight, for_bias = self.layer.weight is not None, self.layer.bias is not None

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
+from privacy.dp_sgd.bounds import widened
 from privacy.dp_sgd.embedding import Lookup
 from privacy.dp_sgd.layers import Layer
 from privacy.dp_sgd.linear import BatchedLinear, RaggedLinear
@@ -23,8 +25,12 @@ class Summed:
 Use = BatchedLinear | RaggedLinear | Norm | Lookup
 
 
-def use_of(layer: Layer, value: Tensor, workspace: Workspace, owner: Tensor | None) -> Use:
+def use_of(
+    layer: Layer, value: Tensor, workspace: Workspace, owner: Tensor | None, narrow: bool = False
+) -> Use:
     """The record of one forward of this layer; `owner` is the pass's, for ragged layers.
+
+    narrow: it was computed in bf16, and so a Linear multiplied its input in bf16.
 
     Raises:
         RuntimeError: a ragged layer's input is not one row for every owner.
@@ -37,9 +43,11 @@ def use_of(layer: Layer, value: Tensor, workspace: Workspace, owner: Tensor | No
         return Lookup(layer, value, workspace)
     if isinstance(layer.module, nn.LayerNorm):
         return Norm(layer, value, workspace, owner)
+    if narrow:
+        value = value.to(torch.bfloat16)
     if owner is not None:
-        return RaggedLinear(layer, value, owner)
-    return BatchedLinear(layer, value, workspace)
+        return RaggedLinear(layer, widened(value), owner, narrow)
+    return BatchedLinear(layer, value, workspace, narrow)
 
 
 def squared_of(use: Use, batch: int) -> Tensor:

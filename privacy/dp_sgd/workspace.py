@@ -9,6 +9,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from privacy.dp_sgd.bounds import products_in
+
 # Bytes; what is kept to keep other memory should itself be small.
 LARGEST_PIN = 4 * 2**20
 
@@ -21,6 +23,7 @@ class Workspace:
         self._buffers: dict[str, Tensor] = {}
         self._gram: tuple[Tensor, bool, Tensor] | None = None
         self._scaled: tuple[Tensor, Tensor, Tensor] | None = None
+        self._wide: dict[str, tuple[Tensor, Tensor]] = {}
         self._pin: Tensor | None = None
         self._last_pin: Tensor | None = None  # through the whole of this step
 
@@ -49,41 +52,60 @@ class Workspace:
             kept = self._buffers[key] = torch.empty(size, dtype=like.dtype, device=like.device)
         return kept[:size].view(*shape)
 
-    def gram(self, values: Tensor, plus_one: bool = False) -> Tensor:
+    def wide(self, key: str, values: Tensor) -> Tensor:
+        """The same values, those of bf16 in float32 in a kept buffer: the key's last one is lost.
+
+        The very same tensor asked for twice in a row is converted once.
+        """
+        if values.dtype != torch.bfloat16:
+            return values
+        last = self._wide.get(key)
+        if last is not None and last[0] is values:
+            return last[1]
+        found = self.buffer(key, values.shape, torch.empty(0, device=values.device)).copy_(values)
+        self._wide[key] = (values, found)
+        return found
+
+    def gram(self, values: Tensor, plus_one: bool = False, narrow: bool = False) -> Tensor:
         """Inner products [batch, row, row] of the rows of values [batch, row, ...], plus one.
 
         The very same tensor asked for twice in a row (the input of query, key and value; the
-        gradient of the three embeddings) is multiplied once. Read only.
+        gradient of the three embeddings) is multiplied once. Read only. narrow: all are bf16.
         """
         if self._gram is not None:
             last, one, found = self._gram
             if last is values and one == plus_one:
                 return found
-        rows = as_rows(values)
-        found = torch.bmm(rows, rows.transpose(1, 2))
+        rows = as_rows(self.wide("value", values))
+        with products_in(narrow):
+            found = torch.bmm(rows, rows.transpose(1, 2))
         if plus_one:
             found.add_(1.0)
         self._gram = (values, plus_one, found)
         return found
 
-    def scaled(self, values: Tensor, factors: Tensor) -> Tensor:
+    def scaled(self, values: Tensor, factors: Tensor, narrow: bool = False) -> Tensor:
         """Rows [batch, row, width] of values [batch, row, ...], each times its example's factor.
 
-        Valid until the next call; the same two tensors twice in a row are multiplied once.
+        Valid until the next call; the same two tensors twice in a row are multiplied once. narrow:
+        the products are rounded to bf16.
         """
         if self._scaled is not None:
             last, by, found = self._scaled
             if last is values and by is factors:
                 return found
         rows = as_rows(values)
-        out = self.buffer("scaled", rows.shape, rows)
+        out = self.buffer("scaled", rows.shape, factors)
         torch.mul(rows, factors[:, None, None], out=out)
+        if narrow:
+            out.copy_(out.bfloat16())
         self._scaled = (values, factors, out)
         return out
 
     def forget(self) -> None:
         """Let go of the step's tensors; the buffers stay, and what pins the memory."""
         self._gram = self._scaled = None
+        self._wide = {}
 
     def next_step(self) -> None:
         """Hold the last step's pin through this one, which finds its own."""

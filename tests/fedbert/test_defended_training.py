@@ -350,7 +350,6 @@ def test_metric_noise_with_nearest_words_sends_rows_of_words() -> None:
         ({"strategy": "fedavg"}, Defence("d", penalty=DistanceCorrelation(1.0)), "no split"),
         ({"kind": "score"}, Defence("d", labels=RandomisedResponse(1.0, 2)), "scores"),
         ({"kind": "mlm-tied"}, Defence("d", labels=RandomisedResponse(1.0, 2)), "masked words"),
-        ({"precision": "bf16"}, dp_sgd(), "bf16"),
         (
             {},
             Defence("d", training=DPSGD(1.0, 1.0, 0.1), update=DPFedAvg(1.0, 1.0)),
