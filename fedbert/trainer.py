@@ -15,6 +15,7 @@ from fedbert.client import Client
 from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.fleet import Fleet, InProcess
+from fedbert.frozen import frozen_of
 from fedbert.messages import Array, Channel, Listener, to_tensor
 from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, expected_batches, facts_before, under, with_model
@@ -206,9 +207,10 @@ def _spawn(
     with_body = config.training.strategy in ("centralised", "fedavg")
     own, expected = noise.under("server"), expected_batches(prepared)
     fleet.spawn(SERVER, lambda: Server(split, config, defence, own, expected))
+    frozen = frozen_of(config, split, prepared.clients, planned_steps(config))
     for data in prepared.clients:
         own_noise = noise.under("client", data.client)
-        factory = partial(Client, data, split, config, defence, with_body, own_noise)
+        factory = partial(Client, data, split, config, defence, with_body, own_noise, frozen)
         fleet.spawn(client_name(data.client), factory)
 
 
