@@ -17,6 +17,7 @@ from fedbert.fleet import InProcess
 from fedbert.messages import Channel
 from fedbert.optim import clip_gradients, optimizer_for
 from fedbert.prepare import Prepared
+from fedbert.roster import Roster
 from fedbert.server import Server
 from fedbert.strategies import SERVER, Round, client_name, split_step
 from privacy.defence import Defence
@@ -75,7 +76,7 @@ def our_step(inputs: Prepared, setting: Setting) -> Callable[[], None]:
     """Return a split step with all four messages, through the parties of a real training."""
     config, own = setting.config(), with_own_model(inputs)
     data = own.clients[0]
-    fleet = InProcess()
+    fleet = Roster(InProcess(), stay=True)
     noise = NoiseSource.secret()
     fleet.spawn(SERVER, lambda: Server(own.split, config, Defence("none"), noise))
     fleet.spawn(

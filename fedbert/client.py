@@ -11,6 +11,7 @@ from fedbert.averaging import Noised
 from fedbert.config import Config
 from fedbert.data.batches import Batch
 from fedbert.data.client_data import ClientData
+from fedbert.frozen import Frozen
 from fedbert.holding import compact_rows, own_parts, word_name
 from fedbert.messages import (
     Array,
@@ -38,7 +39,7 @@ from fedbert.precision import autocast
 from fedbert.private_step import PrivateStep, Share
 from fedbert.protect import MechanismLog
 from fedbert.seeding import scoped
-from fedbert.smashing import Smashing
+from fedbert.smashing import Smashing, pull
 from fedbert.split import SplitBert
 from privacy.defence import Defence
 from privacy.dp_sgd.clipping import clip_factors
@@ -56,20 +57,24 @@ class Client:
         defence: Defence,
         with_body: bool,
         noise: NoiseSource,
+        frozen: Frozen | None = None,
     ) -> None:
-        """Make a client with its own copies of E and H, and of T where `with_body`."""
+        """Make a client with its own copies of E (or the `frozen` one), H and, `with_body`, T."""
         self.data, self.config, self.defence = data, config, defence
         self.step, self.noise = 0, noise
-        self.smashing = Smashing(defence, data, config, noise)
+        if config.model.freeze_embeddings and frozen is None:
+            frozen = Frozen(split, config)
+        self.frozen = frozen
+        self.smashing = Smashing(defence, data, config, noise, frozen)
         self.logs = {place: MechanismLog() for place in ("training", "update")}
         self.loss_sum, self.loss_count = 0.0, 0
         self.rows = compact_rows(data, split, config, defence)
-        self.parts, self.names = own_parts(split, self.rows, with_body)
+        self.parts, self.names = own_parts(split, self.rows, with_body, frozen)
         self.word = word_name(split)
         self.parts.to(config.training.device)
-        self.parts.train()
-        frozen = config.model.freeze_embeddings
-        self.parts["bottom"].requires_grad_(not frozen)
+        for name, part in self.parts.items():
+            part.train(name != "bottom" or frozen is None)
+        self.parts["bottom"].requires_grad_(frozen is None)
         self.trained = {n: p for n, p in self.names.items() if p.requires_grad}
         held = [
             {n: p for n, p in self.trained.items() if self._in_body(p) is side}
@@ -94,11 +99,11 @@ class Client:
 
     def start(self, parts: ClientParts) -> None:
         """Take the values to start the round from (and moments, where handed on)."""
+        if self.frozen is not None:
+            self.frozen.start(parts.tensors)
         with torch.no_grad():
-            for name, parameter in self.names.items():
+            for name, parameter in self.trained.items():
                 value = parts.tensors[name]
-                if value is self._base.get(name) and not parameter.requires_grad:
-                    continue
                 own = value[self.rows] if name == self.word and self.rows is not None else value
                 parameter.copy_(to_tensor(own))
         self._base = dict(parts.tensors)
@@ -260,14 +265,8 @@ class Client:
         if message is None or not a.requires_grad:
             return
         gradient = to_tensor(message.gradient, self.config.training.device).to(a.dtype)
-        penalty = self.defence.penalty
-        if penalty is not None and len(batch):
-            free = a.detach().requires_grad_()
-            real = batch.attention_mask.bool()
-            words = batch.input_ids[real]
-            apart = (words[:, None] != words[None, :]).to(a.dtype)
-            penalty.penalty(apart, free[real]).backward()
-            gradient = gradient + free.grad
+        if self.defence.penalty is not None and len(batch):
+            gradient = gradient + pull(self.defence.penalty, a, batch)
         a.backward(gradient)
 
     def _factors(self, others: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ class ModelConfig:
         "generated" (the word list of the generated tasks), a directory, or a hub name.
     cut_layer: how many encoder layers the clients keep besides the embeddings; FedBERT is 0.
     tie_decoder: the masked-LM decoder shares the word table; one that was saved apart needs false.
-    freeze_embeddings: the embeddings are not trained.
+    freeze_embeddings: E (the embeddings and what the cut adds) is not trained, and has no dropout.
     dropout: of every layer and the head; None keeps the model's own.
     """
 

@@ -13,6 +13,9 @@ class Fleet(Protocol):
     def call(self, name: str, method: str, *arguments: Any) -> Any:
         """Return what the party's method answers."""
 
+    def retire(self, name: str) -> None:
+        """Let a party go; it may be spawned again."""
+
     def close(self) -> None:
         """Let all parties go."""
 
@@ -31,6 +34,10 @@ class InProcess:
     def call(self, name: str, method: str, *arguments: Any) -> Any:
         """Call the party's method."""
         return getattr(self._parties[name], method)(*arguments)
+
+    def retire(self, name: str) -> None:
+        """Forget the party."""
+        del self._parties[name]
 
     def close(self) -> None:
         """Forget all parties."""

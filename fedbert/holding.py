@@ -9,6 +9,7 @@ from torch import nn
 
 from fedbert.config import Config
 from fedbert.data.client_data import ClientData
+from fedbert.frozen import Frozen
 from fedbert.messages import Array
 from fedbert.split import SplitBert
 from privacy.defence import Defence
@@ -28,11 +29,12 @@ def compact_rows(
     Only rows that occur get a gradient; the rest changes by weight decay alone, which has a closed
     form. Masked-LM draws random words, a tied decoder moves every row, moments that are handed on
     must fit the next client, noise falls on every row, and the nearest word may be any: there it
-    is all.
+    is all. So it is where E is frozen: the clients share one.
     """
     handed = config.training.optimizer_state == "hand_on"
     noised = defence.training is not None or defence.local_update or defence.nearest_word
-    if data.encoded.task.kind == "mlm" or split.tied or handed or noised:
+    whole = handed or noised or config.model.freeze_embeddings
+    if data.encoded.task.kind == "mlm" or split.tied or whole:
         return None
     rows = np.union1d(data.encoded.tokens, [data.vocabulary.pad])
     rows.flags.writeable = False
@@ -40,9 +42,12 @@ def compact_rows(
 
 
 def own_parts(
-    split: SplitBert, rows: Array | None, with_body: bool
+    split: SplitBert, rows: Array | None, with_body: bool, frozen: Frozen | None = None
 ) -> tuple[nn.ModuleDict, dict[str, nn.Parameter]]:
-    """Return copies of the parts a client holds, and their parameters by transformers' name."""
+    """Return copies of the parts a client holds, and their parameters by transformers' name.
+
+    frozen: E that is shared instead of copied.
+    """
     parts: dict[str, nn.Module] = {"bottom": split.bottom, "head": split.head}
     if with_body:
         parts["body"] = split.body
@@ -50,6 +55,7 @@ def own_parts(
     name_of = {id(p): n for n, p in split.whole.named_parameters()}
     canonical = {local: name_of[id(p)] for local, p in shared.named_parameters()}
     memo: dict[int, Any] = {id(split.whole.config): split.whole.config}
+    memo |= {} if frozen is None else frozen.memo
     word = split.bottom.embeddings.word_embeddings
     if rows is not None:
         # Built from values, since a fresh table would draw from torch's own generator.

@@ -111,7 +111,8 @@ class Server:
             self.copies = self._plain(clients[0], states[0])
             return
         self.copies = StackedCopies(self.split.body, names, config, self.body, states)
-        if keep:
+        few = self.config.training.clients_per_round
+        if keep and few in (None, self.config.data.clients):  # else hardly a group comes again
             self.held[group] = self.copies
 
     def open_turn(self, client: int) -> None:

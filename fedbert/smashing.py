@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 
 from fedbert.config import Config
-from fedbert.data.batches import Batch, collate
+from fedbert.data.batches import Batch
 from fedbert.data.client_data import ClientData
+from fedbert.frozen import Frozen, unvaried
 from fedbert.precision import autocast
 from fedbert.protect import MechanismLog, protect
 from fedbert.seeding import scoped
 from fedbert.split import Bottom, position_ids
 from privacy.defence import Defence
+from privacy.distance_correlation import DistanceCorrelation
 from privacy.mechanism import Identity
 from privacy.randomness.source import NoiseSource
 
@@ -24,12 +26,17 @@ class Smashing:
     """Makes protected smashed data, and keeps the mechanism's log."""
 
     def __init__(
-        self, defence: Defence, data: ClientData, config: Config, noise: NoiseSource
+        self,
+        defence: Defence,
+        data: ClientData,
+        config: Config,
+        noise: NoiseSource,
+        frozen: Frozen | None = None,
     ) -> None:
-        """Hold a defence, the client's data, and the client's own noise."""
+        """Hold a defence, the client's data and its own noise; frozen: E that is not trained."""
         self.defence, self.data, self.config, self.noise = defence, data, config, noise
+        self.frozen = frozen
         self.log = MechanismLog()
-        self._sent: dict[int, Tensor] = {}  # one-shot: example -> A [max_length, hidden]
 
     def rewritten(self, bottom: Any, batch: Batch, step: int) -> Batch:
         """Return the batch that E is to see: where the defence says so, with the nearest words."""
@@ -42,18 +49,23 @@ class Smashing:
     def __call__(self, bottom: Any, batch: Batch, step: int) -> Tensor:
         """Return A [batch, seq, hidden] of a batch as `rewritten`.
 
-        It has a graph to E unless each example is sent once.
+        It has a graph to E unless that is frozen. Then A is zero at padding, before noise, unless
+        words were put in the place of others.
         """
-        if self.defence.one_shot:
-            return self._once(bottom, batch)
         if len(batch) == 0:
             weight: Tensor = bottom.embeddings.LayerNorm.weight
             return weight.new_zeros(0, batch.input_ids.shape[1], len(weight))
+        if self.defence.one_shot and self.frozen is not None:
+            return self.frozen.once(self.data, batch, self._first)
+        if self.defence.nearest_word and self.frozen is not None:  # other words than the data's
+            return unvaried(bottom, batch, self.config, self.defence.training is not None)
         a = self._smashed(bottom, batch, step)
         return a if self.defence.nearest_word else self._protected(a, batch, step)
 
     def _smashed(self, bottom: Any, batch: Batch, step: int) -> Tensor:
         """Return E's own output."""
+        if self.frozen is not None:
+            return self.frozen.of(self.data, batch)
         seed, device = self.config.seed, self.config.training.device
         scope = scoped(seed, "bottom", self.data.client, step, device=device)
         with scope, autocast(self.config, self.defence.training is not None):
@@ -69,35 +81,22 @@ class Smashing:
         self.log += log
         return a
 
-    def _once(self, bottom: Any, batch: Batch) -> Tensor:
-        """Return the A that each example was given when it was first sent, without dropout.
-
-        Every example is padded to `max_length` before it is noised; a batch shows as many rows as
-        its longest needs, so no row of an example is ever drawn twice.
-        """
-        device = self.config.training.device
-        for example in batch.index.tolist():
-            if example not in self._sent:
-                self._sent[example] = self._first(bottom, example)
-        if len(batch) == 0:
-            weight: Tensor = bottom.embeddings.LayerNorm.weight
-            return weight.new_zeros(0, batch.input_ids.shape[1], len(weight))
-        rows = [self._sent[example] for example in batch.index.tolist()]
-        return torch.stack(rows)[:, : batch.input_ids.shape[1]].to(device)
-
-    def _first(self, bottom: Any, example: int) -> Tensor:
-        """Return an example's protected A [max_length, hidden]."""
-        pad, length = self.data.vocabulary.pad, self.config.data.max_length
-        alone = collate(self.data.encoded, [example], pad, length).to(self.config.training.device)
-        training = bottom.training
-        bottom.eval()
-        with torch.no_grad(), autocast(self.config, self.defence.training is not None):
-            a = bottom(alone).float() if self.config.training.precision == "bf16" else bottom(alone)
-        bottom.train(training)
+    def _first(self, example: int, a: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return an example's A [1, max_length, hidden] as it is sent, now and ever after."""
         draws = self.noise.draws("smashed once", example)
-        a, log = protect(self.defence.smashed, a, alone.attention_mask, draws)
+        a, log = protect(self.defence.smashed, a, attention_mask, draws)
         self.log += log
-        return a[0].cpu()
+        return a
+
+
+def pull(penalty: DistanceCorrelation, a: Tensor, batch: Batch) -> Tensor:
+    """Return the penalty's gradient by A [batch, seq, hidden] of a batch."""
+    free = a.detach().requires_grad_()
+    real = batch.attention_mask.bool()
+    words = batch.input_ids[real]
+    apart = (words[:, None] != words[None, :]).to(a.dtype)
+    penalty.penalty(apart, free[real]).backward()
+    return torch.zeros_like(a) if free.grad is None else free.grad
 
 
 def nearest_words(bottom: Bottom, batch: Batch, noisy: Tensor) -> Tensor:

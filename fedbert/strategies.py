@@ -7,7 +7,6 @@ from typing import Any
 from fedbert.arrivals import where
 from fedbert.config import Config
 from fedbert.errors import InputError
-from fedbert.fleet import Fleet
 from fedbert.messages import (
     Channel,
     ClientParts,
@@ -19,6 +18,7 @@ from fedbert.messages import (
     SmashedGradient,
 )
 from fedbert.optim import learning_rate
+from fedbert.roster import Roster
 
 SERVER = "server"
 
@@ -40,7 +40,7 @@ class Round:
     examples: tuple[int, ...]
     steps: int
     config: Config
-    fleet: Fleet
+    fleet: Roster
     channel: Channel
     private: bool = False
 
@@ -83,7 +83,7 @@ class Round:
         return self.channel.send(message)
 
     def update(self, client: int) -> ClientUpdate:
-        """Fetch a client's update.
+        """Fetch a client's update, with which its turn ends.
 
         Raises:
             InputError: for one that does not speak of the examples that the client holds.
@@ -93,6 +93,7 @@ class Round:
         if update.weight != held:
             told = f"expected the {held} examples that it holds, got weight={update.weight}"
             raise InputError(f"{where(update)}: {told}")
+        self.fleet.leave(client_name(client))
         return update
 
 
@@ -194,7 +195,7 @@ def _groups(round_: Round, size: int) -> list[tuple[int, ...]]:
     for client in round_.participants:
         steps = 0
         if training.optimizer_state == "keep":
-            steps = round_.fleet.call(client_name(client), "steps_taken")
+            steps = round_.fleet.steps(client_name(client))
         alike.setdefault(steps, []).append(client)
     return [
         tuple(clients[i : i + size])

@@ -15,11 +15,13 @@ from fedbert.client import Client
 from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.fleet import Fleet, InProcess
+from fedbert.frozen import frozen_of
 from fedbert.messages import Array, Channel, Listener, to_tensor
 from fedbert.noise import noise_of
 from fedbert.precision import settled
 from fedbert.prepare import Prepared, expected_batches, facts_before, under, with_model
 from fedbert.protect import MechanismGuard, MechanismLog, guards
+from fedbert.roster import Roster
 from fedbert.server import Server
 from fedbert.split import SplitBert, duplicate
 from fedbert.strategies import SERVER, STRATEGIES, Round, client_name
@@ -130,35 +132,37 @@ def train(
     noise = noise or noise_of(config, prepared, defence)
     config, kept = settled(config, before.whole.config, None if start is None else start.plain)
     prepared = under(with_model(prepared, split), defence, noise)
-    fleet = fleet or InProcess()
+    roster = Roster(fleet or InProcess(), len(participants(config, 0)) == len(prepared.clients))
     posted = guards(defence, noise.under("channel"))
     channel = Channel(listeners, posted, arrivals(split, config))
-    _spawn(fleet, config, prepared, defence, noise)
+    _spawn(roster, config, prepared, defence, noise)
     first, losses = (0, list[float]()) if start is None else (start.round, list(start.losses))
     if start is not None:
-        _restore(fleet, prepared, start)
+        _restore(roster, prepared, start)
         _rewind(channel, posted, start)
     strategy, private = STRATEGIES[config.training.strategy], defence.training is not None
     state = start
     for number in range(first, config.training.rounds):
         who = participants(config, number)
         examples = tuple(len(prepared.clients[c].encoded) for c in who)
-        strategy(Round(number, who, examples, local_steps(config), config, fleet, channel, private))
-        each = [fleet.call(client_name(c), "mean_loss") for c in who]
+        strategy(
+            Round(number, who, examples, local_steps(config), config, roster, channel, private)
+        )
+        each = [roster.loss(client_name(c)) for c in who]
         losses.append(sum(each) / len(each))
-        refuse_diverged(number + 1, losses, fleet.call(SERVER, "values"))
+        refuse_diverged(number + 1, losses, roster.call(SERVER, "values"))
         give_back_memory()
         if on_round is not None:
-            state = _state(fleet, prepared, number + 1, channel, losses)
+            state = _state(roster, prepared, number + 1, channel, losses)
             state.plain.update({"channel": _counted(posted)}, **kept)
             on_round(state)
     if on_round is None:  # nobody resumes from it: spare the copies of the parties' moments
-        values, rounds = fleet.call(SERVER, "values"), config.training.rounds
+        values, rounds = roster.call(SERVER, "values"), config.training.rounds
         state = State(rounds, values, {}, {}, dict(channel.bytes), tuple(losses))
     if state is None:
         raise InputError("expected rounds left to train, got none")
-    protection = _logs(fleet, prepared, posted)
-    fleet.close()
+    protection = _logs(roster, prepared, posted)
+    roster.fleet.close()
     releases = planned_releases(config, prepared)
     del prepared, split
     trained = duplicate(before)
@@ -200,42 +204,45 @@ def check(config: Config, defence: Defence) -> None:
 
 
 def _spawn(
-    fleet: Fleet, config: Config, prepared: Prepared, defence: Defence, noise: NoiseSource
+    roster: Roster, config: Config, prepared: Prepared, defence: Defence, noise: NoiseSource
 ) -> None:
     """Bring the parties into being, each with noise of its own."""
     split = prepared.split
     with_body = config.training.strategy in ("centralised", "fedavg")
     own, expected = noise.under("server"), expected_batches(prepared)
-    fleet.spawn(SERVER, lambda: Server(split, config, defence, own, expected))
+    roster.spawn(SERVER, lambda: Server(split, config, defence, own, expected))
+    frozen = frozen_of(
+        config, split, prepared.clients, planned_steps(config), defence.training is not None
+    )
     for data in prepared.clients:
         own_noise = noise.under("client", data.client)
-        factory = partial(Client, data, split, config, defence, with_body, own_noise)
-        fleet.spawn(client_name(data.client), factory)
+        factory = partial(Client, data, split, config, defence, with_body, own_noise, frozen)
+        roster.spawn(client_name(data.client), factory)
 
 
 def _state(
-    fleet: Fleet, prepared: Prepared, number: int, channel: Channel, losses: list[float]
+    roster: Roster, prepared: Prepared, number: int, channel: Channel, losses: list[float]
 ) -> State:
     """Return the state after a round."""
     arrays: dict[str, Array] = {}
     plain: dict[str, Any] = {}
     for party in [SERVER, *(client_name(d.client) for d in prepared.clients)]:
-        held, plain[party] = fleet.call(party, "snapshot")
+        held, plain[party] = roster.snapshot(party)
         arrays |= {f"{party}:{name}": value for name, value in held.items()}
-    values = fleet.call(SERVER, "values")
+    values = roster.call(SERVER, "values")
     return State(number, values, arrays, plain, dict(channel.bytes), tuple(losses))
 
 
-def _restore(fleet: Fleet, prepared: Prepared, state: State) -> None:
+def _restore(roster: Roster, prepared: Prepared, state: State) -> None:
     """Give the parties a saved state."""
     held: dict[str, dict[str, Array]] = {}
     for key, value in state.arrays.items():
         party, name = key.split(":", 1)
         held.setdefault(party, {})[name] = value
-    fleet.call(SERVER, "restore", state.values, held.get(SERVER, {}), state.plain[SERVER])
+    roster.call(SERVER, "restore", state.values, held.get(SERVER, {}), state.plain[SERVER])
     for data in prepared.clients:
         party = client_name(data.client)
-        fleet.call(party, "restore", held.get(party, {}), state.plain[party])
+        roster.restore(party, held.get(party, {}), state.plain[party])
 
 
 def _counted(posted: Mapping[str, MechanismGuard]) -> dict[str, Any]:
@@ -251,11 +258,11 @@ def _rewind(channel: Channel, posted: Mapping[str, MechanismGuard], state: State
 
 
 def _logs(
-    fleet: Fleet, prepared: Prepared, posted: Mapping[str, MechanismGuard]
+    roster: Roster, prepared: Prepared, posted: Mapping[str, MechanismGuard]
 ) -> dict[str, MechanismLog]:
     """Return the log of every mechanism that acted, on the channel or at a party."""
     found = {kind: guard.log for kind, guard in posted.items()}
     for party in [SERVER, *(client_name(d.client) for d in prepared.clients)]:
-        for place, log in fleet.call(party, "report").items():
+        for place, log in roster.report(party).items():
             found[place] = found.get(place, MechanismLog()) + log
     return found

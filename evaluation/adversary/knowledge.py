@@ -14,6 +14,7 @@ from attacks.updates.whole_update import UpdateKnowledge
 from evaluation.adversary.observation import Observation
 from evaluation.adversary.simulated_noise import source_from
 from fedbert.data.batches import Batch
+from fedbert.frozen import is_frozen
 from fedbert.messages import ClientParts
 from fedbert.optim import decays, learning_rate
 from fedbert.prepare import Prepared
@@ -61,11 +62,12 @@ def with_bottom(
 ) -> Knowledge:
     """Return the knowledge with E as the aggregator sent it, and the mechanism on its output.
 
-    In a one-shot release E runs without dropout, on every example padded to `longest`.
+    A frozen E runs without dropout; a one-shot release pads every example to `longest`.
     """
     own = duplicate(split)
     load_values(own, parts.tensors)
-    bottom = own.bottom.to("cpu", torch.float32).train(not defence.one_shot)
+    quiet = defence.one_shot or is_frozen(split)
+    bottom = own.bottom.to("cpu", torch.float32).train(not quiet)
     padded = longest if defence.one_shot else None
     return replace(knowledge, bottom=bottom, protect=_protection(defence, bottom), padded=padded)
 

@@ -31,6 +31,7 @@ from evaluation.attacking.membership import unmatched
 from evaluation.grid.catalogue import FAMILIES
 from evaluation.grid.spec import AttackSettings, Cell
 from fedbert.data.repeats import one_of_each
+from fedbert.frozen import dropout_of
 from fedbert.messages import ClientParts
 from fedbert.prepare import Prepared
 from fedbert.trainer import State, Trained
@@ -172,7 +173,7 @@ def _forward(before: Observation, text: tuple[np.ndarray, ...] | None) -> Knowle
     """Return what will be known of A."""
     split = before.prepared.split
     tables = split.embedding_tables() if split.cut_layer == 0 else None
-    rate = split.whole.config.hidden_dropout_prob
+    rate = dropout_of(split)
     known = knowledge_of(before.defence, tables, rate, text)
     return replace(known, bottom=split.bottom, protect=lambda a, batch, generator: a)
 

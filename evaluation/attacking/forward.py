@@ -14,6 +14,7 @@ from evaluation.adversary.observation import Observation, auxiliary_texts, same_
 from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.judge import ForwardJudge, Group
 from evaluation.attacking.loop import Named, entries, named
+from fedbert.frozen import dropout_of
 from fedbert.messages import ClientParts
 from fedbert.seeding import generator
 from reports.leak import LeakageEntry
@@ -21,10 +22,7 @@ from reports.leak import LeakageEntry
 
 def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str, Any]]]:
     """Return the tokens that attacks on the smashed data recovered, and a few sentences."""
-    rate, seed = (
-        observation.trained.split.whole.config.hidden_dropout_prob,
-        observation.cell.config.seed,
-    )
+    rate, seed = dropout_of(observation.trained.split), observation.cell.config.seed
     texts, types = auxiliary_texts(observation.prepared, seed)
     groups: list[Group] = []
     for group in same_parts(observation.transcript.entries):
@@ -84,7 +82,7 @@ def _known(
     whole: E itself besides its tables, a copy as large as the model.
     """
     split = observation.trained.split
-    rate = split.whole.config.hidden_dropout_prob
+    rate = dropout_of(split)
     knowledge = knowledge_of(observation.defence, tables_from(parts, split), rate, texts, types)
     if not whole:
         return knowledge

@@ -30,6 +30,7 @@ from evaluation.metrics.membership import (
 )
 from fedbert.data.batches import Encoded
 from fedbert.data.repeats import clusters, one_of_each
+from fedbert.frozen import dropout_of
 from fedbert.prepare import Prepared
 from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import State
@@ -214,7 +215,7 @@ def matching_signals(
     reached = reached[one_of_each(prepared.coin_groups[reached])]
     candidates = np.sort(np.concatenate((reached, others)))
     members = np.isin(candidates, reached)
-    rate = observation.trained.split.whole.config.hidden_dropout_prob
+    rate = dropout_of(observation.trained.split)
     best = np.full(len(candidates), -np.inf)
     for group in same_parts(sent):
         tables = tables_from(group[0].parts, observation.trained.split)

@@ -16,6 +16,7 @@ from evaluation.grid.catalogue import INVERSION, looking
 from evaluation.metrics.tokens import token_accuracy
 from fedbert.data.batches import Encoded, collate
 from fedbert.data.client_data import ClientData
+from fedbert.frozen import Frozen, dropout_of
 from fedbert.messages import ClientParts, SmashedData, to_array
 from fedbert.seeding import generator, numpy_rng
 from fedbert.smashing import Smashing
@@ -32,8 +33,9 @@ def inversion(
 ) -> list[LeakageEntry]:
     """Return the share of a text's tokens that every attack reads off its smashed data.
 
-    The text is sent as a client sends it: through E with its dropout, and the mechanism on the
-    smashed data that the manifest names, each sequence once. Attackers know E and the mechanism.
+    The text is sent as a client sends it: through E, with its dropout where it is trained, and the
+    mechanism on the smashed data that the manifest names, each sequence once. Attackers know E and
+    the mechanism.
     """
     defence = subject.defence
     if subject.checkpoint is not None and _silent(subject):
@@ -51,7 +53,7 @@ def inversion(
     texts = None
     if auxiliary is not None:
         texts = tuple(np.split(auxiliary.tokens, auxiliary.offsets[1:-1]))
-    rate = subject.split.whole.config.hidden_dropout_prob
+    rate = dropout_of(subject.split)
     knowledge = knowledge_of(defence, tables, rate, texts)
     looked_up = NearestToken().missing(knowledge) is None
     if not looked_up and texts is not None:  # a deeper cut, or unknown noise: it takes a decoder
@@ -89,7 +91,9 @@ def _sent(
 ) -> tuple[list[SmashedData], list[np.ndarray], list[np.ndarray]]:
     """Return the messages of one pass over the text, its token ids and its masks [batch, seq]."""
     noise = source_from(generator(data.seed, "audit noise"))
-    smashing, bottom = Smashing(defence, data, subject.config, noise), subject.split.bottom
+    config, bottom = subject.config, subject.split.bottom
+    frozen = Frozen(subject.split, config) if config.model.freeze_embeddings else None
+    smashing = Smashing(defence, data, config, noise, frozen)
     training = bottom.training
     bottom.train()
     messages, ids, masks = [], [], []

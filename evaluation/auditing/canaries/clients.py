@@ -79,6 +79,13 @@ class CanaryClient:
         """Return no logs."""
         return {}
 
+    def snapshot(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return nothing that it carries: it stays as it is."""
+        return {}, {"logs": {}}
+
+    def restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
     def _direction(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Return the unit direction, the same every time, made anew: many do not fit in memory."""
         drawn = generator(self.seed, "canary client", self.number)
@@ -102,6 +109,10 @@ class CanaryClients:
     def call(self, name: str, method: str, *arguments: Any) -> Any:
         """Call the party's method."""
         return self.inner.call(name, method, *arguments)
+
+    def retire(self, name: str) -> None:
+        """Forget the party."""
+        self.inner.retire(name)
 
     def close(self) -> None:
         """Forget all parties."""

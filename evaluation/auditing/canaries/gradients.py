@@ -170,6 +170,10 @@ class CanaryFleet:
             self._put(self._server.copies, name)
         return answer
 
+    def retire(self, name: str) -> None:
+        """Forget the party."""
+        self.inner.retire(name)
+
     def close(self) -> None:
         """Forget all parties."""
         self.inner.close()

@@ -1,0 +1,243 @@
+"""Frozen E: one for all clients, without dropout; each example's A is computed once and kept."""
+
+import copy
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fedbert.config import Config
+from fedbert.data.batches import Batch, Encoded, collate
+from fedbert.data.client_data import ClientData
+from fedbert.messages import Array, to_tensor
+from fedbert.precision import autocast
+from fedbert.split import Bottom, SplitBert
+
+KEPT_BYTES = 2 * 10**9
+"""How much kept A may take, over all clients; of clients beyond it A is computed in each step."""
+
+TOKENS = 4096
+"""How many tokens, padding included, go through E at a time where all examples do."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What E made of a client's examples, without padding.
+
+    rows [row + 1, hidden]: those of example i from first[i] on, a row of zeros last. lengths
+    [example]: how many each has.
+    """
+
+    rows: Tensor
+    first: Tensor
+    lengths: Tensor
+
+    def of(self, index: Tensor) -> Tensor:
+        """Return the rows of some examples [batch, longest, hidden], zeros behind them."""
+        at, _ = self.places(index)
+        return _wide(self.rows.index_select(0, at.flatten()).unflatten(0, at.shape))
+
+    def places(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which rows are those of some examples [batch, longest], and which are real."""
+        lengths, first = self.lengths[index], self.first[index]
+        place = torch.arange(int(lengths.max()), device=self.rows.device)
+        real = place < lengths[:, None]
+        return torch.where(real, first[:, None] + place, len(self.rows) - 1), real
+
+
+class Frozen:
+    """E of a training that leaves it as it is, and what it made of the clients' examples.
+
+    The parties of one process share it: a simulation computes once what each of them would. What
+    an example is turned into depends on its batch by rounding alone, and a client's examples go
+    through E in batches of their own, so that a resumed training gets the same bytes.
+    """
+
+    def __init__(
+        self,
+        split: SplitBert,
+        config: Config,
+        keepers: Collection[int] = (),
+        first_token: bool = False,
+        private: bool = False,
+    ) -> None:
+        """Copy E.
+
+        keepers: the clients whose A is kept. first_token: that of the first token alone, which
+        serves where the head reads no other and nothing stands between. private: each example's
+        digits are its own, whoever else the client holds (DP-SGD).
+        """
+        self.private = private
+        self.config, self.keepers, self.first_token = config, frozenset(keepers), first_token
+        memo: dict[int, Any] = {id(split.whole.config): split.whole.config}
+        self.bottom: Bottom = copy.deepcopy(split.bottom, memo)
+        self.bottom.to(config.training.device).eval().requires_grad_(False)
+        name_of = {id(p): n for n, p in split.whole.named_parameters()}
+        pairs = list(zip(split.bottom.parameters(), self.bottom.parameters(), strict=True))
+        self.names: dict[str, nn.Parameter] = {name_of[id(old)]: new for old, new in pairs}
+        self.memo = {id(old): new for old, new in pairs} | {id(split.bottom): self.bottom}
+        self._seen: dict[str, Array] = {}
+        self._kept: dict[int, Kept] = {}
+        self._sent: dict[int, np.ndarray] = {}  # client -> which examples [example] bool
+
+    def start(self, values: Mapping[str, Array]) -> None:
+        """Take the values of E that a client was sent: as a rule those that are there."""
+        for name, parameter in self.names.items():
+            if values[name] is self._seen.get(name):
+                continue
+            value = to_tensor(values[name], self.config.training.device)
+            if not torch.equal(value, parameter):
+                with torch.no_grad():
+                    parameter.copy_(value)
+                self._kept.clear()
+                self._sent.clear()
+            self._seen[name] = values[name]
+
+    def of(self, data: ClientData, batch: Batch) -> Tensor:
+        """Return A [batch, seq, hidden] of a client's batch, zeros at padding.
+
+        Of the first token alone [batch, 1, hidden] where that is all that is needed.
+        """
+        if data.client not in self.keepers:
+            a = unvaried(self.bottom, batch, self.config, self.private)
+            return a * batch.attention_mask[:, :, None]
+        if data.client not in self._kept:
+            self._kept[data.client] = self._all(data)
+        return self._kept[data.client].of(batch.index)
+
+    def once(
+        self, data: ClientData, batch: Batch, protect: Callable[[int, Tensor, Tensor], Tensor]
+    ) -> Tensor:
+        """Return the A [batch, seq, hidden] that each example was given when it was first sent.
+
+        protect: what is done then to example i's A [1, max_length, hidden], which has this mask:
+        once for each, whatever room it takes, since its noise must not be drawn twice.
+        """
+        client, longest = data.client, self.config.data.max_length
+        every = client in self.keepers
+        if client not in self._sent:
+            kept = self._all(data) if every else self._room(data)
+            self._kept[client] = replace(kept, rows=_wide(kept.rows))
+            self._sent[client] = np.zeros(len(data.encoded), dtype=bool)
+        kept, sent = self._kept[client], self._sent[client]
+        for example in batch.index.tolist():
+            if sent[example]:
+                continue
+            length, start = int(kept.lengths[example]), int(kept.first[example])
+            rows = kept.rows[start : start + length]
+            alone = collate(data.encoded, [example], data.vocabulary.pad, longest)
+            alone = alone.to(rows.device)
+            clean = rows[None] if every else _wide(self._raw(alone))[:, :length]
+            padded = F.pad(clean, (0, 0, 0, longest - length))
+            rows.copy_(protect(example, padded, alone.attention_mask)[0, :length])
+            sent[example] = True
+        return kept.of(batch.index)
+
+    def _all(self, data: ClientData) -> Kept:
+        """Return A of all examples of a client."""
+        kept = self._room(data)
+        for chosen in by_length(data.encoded):
+            batch = collate(data.encoded, chosen, data.vocabulary.pad)
+            a = self._raw(batch.to(self.config.training.device))
+            if a.dtype != kept.rows.dtype:
+                kept = replace(kept, rows=kept.rows.to(a.dtype))
+            index = torch.from_numpy(chosen).to(a.device)
+            at, real = kept.places(index)
+            kept.rows[at[real]] = a[:, : at.shape[1]][real]
+        return kept
+
+    def _room(self, data: ClientData) -> Kept:
+        """Return the places of a client's examples, and zeros in them."""
+        device, encoded = self.config.training.device, data.encoded
+        lengths = np.ones(len(encoded), np.int64) if self.first_token else encoded.lengths
+        first = np.cumsum(lengths) - lengths
+        like = next(self.bottom.parameters())
+        rows = like.new_zeros(int(lengths.sum()) + 1, self.bottom.config.hidden_size)
+        places = (torch.from_numpy(each.copy()).to(device) for each in (first, lengths))
+        return Kept(rows, *places)
+
+    def _raw(self, batch: Batch) -> Tensor:
+        with torch.no_grad(), autocast(self.config, self.private):
+            a: Tensor = self.bottom(batch)
+        return a
+
+
+def _wide(a: Tensor) -> Tensor:
+    """Return values that bf16 holds as float32: noise is not rounded to so few bits."""
+    return a.float() if a.dtype == torch.bfloat16 else a
+
+
+def unvaried(bottom: Bottom, batch: Batch, config: Config, private: bool = False) -> Tensor:
+    """Return A [batch, seq, hidden] without dropout and without a graph."""
+    training = bottom.training
+    if training:
+        bottom.eval()
+    with torch.no_grad(), autocast(config, private):
+        a: Tensor = bottom(batch)
+    if training:
+        bottom.train()
+    return _wide(a)
+
+
+def by_length(encoded: Encoded) -> Iterator[np.ndarray]:
+    """Yield all examples, shorter ones first, in batches of at most TOKENS tokens."""
+    order = np.argsort(encoded.lengths, kind="stable")
+    lengths, start = encoded.lengths[order], 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or lengths[end] * (end + 1 - start) > TOKENS:
+            yield order[start:end]
+            start = end
+
+
+def keepers(
+    config: Config, width: int, clients: Iterable[ClientData], steps: Mapping[int, int], first: bool
+) -> frozenset[int]:
+    """Return the clients whose A is kept: those that need an example's twice, while there is room.
+
+    width: of a row of A. steps: how many each client takes in the whole training. first: of each
+    example the first token's row alone is kept.
+    """
+    room, found = KEPT_BYTES, set()
+    size = width * (8 if config.training.precision == "float64" else 4)
+    for data in clients:
+        encoded = data.encoded
+        again = steps[data.client] * data.sample_rate > 1
+        rows = len(encoded) if first else len(encoded.tokens)
+        if encoded.task.kind == "mlm" or not again or rows * size > room:
+            continue
+        found.add(data.client)
+        room -= rows * size
+    return frozenset(found)
+
+
+def frozen_of(
+    config: Config,
+    split: SplitBert,
+    clients: Sequence[ClientData],
+    steps: Mapping[int, int],
+    private: bool = False,
+) -> Frozen | None:
+    """Return the frozen E that the clients of a training share; None where E is trained.
+
+    private: under DP-SGD.
+    """
+    if not config.model.freeze_embeddings:
+        return None
+    alone = config.training.strategy in ("centralised", "fedavg")
+    first = alone and len(split.body.layers) == 0 and clients[0].encoded.task.kind != "mlm"
+    width = split.whole.config.hidden_size
+    return Frozen(split, config, keepers(config, width, clients, steps, first), first, private)
+
+
+def is_frozen(split: SplitBert) -> bool:
+    """Return whether E is not trained."""
+    return not any(p.requires_grad for p in split.bottom.parameters())
+
+
+def dropout_of(split: SplitBert) -> float:
+    """Return the rate at which E drops values in training: 0 where it is frozen."""
+    return 0.0 if is_frozen(split) else float(split.whole.config.hidden_dropout_prob)
