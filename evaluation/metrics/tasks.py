@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import stats
-from sklearn import metrics
 
 from evaluation.metrics import intervals
 from evaluation.metrics.correlation import correlation
@@ -103,8 +102,9 @@ def _occurring(name: str, labels: np.ndarray, answers: np.ndarray) -> np.ndarray
 def _confusion(name: str, labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
     """Return the counts [true, answered] of a metric's classes."""
     classes = _occurring(name, labels, answers)
-    counts: np.ndarray = metrics.confusion_matrix(labels, answers, labels=classes)
-    return counts.astype(float)
+    counts = np.zeros((len(classes), len(classes)))
+    np.add.at(counts, (np.searchsorted(classes, labels), np.searchsorted(classes, answers)), 1)
+    return counts
 
 
 def f1_of(tables: np.ndarray) -> np.ndarray:
