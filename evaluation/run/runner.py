@@ -61,11 +61,13 @@ def checked(grid: Grid) -> Known:
     from evaluation.attacking.foresight import Foresight
     from evaluation.grid.preflight import preflight
     from fedbert.provenance import provenance
+    from fedbert.trainer import give_back_memory
 
     torch.set_num_threads(1)  # as in cells, to which what is loaded here is handed on
     foresight = Foresight()
     forget()
     found = preflight(grid, foresight.look, looked_at)
+    give_back_memory()  # cells run here next
     return Known(found.notes + foresight.lines(every=False), found.data, provenance())
 
 

@@ -23,7 +23,10 @@ from fedbert.prepare import Loaded
 
 @pytest.fixture
 def grid(small_grid: Path) -> Grid:
-    return read_grid(small_grid)
+    """Four cells of little work: two seeds of two defences."""
+    found = read_grid(small_grid)
+    few = replace(found.cells[0].attacks, updates=(Spec("embedding_rows"),), candidates=12)
+    return replace(found, cells=tuple(replace(cell, attacks=few) for cell in found.cells))
 
 
 @pytest.fixture
@@ -116,14 +119,13 @@ def told(cell: Cell, make: Any) -> dict[str, Any]:
     return record.to_json() | {"seconds": {}}
 
 
-@pytest.mark.parametrize("strategy", ["parallel", "fedavg", "sequential", "centralised"])
+@pytest.mark.parametrize("strategy", ["parallel", "fedavg"])
 def test_cells_that_share_give_what_each_gives_alone_and_change_nothing(
     grid: Grid, loads: list[int], strategy: str
 ) -> None:
-    quick = replace(grid.cells[0].attacks, updates=(Spec("embedding_rows"),))
     cells = [
         replace(c, config=replace(c.config, training=replace(c.config.training, strategy=strategy)))
-        for c in (replace(each, attacks=quick) for each in grid.cells)
+        for c in grid.cells
         if c.config.seed == 0 and (c.defence.name == "none" or strategy == "parallel")
     ]
     shared(cells[0].config)
