@@ -84,7 +84,7 @@ class RowMatch:
         layers = [p for layer in layers_of(split) for p in layer.parameters()]
         self.size = sum(p.numel() for p in layers)
         self.work = 0
-        self._kept: dict[bytes, Tensor] = {}
+        self._kept: dict[bytes, tuple[Tensor, ...]] = {}  # [seq, hidden] under each label
         self._rows: dict[bytes, np.ndarray] = {}
 
     def settled(self, sequences: list[np.ndarray]) -> Labelled:
@@ -179,7 +179,7 @@ class RowMatch:
             for start in range(0, len(keys), at_once):
                 some = keys[start : start + at_once]
                 found = self._gradients(torch.from_numpy(np.stack([new[key] for key in some])))
-                self._kept |= zip(some, found, strict=True)
+                self._kept |= zip(some, (each.unbind() for each in found), strict=True)
 
     def _gradients(self, ids: Tensor) -> Tensor:
         """Return each loss's gradient at E's sums [sequence, label, seq, hidden], per label."""

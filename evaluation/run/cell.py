@@ -69,8 +69,9 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
     asked = ask(cell, prepared)
     watch, on_round = ([], None) if asked is None else (asked.listeners, asked.on_round)
     clock.lap("prepare")
-    listeners = [transcript, *watch]
-    trained = train(config, prepared, defence, listeners=listeners, on_round=on_round, noise=noise)
+    trained = train(
+        config, prepared, defence, listeners=[transcript, *watch], on_round=on_round, noise=noise
+    )
     clock.lap("train")
     utility, majority_baseline = measure(prepared, trained.split, config.seed)
     give_back_memory()  # attacks take as much again
