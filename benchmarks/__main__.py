@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks import attacks, dp_sgd, noise, precision, rounds, shadows, steps
+from benchmarks import attacks, beside, dp_sgd, noise, precision, rounds, shadows, steps
 from benchmarks.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "nearest-token": attacks.nearest,
     "shadows": shadows.sixteen,
     "noise": noise.drawn,
+    "beside": beside.beside,
 }
 NOTES: dict[str, Callable[[], list[str]]] = {
     "memory": rounds.memory,

@@ -11,7 +11,8 @@ from attacks.attack import Knowledge
 from attacks.inversion.nearest_token import NearestToken
 from benchmarks.inputs import SEED, SHAPES, VOCABULARY
 from benchmarks.measure import Row, interleave, row_of
-from evaluation.attacking import loop
+from evaluation.adversary.round_watch import RoundWatch
+from evaluation.attacking import loop, membership
 from evaluation.grid.catalogue import INVERSION, POOLED, UPDATES
 from evaluation.grid.parse import grid_from
 from evaluation.run import cell as cells
@@ -78,14 +79,23 @@ CELL: dict[str, Any] = {
 NOISE = {"mechanism": "gaussian", "clip_norm": 11.0, "target_epsilon": 800.0}
 CLEAR: dict[str, Any] = {"name": "-"}
 ONE_STEP = {"rounds": 2, "local_steps": 1, "batch_size": 2, "optimizer": "sgd"}
+FEDAVG: dict[str, Any] = {"training": ONE_STEP, "strategies": ["fedavg"]}
+STILL = {"source": "embedded", "dropout": 0.0}
 CELLS: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("sst2", {"name": "noise", "smashed": NOISE}, {}, {"inversion": list(INVERSION)}),
     ("mlm", CLEAR, {}, {"backward": ["masked_tokens"], "updates": ["embedding_rows"]}),
     ("sst2", CLEAR, {}, {"backward": ["label_from_gradient"]}),
-    ("sst2", CLEAR, {"training": ONE_STEP, "strategies": ["fedavg"]}, {"updates": list(UPDATES)}),
+    ("sst2", CLEAR, FEDAVG, {"updates": [name for name in UPDATES if name != "span_check"]}),
+    ("sst2", CLEAR, {**FEDAVG, "model": STILL}, {"updates": ["span_check"]}),
     ("sst2", CLEAR, {}, {"pooled": list(POOLED)}),
 ]
 """Task, defence, what differs from `CELL`, and the attacks that are timed there."""
+WATCHING = ("loss_over_rounds", "update_cosine", "gradient_difference")
+LOOKS: list[tuple[Any, str, str, tuple[str, ...]]] = [
+    (membership, "matching_signals", "parallel", ("message_matching",)),
+    (RoundWatch, "_look", "fedavg", WATCHING),
+]
+"""What is timed, under which strategy, and the membership attacks that it serves."""
 
 
 def costs() -> list[str]:
@@ -94,7 +104,7 @@ def costs() -> list[str]:
     Of updates: for one; of pooled vectors: for one kind of vector. Where an attack first learns
     from auxiliary text, what that takes comes on top, once for a cell's messages. Real cells run
     with the embedded MiniLM, and every call of an attack is timed. Membership attacks are cheap
-    functions of answers that a cell computes once: they are not timed here.
+    functions of answers that a cell computes once: of them `looks` alone are timed.
     """
     found: dict[str, list[tuple[float, float]]] = {}
 
@@ -107,11 +117,7 @@ def costs() -> list[str]:
     try:
         loop.make_attack = timed
         for task, defence, changes, attacks in CELLS:
-            given = {**CELL["attacks"], **attacks}
-            values = {**CELL, **changes, "attacks": given, "tasks": [task], "defences": [defence]}
-            record = cells.run_cell(grid_from(values, "benchmark", "costs").cells[0]).record
-            if record.status != "done":
-                raise RuntimeError(f"expected a finished cell, got {record.traceback}")
+            _run(changes, task, defence, attacks)
     finally:
         loop.make_attack = made
     lines = []
@@ -124,7 +130,45 @@ def costs() -> list[str]:
         seconds, first = (min(column) for column in zip(*each, strict=True))
         line = f"{name}: {seconds * scale:.2f} s per {kind or '1,000 tokens'}"
         lines.append(line + (f", {first:.0f} s before" if first > 1 else ""))
-    return lines
+    return lines + looks()
+
+
+def looks() -> list[str]:
+    """Return what looking at messages, and at candidates after a round, takes in seconds.
+
+    For 1,000 tokens of candidates, at most: of what membership attacks do, all but the target's
+    answers and shadows.
+    """
+    candidates = 2 * CELL["attacks"]["candidates"] * CELL["data"]["max_length"] / 1000
+    found: list[str] = []
+    for owner, name, strategy, attacks in LOOKS:
+        took: list[float] = []
+        before = getattr(owner, name)
+
+        def timed(*given: Any, before: Any = before, took: list[float] = took) -> Any:
+            start = time.process_time()
+            answer = before(*given)
+            took.append(time.process_time() - start)
+            return answer
+
+        try:
+            setattr(owner, name, timed)
+            _run({"strategies": [strategy]}, "sst2", CLEAR, {"membership": list(attacks)})
+        finally:
+            setattr(owner, name, before)
+        found.append(f"{', '.join(attacks)}: {min(took) / candidates:.2f} s per 1,000 tokens")
+    return found
+
+
+def _run(
+    changes: dict[str, Any], task: str, defence: dict[str, Any], attacks: dict[str, Any]
+) -> None:
+    """Run a cell that differs from `CELL` in this."""
+    given = {**CELL["attacks"], **attacks}
+    values = {**CELL, **changes, "attacks": given, "tasks": [task], "defences": [defence]}
+    record = cells.run_cell(grid_from(values, "benchmark", "costs").cells[0]).record
+    if record.status != "done":
+        raise RuntimeError(f"expected a finished cell, got {record.traceback}")
 
 
 class _Timed:

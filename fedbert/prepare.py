@@ -72,6 +72,32 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
     `hold_out` of them. A `hold_out` alone is a coin, too. per: "row" for what was trained when
     twins had a coin each.
     """
+    return dealt(config, loaded(config), coin, per)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What takes long to prepare: texts as tokens by split name, tokenizer, model.
+
+    notes, doubts: as in `Prepared`.
+    """
+
+    tokenizer: Any
+    split: SplitBert
+    encoded: dict[str, Encoded]
+    data_sha256: str
+    notes: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+
+def source_of(config: Config) -> tuple[object, ...]:
+    """Return all that `loaded` reads of a configuration, as a key."""
+    data = replace(config.data, partition="iid")
+    return config.model, data, config.seed, config.training.precision
+
+
+def loaded(config: Config) -> Loaded:
+    """Return texts, tokenizer and model of a configuration; who holds what is not settled here."""
     task = task_of(config)
     data = config.data
     with within("data"):
@@ -91,10 +117,17 @@ def prepare(config: Config, coin: bool = False, per: Per = "text") -> Prepared:
     if every > len(examples["train"]):
         notes += (left_out_in_words(every - len(examples["train"]), data.group_rows),)
     encoded = {name: typed(e, settings) for name, e in encoded.items()}
-    made = assemble(config, tokenizer, split, encoded, digest(examples), coin, per=per)
     found = doubts(tokenizer, settings.vocab_size) + other_numbers(config.model, tokenizer)
     found += unknown_words(encoded.values(), tokenizer, config.model.tokenizer)
-    return replace(made, notes=notes, doubts=tuple(found))
+    return Loaded(tokenizer, split, encoded, digest(examples), tuple(notes), tuple(found))
+
+
+def dealt(config: Config, source: Loaded, coin: bool = False, per: Per = "text") -> Prepared:
+    """Return what a training starts from, of what was loaded; the rest as for `prepare`."""
+    made = assemble(
+        config, source.tokenizer, source.split, source.encoded, source.data_sha256, coin, per=per
+    )
+    return replace(made, notes=source.notes, doubts=source.doubts)
 
 
 def room_of(settings: Any) -> int:

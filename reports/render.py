@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fedbert.disk.writer import sweep, write_whole
 from reports.checks import FAMILIES
 from reports.csv_table import csv_table
+from reports.drawn import INDEX, Drawn
 from reports.page import Picture, page
 from reports.records import RECORDS, CellResult, read_records
 from reports.rows import Row, setting_rows
@@ -46,8 +47,9 @@ def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> Rend
     grid = _json(directory / "grid.json")
     records = in_order(_records(directory) if own is None else own, grid)
     rows = setting_rows(records)
-    pictures = {**_leakage(rows), **_depths(records), **_rocs(directory, records)}
-    pictures |= _partitions(directory)
+    drawn = Drawn(directory / "figures")
+    pictures = {**_leakage(rows, drawn), **_depths(records, drawn)}
+    pictures |= {**_rocs(directory, records, drawn), **_partitions(directory, drawn)}
     title = f"Privacy and utility: {directory.resolve().name}"
     private = samples(records, _json(directory / SAMPLES), SAMPLES)
     html = page(records, title, tuple(pictures.values()), grid, private)
@@ -56,6 +58,8 @@ def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> Rend
     written.append(_write(directory / "table.csv", csv_table(records)))
     for name, picture in pictures.items():
         written.append(_write(directory / "figures" / f"{name}.png", picture.png))
+    if pictures:
+        _write(directory / "figures" / INDEX, drawn.index())
     return RenderedReport(tuple(written), terminal_tables(records))
 
 
@@ -87,9 +91,8 @@ def plot(run_directories: Sequence[Path], out: Path) -> list[Path]:
     return written
 
 
-def _leakage(rows: Sequence[Row]) -> dict[str, Picture]:
+def _leakage(rows: Sequence[Row], drawn: Drawn) -> dict[str, Picture]:
     """File name to picture: utility against either leakage, for every task."""
-    from reports.drawing.utility import draw_leakage
     from reports.figures.utility import describe, leakage_data
 
     pictures: dict[str, Picture] = {}
@@ -98,18 +101,18 @@ def _leakage(rows: Sequence[Row]) -> dict[str, Picture]:
             data: LeakageFigure | None = leakage_data(rows, task, family)
             if data is not None:
                 title = f"{task}: utility against {family}"
-                picture = Picture(title, draw_leakage(data), describe(data))
-                pictures[f"utility-{family}-{_slug(task)}"] = picture
+                name = f"utility-{family}-{_slug(task)}"
+                png = drawn.png(name, "reports.drawing.utility:draw_leakage", data)
+                pictures[name] = Picture(title, png, describe(data))
     return pictures
 
 
-def _rocs(directory: Path, records: Sequence[CellResult]) -> dict[str, Picture]:
+def _rocs(directory: Path, records: Sequence[CellResult], drawn: Drawn) -> dict[str, Picture]:
     """File name to picture: ROC curves of every task's settings, those of the first seed each."""
     paths = {record.cell: scores_path(directory, record.cell) for record in records}
     found = [record for record in records if paths[record.cell].is_file()]
     if not found:
         return {}
-    from reports.drawing.roc import draw_roc
     from reports.figures.roc import describe_roc, roc_data
 
     first = min(int(record.labels["seed"]) for record in found)
@@ -120,13 +123,14 @@ def _rocs(directory: Path, records: Sequence[CellResult]) -> dict[str, Picture]:
             scores = {record.cell: read_scores(paths[record.cell]) for record in shown}
             data = roc_data(shown, scores)
             title = f"{task}: members found against false alarms"
-            pictures[f"roc-{_slug(task)}"] = Picture(title, draw_roc(data), describe_roc(data))
+            name = f"roc-{_slug(task)}"
+            png = drawn.png(name, "reports.drawing.roc:draw_roc", data)
+            pictures[name] = Picture(title, png, describe_roc(data))
     return pictures
 
 
-def _depths(records: Sequence[CellResult]) -> dict[str, Picture]:
+def _depths(records: Sequence[CellResult], drawn: Drawn) -> dict[str, Picture]:
     """File name to picture: recovery against cut depth, for every task with several cuts."""
-    from reports.drawing.depth import draw_depth
     from reports.figures.depth import depth_data, describe_depth
 
     pictures: dict[str, Picture] = {}
@@ -134,14 +138,14 @@ def _depths(records: Sequence[CellResult]) -> dict[str, Picture]:
         data = depth_data(records, task)
         if data is not None:
             title = f"{task}: recovery against cut depth"
-            picture = Picture(title, draw_depth(data), describe_depth(data))
-            pictures[f"recovery-depth-{_slug(task)}"] = picture
+            name = f"recovery-depth-{_slug(task)}"
+            png = drawn.png(name, "reports.drawing.depth:draw_depth", data)
+            pictures[name] = Picture(title, png, describe_depth(data))
     return pictures
 
 
-def _partitions(directory: Path) -> dict[str, Picture]:
+def _partitions(directory: Path, drawn: Drawn) -> dict[str, Picture]:
     """File name to picture: what each client holds, for every task of `partition.json`."""
-    from reports.drawing.utility import draw_partition
     from reports.figures.utility import describe_partition, partition_data
 
     path = directory / "partition.json"
@@ -157,8 +161,9 @@ def _partitions(directory: Path) -> dict[str, Picture]:
             raise ValueError(f"expected counts by client and label, got {path} task={task!r}")
         data = partition_data(counts)
         title = f"{task}: examples per client"
-        picture = Picture(title, draw_partition(data, title), describe_partition(data))
-        pictures[f"partition-{_slug(task)}"] = picture
+        name = f"partition-{_slug(task)}"
+        png = drawn.png(name, "reports.drawing.utility:draw_partition", data, title)
+        pictures[name] = Picture(title, png, describe_partition(data))
     return pictures
 
 

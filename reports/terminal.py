@@ -7,6 +7,7 @@ is written to the standard streams passes `harmless`; `console` makes rich do th
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -41,6 +42,26 @@ def one_line(text: str) -> str:
 def say(text: str, err: bool = False) -> None:
     """Print one line."""
     print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Say on a terminal what is being done for the block's time; elsewhere nothing is written.
+
+    The line goes when the block ends, or under the next one that is written.
+    """
+    stream = sys.stderr
+    if not stream.isatty():
+        yield
+        return
+    raw = stream.rich_proxied_file if isinstance(stream, Guarded) else stream
+    raw.write(f"{one_line(text)} ...\r")
+    raw.flush()
+    try:
+        yield
+    finally:
+        raw.write("\x1b[K")  # the cursor stands at the line's begin
+        raw.flush()
 
 
 class Guarded:

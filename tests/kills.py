@@ -22,6 +22,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluation.run.times import TIMES
 from reports.records import without_times
 
 GRID = """
@@ -95,6 +96,8 @@ class Place:
         found: dict[str, object] = {}
         for path in sorted(p for p in self.run.rglob("*") if p.is_file()):
             name = str(path.relative_to(self.run))
+            if path.name == TIMES:
+                continue
             if path.name == "records.jsonl":
                 lines = [without_times(json.loads(each)) for each in path.read_text().splitlines()]
                 found[name] = sorted(lines, key=lambda record: str(record["cell"]))

@@ -3,18 +3,21 @@
 from typing import Any
 
 from evaluation.adversary.observation import Observation, auxiliary_texts
+from evaluation.attacking import updates
 from evaluation.attacking.backward import backward
 from evaluation.attacking.forward import forward
-from evaluation.attacking.updates import updates
 from reports.leak import LeakageEntry
 
 
 def inversion(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str, Any]]]:
-    """Return what every attack of the grid recovered, view by view, and a few sentences with it."""
-    found: list[LeakageEntry] = []
-    samples: list[dict[str, Any]] = []
-    if observation.transcript.entries:
-        found, samples = forward(observation)
-        found += backward(observation)
+    """Return what attacks recovered of messages, view by view, and a few sentences with it."""
+    if not observation.transcript.entries:
+        return [], []
+    found, samples = forward(observation)
+    return [*found, *backward(observation)], samples
+
+
+def of_updates(observation: Observation) -> list[LeakageEntry]:
+    """Return what attacks recovered of updates."""
     texts, _ = auxiliary_texts(observation.prepared, observation.cell.config.seed)
-    return [*found, *updates(observation, texts)], samples
+    return list(updates.updates(observation, texts))

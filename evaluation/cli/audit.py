@@ -15,7 +15,7 @@ from evaluation.cli.shared import (
     with_options,
 )
 from fedbert.errors import InputError
-from reports.terminal import say
+from reports.terminal import say, working
 
 if TYPE_CHECKING:
     from evaluation.auditing.request import Request
@@ -84,7 +84,8 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
     CHECKPOINT is one of ours, or a transformers directory with --members and --non-members.
     """
     quiet()
-    from evaluation.auditing.card import audit as card_of
+    with working("loading torch and transformers"):
+        from evaluation.auditing.card import audit as card_of
 
     request = _request(out, asked)
     if request.means.shadows:

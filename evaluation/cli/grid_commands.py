@@ -7,9 +7,13 @@ import click
 
 from evaluation.cli.exit_codes import FAILED
 from evaluation.cli.shared import ALLOW_CODE, FILE, RUNS, or_refuse, print_tables, quiet
-from reports.terminal import say
+from evaluation.run.times import Times
+from reports.terminal import say, working
 
 if TYPE_CHECKING:
+    from evaluation.grid.spec import Grid
+    from evaluation.run.changes import Known
+    from evaluation.run.workers import CellRunner
     from reports.records import CellResult
 
 
@@ -38,27 +42,30 @@ def privacy_utility(
 
     Without GRID the embedded default runs. The same command continues an interrupted run.
     """
-    from evaluation.grid.parse import default_grid, read_grid
-
-    chosen = read_grid(grid or default_grid(), allow_code)
-    directory = out or RUNS / chosen.name
+    times = Times(workers)
     quiet()
-    from evaluation.cli.progress import GridProgress
-    from evaluation.run.runner import checked, remaining, run_grid
-    from evaluation.run.workers import Loop, Workers
+    with working(f"reading {grid or 'the embedded grid'}"):
+        from evaluation.run.workers import Loop, Workers
 
+        runner = Workers(workers)
+        if workers > 1:
+            runner.begin()
+        from evaluation.grid.parse import default_grid, read_grid
+        from evaluation.run.runner import checked, remaining
+
+        chosen = read_grid(grid or default_grid(), allow_code)
+        directory = out or RUNS / chosen.name
+        remaining(directory, chosen)
     alone = workers == 1 and chosen.cell_time_limit is None
-    runner = Loop() if alone else Workers(workers)
-    remaining(directory, chosen)
-    known = runner.call(checked, chosen)
+    told = "loading torch, transformers, model and data"
+    with working(f"grid {chosen.name}: {len(chosen.cells)} cells; {told}"):
+        known = (Loop() if alone else runner).call(checked, chosen)
     agreed = None if accept_changes else known
     remaining(directory, chosen, agreed)
     say(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
     for line in known.lines:
         say(line, err=True)
-    with GridProgress(workers) as progress:
-        good = run_grid(chosen, directory, runner, progress.start, progress.record, agreed)
-    _show(directory)
+    good = _run(chosen, directory, Loop() if alone else runner, times, agreed)
     if not good:
         raise SystemExit(FAILED)
 
@@ -95,6 +102,29 @@ def plot(runs: tuple[Path, ...], out: Path) -> None:
 
     for path in or_refuse(lambda: draw(list(runs), out)):
         say(str(path))
+
+
+def _run(
+    grid: "Grid", directory: Path, runner: "CellRunner", times: Times, known: "Known | None"
+) -> bool:
+    """Run a grid and show what came out; return whether every cell ended well."""
+    from evaluation.cli.progress import GridProgress
+    from evaluation.run.runner import run_grid
+
+    def record(result: "CellResult") -> None:
+        times.cell(result.seconds)
+        progress.record(result)
+
+    with GridProgress(times.workers) as progress:
+        times.started()
+        good = run_grid(grid, directory, runner, progress.start, record, known)
+        times.ended()
+    _show(directory)
+    times.reported()
+    if times.count:
+        times.note(directory)
+        say(times.sentence(), err=True)
+    return good
 
 
 def _show(directory: Path, records: "list[CellResult] | None" = None) -> None:

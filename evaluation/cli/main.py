@@ -13,6 +13,7 @@ from evaluation.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, DEFECT, INTERRUPTE
 from evaluation.cli.export import export
 from evaluation.cli.grid_commands import plot, privacy_utility, report
 from evaluation.cli.listing import list_, schema
+from evaluation.cli.shared import patient
 from evaluation.cli.training_commands import finetune, pretrain
 from fedbert.errors import InputError
 from reports.terminal import guard, say
@@ -43,6 +44,7 @@ def _defect() -> NoReturn:
 def main() -> None:
     """Run the command line and end with one of `evaluation.cli.exit_codes`."""
     guard()
+    patient()
     try:
         code = cli.main(prog_name="fedbert-eval", standalone_mode=False)
     except InputError as error:

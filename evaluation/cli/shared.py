@@ -57,6 +57,14 @@ def both_or_none(rate: float | None, steps: int | None) -> tuple[float, int] | N
     return None
 
 
+def patient() -> None:
+    """Have threads that wait for each other sleep: torch's would spin, at the cost of whoever is
+    beside. To be called before torch is there; what the user's environment says stands.
+    """
+    if not any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+
+
 def quiet() -> None:
     """Keep libraries from talking over the progress."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

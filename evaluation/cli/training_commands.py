@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from evaluation.cli.shared import ALLOW_CODE, FILE, quiet, with_options
-from reports.terminal import say
+from reports.terminal import say, working
 
 TRAINING = [
     click.argument("config", required=False, type=FILE),
@@ -45,7 +45,8 @@ def finetune(config: Path | None, out: Path, every: int, allow_code: bool) -> No
 
 def _train(config: Path | None, out: Path, every: int, allow_code: bool, pretraining: bool) -> None:
     quiet()
-    from evaluation.run.training import read_training, run_training
+    with working("loading torch and transformers"):
+        from evaluation.run.training import read_training, run_training
 
     settings = read_training(config, pretraining, allow_code)
     rounds = settings.config.training.rounds

@@ -13,8 +13,11 @@ class Entry:
 
     alone: an inversion attack that decides every token by its own row of A alone, whatever the
         others say; its reconstruction bound is then lower (`evaluation.attacking.bounds`).
-    seconds: what it takes, about: see `evaluation.grid.durations`; None where nobody measured it.
+    seconds: what it takes, about: see `evaluation.grid.durations`; None for a mechanism.
+    most: what it takes where more than two sequences have to be told apart and it searches on until
+        its bound; None where that makes no difference.
     first: what it takes once before that, to learn from auxiliary text.
+    one_step: it reads updates of a single step under `fedavg` alone.
     baseline: what an attack is to be read beside: it reaches chance and is not meant to win.
     """
 
@@ -22,7 +25,9 @@ class Entry:
     summary: str
     alone: bool = False
     seconds: float | None = None
+    most: float | None = None
     first: float = 0.0
+    one_step: bool = False
     baseline: bool = False
 
 
@@ -141,11 +146,15 @@ UPDATES = {
     "span_check": Entry(
         "attacks.updates.span_check:SpanCheck",
         "aggregator view, fedavg, one SGD step: exact spans (DAGER, Petrov et al. 2024)",
+        seconds=1.0,
+        one_step=True,
     ),
     "gradient_matching": Entry(
         "attacks.updates.gradient_matching:GradientMatching",
         "aggregator view, fedavg, one step, small batches: TAG and LAMP style matching",
         seconds=10.5,
+        most=35.0,
+        one_step=True,
     ),
 }
 
@@ -220,18 +229,24 @@ MEMBERSHIP = {
         seconds=0.55,
     ),
     "loss_over_rounds": Entry(
-        "attacks.membership.updates:LossOverRounds", "aggregator view: losses in every round"
+        "attacks.membership.updates:LossOverRounds",
+        "aggregator view: losses in every round",
+        seconds=0.3,
     ),
     "update_cosine": Entry(
         "attacks.membership.updates:UpdateCosine",
         "aggregator view: updates along the candidate's gradient (Li et al. 2022)",
+        seconds=0.3,
     ),
     "gradient_difference": Entry(
-        "attacks.membership.updates:GradientDifference", "aggregator view: the same, by difference"
+        "attacks.membership.updates:GradientDifference",
+        "aggregator view: the same, by difference",
+        seconds=0.3,
     ),
     "message_matching": Entry(
         "attacks.membership.message_matching:MessageMatching",
         "forward view, cut layer 0: was the candidate's A among the messages sent?",
+        seconds=0.1,
     ),
 }
 

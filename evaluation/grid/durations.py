@@ -4,16 +4,18 @@ An attack's `seconds` in the catalogue are for 1,000 tokens of text at hidden si
 words, on one core (on updates: for one update of a table of that size; on pooled vectors: for one
 kind of vector and 2,000 auxiliary texts; on membership: for 1,000 tokens of candidates, which is
 the target's answers: a cell computes them once for all, scores take next to nothing, and shadows
-take their trainings besides). `first` comes on top once, where an attack begins by learning.
-`python -m benchmarks --only attack-costs` measures all but membership. They are estimates of one
-machine's: another machine, other shapes and a busy one differ, twofold and more.
+take their trainings besides; an aggregator looks at candidates after every round, while it trains).
+`first` comes on top once, where an attack begins by learning; `most` is in place of `seconds` where
+batches hold more than two sequences. `python -m benchmarks --only attack-costs` measures all but
+the answers. They are estimates of one machine's: another machine, other shapes and a busy one
+differ, twofold and more; a grid learns from its own cells.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from evaluation.grid.catalogue import FAMILIES, Entry
+from evaluation.grid.catalogue import FAMILIES, UPDATES, Entry
 
 if TYPE_CHECKING:
     from evaluation.grid.spec import Cell
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 MESSAGES, BATCH, LENGTH = 16, 16, 32  # of the cell that `fedbert-eval list` speaks of
 CANDIDATES = 2000  # members and others together
 UNKNOWN = 1.0  # seconds for 1,000 tokens of an attack that nobody measured
+BESIDE = 0.1  # seconds of a family's judging, whatever is asked
+WATCHING = ("loss_over_rounds", "update_cosine", "gradient_difference")
+PRICED = {name: entry for entries in FAMILIES.values() for name, entry in entries.items()}
 UPDATES_SENT = 2
 POOLINGS = 2
 THOUSANDS = {
@@ -51,42 +56,80 @@ def estimated(family: str, entry: Entry) -> str:
     if entry.seconds is None:
         return "not measured"
     seconds = entry.first + entry.seconds * THOUSANDS[family]
-    return f"about {seconds:.0f} s" if seconds >= 1 else "under 1 s"
+    most = "" if entry.most is None else f" to {entry.most * THOUSANDS[family]:.0f}"
+    return f"about {seconds:.0f}{most} s" if seconds >= 1 else "under 1 s"
 
 
 def units(cell: "Cell") -> dict[str, float]:
     """Return the work of each phase of a cell, each in a unit of its own.
 
-    prepare and evaluate: examples; train: tokens of all steps; attack: estimated seconds of all
-    attacks at the reference shapes. What a unit takes is learnt from the cells that ended.
+    prepare and evaluate: examples; train: tokens of all steps, and a third of those of candidates
+    that an aggregator looks at after every round, twice; a family of attacks: their estimated
+    seconds at the reference shapes, those alone that have something to look at. What a unit takes
+    is learnt from the cells that ended.
     """
     data, training, attacks = cell.config.data, cell.config.training, cell.attacks
     tokens = training.batch_size * data.max_length
     senders = training.clients_per_round or data.clients
-    steps = training.rounds * training.local_steps * senders
-    thousands = attacks.messages * tokens / 1000
+    work: float = training.rounds * training.local_steps * senders * tokens
+    if any(name in WATCHING for name in asked(cell)["membership"]):
+        work += (training.rounds + 1) * 2 * attacks.candidates * data.max_length * 2 / 3
+    found = {
+        "prepare": 1.0 + (data.pool_size or 0),
+        "train": 1.0 + work,
+        "evaluate": 1.0 + (data.evaluation or 0) * data.max_length,
+    }
+    return found | {family: _estimated(cell, family) for family in FAMILIES if family != "backward"}
+
+
+def _estimated(cell: "Cell", family: str) -> float:
+    """Return the estimated seconds of a family's attacks, those on the backward view with A's."""
+    data, attacks = cell.config.data, cell.attacks
+    thousands = attacks.messages * cell.config.training.batch_size * data.max_length / 1000
     amounts = {
         "inversion": thousands,
-        "backward": thousands,
         "updates": UPDATES_SENT,
         "pooled": POOLINGS,
         "membership": 2 * attacks.candidates * data.max_length / 1000,
     }
-    attack = 0.0
-    for family, amount in amounts.items():
-        each = []
-        for spec in getattr(attacks, family, ()):
-            entry = FAMILIES[family].get(spec.name)
-            each.append(UNKNOWN if entry is None or entry.seconds is None else entry.seconds)
-            attack += 0.0 if entry is None else entry.first
-        shared = family == "membership"  # the target answers once for all of them
-        attack += amount * (max(each, default=0.0) if shared else sum(each))
-    return {
-        "prepare": 1.0 + (data.pool_size or 0),
-        "train": 1.0 + steps * tokens,
-        "evaluate": 1.0 + (data.evaluation or 0) * data.max_length,
-        "attack": 1.0 + attack,
-    }
+    found, shared = BESIDE, 0.0
+    for name in asked(cell)[family]:
+        entry = PRICED.get(name)
+        seconds = UNKNOWN if entry is None or entry.seconds is None else entry.seconds
+        if entry is not None and cell.config.training.batch_size > 2:
+            seconds = entry.most or seconds
+        found += 0.0 if entry is None else entry.first
+        if family == "membership" and name != "message_matching":
+            shared = max(shared, seconds)  # the target answers once for all of them
+        else:
+            found += amounts[family] * seconds
+    return found + shared * amounts[family]
+
+
+def asked(cell: "Cell") -> dict[str, tuple[str, ...]]:
+    """Return by family which attacks of a cell have something to look at, as far as settings say.
+
+    Attacks on the backward view are counted with those on the forward one: they are timed together.
+    """
+    training, attacks = cell.config.training, cell.attacks
+    sent = training.strategy in ("parallel", "sequential")
+    one_step = training.strategy == "fedavg" and training.local_steps == 1
+    words = cell.config.data.task == "mlm"
+    found: dict[str, tuple[str, ...]] = {}
+    for family in FAMILIES:
+        names = [spec.name for spec in getattr(attacks, family)]
+        if family == "inversion":
+            unfit = "label_from_gradient" if words else "masked_tokens"
+            names += [spec.name for spec in attacks.backward if spec.name != unfit]
+            names = names if sent else []
+        elif family == "updates":
+            fits = [one_step or not (n in UPDATES and UPDATES[n].one_step) for n in names]
+            names = [name for name, fit in zip(names, fits, strict=True) if fit]
+            names = names if training.strategy != "centralised" else []
+        elif family == "membership":
+            names = [name for name in names if sent or name != "message_matching"]
+        found[family] = tuple(names)
+    return found
 
 
 @dataclass
@@ -95,11 +138,13 @@ class Remaining:
 
     Each phase of a cell that ended says what a unit of its work takes. A cell to come is priced by
     those of its own task, strategy and defence where any ended, else by those of its task and
-    strategy, its strategy, or all. Cells like those that were skipped are taken to be skipped.
+    strategy, its strategy, or all; a family of attacks by cells that were asked the same ones, and
+    as the catalogue has it where there is none. Cells like those that were skipped are taken to be
+    skipped.
     """
 
     todo: dict[str, "Cell"]
-    _seen: dict[tuple[str, ...], list[tuple[Mapping[str, float], Mapping[str, float]]]] = field(
+    _seen: dict[tuple[str, ...], list[tuple["Cell", Mapping[str, float]]]] = field(
         default_factory=dict
     )
     _skipped: set[tuple[str, ...]] = field(default_factory=set)
@@ -113,7 +158,7 @@ class Remaining:
             self._skipped.add(_kinds(gone)[0])
         elif seconds:
             for kind in _kinds(gone):
-                self._seen.setdefault(kind, []).append((units(gone), seconds))
+                self._seen.setdefault(kind, []).append((gone, seconds))
 
     def seconds(self, workers: int) -> float | None:
         """Return the seconds left for so many workers; None before any cell was measured."""
@@ -129,14 +174,24 @@ class Remaining:
         kinds = _kinds(cell)
         if kinds[0] in self._skipped and kinds[0] not in self._seen:
             return 0.0
-        ended = next((self._seen[kind] for kind in kinds if kind in self._seen), None)
-        if ended is None:
+        if not self._seen:
             return None
-        total = 0.0
+        wanted, total = asked(cell), 0.0
         for phase, amount in units(cell).items():
-            work = sum(each[phase] for each, _ in ended)
-            total += amount * sum(spent.get(phase, 0.0) for _, spent in ended) / work
+            alike = (
+                [pair for pair in self._seen.get(kind, []) if _alike(pair[0], phase, wanted)]
+                for kind in kinds
+            )
+            ended = next(filter(None, alike), [])
+            work = sum(units(each)[phase] for each, _ in ended)
+            rate = sum(spent.get(phase, 0.0) for _, spent in ended) / work if ended else 1.0
+            total += amount * rate
         return total
+
+
+def _alike(other: "Cell", phase: str, wanted: Mapping[str, tuple[str, ...]]) -> bool:
+    """Return whether a phase of another cell tells of one that asks these attacks."""
+    return phase not in FAMILIES or asked(other)[phase] == wanted[phase]
 
 
 def _kinds(cell: "Cell") -> list[tuple[str, ...]]:

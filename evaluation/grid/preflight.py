@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 Look = Callable[[Cell, Prepared, Defence], None]
 """Is shown every cell that will run, with its inputs (but for how clients share them)."""
 
+Make = Callable[[Config], Prepared]
+"""Returns the inputs of a cell, loaded afresh."""
+
 
 class Found(NamedTuple):
     """What is to be known of a grid's data, a line each, and the data's sha256 by cell.
@@ -33,7 +36,12 @@ class Found(NamedTuple):
     data: dict[str, str]
 
 
-def preflight(grid: Grid, look: Look = lambda *_: None) -> Found:
+def afresh(config: Config) -> Prepared:
+    """Return the inputs of a cell, of which a coin is part."""
+    return prepare(config, coin=True)
+
+
+def preflight(grid: Grid, look: Look = lambda *_: None, make: Make = afresh) -> Found:
     """Return what is to be known of a grid's data, once every defence and attack was built.
 
     Every model and data set is loaded once.
@@ -55,7 +63,7 @@ def preflight(grid: Grid, look: Look = lambda *_: None) -> Found:
         with within(": ".join([grid.where, *(f"at {key} = {value}" for key, value in cell.swept)])):
             inputs = (cell.config.model, replace(cell.config.data, partition="iid"))
             if inputs not in seen:
-                seen[inputs] = prepare(cell.config, coin=True)
+                seen[inputs] = make(cell.config)
                 data[cell.id] = seen[inputs].data_sha256
                 notes |= dict.fromkeys(_notes(cell.config, seen[inputs], many))
                 warned |= dict.fromkeys(doubts_of(cell.config, seen[inputs]))

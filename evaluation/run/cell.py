@@ -12,17 +12,17 @@ from evaluation.adversary.candidates import members_and_non_members
 from evaluation.adversary.observation import Observation
 from evaluation.adversary.transcript import Transcript, spread
 from evaluation.attacking.claims import flagged
-from evaluation.attacking.inversion import inversion
+from evaluation.attacking.inversion import inversion, of_updates
 from evaluation.attacking.membership import ask, membership
 from evaluation.attacking.pooled import pooled
 from evaluation.grid.defence import costs, facts_of, make_defence
-from evaluation.grid.preflight import doubts_of
+from evaluation.grid.preflight import Make, afresh, doubts_of
 from evaluation.grid.spec import PLACES, Cell
 from evaluation.run.outcome import Outcome
 from evaluation.run.utility import measure
 from fedbert.noise import noise_of
 from fedbert.precision import settled
-from fedbert.prepare import poisson_sampled, prepare
+from fedbert.prepare import poisson_sampled
 from fedbert.protect import MechanismLog
 from fedbert.provenance import provenance
 from fedbert.trainer import Trained, give_back_memory, train
@@ -33,31 +33,34 @@ from reports.records import CellResult
 from reports.tradeoff import allowed
 
 
-def run_cell(cell: Cell, shadows: Path | None = None) -> Outcome:
+def run_cell(cell: Cell, shadows: Path | None = None, make: Make = afresh) -> Outcome:
     """Return what became of a cell: done, skipped with a reason, or failed with the traceback.
 
-    shadows: a folder in which the answers of shadow models are kept and looked for.
+    shadows: a folder in which the answers of shadow models are kept and looked for. make: returns
+    the inputs; cells that start from the same may be given the same.
     """
     torch.set_num_threads(1)
     base: dict[str, Any] = {"cell": cell.id, "spec": cell.spec(), "labels": cell.labels}
     try:
-        return _run(cell, base, shadows)
+        return _run(cell, base, shadows, make)
     except Exception:
         return Outcome(CellResult(**base, status="failed", traceback=traceback.format_exc()), {})
     finally:
         give_back_memory()  # a worker that waits for the others holds no more than it needs
 
 
-def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
+def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> Outcome:
     """Return the record of a cell that can run."""
     config, clock = cell.config, _Clock()
-    prepared = prepare(config, coin=True)
+    prepared = make(config)
     base = {**base, "doubts": doubts_of(config, prepared)}
     facts = facts_of(config, prepared, cell.defence, cell.delta)
     defence = make_defence(cell.defence, facts)
     reason = refuse(defence, facts)
     if reason is not None:
-        return Outcome(CellResult(**base, status="skipped", reason=reason), {})
+        clock.lap("prepare")
+        skipped = CellResult(**base, status="skipped", reason=reason, seconds=clock.seconds)
+        return Outcome(skipped, {})
     noise = noise_of(config, prepared, defence, cell.asked())
     if defence.training is not None:
         prepared = poisson_sampled(prepared, noise)
@@ -68,12 +71,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     watch, on_round = ([], None) if asked is None else (asked.listeners, asked.on_round)
     clock.lap("prepare")
     trained = train(
-        config,
-        prepared,
-        defence,
-        listeners=[transcript, *watch],
-        on_round=on_round,
-        noise=noise,
+        config, prepared, defence, listeners=[transcript, *watch], on_round=on_round, noise=noise
     )
     clock.lap("train")
     utility, majority_baseline = measure(prepared, trained.split, config.seed)
@@ -81,26 +79,30 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
     clock.lap("evaluate")
     observation = Observation(cell, prepared, defence, trained, transcript)
     found = membership(asked, observation, shadows)
+    clock.lap("membership")
     recovered, samples = inversion(observation)
+    clock.lap("inversion")
+    recovered += of_updates(observation)
+    clock.lap("updates")
     parts = members_and_non_members(config, prepared)
-    leaks = (*recovered, *pooled(cell, prepared, trained.split, parts), *found.leaks)
-    clock.lap("attack")
+    recovered += pooled(cell, prepared, trained.split, parts)
+    clock.lap("pooled")
+    leaks = (*recovered, *found.leaks)
     claims = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
     guarantees = [entry.to_json() for entry in claims]
-    record = CellResult(
-        **base,
-        status="done",
-        utility=utility,
-        majority_baseline=majority_baseline,
-        guarantees=guarantees,
-        leakage=tuple(flagged(leaks, allowed([guarantees]))),
-        mechanisms=_mechanisms(defence, trained, costs(defence, facts)),
-        bytes=trained.bytes,
-        seconds=clock.seconds,
-        provenance=provenance()
+    told: dict[str, Any] = {
+        "utility": utility,
+        "majority_baseline": majority_baseline,
+        "guarantees": guarantees,
+        "leakage": tuple(flagged(leaks, allowed([guarantees]))),
+        "mechanisms": _mechanisms(defence, trained, costs(defence, facts)),
+        "bytes": trained.bytes,
+        "provenance": provenance()
         | {"data_sha256": prepared.data_sha256, "model": config.model.source}
         | settled(config, prepared.split.whole.config)[1],
-    )
+    }
+    clock.lap("account")
+    record = CellResult(**base, **told, status="done", seconds=clock.seconds)
     return Outcome(record, prepared.counts, samples, found.scored, found.signals)
 
 

@@ -5,7 +5,13 @@ import importlib
 import os
 import threading
 
-NEEDED = ("evaluation.grid.preflight", "evaluation.run.cell")
+NEEDED = (
+    "evaluation.grid.preflight",
+    "evaluation.attacking.foresight",
+    "evaluation.run.cell",
+    "sklearn.feature_extraction.text",  # of the blind baseline
+    "sklearn.linear_model",
+)
 
 
 def preload() -> None:

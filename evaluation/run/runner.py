@@ -3,7 +3,9 @@
 What is heavy to import is imported where cells run: a run with workers needs no torch itself.
 """
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from evaluation.grid.spec import Cell, Grid
 from evaluation.run.changes import Known, refuse_changes, refuse_other_grid
 from evaluation.run.files import GRID, SHADOWS, check_place, locked, note, write_json
 from evaluation.run.outcome import Outcome
+from evaluation.run.preparations import forget, looked_at, shared
 from evaluation.run.workers import CellRunner
 from fedbert.errors import InputError
 from reports.records import RECORDS, CellResult, append_record, read_records
@@ -53,12 +56,18 @@ def checked(grid: Grid) -> Known:
     Raises:
         InputError: for the first thing wrong with it: see `evaluation.grid.preflight`.
     """
+    import torch
+
     from evaluation.attacking.foresight import Foresight
     from evaluation.grid.preflight import preflight
     from fedbert.provenance import provenance
+    from fedbert.trainer import give_back_memory
 
+    torch.set_num_threads(1)  # as in cells, to which what is loaded here is handed on
     foresight = Foresight()
-    found = preflight(grid, foresight.look)
+    forget()
+    found = preflight(grid, foresight.look, looked_at)
+    give_back_memory()  # cells run here next
     return Known(found.notes + foresight.lines(every=False), found.data, provenance())
 
 
@@ -66,7 +75,7 @@ def worked(cell: Cell, shadows: Path) -> Outcome:
     """Return what became of a cell; see `evaluation.run.cell`."""
     from evaluation.run.cell import run_cell
 
-    return run_cell(cell, shadows)
+    return run_cell(cell, shadows, shared)
 
 
 def run_grid(
@@ -89,16 +98,26 @@ def run_grid(
         good = True
         work = partial(worked, shadows=directory / SHADOWS)
         for cell, outcome in runner.run(work, todo, grid.cell_time_limit):
+            start = time.perf_counter()
             if outcome.counts:
                 _note_partition(directory, grid, cell, outcome.counts)
             if outcome.samples:
                 _note_samples(directory, cell, outcome.samples)
             if outcome.scored:
                 write_scores(scores_path(directory, cell.id), outcome.scored, outcome.signals)
-            append_record(directory / RECORDS, outcome.record)
-            good = good and outcome.record.status != "failed"
-            on_record(outcome.record)
+            record = _with_writing(outcome.record, time.perf_counter() - start)
+            append_record(directory / RECORDS, record)
+            good = good and record.status != "failed"
+            on_record(record)
+    forget()
     return good
+
+
+def _with_writing(record: CellResult, seconds: float) -> CellResult:
+    """Return a record that says what writing the files beside it took."""
+    if not record.seconds:
+        return record
+    return replace(record, seconds={**record.seconds, "write": round(seconds, 3)})
 
 
 def _note_partition(directory: Path, grid: Grid, cell: Cell, counts: Counts) -> None:

@@ -32,6 +32,7 @@ from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.guarantee import Entry
 from privacy.randomness.keys import canonical_json
+from reports.terminal import working
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,8 @@ def run_training(
     check_place(out, TRAINING)
     config, before = settings.config, stopped.told(out)
     with locked(out):
-        prepared, defence = _made(settings)
+        with working("reading data and model"):
+            prepared, defence = _made(settings)
         directory = out / "checkpoint"
         recover(directory)
         start = None

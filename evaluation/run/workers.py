@@ -1,25 +1,24 @@
 """Workers for cells: a loop, or processes of one thread each that end with their parent."""
 
 import contextlib
-import multiprocessing
 import os
 import queue
 import signal
-import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing import connection, resource_tracker, util
-from typing import Any, Protocol, TypeVar
+from multiprocessing import connection, resource_tracker
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from evaluation.grid.spec import Cell, Grid
-from evaluation.run.outcome import Outcome
-from fedbert.disk.temporary import temporary_folder
+from evaluation.run import forking
 from fedbert.errors import InputError
-from reports.records import CellResult
 from reports.terminal import guard
+
+if TYPE_CHECKING:
+    from evaluation.grid.spec import Cell, Grid
+    from evaluation.run.outcome import Outcome
 
 T = TypeVar("T")
 
@@ -29,32 +28,36 @@ TRIES = 3
 STARTS, PAUSE = 20, 0.1
 """How often a worker's process is asked for, and the seconds between."""
 PRELOAD = "evaluation.run.preload"
-ROOM = 60
-"""Bytes of a folder in which the address of a socket, of at most 108, has room."""
 
 
 class CellRunner(Protocol):
     """Runs a function over cells; yields outcomes as cells end, in any order."""
 
-    def call(self, function: Callable[[Grid], T], grid: Grid) -> T:
+    def call(self, function: "Callable[[Grid], T]", grid: "Grid") -> T:
         """Return what a function returns that is called where the cells will run."""
 
     def run(
-        self, function: Callable[[Cell], Outcome], cells: Sequence[Cell], limit: float | None = None
-    ) -> Iterator[tuple[Cell, Outcome]]:
+        self,
+        function: "Callable[[Cell], Outcome]",
+        cells: "Sequence[Cell]",
+        limit: float | None = None,
+    ) -> "Iterator[tuple[Cell, Outcome]]":
         """Yield every cell with its outcome. limit: seconds of a cell, where processes are used."""
 
 
 class Loop:
     """One cell after another, in this process."""
 
-    def call(self, function: Callable[[Grid], T], grid: Grid) -> T:
+    def call(self, function: "Callable[[Grid], T]", grid: "Grid") -> T:
         """Return what it returns."""
         return function(grid)
 
     def run(
-        self, function: Callable[[Cell], Outcome], cells: Sequence[Cell], limit: float | None = None
-    ) -> Iterator[tuple[Cell, Outcome]]:
+        self,
+        function: "Callable[[Cell], Outcome]",
+        cells: "Sequence[Cell]",
+        limit: float | None = None,
+    ) -> "Iterator[tuple[Cell, Outcome]]":
         """Yield every cell with its outcome; nobody is there to hold a cell to a limit."""
         if limit is not None:
             raise ValueError("expected workers for a limit, got a loop")
@@ -65,7 +68,8 @@ class Loop:
 class Workers:
     """Cells side by side, in processes of one thread each.
 
-    They are forked from one that has imported what cells need: its memory is there once.
+    They are forked from one that has imported what cells need: its memory is there once. Each lives
+    until the last cell has ended, the one of a `call` as well: what it has loaded serves again.
 
     A worker that dies (killed, out of memory) costs its own cell alone, which is begun again, three
     times in all, and then recorded as failed. So is a cell that takes longer than the limit, at
@@ -75,39 +79,49 @@ class Workers:
     def __init__(self, workers: int) -> None:
         """Use so many processes."""
         self.workers = workers
+        self._idle: list[_Worker] = []
 
-    def call(self, function: Callable[[Grid], T], grid: Grid) -> T:
-        """Return what a function returns in a process of its own, which then ends.
+    def begin(self) -> None:
+        """Have the process that forks them begin to import, while this one reads a grid."""
+        forking.start(PRELOAD)
+
+    def call(self, function: "Callable[[Grid], T]", grid: "Grid") -> T:
+        """Return what a function returns in a process that will run cells thereafter.
 
         Raises:
             InputError: if that process is killed each time.
         """
         for _ in range(TRIES):
-            worker = _Worker(function)
+            worker = _Worker()
             try:
-                worker.give(grid)
+                worker.give(function, grid)
                 connection.wait([worker.pipe])
                 if (answer := worker.answer()) is not None:
                     found: T = answer.value()
+                    self._idle.append(worker)
                     return found
                 died = worker.died()
             finally:
-                worker.end()
+                if worker not in self._idle:
+                    worker.end()
         raise InputError(f"expected the check of the grid to end, but {died}, {TRIES} times")
 
     def run(
-        self, function: Callable[[Cell], Outcome], cells: Sequence[Cell], limit: float | None = None
-    ) -> Iterator[tuple[Cell, Outcome]]:
+        self,
+        function: "Callable[[Cell], Outcome]",
+        cells: "Sequence[Cell]",
+        limit: float | None = None,
+    ) -> "Iterator[tuple[Cell, Outcome]]":
         """Yield every cell with its outcome."""
         waiting = [(cell, 1) for cell in cells]
-        idle: list[_Worker] = []
+        idle = self._idle
         running: dict[_Worker, tuple[Cell, int]] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
-                    worker = idle.pop() if idle else _Worker(function)
+                    worker = idle.pop() if idle else _Worker()
                     running[worker] = waiting.pop(0)
-                    worker.give(running[worker][0])
+                    worker.give(function, running[worker][0])
                 for worker in _ready(list(running), limit):
                     cell, tries = running.pop(worker)
                     if (answer := worker.answer()) is not None:
@@ -124,6 +138,7 @@ class Workers:
         finally:
             for worker in [*idle, *running]:
                 worker.end()
+            idle.clear()
 
 
 @dataclass(frozen=True)
@@ -140,19 +155,17 @@ class _Answer:
 
 
 class _Worker:
-    """A process that calls a function on what it is given, for as long as its pipe is held."""
+    """A process that calls functions on what it is given, for as long as its pipe is held."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([PRELOAD])
-        _settle_temporaries()
+    def __init__(self) -> None:
+        context = forking.context(PRELOAD)
         self.began = time.monotonic()
         for left in reversed(range(STARTS)):
             self.pipe, theirs = context.Pipe()
-            self.process = context.Process(target=_work, args=(function, theirs), daemon=True)
+            self.process = context.Process(target=_work, args=(theirs,), daemon=True)
             resource_tracker.ensure_running()  # else it starts within, and ends the shelter
             try:
-                with _sheltered():  # a process started here inherits it
+                with forking.sheltered():  # a process started here inherits it
                     self.process.start()
                 return
             except (EOFError, ConnectionError):  # the process that forks them was killed
@@ -168,11 +181,11 @@ class _Worker:
         """How long it has been at work."""
         return time.monotonic() - self.began
 
-    def give(self, task: Any) -> None:
+    def give(self, function: Callable[[Any], Any], task: Any) -> None:
         """Give it something to do; whether it lives shows in its answer."""
         self.began = time.monotonic()
         with contextlib.suppress(OSError):
-            self.pipe.send(task)
+            self.pipe.send((function, task))
 
     def answer(self) -> _Answer | None:
         """Return its answer; None where there is none, or its process has gone."""
@@ -210,7 +223,7 @@ def _ready(workers: list[_Worker], limit: float | None) -> list[_Worker]:
     ]
 
 
-def _work(function: Callable[[Any], Any], pipe: "connection.Connection[Any, Any]") -> None:
+def _work(pipe: "connection.Connection[Any, Any]") -> None:
     """Answer one task after another; end with whoever holds the other end, even killed."""
     guard()
     tasks: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -219,12 +232,14 @@ def _work(function: Callable[[Any], Any], pipe: "connection.Connection[Any, Any]
         try:
             while True:
                 tasks.put(pipe.recv())
-        except (EOFError, OSError):
-            os._exit(1)  # nobody reads on
+        except Exception as error:
+            if not isinstance(error, EOFError | OSError):  # else nobody reads on
+                traceback.print_exc()
+            os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
     while True:
-        task = tasks.get()
+        function, task = tasks.get()
         try:
             answer = _Answer(function(task))
         except Exception as error:
@@ -235,31 +250,11 @@ def _work(function: Callable[[Any], Any], pipe: "connection.Connection[Any, Any]
             os._exit(1)
 
 
-@cache
-def _settle_temporaries() -> None:
-    """Have the sockets of this process' workers where a kill leaves nothing for long."""
-    folder = temporary_folder()
-    if len(os.fsencode(folder)) > ROOM:
-        return
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
-    try:
-        util.get_temp_dir()  # it stays where it is made
-    finally:
-        tempfile.tempdir = before
-
-
-@contextlib.contextmanager
-def _sheltered() -> Iterator[None]:
-    """Hold Ctrl-C back for the block: this process hears it thereafter, those it starts never."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _failed(cell: Cell, fate: str, tries: int, late: bool) -> Outcome:
+def _failed(cell: "Cell", fate: str, tries: int, late: bool) -> "Outcome":
     """Return the outcome of a cell that its worker did not end."""
+    from evaluation.run.outcome import Outcome
+    from reports.records import CellResult
+
     reason = f"{fate}: cell_time_limit" if late else f"{fate}, {tries} times"
     record = CellResult(cell.id, "failed", cell.spec(), cell.labels, reason, f"{reason}\n")
     return Outcome(record, {})

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from reports.card.content import CONSISTENT, Card, Check
 from reports.card.files import as_junit, tables
-from reports.terminal import console, guard, harmless, one_line, say
+from reports.terminal import console, guard, harmless, one_line, say, working
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[2J\x1b[1;31m\x9b5A\x08\x00\x7f\r\u202egpj\u2028\u2066\udc80"
@@ -109,8 +109,8 @@ def test_workers_are_guarded_as_their_parent_is(monkeypatch: pytest.MonkeyPatch)
     left = threading.Event()
     monkeypatch.setattr("os._exit", lambda _: left.set())
     ours, theirs = multiprocessing.Pipe()
-    threading.Thread(target=_work, args=(str, theirs), daemon=True).start()
-    ours.send(1)
+    threading.Thread(target=_work, args=(theirs,), daemon=True).start()
+    ours.send((str, 1))
     assert ours.recv().value() == "1"  # it has begun, and so has said how it writes
     ours.close()
     assert left.wait(10)
@@ -125,3 +125,22 @@ def test_the_product_prints_through_this_module_alone() -> None:
             continue
         lines = [line for line in path.read_text().splitlines() if direct.search(line)]
         assert not [line for line in lines if "shown.print(" not in line], path
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_is_being_done_is_shown_on_a_terminal_alone_and_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with pytest.raises(ValueError), working("loading\x1b[2J"):
+            shown = stream.getvalue()
+            raise ValueError
+        if isinstance(stream, Terminal):
+            assert shown == "loading\\x1b[2J ...\r" and stream.getvalue() == shown + "\x1b[K"
+        else:
+            assert stream.getvalue() == ""

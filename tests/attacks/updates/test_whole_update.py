@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from attacks.updates.gradient_matching import GradientMatching
-from attacks.updates.row_order import RowOrder
+from attacks.updates.row_match import EPSILON, PER_LOSS, RowMatch
+from attacks.updates.row_order import RowOrder, options_of
 from attacks.updates.span_check import Span, SpanCheck, span_of, token_options
 from attacks.updates.whole_update import NotApplicable, UpdateKnowledge, model_at, steps_of
 from evaluation.metrics.tokens import matched
@@ -165,3 +166,47 @@ def test_bad_settings_and_messages_are_refused_in_one_line() -> None:
     lone = [m for m in world.messages if isinstance(m, ClientUpdate)]
     with pytest.raises(InputError, match="ClientParts"):
         RowOrder().reconstruct(lone, world.knowledge, torch.Generator())
+
+
+def alone(match: RowMatch, sequences: list[np.ndarray], labels: tuple[int, ...]) -> float:
+    """Return the loss of sequences from its definition, one guess at a time."""
+    own = [match._kept[s.tobytes()][y] for s, y in zip(sequences, labels, strict=True)]
+    index = torch.tensor([match.column[int(word)] for s in sequences for word in s])
+    sums = torch.zeros_like(match.target).index_add(0, index, torch.cat(own))
+    places = torch.cat([torch.arange(len(s)) for s in sequences]) + len(match.column)
+    sums = sums.index_add(0, places, torch.cat(own))
+    if match.knowledge.optimizer == "adamw":
+        sums = sums / len(sequences)
+        sums = sums / (sums.abs() + EPSILON)
+    if match.loss == "cosine":
+        return float((1 - torch.cosine_similarity(sums, match.target, dim=1)).mean())
+    scale = (sums * match.target).sum() / sums.square().sum().clamp(min=1e-30)
+    gap = sums * scale.clamp(min=0) - match.target
+    far = torch.linalg.vector_norm(gap, dim=1) / torch.linalg.vector_norm(match.target, dim=1)
+    return float((far + match.alpha * gap.abs().sum(1) / match.target.abs().sum(1)).mean())
+
+
+@pytest.mark.parametrize("loss", ["cosine", "tag"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_rivals_in_one_pass_lose_what_each_loses_alone(loss: str, optimizer: str) -> None:
+    """To the last digit, so that a search takes the same way; and the first of the best wins."""
+    world = one_round(batch=3, clients=1, optimizer=optimizer, precision="float32")
+    (step,) = steps_of(world.messages, world.knowledge)
+    options = options_of(step, world.knowledge)
+    assert not isinstance(options, NotApplicable)
+    model = model_at(step, world.knowledge.model, torch.float32)  # type: ignore[arg-type]
+    match = RowMatch(step, options.words, model, world.knowledge, loss, 0.01)
+    rng = np.random.default_rng(0)
+    rivals = [
+        [rng.choice(options.words, size) for size in rng.integers(3, len(options.apart) + 1, 3)]
+        for _ in range(40)
+    ]
+    now = match.settled(rivals[0])
+    assert now.loss == alone(match, now.sequences, now.labels)
+    before = match.work
+    best = match.best(now, [*rivals, *rivals])
+    each = [alone(match, rival, now.labels) for rival in rivals]
+    assert best.loss == min([now.loss, *each])
+    if best.loss < now.loss:
+        assert best.sequences is rivals[int(np.argmin(each))]
+    assert match.work - before >= 2 * len(rivals) * PER_LOSS * match.target.numel()

@@ -2,13 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from evaluation.grid.catalogue import FAMILIES, INVERSION, MEMBERSHIP
-from evaluation.grid.durations import Remaining, estimated, units
+from evaluation.grid.catalogue import FAMILIES, INVERSION, UPDATES
+from evaluation.grid.durations import (
+    PRICED,
+    UPDATES_SENT,
+    Remaining,
+    asked,
+    estimated,
+    units,
+)
 from evaluation.grid.parse import read_grid
-from evaluation.grid.spec import Cell
+from evaluation.grid.spec import Cell, Spec
 
 
 @pytest.fixture
@@ -24,7 +32,8 @@ def cells(small_grid: Path) -> list[Cell]:
 
 def spent(cell: Cell, speed: float = 0.001) -> dict[str, float]:
     """What a machine takes that needs `speed` seconds a token and 2 for everything else."""
-    return {"prepare": 1.0, "train": speed * units(cell)["train"], "evaluate": 1.0, "attack": 0.0}
+    attacks = dict.fromkeys(FAMILIES, 0.0)
+    return {"prepare": 1.0, "train": speed * units(cell)["train"], "evaluate": 1.0, **attacks}
 
 
 def left_after(ended: list[Cell], cells: list[Cell], workers: int = 1) -> float | None:
@@ -69,18 +78,45 @@ def test_what_an_attack_learns_first_is_priced_once(
     cells: list[Cell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = INVERSION["bigram_prior"]
-    cell = replace(cells[0], attacks=replace(cells[0].attacks, inversion=("bigram_prior",)))
-    before = units(cell)["attack"]
-    monkeypatch.setitem(INVERSION, "bigram_prior", replace(entry, first=100.0))
-    assert units(cell)["attack"] == pytest.approx(before + 100)
+    cell = replace(cells[0], attacks=replace(cells[0].attacks, inversion=(Spec("bigram_prior"),)))
+    before = units(cell)["inversion"]
+    monkeypatch.setitem(PRICED, "bigram_prior", replace(entry, first=100.0))
+    assert units(cell)["inversion"] == pytest.approx(before + 100)
 
 
-def test_every_attack_of_the_catalogue_has_a_time_or_says_it_has_none() -> None:
+def under(cell: Cell, strategy: str, **settings: Any) -> Cell:
+    training = replace(cell.config.training, strategy=strategy, **settings)
+    return replace(cell, config=replace(cell.config, training=training))
+
+
+def test_attacks_without_anything_to_look_at_cost_nothing(cells: list[Cell]) -> None:
+    here = {name: asked(under(cells[0], name)) for name in ("parallel", "fedavg", "centralised")}
+    assert here["parallel"]["inversion"] == ("nearest_token", "bigram_prior", "label_from_gradient")
+    assert "gradient_matching" not in here["parallel"]["updates"]
+    assert here["fedavg"]["inversion"] == () and "gradient_matching" in here["fedavg"]["updates"]
+    assert "gradient_matching" not in asked(under(cells[0], "fedavg", local_steps=2))["updates"]
+    assert here["centralised"]["updates"] == ()
+
+
+def test_attacks_that_nobody_was_asked_yet_cost_what_the_catalogue_says(cells: list[Cell]) -> None:
+    """Cells under `parallel` end first and quickly; under `fedavg` one attack takes minutes."""
+    quick, slow = cells[:2], [under(cell, "fedavg") for cell in cells[:2]]
+    remaining = Remaining({cell.id: cell for cell in quick + slow})
+    for cell in quick:
+        remaining.ended(cell.id, spent(cell), False)
+    least = 2 * UPDATES_SENT * (UPDATES["gradient_matching"].most or 0.0)
+    left = remaining.seconds(1)
+    assert left is not None and least <= left <= 1.5 * least
+    took = spent(slow[0]) | {"updates": 77.0}
+    remaining.ended(slow[0].id, took, False)
+    assert remaining.seconds(1) == pytest.approx(sum(took.values()), rel=0.01)
+
+
+def test_every_attack_of_the_catalogue_has_a_price() -> None:
     for family, entries in FAMILIES.items():
-        for entry in entries.values():
-            assert entry.seconds is None or entry.seconds > 0
-            assert estimated(family, entry).split()[0] in ("about", "under", "not")
-    assert INVERSION["nearest_token"].seconds and MEMBERSHIP["loss_threshold"].seconds
+        for name, entry in entries.items():
+            assert entry.seconds is not None and 0 < entry.seconds <= (entry.most or 1e9), name
+            assert estimated(family, entry).split()[0] in ("about", "under")
     assert {name for name, entry in INVERSION.items() if entry.alone} == {
         "nearest_token", "unigram_prior",
     }  # fmt: skip

@@ -104,7 +104,7 @@ def test_a_cell_beyond_its_time_is_given_up_and_its_process_ends(
 
 def forking() -> int:
     """Return the process that workers are forked from; one is started where there is none."""
-    _Worker(abs).end()
+    _Worker().end()
     found: int = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
     return found
 
@@ -112,9 +112,9 @@ def forking() -> int:
 def test_a_worker_starts_though_what_forks_it_is_killed() -> None:
     for after in (0.0, 0.0, 0.002, 0.02):
         threading.Timer(after, os.kill, (forking(), signal.SIGKILL)).start()
-        worker = _Worker(abs)
+        worker = _Worker()
         try:
-            worker.give(-7)
+            worker.give(abs, -7)
             assert connection.wait([worker.pipe], 60)
             answer = worker.answer()
             assert answer is not None and answer.value() == 7
@@ -133,6 +133,22 @@ def test_a_check_that_is_killed_is_tried_again_and_then_told_in_a_line(
     Workers(1).call(partial(checks, tmp_path, 1), grid)
     with pytest.raises(InputError, match=r"check of the grid to end, but .* SIGKILL .*, 3 times"):
         Workers(1).call(partial(checks, tmp_path, 10), grid)
+
+
+def whose(given: object) -> Outcome | int:
+    """Return the process that is asked; of a cell, in its record."""
+    if not isinstance(given, Cell):
+        return os.getpid()
+    told = CellResult(given.id, "skipped", given.spec(), given.labels, str(os.getpid()))
+    return Outcome(told, {})
+
+
+def test_the_process_of_a_check_runs_cells_thereafter(grid: Grid) -> None:
+    workers = Workers(1)
+    asked = workers.call(whose, grid)
+    found = dict(workers.run(whose, grid.cells))  # type: ignore[arg-type]
+    assert {outcome.record.reason for outcome in found.values()} == {str(asked)}
+    assert not Path(f"/proc/{asked}").exists()
 
 
 def test_a_time_limit_is_no_part_of_a_cell(small_grid: Path, grid: Grid) -> None:

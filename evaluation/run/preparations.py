@@ -1,0 +1,38 @@
+"""Preparation kept from cell to cell: what was loaded for one serves the next of the same inputs.
+
+It is kept in the process that runs the cells, one at a time. Nothing of it is changed by a cell.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fedbert.config import Config
+    from fedbert.prepare import Loaded, Prepared
+
+_held: "dict[object, Loaded]" = {}
+
+
+def looked_at(config: "Config") -> "Prepared":
+    """Return a training's inputs, loaded afresh; they are kept where nothing else is yet."""
+    from fedbert.prepare import dealt, loaded, source_of
+
+    source = loaded(config)
+    if not _held:
+        _held[source_of(config)] = source
+    return dealt(config, source, coin=True)
+
+
+def shared(config: "Config") -> "Prepared":
+    """Return a training's inputs; loaded afresh, and kept in place of others, only where needed."""
+    from fedbert.prepare import dealt, loaded, source_of
+
+    key = source_of(config)
+    if key not in _held:
+        _held.clear()
+        _held[key] = loaded(config)
+    return dealt(config, _held[key], coin=True)
+
+
+def forget() -> None:
+    """Keep nothing: files may be others when the next command begins."""
+    _held.clear()

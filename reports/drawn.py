@@ -1,0 +1,95 @@
+"""Drawings of a run that are there already: the same data and code, so the same bytes, kept."""
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.metadata
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+INDEX = "drawn.json"
+"""The file beside the figures: by name, the hash of what it shows and that of its bytes."""
+
+
+class Drawn:
+    """The figures of a folder, each drawn only where it shows something else than the one there.
+
+    What it shows is its data, the code of `reports`, and matplotlib's version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Look at what is there; a file that was changed by another hand does not count."""
+        self.folder = folder
+        self.before = _index(folder / INDEX)
+        self.now: dict[str, dict[str, str]] = {}
+
+    def png(self, name: str, draw: str, data: Any, *rest: str) -> bytes:
+        """Return the figure of this name. draw: what draws it, "module:function"."""
+        shown = hashlib.sha256()
+        for piece in _pieces((_code(), draw, data, rest)):
+            shown.update(piece)
+        found = self._kept(name, shown.hexdigest())
+        if found is None:
+            module, _, function = draw.partition(":")
+            found = bytes(getattr(importlib.import_module(module), function)(data, *rest))
+        self.now[name] = {"shows": shown.hexdigest(), "sha256": _sha256(found)}
+        return found
+
+    def index(self) -> bytes:
+        """Return what is to stand in the index."""
+        return (json.dumps(self.now, indent=1, sort_keys=True) + "\n").encode()
+
+    def _kept(self, name: str, shows: str) -> bytes | None:
+        """Return a file's bytes where they are those of this figure."""
+        told = self.before.get(name)
+        path = self.folder / f"{name}.png"
+        if not isinstance(told, Mapping) or told.get("shows") != shows or not path.is_file():
+            return None
+        content = path.read_bytes()
+        return content if _sha256(content) == told.get("sha256") else None
+
+
+def _index(path: Path) -> Mapping[str, Any]:
+    """Return what the index says; nothing where it cannot be read."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@cache
+def _code() -> str:
+    """Return a hash of all that a drawing depends on besides its data."""
+    here = Path(__file__).parent
+    every = hashlib.sha256(importlib.metadata.version("matplotlib").encode())
+    for path in sorted(here.rglob("*.py")):
+        every.update(str(path.relative_to(here)).encode() + b"\0" + path.read_bytes())
+    return every.hexdigest()
+
+
+def _pieces(value: Any) -> Iterator[bytes]:
+    """Yield a value in bytes that no other value of its kind has."""
+    if dataclasses.is_dataclass(value):
+        yield type(value).__qualname__.encode()
+        yield from _pieces([getattr(value, each.name) for each in dataclasses.fields(value)])
+    elif isinstance(value, np.ndarray):
+        yield f"{value.dtype}{value.shape}:".encode() + np.ascontiguousarray(value).tobytes()
+    elif isinstance(value, Mapping):
+        yield from _pieces(list(value.items()))
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        yield f"[{len(value)}".encode()
+        for each in value:
+            yield from _pieces(each)
+    else:
+        told = repr(value).encode()
+        yield f"{len(told)}:".encode() + told
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
