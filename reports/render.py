@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedbert.disk.writer import sweep, write_whole
 from reports.checks import FAMILIES
 from reports.csv_table import csv_table
+from reports.faults import fault
 from reports.page import Picture, page
 from reports.records import RECORDS, CellResult, read_records
 from reports.rows import Row, setting_rows
@@ -46,7 +47,7 @@ def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> Rend
     grid = _json(directory / "grid.json")
     records = in_order(_records(directory) if own is None else own, grid)
     rows = setting_rows(records)
-    pictures = {**_leakage(rows), **_depths(records), **_rocs(directory, records)}
+    pictures = {**_leakage(rows), **_depths(records, rows), **_rocs(directory, records, rows)}
     pictures |= _partitions(directory)
     title = f"Privacy and utility: {directory.resolve().name}"
     private = samples(records, _json(directory / SAMPLES), SAMPLES)
@@ -98,12 +99,14 @@ def _leakage(rows: Sequence[Row]) -> dict[str, Picture]:
             data: LeakageFigure | None = leakage_data(rows, task, family)
             if data is not None:
                 title = f"{task}: utility against {family}"
-                picture = Picture(title, draw_leakage(data), describe(data))
+                picture = Picture(title, draw_leakage(data), describe(data), data.notice)
                 pictures[f"utility-{family}-{_slug(task)}"] = picture
     return pictures
 
 
-def _rocs(directory: Path, records: Sequence[CellResult]) -> dict[str, Picture]:
+def _rocs(
+    directory: Path, records: Sequence[CellResult], rows: Sequence[Row]
+) -> dict[str, Picture]:
     """File name to picture: ROC curves of every task's settings, those of the first seed each."""
     paths = {record.cell: scores_path(directory, record.cell) for record in records}
     found = [record for record in records if paths[record.cell].is_file()]
@@ -118,13 +121,15 @@ def _rocs(directory: Path, records: Sequence[CellResult]) -> dict[str, Picture]:
         shown = [r for r in found if (r.labels["task"], int(r.labels["seed"])) == (task, first)]
         if shown:
             scores = {record.cell: read_scores(paths[record.cell]) for record in shown}
-            data = roc_data(shown, scores)
+            notice = fault([row for row in rows if row.task == task])
+            data = replace(roc_data(shown, scores), notice=notice)
             title = f"{task}: members found against false alarms"
-            pictures[f"roc-{_slug(task)}"] = Picture(title, draw_roc(data), describe_roc(data))
+            picture = Picture(title, draw_roc(data), describe_roc(data), notice)
+            pictures[f"roc-{_slug(task)}"] = picture
     return pictures
 
 
-def _depths(records: Sequence[CellResult]) -> dict[str, Picture]:
+def _depths(records: Sequence[CellResult], rows: Sequence[Row]) -> dict[str, Picture]:
     """File name to picture: recovery against cut depth, for every task with several cuts."""
     from reports.drawing.depth import draw_depth
     from reports.figures.depth import depth_data, describe_depth
@@ -133,8 +138,9 @@ def _depths(records: Sequence[CellResult]) -> dict[str, Picture]:
     for task in dict.fromkeys(record.labels["task"] for record in records):
         data = depth_data(records, task)
         if data is not None:
+            data = replace(data, notice=fault([row for row in rows if row.task == task]))
             title = f"{task}: recovery against cut depth"
-            picture = Picture(title, draw_depth(data), describe_depth(data))
+            picture = Picture(title, draw_depth(data), describe_depth(data), data.notice)
             pictures[f"recovery-depth-{_slug(task)}"] = picture
     return pictures
 

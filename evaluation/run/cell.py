@@ -75,7 +75,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
         noise=noise,
     )
     clock.lap("train")
-    utility, majority_baseline = measure(prepared, trained.split, config.seed)
+    utility, majority_baseline, gains = measure(prepared, trained.split, config.seed)
     give_back_memory()  # attacks take as much again
     clock.lap("evaluate")
     observation = Observation(cell, prepared, defence, trained, transcript)
@@ -91,6 +91,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None) -> Outcome:
         status="done",
         utility=utility,
         majority_baseline=majority_baseline,
+        gains=gains,
         guarantees=guarantees,
         leakage=tuple(flagged(leaks, allowed([guarantees]))),
         mechanisms=_mechanisms(defence, trained, costs(defence, facts)),
