@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports import checks, faults, glossary, metrics, story
+from reports.frontier import words
+from reports.frontier.answer import Answer
 from reports.html import html
 from reports.labels import columns, further_labels, phrase
 from reports.noise_mode import noise_note
@@ -49,8 +51,12 @@ def page(
     pictures: Sequence[Picture] = (),
     grid: Any = None,
     sentences: Sequence[Sampled] = (),
+    found: Answer | None = None,
 ) -> str:
-    """The report as one self-contained HTML document; its private text is `sentences` alone."""
+    """The report as one self-contained HTML document; its private text is `sentences` alone.
+
+    found: the answer of a frontier, with which the page begins.
+    """
     rows = setting_rows(records)
     tasks = dict.fromkeys(row.task for row in rows)
     filters: dict[str, Callable[..., Any]] = {
@@ -71,6 +77,8 @@ def page(
         filters,
         title=title,
         headline=story.headline(rows),
+        answer=() if found is None else words.sentences(found),
+        tried=None if found is None else words.tried_table(found),
         tally=story.tally(records),
         faults=faults.faults(rows),
         unblamed=faults.UNBLAMED,

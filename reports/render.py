@@ -11,6 +11,9 @@ from fedbert.disk.writer import sweep, write_whole
 from reports.checks import FAMILIES
 from reports.csv_table import csv_table
 from reports.faults import fault
+from reports.frontier.answer import Answer, answer
+from reports.frontier.wish import wish_of
+from reports.frontier.words import answer_markdown, sentences
 from reports.page import Picture, page
 from reports.records import RECORDS, CellResult, read_records
 from reports.rows import Row, setting_rows
@@ -26,10 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RenderedReport:
-    """The files that were written (the page first), and the tables for a terminal."""
+    """The files that were written (the page first), and the tables for a terminal.
+
+    answer: of a frontier, what comes before them, a sentence each.
+    """
 
     paths: tuple[Path, ...]
     tables: "tuple[Table, ...]"
+    answer: tuple[str, ...] = ()
 
 
 def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> RenderedReport:
@@ -47,17 +54,22 @@ def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> Rend
     grid = _json(directory / "grid.json")
     records = in_order(_records(directory) if own is None else own, grid)
     rows = setting_rows(records)
-    pictures = {**_leakage(rows), **_depths(records, rows), **_rocs(directory, records, rows)}
+    wish = wish_of(grid)
+    found = None if wish is None else answer(records, wish)
+    pictures = {} if found is None else _frontier(found)
+    pictures |= {**_leakage(rows), **_depths(records, rows), **_rocs(directory, records, rows)}
     pictures |= _partitions(directory)
     title = f"Privacy and utility: {directory.resolve().name}"
     private = samples(records, _json(directory / SAMPLES), SAMPLES)
-    html = page(records, title, tuple(pictures.values()), grid, private)
+    html = page(records, title, tuple(pictures.values()), grid, private, found)
+    first = "" if found is None else answer_markdown(found)
     written = [_write(directory / "report.html", html)]
-    written.append(_write(directory / "table.md", f"# {title}\n\n{markdown(records)}"))
+    written.append(_write(directory / "table.md", f"# {title}\n\n{first}{markdown(records)}"))
     written.append(_write(directory / "table.csv", csv_table(records)))
     for name, picture in pictures.items():
         written.append(_write(directory / "figures" / f"{name}.png", picture.png))
-    return RenderedReport(tuple(written), terminal_tables(records))
+    told = () if found is None else tuple(sentences(found))
+    return RenderedReport(tuple(written), terminal_tables(records), told)
 
 
 def plot(run_directories: Sequence[Path], out: Path) -> list[Path]:
@@ -86,6 +98,18 @@ def plot(run_directories: Sequence[Path], out: Path) -> list[Path]:
                 path = Path(out) / f"compare-{_slug(task)}-{family}.png"
                 written.append(write_whole(path, draw_leakage(data), shared=True))
     return written
+
+
+def _frontier(found: Answer) -> dict[str, Picture]:
+    """File name to picture: utility against the worst attack, the frontier drawn."""
+    from reports.drawing.frontier import draw_frontier
+    from reports.figures.frontier import describe_frontier, frontier_data
+
+    data = frontier_data(found)
+    if data is None:
+        return {}
+    picture = Picture("Frontier", draw_frontier(data), describe_frontier(data), data.notice)
+    return {"frontier": picture}
 
 
 def _leakage(rows: Sequence[Row]) -> dict[str, Picture]:

@@ -142,12 +142,17 @@ def setting_rows(records: Iterable[CellResult]) -> list[Row]:
     """One row per setting (records that differ in their seed alone), in order of appearance."""
     every = list(records)
     verdicts = comparisons(every)
+    return [_row(group, verdicts[group_of(group[0])]) for group in by_setting(every)]
+
+
+def by_setting(records: Iterable[CellResult]) -> list[list[CellResult]]:
+    """The records of each setting, which differ in their seed alone; the rows' order."""
     groups: dict[str, list[CellResult]] = {}
-    for record in every:
+    for record in records:
         labels = {name: text for name, text in record.labels.items() if name != "seed"}
         key = json.dumps([labels, _without_seed(record.spec)], sort_keys=True)
         groups.setdefault(key, []).append(record)
-    return [_row(group, verdicts[group_of(group[0])]) for group in groups.values()]
+    return list(groups.values())
 
 
 def guarantee_cell(entry: dict[str, Any]) -> GuaranteeCell:

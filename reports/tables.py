@@ -11,6 +11,7 @@ from reports.faults import fault, faults, noted
 from reports.labels import cells, columns
 from reports.layout import unbroken, with_heads
 from reports.leak import Leak
+from reports.markup import escaped, markdown_table
 from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
@@ -54,26 +55,26 @@ def markdown(records: Sequence[CellResult]) -> str:
     third = ["task", *setting, "view", "what", "worst", "beside", "flags", "comparison"]
     second = [*setting, *checks.VIEWS]
     body = [_markdown_row(row, names) for row in rows]
-    told = [f"- {_md(each)}" for each in doubts(records)]
+    told = [f"- {escaped(each)}" for each in doubts(records)]
     wrong = ["What may be wrong, and the figures below do not say:", "", *told, ""] if told else []
-    void = [*(f"- **{_md(each)}**" for each in faults(rows)), ""] if faults(rows) else []
-    lines, below = [*void, *wrong], [f"**{_md(fault(rows))}**", ""] if void else []
-    lines += ["## Utility and leakage", "", *_markdown_table(first, body)]
+    void = [*(f"- **{escaped(each)}**" for each in faults(rows)), ""] if faults(rows) else []
+    lines, below = [*void, *wrong], [f"**{escaped(fault(rows))}**", ""] if void else []
+    lines += ["## Utility and leakage", "", *markdown_table(first, body)]
     lines += ["", f"Intervals: {confidence(rows)}. {HOW_AVERAGED}", ""]
     views = [_markdown_view(row, names, *each) for row in rows for each in row.view_lines]
     if views:
-        lines += ["## Worst inversion per view", "", *below, *_markdown_table(third, views), ""]
+        lines += ["## Worst inversion per view", "", *below, *markdown_table(third, views), ""]
     lines += ["## Guarantee per view", "", *below]
     lines += [note, ""] if (note := noise_note(records)) else []
     lines += [UNNOISED, ""]
     groups = by_guarantee(rows)
     body = [[*_setting(row, names), *(each.short for each in row.guarantees)] for row, _ in groups]
-    lines += _markdown_table(second, body)
+    lines += markdown_table(second, body)
     for row, tasks in groups:
-        title = _md(", ".join((row.model, row.strategy, row.name)))
-        lines += ["", f"**{title}** ({_md(', '.join(tasks))})", ""]
-        lines += [f"- {each.view}: {_md(each.sentence)}" for each in row.guarantees]
-        lines += [f"- {_md(what_is_allowed(each))}" for each in row.allows]
+        title = escaped(", ".join((row.model, row.strategy, row.name)))
+        lines += ["", f"**{title}** ({escaped(', '.join(tasks))})", ""]
+        lines += [f"- {each.view}: {escaped(each.sentence)}" for each in row.guarantees]
+        lines += [f"- {escaped(what_is_allowed(each))}" for each in row.allows]
     return "\n".join(lines) + "\n"
 
 
@@ -275,16 +276,3 @@ def _markdown_row(row: Row, names: Sequence[str]) -> list[str]:
     spent = [size(row.bytes), duration(row.seconds), row.note]
     held = [decimal(row.majority_baseline), row.comparison.value]
     return [row.task, *_setting(row, names), seed_text(row), utility, *held, *leaks, *spent]
-
-
-def _markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *([_md(cell) for cell in row] for row in rows)]
-    return ["| " + " | ".join(line) + " |" for line in lines]
-
-
-def _md(text: str) -> str:
-    """`text` with what Markdown and HTML would read as markup escaped, on one line."""
-    for mark in ("\\", "`", "*", "_", "|", "]("):
-        text = text.replace(mark, "\\" + mark)
-    text = harmless(text)
-    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
