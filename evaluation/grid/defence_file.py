@@ -10,7 +10,7 @@ from evaluation.grid.frontier import check_ends
 from evaluation.grid.spec import PLACES, DefenceSpec, Spec
 from fedbert.config import Text
 from fedbert.errors import InputError
-from fedbert.settings import Distinct, Plain, refused, settings
+from fedbert.settings import Plain, distinct, refused, settings
 
 LEVEL = 'level = {"smashed.KEY" = [..]}'
 
@@ -20,6 +20,16 @@ def _mechanism(value: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(name, str) or not name:
         raise refused("a mechanism by its name: { mechanism = ... }")
     return value
+
+
+def _different(level: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """Return levels; one that stands there twice is refused, several parameters taken together."""
+    distinct(tuple(zip(*level.values(), strict=False)) if len(level) > 1 else _only(level))
+    return level
+
+
+def _only(level: dict[str, tuple[Any, ...]]) -> tuple[Any, ...]:
+    return next(iter(level.values()), ())
 
 
 Mechanism = Annotated[dict[str, Plain], AfterValidator(_mechanism)]
@@ -55,7 +65,9 @@ class DefenceSettings:
     labels: Mechanism | None = None
     training: Mechanism | None = None
     penalty: Mechanism | None = None
-    level: dict[str, Annotated[tuple[Plain, ...], Distinct]] = field(default_factory=dict)
+    level: Annotated[dict[str, tuple[Plain, ...]], AfterValidator(_different)] = field(
+        default_factory=dict
+    )
     set: dict[str, Plain] = field(default_factory=dict)
     search: dict[str, tuple[Plain, ...]] = field(default_factory=dict)
     epsilon: tuple[float, ...] | None = None

@@ -45,6 +45,10 @@ def _draw(axes: Axes, data: FrontierFigure) -> None:
             markeredgecolor="#000000" if spot.chosen else colour,
         )  # fmt: skip
         axes.plot(*zip(*spot.seeds, strict=True), ".", color=colour, markersize=4, alpha=0.6)
+        axes.annotate(
+            plain_text(spot.level, 40), (x, y), xytext=(7, 5), textcoords="offset points",
+            fontsize=7.5, color=colour, zorder=4,
+        )  # fmt: skip
     if data.line:
         xs, ys = zip(*data.line, strict=True)
         axes.plot(xs, ys, color=GREY, linewidth=1.2, drawstyle="steps-post", zorder=2)

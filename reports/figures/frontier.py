@@ -14,11 +14,13 @@ from reports.frontier.words import title
 class Spot:
     """One setting: leakage above chance and utility, value and interval each, and its seeds'.
 
-    group: its defence. keeps: whether it keeps the utility. chosen: it is the answer.
+    group: its defence. level: in few letters. keeps: whether it keeps the utility. chosen: it is
+    the answer.
     """
 
     group: str
     label: str
+    level: str
     leakage: tuple[float, float, float]
     utility: tuple[float, float, float]
     seeds: tuple[tuple[float, float], ...]
@@ -102,6 +104,7 @@ def _spot(each: Tried, chosen: bool) -> Spot | None:
     return Spot(
         each.row.defence,
         each.row.name,
+        "" if each.row.level == "-" else each.row.level.replace("target_epsilon=", "eps "),
         (worst.value, worst.low, worst.high),
         (utility.value, utility.low, utility.high),
         tuple((leakage, own[seed].value) for seed, leakage in worst.seeds if seed in own),

@@ -178,8 +178,8 @@ def _searched(answer: Answer) -> str:
         )
     kind = "public" if answer.wish.data == PUBLIC else "spent"
     return (
-        f"The search is a simulation on {kind} data, by the file's word: {trainings} trainings, and "
-        "nothing that it prints counts against anybody's privacy."
+        f"The search is a simulation on {kind} data, by the file's word: {trainings} trainings, "
+        "none of which counts against anybody's privacy."
     )
 
 

@@ -12,6 +12,29 @@ from reports.estimate import Estimate
 from reports.leak import Leak
 from reports.records import CellResult
 
+FILE = """
+name = "ship"
+tasks = ["sst2"]
+seeds = [0, 1, 2]
+[frontier]
+data = "public"
+least_share = 0.8
+steps = 8
+[model]
+source = "tiny"
+tokenizer = "generated"
+[data]
+source = "generated"
+[[defences]]
+name = "labels"
+labels = { mechanism = "randomised_response" }
+epsilon = [1.0, 64.0]
+[[defences]]
+name = "dp-sgd"
+training = { mechanism = "dp_sgd", clip_norm = 1.0 }
+search = { "training.target_epsilon" = [1.0, 100.0] }
+set = { "training.batch_size" = 64 }
+"""
 VIEWS = ("forward", "backward", "aggregator", "peer", "release")
 
 
@@ -57,6 +80,7 @@ class World:
         if self.broken(cell):
             return Outcome(CellResult(**base, status="failed", traceback="ValueError: broke"), {})
         name, epsilon = cell.defence.name, level_of(cell)
+        views = self.views.get(name, ("release",)) if name != "none" else ()
         shift = 0.002 * (cell.config.seed - 1)
         value = min(1.0, max(0.0, self.utility(name, epsilon) + shift))
         leak = self.leakage(name, epsilon)
@@ -67,8 +91,7 @@ class World:
         record = CellResult(
             **base, status="done", utility={"accuracy": half(value, 0.01)},
             majority_baseline={"accuracy": 0.5},
-            guarantees=ledger(self.views.get(name, ("release",)) if name != "none" else (), epsilon),
-            leakage=(auc, weak), seconds={"train": 0.0},
+            guarantees=ledger(views, epsilon), leakage=(auc, weak), seconds={"train": 0.0},
         )  # fmt: skip
         return Outcome(record, {})
 
