@@ -13,6 +13,11 @@ from fedbert.errors import InputError
 from reports.terminal import say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evaluation.cli.progress import GridProgress
+    from evaluation.grid.spec import Cell
+    from evaluation.run.changes import Known
     from evaluation.run.frontier import Frontier, Plan
     from evaluation.run.workers import CellRunner
 
@@ -53,7 +58,7 @@ def frontier(
         read_frontier,
         write_grid,
     )
-    from evaluation.run.runner import checked, remaining, run_grid
+    from evaluation.run.runner import checked, remaining
     from evaluation.run.workers import Loop, Workers
 
     asked = read_frontier(grid, allow_code)
@@ -76,21 +81,29 @@ def frontier(
         say(_wave(found), err=True)
         write_grid(asked, found, directory)
         with GridProgress(workers) as progress:
-            only = {cell.id for cell in found.missing}
-            good &= run_grid(
-                found.grid,
-                directory,
-                runner,
-                lambda todo, _, bar=progress: bar.start(todo, len(todo)),  # type: ignore[misc]
-                progress.record,
-                agreed,
-                only,
-            )
+            good &= _run(found, directory, runner, progress, agreed)
         found = plan(asked, known_records(directory), earlier)
     write_grid(asked, found, directory)
     show(directory)
     if not good:
         raise SystemExit(FAILED)
+
+
+def _run(
+    found: "Plan",
+    directory: Path,
+    runner: "CellRunner",
+    progress: "GridProgress",
+    known: "Known | None",
+) -> bool:
+    """Run the cells of a plan that lack a record; return whether every one ended well."""
+    from evaluation.run.runner import run_grid
+
+    def start(todo: "Sequence[Cell]", total: int) -> None:
+        progress.start(todo, len(todo))  # what other waves ran is no news
+
+    only = {cell.id for cell in found.missing}
+    return run_grid(found.grid, directory, runner, start, progress.record, known, only)
 
 
 def _controls(asked: "Frontier", runner: "CellRunner") -> "Frontier":

@@ -92,7 +92,7 @@ def irregular(candidate: Candidate) -> list[str]:
     beyond = "beyond their intervals" if high.low > low.high else "within their intervals"
     return [
         f"{candidate.name}: utility does not rise with the level everywhere ({more.level}: "
-        f"{high.value:.3f}, {less.level}: {low.value:.3f}, {beyond}); the bisection took it to."
+        f"{high.value:.3f}, {less.level}: {low.value:.3f}, {beyond}); the bisection supposes so."
     ]
 
 
@@ -145,9 +145,10 @@ def _about(answer: Answer, best: Tried) -> list[str]:
     bare = None if answer.reference is None else answer.reference.row.utility
     if best.row.utility is not None and bare is not None:
         cost = bare.value - best.row.utility.value
+        difference = f"{abs(cost):.3f} {'less' if cost >= 0 else 'more'}"
         told.append(
             f"What it costs: {metrics.title(best.row.metric)} {interval(best.row.utility)} in "
-            f"place of {interval(bare)} undefended, {cost:.3f} less."
+            f"place of {interval(bare)} undefended, {difference}."
         )
         told.append(f"Undefended: {leaks(answer.reference.worst if answer.reference else None)}.")
     return told
