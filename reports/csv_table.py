@@ -20,7 +20,7 @@ def csv_table(records: Sequence[CellResult]) -> str:
     rows = cell_rows(records)
     names = columns(rows)
     head = ["cell", "task", "model", "strategy", "defence", "level", *names]
-    head += ["seed", "status", "note"]
+    head += ["seed", "status", "note", "comparison"]
     head += ["metric", *_columns("utility"), "majority_baseline"]
     for family in ("inversion", "membership"):
         head += [f"{family}_{name}" for name in ("attack", "view", "metric")]
@@ -36,7 +36,7 @@ def csv_table(records: Sequence[CellResult]) -> str:
         fields: list[object] = [record.cell, row.task, row.model, row.strategy, row.defence]
         known = dict(row.further)
         fields += [row.level, *(known.get(name) for name in names)]
-        fields += [record.labels["seed"], row.status, row.note]
+        fields += [record.labels["seed"], row.status, row.note, row.comparison.value]
         fields += [row.metric, *_numbers(row.utility), row.majority_baseline]
         for leak in (row.inversion, row.membership):
             fields += [leak.attack, leak.view, leak.metric] if leak else [None] * 3

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports import checks, glossary, metrics, story
+from reports import checks, faults, glossary, metrics, story
+from reports.frontier import words
+from reports.frontier.answer import Answer
 from reports.html import html
 from reports.labels import columns, further_labels, phrase
 from reports.noise_mode import noise_note
@@ -22,18 +24,20 @@ TERMS = (
     "metric guarantee", "utility", "estimate", "inversion", "membership", "chance",
     "baseline attack", "reference attack",
     "reconstruction bound", "trade-off curve", "advantage", "worst attack",
-    "not measured", "interval", "majority class", "majority baseline", "signal to noise",
+    "not measured", "interval", "majority class", "majority baseline", "void comparison",
+    "signal to noise",
 )  # fmt: skip
 """The terms of the glossary that every page explains."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure for the page: its heading, its PNG bytes, and the same in words."""
+    """A figure for the page: its heading, its PNG bytes, the same in words, and what is wrong."""
 
     title: str
     png: bytes
     alt: str
+    notice: str = ""
 
     @property
     def address(self) -> str:
@@ -47,8 +51,12 @@ def page(
     pictures: Sequence[Picture] = (),
     grid: Any = None,
     sentences: Sequence[Sampled] = (),
+    found: Answer | None = None,
 ) -> str:
-    """The report as one self-contained HTML document; its private text is `sentences` alone."""
+    """The report as one self-contained HTML document; its private text is `sentences` alone.
+
+    found: the answer of a frontier, with which the page begins.
+    """
     rows = setting_rows(records)
     tasks = dict.fromkeys(row.task for row in rows)
     filters: dict[str, Callable[..., Any]] = {
@@ -69,7 +77,11 @@ def page(
         filters,
         title=title,
         headline=story.headline(rows),
+        answer=() if found is None else words.sentences(found),
+        tried=None if found is None else words.tried_table(found),
         tally=story.tally(records),
+        faults=faults.faults(rows),
+        unblamed=faults.UNBLAMED,
         doubts=story.doubts(records),
         tasks=[_task([row for row in rows if row.task == task]) for task in tasks],
         confidence=confidence(rows),
@@ -99,6 +111,7 @@ def _task(rows: Sequence[Row]) -> dict[str, Any]:
         "name": rows[0].task,
         "metric": metrics.title(metric),
         "story": story.task_story(rows),
+        "fault": faults.noted(rows),
         "rows": [(row, story.beats_majority(row)) for row in rows],
         "views": any(row.view_lines for row in rows),
         "models": len({row.model for row in rows}) > 1,

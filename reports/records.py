@@ -33,7 +33,8 @@ class CellResult:
     holds by metric what the most frequent answer reaches. `guarantees` holds one entry per view,
     a claim with its trade-off curve (older records lack those); `leakage` one per attack and
     metric. `doubts` says what may be wrong with model and data, a sentence each (older records have
-    none). `seconds` is left out when two runs are compared.
+    none). `gains` holds by metric by how much training beat the majority baseline, paired by
+    example (older records have none). `seconds` is left out when two runs are compared.
 
     Raises: ValueError for a field that the readers could not use.
     """
@@ -53,6 +54,7 @@ class CellResult:
     seconds: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
+    gains: dict[str, Estimate] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -65,7 +67,8 @@ class CellResult:
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON."""
         values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        values["utility"] = {name: each.to_json() for name, each in self.utility.items()}
+        for part in ("utility", "gains"):
+            values[part] = {name: each.to_json() for name, each in getattr(self, part).items()}
         values["leakage"] = [each.to_json() for each in self.leakage]
         return values
 
@@ -80,19 +83,23 @@ class CellResult:
         if unknown:
             raise ValueError(f"expected fields of {', '.join(known)}, got unknown={unknown}")
         checks.has_keys(values, known[:4], "a record")
-        utility = values.get("utility", {})
-        if not isinstance(utility, Mapping):
-            raise ValueError(f"expected utility by metric, got utility={utility!r}")
         leakage = values.get("leakage", [])
         if not isinstance(leakage, list):
             raise ValueError(f"expected a list, got leakage={leakage!r}")
         return cls(
             **{
                 **values,
-                "utility": {name: Estimate.from_json(each) for name, each in utility.items()},
+                **{part: _estimates(values.get(part, {}), part) for part in ("utility", "gains")},
                 "leakage": [entry_from_json(e, f"leakage[{i}]") for i, e in enumerate(leakage)],
             }
         )
+
+
+def _estimates(values: Any, part: str) -> dict[str, Estimate]:
+    """The estimates by metric that a part of a record holds; ValueError for anything else."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"expected {part} by metric, got {part}={values!r}")
+    return {name: Estimate.from_json(each) for name, each in values.items()}
 
 
 def _entries(entries: Any) -> tuple[LeakageEntry, ...]:
@@ -121,9 +128,10 @@ def _check(record: CellResult) -> None:
         raise ValueError("expected a traceback for a failed cell, got traceback=''")
     if not isinstance(record.reason, str) or not isinstance(record.traceback, str):
         raise ValueError("expected strings, got a reason or traceback of another type")
-    for name, estimate in record.utility.items():
-        if not isinstance(name, str) or not isinstance(estimate, Estimate):
-            raise ValueError(f"expected an Estimate, got utility.{name}={estimate!r}")
+    for part, found in (("utility", record.utility), ("gains", record.gains)):
+        for name, estimate in found.items():
+            if not isinstance(name, str) or not isinstance(estimate, Estimate):
+                raise ValueError(f"expected an Estimate, got {part}.{name}={estimate!r}")
     for name, value in record.majority_baseline.items():
         if value is not None:
             checks.number(value, f"majority_baseline.{name}")

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,10 @@ from fedbert.disk.writer import sweep, write_whole
 from reports.checks import FAMILIES
 from reports.csv_table import csv_table
 from reports.drawn import INDEX, Drawn
+from reports.faults import fault
+from reports.frontier.answer import Answer, answer
+from reports.frontier.wish import wish_of
+from reports.frontier.words import answer_markdown, sentences
 from reports.page import Picture, page
 from reports.records import RECORDS, CellResult, read_records
 from reports.rows import Row, setting_rows
@@ -26,10 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RenderedReport:
-    """The files that were written (the page first), and the tables for a terminal."""
+    """The files that were written (the page first), and the tables for a terminal.
+
+    answer: of a frontier, what comes before them, a sentence each.
+    """
 
     paths: tuple[Path, ...]
     tables: "tuple[Table, ...]"
+    answer: tuple[str, ...] = ()
 
 
 def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> RenderedReport:
@@ -47,20 +55,24 @@ def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> Rend
     grid = _json(directory / "grid.json")
     records = in_order(_records(directory) if own is None else own, grid)
     rows = setting_rows(records)
-    drawn = Drawn(directory / "figures")
-    pictures = {**_leakage(rows, drawn), **_depths(records, drawn)}
-    pictures |= {**_rocs(directory, records, drawn), **_partitions(directory, drawn)}
+    wish, drawn = wish_of(grid), Drawn(directory / "figures")
+    found = None if wish is None else answer(records, wish)
+    pictures = {} if found is None else _frontier(found, drawn)
+    pictures |= {**_leakage(rows, drawn), **_depths(records, rows, drawn)}
+    pictures |= {**_rocs(directory, records, rows, drawn), **_partitions(directory, drawn)}
     title = f"Privacy and utility: {directory.resolve().name}"
     private = samples(records, _json(directory / SAMPLES), SAMPLES)
-    html = page(records, title, tuple(pictures.values()), grid, private)
+    html = page(records, title, tuple(pictures.values()), grid, private, found)
+    first = "" if found is None else answer_markdown(found)
     written = [_write(directory / "report.html", html)]
-    written.append(_write(directory / "table.md", f"# {title}\n\n{markdown(records)}"))
+    written.append(_write(directory / "table.md", f"# {title}\n\n{first}{markdown(records)}"))
     written.append(_write(directory / "table.csv", csv_table(records)))
     for name, picture in pictures.items():
         written.append(_write(directory / "figures" / f"{name}.png", picture.png))
     if pictures:
         _write(directory / "figures" / INDEX, drawn.index())
-    return RenderedReport(tuple(written), terminal_tables(records))
+    told = () if found is None else tuple(sentences(found))
+    return RenderedReport(tuple(written), terminal_tables(records), told)
 
 
 def plot(run_directories: Sequence[Path], out: Path) -> list[Path]:
@@ -91,6 +103,17 @@ def plot(run_directories: Sequence[Path], out: Path) -> list[Path]:
     return written
 
 
+def _frontier(found: Answer, drawn: Drawn) -> dict[str, Picture]:
+    """File name to picture: utility against the worst attack, the frontier drawn."""
+    from reports.figures.frontier import describe_frontier, frontier_data
+
+    data = frontier_data(found)
+    if data is None:
+        return {}
+    png = drawn.png("frontier", "reports.drawing.frontier:draw_frontier", data)
+    return {"frontier": Picture("Frontier", png, describe_frontier(data), data.notice)}
+
+
 def _leakage(rows: Sequence[Row], drawn: Drawn) -> dict[str, Picture]:
     """File name to picture: utility against either leakage, for every task."""
     from reports.figures.utility import describe, leakage_data
@@ -103,11 +126,13 @@ def _leakage(rows: Sequence[Row], drawn: Drawn) -> dict[str, Picture]:
                 title = f"{task}: utility against {family}"
                 name = f"utility-{family}-{_slug(task)}"
                 png = drawn.png(name, "reports.drawing.utility:draw_leakage", data)
-                pictures[name] = Picture(title, png, describe(data))
+                pictures[name] = Picture(title, png, describe(data), data.notice)
     return pictures
 
 
-def _rocs(directory: Path, records: Sequence[CellResult], drawn: Drawn) -> dict[str, Picture]:
+def _rocs(
+    directory: Path, records: Sequence[CellResult], rows: Sequence[Row], drawn: Drawn
+) -> dict[str, Picture]:
     """File name to picture: ROC curves of every task's settings, those of the first seed each."""
     paths = {record.cell: scores_path(directory, record.cell) for record in records}
     found = [record for record in records if paths[record.cell].is_file()]
@@ -121,15 +146,16 @@ def _rocs(directory: Path, records: Sequence[CellResult], drawn: Drawn) -> dict[
         shown = [r for r in found if (r.labels["task"], int(r.labels["seed"])) == (task, first)]
         if shown:
             scores = {record.cell: read_scores(paths[record.cell]) for record in shown}
-            data = roc_data(shown, scores)
+            notice = fault([row for row in rows if row.task == task])
+            data = replace(roc_data(shown, scores), notice=notice)
             title = f"{task}: members found against false alarms"
             name = f"roc-{_slug(task)}"
             png = drawn.png(name, "reports.drawing.roc:draw_roc", data)
-            pictures[name] = Picture(title, png, describe_roc(data))
+            pictures[name] = Picture(title, png, describe_roc(data), notice)
     return pictures
 
 
-def _depths(records: Sequence[CellResult], drawn: Drawn) -> dict[str, Picture]:
+def _depths(records: Sequence[CellResult], rows: Sequence[Row], drawn: Drawn) -> dict[str, Picture]:
     """File name to picture: recovery against cut depth, for every task with several cuts."""
     from reports.figures.depth import depth_data, describe_depth
 
@@ -137,10 +163,11 @@ def _depths(records: Sequence[CellResult], drawn: Drawn) -> dict[str, Picture]:
     for task in dict.fromkeys(record.labels["task"] for record in records):
         data = depth_data(records, task)
         if data is not None:
+            data = replace(data, notice=fault([row for row in rows if row.task == task]))
             title = f"{task}: recovery against cut depth"
             name = f"recovery-depth-{_slug(task)}"
             png = drawn.png(name, "reports.drawing.depth:draw_depth", data)
-            pictures[name] = Picture(title, png, describe_depth(data))
+            pictures[name] = Picture(title, png, describe_depth(data), data.notice)
     return pictures
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reports.averages import mean, mean_estimate
+from reports.comparison import GAP, Comparison, comparisons, group_of
 from reports.estimate import Estimate
 from reports.labels import Pairs, further_labels, phrase
 from reports.leak import Leak
@@ -51,7 +52,8 @@ class Row:
     `bytes` and `seconds` are totals over message kinds and phases, averaged over seeds. `further`
     holds the labels that not every record has, such as the settings of a sweep. `allows` is what
     the claims allow an attack, where every seed's record holds a trade-off curve. `leak_seeds`
-    counts the seeds of each of `leaks`.
+    counts the seeds of each of `leaks`. `comparison`: whether the undefended row that this one is
+    held against left its baseline.
     """
 
     task: str
@@ -76,6 +78,7 @@ class Row:
     leak_seeds: tuple[int, ...] = ()
     further: Pairs = ()
     allows: tuple[Allowed, ...] = ()
+    comparison: Comparison = GAP
 
     def fewer_seeds(self, leak: Leak) -> str:
         """ "1 of 2 seeds" for a mean over fewer seeds than the row has; else nothing."""
@@ -130,17 +133,26 @@ class Row:
 
 def cell_rows(records: Iterable[CellResult]) -> list[Row]:
     """One row per record, in their order."""
-    return [_row([record]) for record in records]
+    every = list(records)
+    verdicts = comparisons(every)
+    return [_row([record], verdicts[group_of(record)]) for record in every]
 
 
 def setting_rows(records: Iterable[CellResult]) -> list[Row]:
     """One row per setting (records that differ in their seed alone), in order of appearance."""
+    every = list(records)
+    verdicts = comparisons(every)
+    return [_row(group, verdicts[group_of(group[0])]) for group in by_setting(every)]
+
+
+def by_setting(records: Iterable[CellResult]) -> list[list[CellResult]]:
+    """The records of each setting, which differ in their seed alone; the rows' order."""
     groups: dict[str, list[CellResult]] = {}
     for record in records:
         labels = {name: text for name, text in record.labels.items() if name != "seed"}
         key = json.dumps([labels, _without_seed(record.spec)], sort_keys=True)
         groups.setdefault(key, []).append(record)
-    return [_row(group) for group in groups.values()]
+    return list(groups.values())
 
 
 def guarantee_cell(entry: dict[str, Any]) -> GuaranteeCell:
@@ -176,7 +188,7 @@ def round_up(epsilon: float) -> str:
     return text if set(text) & set(".e") else f"{text}.0"
 
 
-def _row(group: Sequence[CellResult]) -> Row:
+def _row(group: Sequence[CellResult], comparison: Comparison) -> Row:
     """The row of records that differ in their seed alone."""
     labels = group[0].labels
     done = [record for record in group if record.status == "done"]
@@ -207,6 +219,7 @@ def _row(group: Sequence[CellResult]) -> Row:
         leak_seeds=leak_seeds(done),
         further=further_labels(labels),
         allows=allowed(record.guarantees for record in done),
+        comparison=comparison,
     )
 
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from reports import metrics
+from reports import comparison, metrics
+from reports.faults import noted
 from reports.records import CellResult
 from reports.rows import Row
 
@@ -19,6 +20,9 @@ def headline(rows: Sequence[Row]) -> str:
     measured = [row for row in rows if row.utility]
     if not measured:
         return "No cell of this run finished: there is nothing to report but the reasons below."
+    void = [row for row in measured if row.comparison.value == comparison.VOID]
+    if len(void) == len(measured):
+        return " ".join(noted(measured))
     guarded = [row for row in measured if row.units]
     if not guarded:
         text = f"None of the {_count(len(measured), 'measured setting')} carries a guarantee on any"
@@ -30,7 +34,7 @@ def headline(rows: Sequence[Row]) -> str:
         return f"{text}{_leaks(guarded)}."
     useful = [row for row in judged if beats_majority(row)]
     unjudged = len(guarded) - len(judged)
-    aside = f" ({unjudged} more have none to compare with)" if unjudged else ""
+    aside = f" ({unjudged} more have nothing to be held against)" if unjudged else ""
     return (
         f"{text}; {len(useful) or 'none'} of these stay clearly above the "
         f"majority class{aside}{_leaks(useful)}."
@@ -86,12 +90,17 @@ def _are(rows: Sequence[Row]) -> str:
 
 
 def beats_majority(row: Row) -> bool | None:
-    """Whether the whole utility interval is better than the majority class; None if unknown."""
+    """Whether the whole utility interval is better than the majority class; None if unknown.
+
+    Unknown, too, where it is not and the comparison does not hold: that may be the training's
+    fault, and not the defence's.
+    """
     if row.utility is None or row.majority_baseline is None:
         return None
-    return metrics.clearly_better(
+    better = metrics.clearly_better(
         row.metric, row.utility.low, row.utility.high, row.majority_baseline
     )
+    return better if better or row.comparison.holds else None
 
 
 def leak_value(row: Row, family: str) -> float | None:

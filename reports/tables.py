@@ -7,9 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import checks, metrics
+from reports.faults import fault, faults, noted
 from reports.labels import cells, columns
 from reports.layout import unbroken, with_heads
 from reports.leak import Leak
+from reports.markup import escaped, markdown_table
 from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
@@ -49,28 +51,30 @@ def markdown(records: Sequence[CellResult]) -> str:
     names = columns(rows)
     setting = ["model", "strategy", "defence", "level", *names]
     first = ["task", *setting, "seeds", "utility", "majority"]
-    first += ["worst inversion", "worst membership AUC", "bytes", "seconds", "note"]
-    third = ["task", *setting, "view", "what", "worst", "beside", "flags"]
+    first += ["comparison", "worst inversion", "worst membership AUC", "bytes", "seconds", "note"]
+    third = ["task", *setting, "view", "what", "worst", "beside", "flags", "comparison"]
     second = [*setting, *checks.VIEWS]
     body = [_markdown_row(row, names) for row in rows]
-    told = [f"- {_md(each)}" for each in doubts(records)]
-    lines = ["What may be wrong, and the figures below do not say:", "", *told, ""] if told else []
-    lines += ["## Utility and leakage", "", *_markdown_table(first, body)]
+    told = [f"- {escaped(each)}" for each in doubts(records)]
+    wrong = ["What may be wrong, and the figures below do not say:", "", *told, ""] if told else []
+    void = [*(f"- **{escaped(each)}**" for each in faults(rows)), ""] if faults(rows) else []
+    lines, below = [*void, *wrong], [f"**{escaped(fault(rows))}**", ""] if void else []
+    lines += ["## Utility and leakage", "", *markdown_table(first, body)]
     lines += ["", f"Intervals: {confidence(rows)}. {HOW_AVERAGED}", ""]
     views = [_markdown_view(row, names, *each) for row in rows for each in row.view_lines]
     if views:
-        lines += ["## Worst inversion per view", "", *_markdown_table(third, views), ""]
-    lines += ["## Guarantee per view", ""]
+        lines += ["## Worst inversion per view", "", *below, *markdown_table(third, views), ""]
+    lines += ["## Guarantee per view", "", *below]
     lines += [note, ""] if (note := noise_note(records)) else []
     lines += [UNNOISED, ""]
     groups = by_guarantee(rows)
     body = [[*_setting(row, names), *(each.short for each in row.guarantees)] for row, _ in groups]
-    lines += _markdown_table(second, body)
+    lines += markdown_table(second, body)
     for row, tasks in groups:
-        title = _md(", ".join((row.model, row.strategy, row.name)))
-        lines += ["", f"**{title}** ({_md(', '.join(tasks))})", ""]
-        lines += [f"- {each.view}: {_md(each.sentence)}" for each in row.guarantees]
-        lines += [f"- {_md(what_is_allowed(each))}" for each in row.allows]
+        title = escaped(", ".join((row.model, row.strategy, row.name)))
+        lines += ["", f"**{title}** ({escaped(', '.join(tasks))})", ""]
+        lines += [f"- {each.view}: {escaped(each.sentence)}" for each in row.guarantees]
+        lines += [f"- {escaped(what_is_allowed(each))}" for each in row.allows]
     return "\n".join(lines) + "\n"
 
 
@@ -118,10 +122,14 @@ def seed_text(row: Row) -> str:
     return str(len(row.seeds)) if row.seeds else ABSENT
 
 
-def _table(title: str, heads: Sequence[str], widths: Sequence[int]) -> Table:
-    """An empty table without vertical lines, at most 100 columns wide; no head breaks in a word."""
+def _table(title: str, heads: Sequence[str], widths: Sequence[int], told: Sequence[str]) -> Table:
+    """An empty table without vertical lines, at most 100 columns wide; no head breaks in a word.
+
+    told: stands below its title, a line each.
+    """
+    notice = "".join(f"\n{harmless(each)}" for each in told)
     table = Table(
-        title=Text(f"\n{harmless(title)}", style="table.title"),
+        title=Text(f"\n{harmless(title)}", style="table.title").append(notice, style="bold red"),
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -152,6 +160,7 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
         f"{task}: utility and leakage [{confidence(rows)}]",
         heads,
         (23, *_narrow(names), 5, 21, 21, 21),
+        faults(rows),
     )
     for row in rows:
         name = f"{row.setting}\n{row.strategy}{', ' + row.model if several else ''}"
@@ -197,7 +206,7 @@ def _view_table(task: str, rows: Sequence[Row]) -> Table:
     names = columns(rows)
     heads = ("defence, strategy", *_heads(names), "view: what", "worst attack", "beside")
     widths = (23, *_narrow(names), 24, 24, 22)
-    table = _table(f"{task}: worst inversion per view", heads, widths)
+    table = _table(f"{task}: worst inversion per view", heads, widths, noted(rows))
     for row in rows:
         setting = [f"{row.setting}\n{row.strategy}", *cells(row.further, names)]
         for view, leak in row.view_lines:
@@ -227,14 +236,15 @@ def _narrow(names: Sequence[str]) -> list[int]:
 
 def _markdown_view(row: Row, names: Sequence[str], view: str, leak: Leak) -> list[str]:
     head = [row.task, *_setting(row, names), view, metrics.title(leak.metric)]
-    return [*head, " ".join(_found(row, leak)), beside(leak), "; ".join(leak.flags)]
+    flags = "; ".join(leak.flags)
+    return [*head, " ".join(_found(row, leak)), beside(leak), flags, row.comparison.value]
 
 
 def _guarantee_table(rows: Sequence[Row]) -> Table:
     """What is guaranteed per view, and what was sent and spent."""
     names = columns(rows)
     heads = ("defence, strategy", *_heads(names), "guarantee: views", "bytes", "seconds")
-    table = _table("Guarantee per view", heads, (25, *_narrow(names), 48, 10, 10))
+    table = _table("Guarantee per view", heads, (25, *_narrow(names), 48, 10, 10), noted(rows))
     for row, tasks in by_guarantee(rows):
         same = [
             each
@@ -264,25 +274,5 @@ def _markdown_row(row: Row, names: Sequence[str]) -> list[str]:
     ]
     leaks[1] = "; ".join([leaks[1], *row.membership_notes])
     spent = [size(row.bytes), duration(row.seconds), row.note]
-    return [
-        row.task,
-        *_setting(row, names),
-        seed_text(row),
-        utility,
-        decimal(row.majority_baseline),
-        *leaks,
-        *spent,
-    ]
-
-
-def _markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *([_md(cell) for cell in row] for row in rows)]
-    return ["| " + " | ".join(line) + " |" for line in lines]
-
-
-def _md(text: str) -> str:
-    """`text` with what Markdown and HTML would read as markup escaped, on one line."""
-    for mark in ("\\", "`", "*", "_", "|", "]("):
-        text = text.replace(mark, "\\" + mark)
-    text = harmless(text)
-    return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
+    held = [decimal(row.majority_baseline), row.comparison.value]
+    return [row.task, *_setting(row, names), seed_text(row), utility, *held, *leaks, *spent]

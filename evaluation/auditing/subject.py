@@ -12,7 +12,7 @@ from evaluation.auditing.foreign_model import refuse_code, settings_of, task_of
 from evaluation.auditing.run_folder import refuse_run
 from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.defence import facts_of, make_defence
-from evaluation.grid.file import DefenceSettings
+from evaluation.grid.defence_file import DefenceSettings
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.checkpoint import Checkpoint, read
 from fedbert.config import Config, DataConfig, ModelConfig

@@ -83,7 +83,7 @@ def report(run: Path) -> None:
     from evaluation.run.verify import made_again, unclustered, verify_run
 
     checked = or_refuse(lambda: verify_run(run))
-    _show(run, made_again(run) if checked else None)
+    show(run, made_again(run) if checked else None)
     if checked:
         say(f"scores: {checked} membership numbers made again, all the same")
     if checked and (older := unclustered(run)):
@@ -119,7 +119,7 @@ def _run(
         times.started()
         good = run_grid(grid, directory, runner, progress.start, record, known)
         times.ended()
-    _show(directory)
+    show(directory)
     times.reported()
     if times.count:
         times.note(directory)
@@ -127,9 +127,12 @@ def _run(
     return good
 
 
-def _show(directory: Path, records: "list[CellResult] | None" = None) -> None:
+def show(directory: Path, records: "list[CellResult] | None" = None) -> None:
     """Render a run (from these records: None, its own); print its tables and where they are."""
     from reports.render import render
 
-    print_tables(list(or_refuse(lambda: render(directory, records)).tables), 100)
+    shown = or_refuse(lambda: render(directory, records))
+    for line in shown.answer:
+        say(line)
+    print_tables(list(shown.tables), 100)
     say(f"report: {directory / 'report.html'}")

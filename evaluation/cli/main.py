@@ -11,6 +11,7 @@ from evaluation.cli.budget import budget
 from evaluation.cli.data import data
 from evaluation.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, DEFECT, INTERRUPTED
 from evaluation.cli.export import export
+from evaluation.cli.frontier import frontier
 from evaluation.cli.grid_commands import plot, privacy_utility, report
 from evaluation.cli.listing import list_, schema
 from evaluation.cli.shared import patient
@@ -28,7 +29,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    privacy_utility, report, plot, list_, schema, budget, pretrain, finetune, export, audit, data,
+    privacy_utility, frontier, report, plot, list_, schema, budget, pretrain, finetune, export,
+    audit, data,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -9,6 +9,7 @@ from typing import Any
 from evaluation.grid.file import (
     COUNTS,
     CUT,
+    OWN,
     PARTS,
     GridSettings,
     OverrideSettings,
@@ -28,7 +29,7 @@ def cells_of(asked: GridSettings, where: str) -> tuple[Cell, ...]:
     Raises:
         InputError: for too many cells, two that are equal, or settings that do not go together.
     """
-    levels = [pair for defence in asked.defences for pair in defence.levels()]
+    levels = [(one, *pair) for one in asked.defences for pair in one.levels()]
     axes, file = _axes(asked), where
     count = prod(map(len, axes.values())) * len(levels) * len(asked.seeds)
     if count > CELLS:
@@ -39,9 +40,14 @@ def cells_of(asked: GridSettings, where: str) -> tuple[Cell, ...]:
         swept = tuple((key, as_written(point[key])) for key in asked.sweep)
         where = ": ".join([file, *(f"at {key} = {value}" for key, value in swept)])
         training, attacks = _training(asked, point, where), _attacks(asked, point, where)
-        for (defence, level), seed in product(levels, asked.seeds):
-            config = replace(training.config, seed=seed)
-            cell = Cell(config, defence, level, attacks, training.delta, swept)
+        for (one, defence, level), seed in product(levels, asked.seeds):
+            own, columns = training, swept
+            if one.set:
+                here = f"{where}: defence {one.name!r}: set"
+                own = _training(asked, {**point, **one.set}, here, tuple(one.set))
+                columns = _with_set(swept, one.set)
+            config = replace(own.config, seed=seed)
+            cell = Cell(config, defence, level, attacks, own.delta, columns)
             if cell.id in cells:
                 told = ", ".join(f"{name} {value}" for name, value in cell.labels.items())
                 raise InputError(f"{file}: expected different cells, got two of {told}")
@@ -71,8 +77,21 @@ def _attacks(asked: GridSettings, point: Mapping[str, Any], where: str) -> Attac
         raise InputError(f"{where}: attacks: {error}") from None
 
 
-def _training(asked: GridSettings, point: Mapping[str, Any], where: str) -> TrainingSettings:
-    """Return the training at one point: the grid's sections, the task's own, the point's values."""
+def _with_set(
+    swept: tuple[tuple[str, str], ...], own: Mapping[str, Any]
+) -> tuple[tuple[str, str], ...]:
+    """Return what a sweep set with what a defence set in its place; a strategy has its column."""
+    written = {key: as_written(value) for key, value in own.items() if key not in OWN}
+    return tuple((dict(swept) | written).items())
+
+
+def _training(
+    asked: GridSettings, point: Mapping[str, Any], where: str, set_: tuple[str, ...] = ()
+) -> TrainingSettings:
+    """Return the training at one point: the grid's sections, the task's own, the point's values.
+
+    set_: keys of the point that stand in place of what the sections say.
+    """
     own = asked.override.get(point["data.task"], OverrideSettings())
     values: dict[str, Any] = {"delta": asked.delta, "noise": asked.noise}
     values |= {part: {**getattr(asked, part), **getattr(own, part)} for part in PARTS}
@@ -82,7 +101,7 @@ def _training(asked: GridSettings, point: Mapping[str, Any], where: str) -> Trai
             values[key] = value
         elif part not in PARTS:
             continue
-        elif name in values[part]:
+        elif name in values[part] and key not in set_:
             raise InputError(f"{where}: {part}: {name} comes from the grid's lists, not here")
         else:
             values[part][name] = value

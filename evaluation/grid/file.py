@@ -1,13 +1,14 @@
 """Files of settings as they are written: a grid's, a training's, and a defence within either."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import field, fields
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from evaluation.grid.spec import PLACES, AttackSettings, DefenceSpec, Spec
+from evaluation.grid.defence_file import DefenceSettings
+from evaluation.grid.frontier import FrontierSettings
+from evaluation.grid.spec import PLACES, AttackSettings
 from fedbert.config import (
     Config,
     CutLayer,
@@ -21,23 +22,14 @@ from fedbert.config import (
     TrainingConfig,
 )
 from fedbert.errors import InputError, unknown_key, within
-from fedbert.settings import Distinct, Plain, PlainOrList, check_field, refused, settings
+from fedbert.settings import Distinct, Plain, PlainOrList, check_field, settings
 from privacy.randomness.keys import NoiseMode
 
 DELTA = 1e-5
 UNDEFENDED = "none"
 """The name of the row without a defence."""
-LEVEL = 'level = {"smashed.KEY" = [..]}'
 
 
-def _mechanism(value: dict[str, Any]) -> dict[str, Any]:
-    name = value.get("mechanism")
-    if not isinstance(name, str) or not name:
-        raise refused("a mechanism by its name: { mechanism = ... }")
-    return value
-
-
-Mechanism = Annotated[dict[str, Plain], AfterValidator(_mechanism)]
 PARTS = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
 COUNTS = ("messages", "candidates", "shadows", "population")
 CUT = "model.cut_layer"
@@ -54,64 +46,10 @@ SWEPT = (
     "delta",
 )
 """What a sweep may go over."""
+SETTABLE = ("training.strategy", *(key for key in SWEPT if key.partition(".")[0] in PARTS))
+"""What a defence may set for itself."""
 Section = dict[str, PlainOrList]
 """A part of [model], [data] or [training], before the grid's lists are put in."""
-
-
-@settings
-class DefenceSettings:
-    """A defence: a name for the tables, and a mechanism with its parameters at each place.
-
-    name: how the tables call it.
-    smashed: acts on what clients send forward (A), at the client.
-    hidden: acts on the hidden states (Z) that come back, at the server.
-    hidden_gradient: acts on the gradients that clients send (G_Z), at the client.
-    smashed_gradient: acts on the gradients that come back (G_A), at the server.
-    update: acts on whole client updates.
-    labels: randomises every class label once, before training.
-    training: DP-SGD over all parameters together.
-    penalty: a term of the clients' loss.
-    level: one parameter at one place, over several values: {"smashed.target_epsilon" = [1.0, 8.0]}.
-    """
-
-    name: Text
-    smashed: Mechanism | None = None
-    hidden: Mechanism | None = None
-    hidden_gradient: Mechanism | None = None
-    smashed_gradient: Mechanism | None = None
-    update: Mechanism | None = None
-    labels: Mechanism | None = None
-    training: Mechanism | None = None
-    penalty: Mechanism | None = None
-    level: dict[str, Annotated[tuple[Plain, ...], Distinct]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Check the levels."""
-        for key, values in self.level.items():
-            place, _, parameter = key.partition(".")
-            if place not in PLACES or not parameter or not values or len(self.level) > 1:
-                raise InputError(f"expected {LEVEL} with one key, got level={self.level}")
-            if getattr(self, place) is None:
-                raise InputError(f"expected a mechanism at {place}, got a level alone")
-
-    def levels(self) -> Iterator[tuple[DefenceSpec, str]]:
-        """Yield the defence at every one of its levels, with the level's label."""
-        if not self.level:
-            yield self.spec(), "-"
-        for key, values in self.level.items():
-            place, _, parameter = key.partition(".")
-            for value in values:
-                yield self.spec(place, {parameter: value}), f"{parameter}={value}"
-
-    def spec(self, at: str = "", level: dict[str, Any] | None = None) -> DefenceSpec:
-        """Return the defence, with some parameters at one place put in."""
-        specs = {}
-        for place in PLACES:
-            written = getattr(self, place)
-            if written is not None:
-                params = {**written, **((level or {}) if place == at else {})}
-                specs[place] = Spec(params.pop("mechanism"), tuple(sorted(params.items())))
-        return DefenceSpec(self.name, **specs)
 
 
 def _refuse_none(defence: DefenceSettings) -> None:
@@ -155,6 +93,7 @@ class GridSettings:
     override: settings of single tasks, by the task's name.
     sweep: further settings, each over a list of values: {"data.clients" = [4, 64]}. Any of model,
         data, training, of the numbers of attacks, and delta; each is a column of the tables.
+    frontier: what `fedbert-eval frontier` looks for.
     """
 
     tasks: Annotated[tuple[TaskName, ...], Field(min_length=1), Distinct]
@@ -176,16 +115,29 @@ class GridSettings:
     sweep: dict[str, Annotated[tuple[Plain, ...], Field(min_length=1), Distinct]] = field(
         default_factory=dict
     )
+    frontier: FrontierSettings | None = None
 
     def __post_init__(self) -> None:
         """Check that defences have names of their own, and that a sweep is over what it may be."""
-        rows = Counter((one.name, level) for one in self.defences for _, level in one.levels())
-        for (name, level), count in rows.items():
+        rows = Counter(
+            (one.name, level, tuple(one.set.items()))
+            for one in self.defences
+            for _, level in one.levels()
+        )
+        for (name, level, _), count in rows.items():
             if count > 1:
                 shown = repr(name) if level == "-" else f"{name!r} at {level}"
                 raise InputError(f"defences: expected different names, got {shown} twice")
         for one in self.defences:
             _refuse_none(one)
+            for key in one.set:
+                if key not in SETTABLE:
+                    raise InputError(f"defences: set: {unknown_key(key, SETTABLE)}")
+        if self.frontier is not None:
+            for key in ("tasks", "strategies", "cut_layers", "sweep"):
+                each = getattr(self, key)
+                if len(each or ()) > (key != "sweep"):
+                    raise InputError(f"frontier: expected a single training, got {key}={each}")
         for key, values in self.sweep.items():
             if key in OWN:
                 raise InputError(f"sweep: expected {key} in its own list {OWN[key]}, got it here")
@@ -228,8 +180,9 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         """Refuse several defences."""
-        if self.defence.level:
-            raise InputError(f"defence: expected one setting, got level={self.defence.level}")
+        for key in ("level", "set", "search", "epsilon"):
+            if found := getattr(self.defence, key):
+                raise InputError(f"defence: expected one setting, got {key}={found}")
         _refuse_none(self.defence)
         _ = self.config  # checks what concerns more than one part
 

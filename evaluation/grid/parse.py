@@ -86,8 +86,18 @@ def grid_from(values: Mapping[str, Any], where: str, name: str, allow_code: bool
         found = "got a training: run finetune or pretrain on it"
         raise InputError(f"{where}: expected a grid, {found}")
     asked = from_mapping(GridSettings, values, where)
+    for defence in asked.defences:
+        if defence.searched and not defence.level:
+            found = f"a search: run `fedbert-eval frontier {where}`"
+            raise InputError(f"{where}: defence {defence.name!r}: expected levels, got {found}")
+    return grid_of(asked, where, name, allow_code)
+
+
+def grid_of(asked: GridSettings, where: str, name: str, allow_code: bool = False) -> Grid:
+    """Return the grid of settings that were read; its arguments are those of `grid_from`."""
     cells = with_leave(cells_of(asked, where), allow_code, where)
-    return Grid(run_name(asked.name or name, where), cells, where, asked.cell_time_limit)
+    wish = None if asked.frontier is None else asked.frontier.to_json()
+    return Grid(run_name(asked.name or name, where), cells, where, asked.cell_time_limit, wish)
 
 
 def _is_training(values: Mapping[str, Any]) -> bool:

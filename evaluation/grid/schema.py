@@ -8,15 +8,17 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from evaluation.grid.catalogue import FAMILIES, MECHANISMS
+from evaluation.grid.defence_file import DefenceSettings
 from evaluation.grid.file import (
     OWN,
     PARTS,
+    SETTABLE,
     SWEPT,
-    DefenceSettings,
     GridSettings,
     OverrideSettings,
     TrainingSettings,
 )
+from evaluation.grid.frontier import FrontierSettings
 from evaluation.grid.spec import PLACES, AttackSettings
 from fedbert.config import DataConfig, ModelConfig, TrainingConfig
 from fedbert.tasks import NAMES
@@ -24,7 +26,7 @@ from fedbert.tasks import NAMES
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 CLASSES = (
     GridSettings, OverrideSettings, TrainingSettings, DefenceSettings, AttackSettings, ModelConfig,
-    DataConfig, TrainingConfig,
+    DataConfig, TrainingConfig, FrontierSettings,
 )  # fmt: skip
 PLAIN = {"type": ["string", "number", "boolean"]}
 
@@ -55,7 +57,8 @@ def training_schema() -> dict[str, Any]:
     found = _described(TypeAdapter(TrainingSettings).json_schema())
     found["$defs"]["DataConfig"]["properties"]["task"]["enum"] = list(NAMES)
     _name_mechanisms(found["$defs"]["DefenceSettings"])
-    del found["$defs"]["DefenceSettings"]["properties"]["level"]
+    for key in ("level", "set", "search", "epsilon"):
+        del found["$defs"]["DefenceSettings"]["properties"][key]
     found["properties"]["defence"]["default"] = {"name": "none"}
     return {"$schema": DIALECT, "title": "A FedBERT training", **_titled(found)}
 
@@ -138,8 +141,16 @@ def _name_mechanisms(schema: dict[str, Any]) -> None:
             "required": ["mechanism"],
             "additionalProperties": PLAIN,
         }
+    at_places = {"pattern": f"^({'|'.join(PLACES)})[.].+$"}
     schema["properties"]["level"] |= {
-        "maxProperties": 1,
-        "propertyNames": {"pattern": f"^({'|'.join(PLACES)})[.].+$"},
+        "propertyNames": at_places,
         "additionalProperties": {"type": "array", "items": PLAIN, "minItems": 1},
+    }
+    schema["properties"]["search"] |= {
+        "propertyNames": at_places,
+        "additionalProperties": {"type": "array", "items": {"type": "number"}, "minItems": 2},
+    }
+    schema["properties"]["set"] |= {
+        "propertyNames": {"enum": list(SETTABLE)},
+        "additionalProperties": PLAIN,
     }

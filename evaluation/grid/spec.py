@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -203,11 +204,13 @@ class Grid:
     cells: tuple[Cell, ...]
     where: str
     cell_time_limit: float | None = None  # seconds; no part of what a cell is
+    frontier: Mapping[str, Any] | None = None  # what its report is to answer, as its file has it
 
     def to_json(self) -> dict[str, Any]:
         """Return the grid as plain JSON."""
         limit = {} if self.cell_time_limit is None else {"cell_time_limit": self.cell_time_limit}
-        return {"name": self.name, **limit, "cells": [cell.spec() for cell in self.cells]}
+        wish = {} if self.frontier is None else {"frontier": dict(self.frontier)}
+        return {"name": self.name, **limit, **wish, "cells": [each.spec() for each in self.cells]}
 
 
 def _model_label(model: ModelConfig) -> str:

@@ -74,7 +74,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
         config, prepared, defence, listeners=[transcript, *watch], on_round=on_round, noise=noise
     )
     clock.lap("train")
-    utility, majority_baseline = measure(prepared, trained.split, config.seed)
+    utility, majority_baseline, gains = measure(prepared, trained.split, config.seed)
     give_back_memory()  # attacks take as much again
     clock.lap("evaluate")
     observation = Observation(cell, prepared, defence, trained, transcript)
@@ -93,6 +93,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
     told: dict[str, Any] = {
         "utility": utility,
         "majority_baseline": majority_baseline,
+        "gains": gains,
         "guarantees": guarantees,
         "leakage": tuple(flagged(leaks, allowed([guarantees]))),
         "mechanisms": _mechanisms(defence, trained, costs(defence, facts)),

@@ -4,7 +4,7 @@ What is heavy to import is imported where cells run: a run with workers needs no
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -85,14 +85,17 @@ def run_grid(
     on_start: Callable[[Sequence[Cell], int], None],
     on_record: Callable[[CellResult], None],
     known: Known | None = None,
+    only: Collection[str] | None = None,
 ) -> bool:
     """Run what remains of a grid and return whether every cell of this run ended well.
 
     One record is appended as each cell ends; a cell is never repeated once its record stands.
     on_start hears which cells remain and how many there are in all. known: as for `remaining`.
+    only: ids of the cells to run; None: all that remain.
     """
     with locked(directory):
         todo = remaining(directory, grid, known)
+        todo = [cell for cell in todo if only is None or cell.id in only]
         write_json(directory / "grid.json", grid.to_json())
         on_start(todo, len(grid.cells))
         good = True

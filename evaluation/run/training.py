@@ -142,7 +142,7 @@ def run_training(
             again = ", as it did before" if before == stopped.told(out) else ""
             raise InputError(f"training stopped{again}: {error}") from error
         stopped.forget(out)
-        utility, majority = measure(prepared, trained.split, config.seed)
+        utility, majority, _ = measure(prepared, trained.split, config.seed)
     lines = [f"the training before stopped: {before}"] if before else []
     lines += _of_model(prepared, config)
     for name, e in utility.items():

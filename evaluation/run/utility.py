@@ -1,8 +1,11 @@
 """Utility of a trained model: the official metrics on every evaluation split."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from evaluation.adversary.inference import batches, by_length, predict
+from evaluation.metrics.gain import accuracy_gain
 from evaluation.metrics.tasks import judge, majority_baseline
 from fedbert.data.repeats import clusters
 from fedbert.prepare import Prepared
@@ -13,15 +16,23 @@ from reports.estimate import Estimate
 Majority = dict[str, float | None]
 
 
-def measure(
-    prepared: Prepared, split: SplitBert, seed: int
-) -> tuple[dict[str, Estimate], Majority]:
-    """Return every metric on every evaluation split, the headline first, and its majority baseline.
+class Measured(NamedTuple):
+    """Every metric on every evaluation split, the headline first, and its majority baseline.
 
-    That is what the majority class of the training labels (or their mean) would reach.
+    That is what the majority class of the training labels (or their mean) would reach. gains: of
+    accuracy, what was reached above it, paired by example.
     """
+
+    utility: dict[str, Estimate]
+    majority_baseline: Majority
+    gains: dict[str, Estimate]
+
+
+def measure(prepared: Prepared, split: SplitBert, seed: int) -> Measured:
+    """Return how well a trained model does on the evaluation splits."""
     found: dict[str, Estimate] = {}
     majority: Majority = {}
+    gains: dict[str, Estimate] = {}
     mlm = prepared.task.kind == "mlm"
     train = [d.encoded.tokens if mlm else d.encoded.labels for d in prepared.clients]
     for number, (name, encoded) in enumerate(prepared.evaluation.items()):
@@ -36,4 +47,9 @@ def measure(
             prepared.task, train, [batch.labels.numpy() for batch in shown]
         )
         majority |= {metric + suffix: value for metric, value in constant.items()}
-    return found, majority
+        if "accuracy" in metrics:
+            values, counts = np.unique(np.concatenate(train), return_counts=True)
+            paired = (predictions, encoded.labels, int(values[counts.argmax()]))
+            rng = numpy_rng(seed, "gain", name)
+            gains["accuracy" + suffix] = accuracy_gain(*paired, rng, clusters(encoded))
+    return Measured(found, majority, gains)

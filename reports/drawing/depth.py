@@ -8,6 +8,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.drawing.notice import draw_notice, notice_room
 from reports.drawing.utility import MARKERS, PALETTE, WIDTH, bare, key_text, plain_text, png_bytes
 from reports.figures.depth import WORST, Depth, DepthFigure
 
@@ -21,7 +22,8 @@ def draw_depth(data: DepthFigure) -> bytes:
     columns = min(COLUMNS, len(data.panels))
     rows = math.ceil(len(data.panels) / COLUMNS)
     keys = (len(data.attacks) + 1) // 3 + 1
-    top, gap, bottom, left = 0.7 + 0.2 * keys, 0.8, 0.5, 0.6  # inches
+    more = notice_room(data.notice)
+    top, gap, bottom, left = 0.7 + more + 0.2 * keys, 0.8, 0.5, 0.6  # inches
     total = top + rows * HEIGHT + (rows - 1) * gap + bottom
     room = (WIDTH - left - 0.15) / columns
     with matplotlib.style.context("default"):
@@ -38,9 +40,10 @@ def draw_depth(data: DepthFigure) -> bytes:
                 axes.set_ylabel("share of tokens recovered", fontsize=9)
         title = f"{data.task}: recovery against cut depth (lower is better)"
         figure.text(0.02, 1 - 0.1 / total, plain_text(title), fontsize=12, weight="bold", va="top")
+        draw_notice(figure, data.notice, 0.36, total)
         figure.legend(
             list(handles.values()), [key_text(name, 34) for name in handles], loc="upper left",
-            bbox_to_anchor=(0.01, 1 - 0.32 / total), ncols=3, fontsize=8.5, frameon=False,
+            bbox_to_anchor=(0.01, 1 - (0.32 + more) / total), ncols=3, fontsize=8.5, frameon=False,
         )  # fmt: skip
         return png_bytes(figure)
 

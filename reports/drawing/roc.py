@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from reports.drawing.notice import draw_notice, notice_room
 from reports.drawing.utility import LINE, PALETTE, WIDTH, bare, key_text, plain_text, png_bytes
 from reports.figures.roc import WHERE, RocFigure, RocPanel
 
@@ -25,7 +26,8 @@ def draw_roc(data: RocFigure) -> bytes:
     legend = 0.2 * (-(-entries // 3))
     titles = [wrapped(panel.title, TITLE * COLUMNS // columns) for panel in data.panels]
     more = LINE * max(title.count("\n") for title in titles)
-    top, bottom, gap = 0.62 + legend + more, 0.5, 0.75 + more  # inches
+    room = notice_room(data.notice)
+    top, bottom, gap = 0.62 + room + legend + more, 0.5, 0.75 + more  # inches
     total = top + rows * HEIGHT + (rows - 1) * gap + bottom
     wide = (WIDTH - 0.1) / columns - 0.75 if columns > 1 else WIDTH - 1.9
     with matplotlib.style.context("default"):
@@ -39,9 +41,10 @@ def draw_roc(data: RocFigure) -> bytes:
             axes.set_title(titles[number], loc="left", fontsize=10)
         title = f"{data.task}: members found against false alarms"
         figure.text(0.02, 1 - 0.1 / total, plain_text(title), fontsize=12, weight="bold", va="top")
+        draw_notice(figure, data.notice, 0.36, total)
         figure.legend(
-            handles=_legend(data), loc="upper left", bbox_to_anchor=(0.01, 1 - 0.32 / total),
-            ncols=3, fontsize=8.5, frameon=False,
+            handles=_legend(data), loc="upper left", ncols=3, fontsize=8.5, frameon=False,
+            bbox_to_anchor=(0.01, 1 - (0.32 + room) / total),
         )  # fmt: skip
         return png_bytes(figure)
 

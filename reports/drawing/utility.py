@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from reports import metrics
+from reports.drawing.notice import draw_notice, notice_room
 from reports.figures.utility import LeakageFigure, Panel, PartitionFigure, Point
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C8C8C")
@@ -27,7 +28,8 @@ def draw_leakage(data: LeakageFigure) -> bytes:
     """A PNG: a panel per unit of privacy, both intervals as error bars, labels beside the axes."""
     heights = [max(2.6, LINE * (_label_lines(panel.points) + 1)) for panel in data.panels]
     keys = len(data.groups) + 1 + len(data.majority) + len(data.chance)
-    top, gap, bottom = 1.0 + 0.2 * (max(keys, 3) // 3), 0.75, 0.6  # inches
+    room = notice_room(data.notice)
+    top, gap, bottom = 1.0 + room + 0.2 * (max(keys, 3) // 3), 0.75, 0.6  # inches
     total = top + sum(heights) + gap * (len(heights) - 1) + bottom
     with matplotlib.style.context("default"):
         figure = Figure(figsize=(WIDTH, total))
@@ -44,10 +46,11 @@ def draw_leakage(data: LeakageFigure) -> bytes:
             edge -= height + gap
         title = f"{data.task}: utility against {data.family}"
         figure.text(0.02, 1 - 0.1 / total, plain_text(title), fontsize=12, weight="bold", va="top")
+        draw_notice(figure, data.notice, 0.36, total)
         figure.legend(
             handles=_legend(data),
             loc="upper left",
-            bbox_to_anchor=(0.01, 1 - 0.32 / total),
+            bbox_to_anchor=(0.01, 1 - (0.32 + room) / total),
             ncols=3,
             fontsize=8.5,
             frameon=False,

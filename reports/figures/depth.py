@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reports.comparison import sentence
 from reports.estimate import Estimate
 from reports.labels import further_labels, phrase
 from reports.leak import Leak
@@ -32,12 +33,16 @@ class Depth:
 
 @dataclass(frozen=True)
 class DepthFigure:
-    """Recovery against cut depth for one task: a panel per setting of the defence."""
+    """Recovery against cut depth for one task: a panel per setting of the defence.
+
+    notice: as for utility against leakage.
+    """
 
     task: str
     panels: tuple[Depth, ...]
     cuts: tuple[int, ...]
     chance: float | None
+    notice: str = ""
 
     @property
     def attacks(self) -> tuple[str, ...]:
@@ -79,7 +84,8 @@ def depth_data(records: Sequence[CellResult], task: str) -> DepthFigure | None:
 
 def describe_depth(data: DepthFigure) -> str:
     """The figure in words, for those who cannot see it."""
-    parts = [f"Tokens recovered by cut layer for {data.task}, a panel per setting."]
+    parts = [*sentence(data.notice)]
+    parts.append(f"Tokens recovered by cut layer for {data.task}, a panel per setting.")
     for panel in data.panels:
         lines = "; ".join(
             f"{line.attack}: "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reports.comparison import sentence
 from reports.estimate import Estimate
 from reports.labels import further_labels, phrase
 from reports.leak import Leak
@@ -45,11 +46,15 @@ class RocPanel:
 
 @dataclass(frozen=True)
 class RocFigure:
-    """The settings of one task and strategy; `attacks` are those of all panels, a colour each."""
+    """The settings of one task and strategy; `attacks` are those of all panels, a colour each.
+
+    notice: as for utility against leakage.
+    """
 
     task: str
     panels: tuple[RocPanel, ...]
     attacks: tuple[str, ...]
+    notice: str = ""
 
 
 def roc_data(
@@ -75,7 +80,8 @@ def corners(scored: Scored) -> tuple[np.ndarray, np.ndarray]:
 
 def describe_roc(data: RocFigure) -> str:
     """The figure in words, for those who cannot see it."""
-    parts = [f"Logarithmic ROC curves of membership attacks on {data.task}."]
+    parts = [*sentence(data.notice)]
+    parts.append(f"Logarithmic ROC curves of membership attacks on {data.task}.")
     for panel in data.panels:
         each = "; ".join(
             f"{c.attack}: AUC {_told(c.area)}, at 1 % false alarms {_told(c.at)}"

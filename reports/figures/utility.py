@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports import checks, metrics
+from reports.comparison import sentence
 from reports.estimate import Estimate
+from reports.faults import fault
 from reports.leak import Leak
 from reports.rows import Row
 
@@ -46,7 +48,10 @@ Lines = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class LeakageFigure:
-    """Utility against leakage for one task: a panel per unit, and the lines of reference."""
+    """Utility against leakage for one task: a panel per unit, and the lines of reference.
+
+    notice: which comparisons do not hold, and why; "" where all do.
+    """
 
     task: str
     family: str
@@ -54,6 +59,7 @@ class LeakageFigure:
     panels: tuple[Panel, ...]
     majority: Lines
     chance: Lines
+    notice: str = ""
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -145,7 +151,8 @@ def partition_data(counts: Mapping[str, Mapping[str, int]]) -> PartitionFigure:
 
 def describe(data: LeakageFigure) -> str:
     """The figure in words, for those who cannot see it."""
-    parts = [f"Scatter plot for {data.task}: {data.vertical} against {data.horizontal}."]
+    parts = [*sentence(data.notice)]
+    parts.append(f"Scatter plot for {data.task}: {data.vertical} against {data.horizontal}.")
     for panel in data.panels:
         points = "; ".join(
             f"{point.label} ({point.group}): utility {point.utility.value:.3g}, "
@@ -190,7 +197,15 @@ def _figure(
         panels=tuple(panels),
         majority=lines([(run, row.majority_baseline) for run, row in rows]),
         chance=lines([(run, leak.chance) for run, leak in leaks]),
+        notice=_notice(rows),
     )
+
+
+def _notice(rows: Sequence[tuple[str, Row]]) -> str:
+    """Which comparisons do not hold, run by run."""
+    runs = dict.fromkeys(run for run, _ in rows)
+    told = {run: fault([row for name, row in rows if name == run]) for run in runs}
+    return "; ".join(f"{run}: {text}" if run else text for run, text in told.items() if text)
 
 
 def lines(values: Iterable[tuple[str, float | None]]) -> Lines:

@@ -202,15 +202,18 @@ def _levels(defences: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Return (name, level) of each defence, all different."""
     found: list[tuple[str, str]] = []
     for each in defences:
-        if each["name"] == "none" and set(each) - {"name", "level"}:
+        if each["name"] == "none" and set(each) - {"name", "level", "set"}:
             raise WrongError("the undefended row has a defence")
         for key in each.get("level", {}):
             if key.partition(".")[0] not in each:
                 raise WrongError("a level without its mechanism")
+        level = each.get("level", {})
+        if len({*map(len, level.values())}) > 1:
+            raise WrongError("levels of several parameters that are not as many")
+        short = {key: key.partition(".")[2] if len(level) == 1 else key for key in level}
         told = [
-            f"{key.partition('.')[2]}={v}"
-            for key, values in each.get("level", {}).items()
-            for v in values
+            ", ".join(f"{short[key]}={v}" for key, v in zip(level, values, strict=True))
+            for values in zip(*level.values(), strict=True)
         ]
         found += [(each["name"], level) for level in told or ["-"]]
     if len(set(found)) < len(found):

@@ -143,7 +143,7 @@ def _identity(value: Any) -> bool:
 MECHANISM = shape({"name": filled}, {}, closed=False)
 LABELS = ("task", "model", "strategy", "defence", "level", "seed")
 FIELDS: dict[str, Check] = {
-    "reason": text, "traceback": text, "utility": every(estimate),
+    "reason": text, "traceback": text, "utility": every(estimate), "gains": every(estimate),
     "majority_baseline": every(maybe(number)), "leakage": some(leak),
     "mechanisms": every(MECHANISM),
     "guarantees": lambda value: value == [] or guarantees(value), "bytes": every(whole),

@@ -53,7 +53,7 @@ def test_every_further_label_is_a_column_of_every_markdown_table(records):
     for head in heads:
         assert f"| level | {CLIENTS} | {LAYER} | " in head
     lines = [line for line in text.splitlines() if line.startswith("| ")]
-    assert {len(line.replace(r"\\|", "").split("|")) for line in lines} == {17, 14, 13}
+    assert {len(line.replace(r"\\|", "").split("|")) for line in lines} == {18, 15, 13}
     for values in ("| 8 | 2 |", "| 64 | 2 |", "| - | 4 |"):
         assert text.count(f"| eps 8 {values}") == 3, values
     assert "data.clients = 64, cut = 2** (sst2)" in text

@@ -72,7 +72,7 @@ GAUSSIAN = 'mechanism = "gaussian", clip_norm = 8.0'
         ("[0, 1]", "[0, 1, 0]", "FILE: expected different values (0 comes twice), got seeds="),
         ('["sst2"]', '["sst2", "sst2"]', "expected different values ('sst2' comes twice), got t"),
         ("[model]", 'strategies = ["fedavg", "fedavg"]\n[model]', "('fedavg' comes twice), got st"),
-        ("[1.0]", "[1.0, 1]", "level: expected different values (1 comes twice), got smashed."),
+        ("[1.0]", "[1.0, 1]", "expected different values (1 comes twice), got level={'smashed"),
         ("[0, 1]", "[0]\ndelta = 1", "FILE: expected 0 < delta < 1, got delta=1"),
     ],
 )  # fmt: skip

@@ -1,0 +1,113 @@
+"""Frontier as plain data: utility against the worst leakage above chance; drawn elsewhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.comparison import sentence
+from reports.faults import fault
+from reports.figures.utility import axis_title
+from reports.frontier.answer import Answer, Tried
+from reports.frontier.words import title
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One setting: leakage above chance and utility, value and interval each, and its seeds'.
+
+    group: its defence. level: in few letters. keeps: whether it keeps the utility. chosen: it is
+    the answer.
+    """
+
+    group: str
+    label: str
+    level: str
+    leakage: tuple[float, float, float]
+    utility: tuple[float, float, float]
+    seeds: tuple[tuple[float, float], ...]
+    keeps: bool
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class FrontierFigure:
+    """All settings tried, the line of those that none beats in both, and what was wished for."""
+
+    task: str
+    vertical: str
+    against: str
+    title: str
+    spots: tuple[Spot, ...]
+    line: tuple[tuple[float, float], ...]
+    least: float | None
+    most: float | None
+    majority: float | None
+    notice: str = ""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The defences, a colour each."""
+        return tuple(dict.fromkeys(spot.group for spot in self.spots))
+
+
+def frontier_data(answer: Answer) -> FrontierFigure | None:
+    """What the figure of an answer shows; None without a setting that has both numbers."""
+    best = None if answer.chosen is None else answer.chosen.best
+    spots = [spot for each in answer.tried if (spot := _spot(each, each is best)) is not None]
+    if not spots:
+        return None
+    row = answer.tried[0].row
+    return FrontierFigure(
+        row.task,
+        axis_title(row.metric),
+        answer.wish.against,
+        title(answer),
+        tuple(spots),
+        frontier([(spot.leakage[0], spot.utility[0]) for spot in spots]),
+        answer.least,
+        answer.wish.most_leakage,
+        row.majority_baseline,
+        fault([each.row for each in answer.tried]),
+    )
+
+
+def frontier(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Of (leakage, utility) pairs those that none beats in both, by rising leakage.
+
+    >>> frontier([(0.5, 0.8), (0.1, 0.7), (0.2, 0.6), (0.6, 0.8)])
+    ((0.1, 0.7), (0.5, 0.8))
+    """
+    kept: list[tuple[float, float]] = []
+    for leakage, utility in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not kept or utility > kept[-1][1]:
+            kept.append((leakage, utility))
+    return tuple(kept)
+
+
+def describe_frontier(data: FrontierFigure) -> str:
+    """The figure in words, for those who cannot see it."""
+    parts = [*sentence(data.notice), data.title]
+    parts.append(f"Utility against the worst leakage over {data.against}, above chance, on")
+    parts[-1] += f" {data.task}."
+    for spot in data.spots:
+        keeps = "the answer" if spot.chosen else "keeps" if spot.keeps else "does not keep"
+        parts.append(
+            f"{spot.label}: leakage {spot.leakage[0]:.3g}, utility {spot.utility[0]:.3g} ({keeps})."
+        )
+    return " ".join(parts)
+
+
+def _spot(each: Tried, chosen: bool) -> Spot | None:
+    worst, utility = each.worst, each.row.utility
+    if worst is None or utility is None:
+        return None
+    own = dict(each.seeds)
+    return Spot(
+        each.row.defence,
+        each.row.name,
+        "" if each.row.level == "-" else each.row.level.replace("target_epsilon=", "eps "),
+        (worst.value, worst.low, worst.high),
+        (utility.value, utility.low, utility.high),
+        tuple((leakage, own[seed].value) for seed, leakage in worst.seeds if seed in own),
+        each.useful,
+        chosen,
+    )

@@ -1,0 +1,189 @@
+"""Answer of a frontier: the defence that leaks least of those that keep the utility wished for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from reports import metrics
+from reports.comparison import GAP, HOLDS, Comparison, undefended
+from reports.estimate import Estimate
+from reports.frontier.leakage import Worst, seen, worst
+from reports.frontier.wish import Wish
+from reports.records import CellResult
+from reports.rows import Row, by_setting, setting_rows
+
+CONSTANT = ("pearson", "spearman")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A defence at one level: its row, its worst attack, and whether it keeps the utility.
+
+    seeds: each seed's utility, by the seed.
+    """
+
+    row: Row
+    worst: Worst | None
+    useful: bool
+    seeds: tuple[tuple[str, Estimate], ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A defence: all that was tried, from the most private level to the most useful.
+
+    best: the most private level that keeps the utility; None without one. lost: why it is not the
+    answer, "" for the answer itself.
+    """
+
+    name: str
+    tried: tuple[Tried, ...]
+    best: Tried | None
+    lost: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to ship, or why nothing.
+
+    least: the utility that was needed; None where undefended training does not say. reference: the
+    undefended row. numbers: how many intervals the simultaneous ones are over. nothing: why there
+    is no answer, "" where there is one.
+    """
+
+    wish: Wish
+    least: float | None
+    reference: Tried | None
+    candidates: tuple[Candidate, ...]
+    chosen: Candidate | None
+    numbers: int
+    nothing: str = ""
+
+    @property
+    def tried(self) -> tuple[Tried, ...]:
+        """Every defence at every level, the undefended row first."""
+        first = () if self.reference is None else (self.reference,)
+        return (*first, *(each for own in self.candidates for each in own.tried))
+
+
+def answer(records: Sequence[CellResult], wish: Wish) -> Answer:
+    """The answer that follows from the records of a search, in the order of its grid.
+
+    That has the undefended row first, and each defence from its most private level on.
+    """
+    settings = by_setting(records)
+    rows = setting_rows(records)
+    own = [[each for each in group if each.status == "done"] for group in settings]
+    numbers = max(1, sum(len(seen(each, wish.adversary)) for group in own for each in group))
+    bare = [i for i, group in enumerate(settings) if undefended(group[0])]
+    least = None if not bare else least_of(rows[bare[0]], wish)
+    found = [_tried(row, group, wish, least, numbers) for row, group in zip(rows, own, strict=True)]
+    names = dict.fromkeys(row.defence for i, row in enumerate(rows) if i not in bare)
+    each = [
+        _candidate(name, [found[i] for i, row in enumerate(rows) if row.defence == name])
+        for name in names
+    ]
+    reference = found[bare[0]] if bare else None
+    verdict = reference.row.comparison if reference else GAP
+    if verdict.value != HOLDS or least is None:
+        why = verdict.told or "undefended training has no utility to hold a defence against."
+        return Answer(wish, least, reference, tuple(each), None, numbers, why)
+    chosen = chosen_of(each, wish)
+    told = tuple(_placed(one, chosen, wish) for one in each)
+    if chosen is None:
+        return Answer(wish, least, reference, told, None, numbers, _none(each))
+    return Answer(wish, least, reference, told, chosen, numbers)
+
+
+def least_of(reference: Row, wish: Wish) -> float | None:
+    """The utility that is needed, by the undefended row; None where that has none."""
+    if reference.utility is None:
+        return None
+    baseline = reference.majority_baseline
+    if baseline is None and reference.metric in CONSTANT:
+        baseline = 0.0
+    if baseline is None and wish.least_utility is None:
+        return None
+    return wish.least(reference.utility.value, baseline or 0.0)
+
+
+def keeps(row: Row, least: float | None) -> bool:
+    """Whether the lower end of a row's utility, the mean over its seeds, is what is needed."""
+    if row.utility is None or least is None or row.note:
+        return False
+    known = metrics.METRICS.get(row.metric)
+    return known is not None and known.better == "higher" and row.utility.low >= least
+
+
+def chosen_of(candidates: Sequence[Candidate], wish: Wish) -> Candidate | None:
+    """The candidate whose worst attack achieves least; of equal ones the one of more utility.
+
+    One that leaks more than is wished for, at the upper end, or was not attacked, is none.
+    """
+    open_ = [each for each in candidates if _eligible(each, wish)]
+    return min(open_, key=_order, default=None)
+
+
+def _eligible(candidate: Candidate, wish: Wish) -> bool:
+    best = candidate.best
+    if best is None or best.worst is None:
+        return False
+    return wish.most_leakage is None or best.worst.high <= wish.most_leakage
+
+
+def _order(candidate: Candidate) -> tuple[float, float, float]:
+    best = candidate.best
+    if best is None or best.worst is None or best.row.utility is None:
+        raise ValueError(f"expected a level with numbers, got none of {candidate.name}")
+    return best.worst.value, best.worst.high, -best.row.utility.value
+
+
+def _tried(
+    row: Row, seeds: Sequence[CellResult], wish: Wish, least: float | None, numbers: int
+) -> Tried:
+    """One row with its worst attack and the utility of each seed."""
+    own = tuple(
+        (each.labels["seed"], each.utility[row.metric])
+        for each in seeds
+        if row.metric in each.utility
+    )
+    return Tried(row, worst(seeds, wish.adversary, numbers), keeps(row, least), own)
+
+
+def _candidate(name: str, tried: Sequence[Tried]) -> Candidate:
+    """A defence with the first of its levels that keeps the utility."""
+    return Candidate(name, tuple(tried), next((each for each in tried if each.useful), None))
+
+
+def _placed(candidate: Candidate, chosen: Candidate | None, wish: Wish) -> Candidate:
+    """A candidate with why it is not the answer."""
+    if chosen is not None and candidate.name == chosen.name:
+        return candidate
+    return replace(candidate, lost=_lost(candidate, chosen, wish))
+
+
+def _lost(candidate: Candidate, chosen: Candidate | None, wish: Wish) -> str:
+    """Why a candidate is not the answer."""
+    best, last = candidate.best, candidate.tried[-1].row
+    if best is None:
+        own: Comparison = last.comparison
+        if last.note:
+            return last.note
+        if not own.holds and own != GAP:
+            return f"cannot be judged: {own.words}"
+        return "keeps too little utility at every level that was tried"
+    if best.worst is None:
+        return "no attack on it was measured"
+    if not _eligible(candidate, wish):
+        return f"leaks more than {wish.most_leakage:g} above chance, at the upper end"
+    least = None if chosen is None or chosen.best is None else chosen.best.worst
+    near = least is not None and least.high >= best.worst.low
+    return f"leaks more{', but by less than the intervals can tell' if near else ''}"
+
+
+def _none(candidates: Sequence[Candidate]) -> str:
+    """Why there is no answer, where training did learn."""
+    if not candidates:
+        return "no defence was tried yet."
+    if any(each.best for each in candidates):
+        return "what keeps the utility leaks more than is wished for."
+    return "no defence keeps the utility that is wished for."

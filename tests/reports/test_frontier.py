@@ -1,0 +1,233 @@
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reports.drawing.frontier import draw_frontier
+from reports.estimate import Estimate
+from reports.figures.frontier import describe_frontier, frontier, frontier_data
+from reports.frontier.answer import answer
+from reports.frontier.leakage import worst
+from reports.frontier.wish import Wish, wish_of
+from reports.frontier.words import answer_markdown, sentences, title, tried_table
+from reports.leak import Leak
+from reports.page import page
+from reports.records import CellResult, append_record
+from reports.render import render
+
+VIEWS = ("forward", "backward", "aggregator", "peer", "release")
+WISH = Wish("public", "all", least_share=0.8)
+
+
+def near(value, width=0.01):
+    return Estimate(value, max(0.0, value - width), min(1.0, value + width), n=2000)
+
+
+def ledger(covered, epsilon=2.0):
+    claim = {"kind": "guarantee", "unit": "record", "relation": "replace-one", "epsilon": epsilon,
+             "delta": 1e-5, "releases": 1, "scope": "data set"}  # fmt: skip
+    none = {"kind": "no guarantee", "reason": "no noise"}
+    return [{"view": view, "sentence": f"On {view}.", **(claim if view in covered else none)}
+            for view in VIEWS]  # fmt: skip
+
+
+def cell(name, level, utility, auc=0.6, tokens=0.01, seed=0, covered=VIEWS, **rest):
+    labels = {"task": "sst2", "model": "tiny", "strategy": "parallel", "defence": name,
+              "level": level, "seed": str(seed)}  # fmt: skip
+    leakage = (
+        Leak("release", "loss threshold", "membership", "auc", near(auc), "record", 0.5),
+        Leak("forward", "nearest token", "inversion", "token_accuracy", near(tokens), "token", 0.0),
+        Leak("release", "coin", "membership", "auc", near(0.99), "record", 0.5, baseline=True),
+    )
+    spec = {"defence": {"name": name}} if name == "none" else {"defence": {"name": name, "x": {}}}
+    return CellResult(
+        json.dumps([name, level, seed]).encode().hex(), "done", spec | {"level": level}, labels,
+        utility={"accuracy": near(utility)}, majority_baseline={"accuracy": 0.5}, leakage=leakage,
+        guarantees=ledger(covered if name != "none" else ()), **rest,
+    )  # fmt: skip
+
+
+def run(*cells, seeds=(0, 1, 2)):
+    """The cells of an undefended row, then those of (name, level, utility, auc, ...)."""
+    every = [("none", "-", 0.8, 0.95), *cells]
+    return [cell(*each, seed=seed) for each in every for seed in seeds]
+
+
+GOOD = run(("a", "eps 1", 0.6, 0.52), ("a", "eps 2", 0.78, 0.55), ("b", "eps 9", 0.79, 0.7))
+
+
+def test_the_least_leaking_defence_that_keeps_the_utility_is_the_answer():
+    found = answer(GOOD, WISH)
+    assert found.least == pytest.approx(0.74)
+    assert found.chosen is not None and found.chosen.best is not None
+    assert (found.chosen.name, found.chosen.best.row.level) == ("a", "eps 2")
+    assert [each.useful for each in found.tried] == [True, False, True, True]
+    assert title(found) == (
+        "Ship a, eps 2 (parallel): eps 2.0 (record, replace-one, data set) at delta 1e-05 against "
+        "forward, backward, aggregator, peer, release."
+    )
+    told = " ".join(sentences(found))
+    for words in ("loss threshold (release) 0.100 [", "0.020 less", "12 trainings",
+                  "b: leaks more (the most private", "simulation on public data",
+                  "all 24 numbers"):  # fmt: skip
+        assert words in told
+
+
+def test_a_mean_that_keeps_the_utility_is_not_enough():
+    found = answer(run(("a", "eps 1", 0.745)), WISH)  # lower end .735
+    assert found.chosen is None and "no defence keeps the utility" in found.nothing
+    assert "a: keeps too little utility" in " ".join(sentences(found))
+
+
+def test_an_absolute_wish_needs_no_share():
+    assert answer(GOOD, Wish("spent", "all", least_utility=0.55)).chosen.best.row.level == "eps 1"
+    found = answer(GOOD, Wish("spent", "all", least_utility=0.795))
+    assert found.chosen is None and found.least == 0.795
+
+
+def test_the_adversary_sees_what_its_views_see_and_no_more():
+    leaky = run(("a", "-", 0.79, 0.55, 0.9), ("b", "-", 0.79, 0.7, 0.05))
+    assert answer(leaky, Wish("public", "release", least_share=0.8)).chosen.name == "a"
+    for adversary in ("forward", "backward", "all"):
+        assert answer(leaky, Wish("public", adversary, least_share=0.8)).chosen.name == "b"
+
+
+def test_a_baseline_is_no_attack_and_intervals_hold_together():
+    (record,) = run(("a", "-", 0.79, 0.6), seeds=(0,))[1:]
+    one, many = worst([record], "all", 1), worst([record], "all", 50)
+    assert one is not None and many is not None
+    assert one.attack == "loss threshold" and one.value == pytest.approx(0.2)
+    assert (one.low, one.high) == pytest.approx((0.18, 0.22))
+    wide = 0.02 * 3.2905 / 1.95996  # normal quantiles at .0005 and .025
+    assert (many.low, many.high) == pytest.approx((0.2 - wide, 0.2 + wide), abs=1e-4)
+
+
+def test_over_seeds_the_interval_is_the_hull():
+    records = [cell("a", "-", 0.79, auc, seed=i) for i, auc in enumerate((0.6, 0.7, 0.65))]
+    found = worst(records, "all", 1)
+    assert found is not None and found.value == pytest.approx(0.3)
+    assert (found.low, found.high) == pytest.approx((0.18, 0.42))
+    assert dict(found.seeds) == pytest.approx({"0": 0.2, "1": 0.4, "2": 0.3})
+
+
+def test_more_leakage_than_wished_for_is_no_answer():
+    some = Wish("public", "all", least_share=0.8, most_leakage=0.2)
+    assert answer(GOOD, some).chosen.name == "a"
+    few = answer(GOOD, replace(some, most_leakage=0.05))
+    assert few.chosen is None and "leaks more than is wished for" in few.nothing
+    assert [each.lost for each in few.candidates] == [
+        "leaks more than 0.05 above chance, at the upper end"] * 2  # fmt: skip
+
+
+LEAK = st.floats(0.5, 0.99)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.floats(0.7, 0.8), LEAK), min_size=2, max_size=4), st.floats(0, 0.3),
+       st.integers(0, 3))  # fmt: skip
+def test_more_leakage_never_makes_a_defence_preferred(rows, more, which):
+    which %= len(rows)
+
+    def chosen(extra):
+        cells = [(f"d{i}", "-", utility, min(1.0, auc + extra * (i == which)))
+                 for i, (utility, auc) in enumerate(rows)]  # fmt: skip
+        found = answer(run(*cells, seeds=(0,)), WISH).chosen
+        return None if found is None else found.name
+
+    before, after = chosen(0.0), chosen(more)
+    if before != f"d{which}":
+        assert after == before
+    assert (before is None) == (after is None)
+
+
+def test_a_void_comparison_has_no_answer_but_a_hint():
+    every = [("none", "-", 0.5, 0.5), ("a", "-", 0.8, 0.5)]
+    found = answer([cell(*each) for each in every], WISH)
+    assert found.chosen is None and title(found).startswith("Ship no defence of these: this compar")
+    assert "did not leave the majority class" in title(found) and "try more steps" in title(found)
+    assert answer([cell("a", "-", 0.8)], WISH).nothing.startswith("there is no undefended row")
+
+
+def test_of_private_records_no_epsilon_is_claimed():
+    found = answer(GOOD, replace(WISH, data="private"))
+    told = " ".join([*sentences(found), *(" ".join(line) for line in tried_table(found)[1])])
+    assert title(found).startswith("Ship a, eps 2 (parallel): no guarantee: the search trained on ")
+    assert "eps 2.0 (record" not in told and "No guarantee covers the search: 12 train" in told
+
+
+def test_a_defence_whose_own_training_failed_is_not_blamed():
+    own = {"training.batch_size": "256"}
+    control, hard = cell("none", "-", 0.5, 0.5), cell("b", "eps 9", 0.5, 0.5)
+    records = [*GOOD[:9], *(replace(x, labels=x.labels | own, cell=x.cell + "0")
+                            for x in (control, hard))]  # fmt: skip
+    found = answer(records, WISH)
+    assert found.chosen is not None and found.chosen.name == "a"
+    assert found.candidates[1].lost.startswith("cannot be judged: this comparison is void")
+
+
+def test_utility_that_does_not_rise_with_the_level_is_told():
+    found = answer(run(("a", "eps 1", 0.79), ("a", "eps 2", 0.70)), WISH)
+    (line,) = [text for text in sentences(found) if "does not rise" in text]
+    assert "eps 1: 0.790, eps 2: 0.700, beyond their intervals" in line
+    assert not [text for text in sentences(answer(GOOD, WISH)) if "does not rise" in text]
+
+
+def test_the_answer_stands_first_in_page_table_and_terminal(tmp_path):
+    for record in GOOD:
+        append_record(tmp_path / "run" / "records.jsonl", record)
+    grid = {"frontier": {"data": "public", "adversary": "all", "least_share": 0.8, "steps": 6}}
+    (tmp_path / "run" / "grid.json").write_text(json.dumps(grid))
+    shown = render(tmp_path / "run")
+    assert shown.answer[0] == title(answer(GOOD, WISH))
+    text = (tmp_path / "run" / "table.md").read_text()
+    assert text.index("## Answer") < text.index("**Ship a, eps 2") < text.index("## Utility")
+    first = (tmp_path / "run" / "report.html").read_text().split("<nav>")[0]
+    assert "Ship a, eps 2 (parallel)" in first and "data:image/png" in first
+    assert (tmp_path / "run" / "figures" / "frontier.png") in shown.paths
+    plain = page(GOOD, "t")
+    assert "Ship" not in plain
+
+
+def test_the_figure_holds_all_settings_seeds_and_the_line():
+    data = frontier_data(answer(GOOD, WISH))
+    assert data is not None and len(data.spots) == 4
+    assert [len(spot.seeds) for spot in data.spots] == [3] * 4
+    assert [spot.chosen for spot in data.spots] == [False, False, True, False]
+    assert data.line == tuple(pytest.approx(x) for x in ((0.04, 0.6), (0.1, 0.78), (0.4, 0.79),
+                                                         (0.9, 0.8)))  # fmt: skip
+    png = draw_frontier(data)
+    assert png == draw_frontier(data) and png != draw_frontier(replace(data, least=0.6))
+    assert "a, eps 2: leakage 0.1, utility 0.78 (the answer)." in describe_frontier(data)
+    assert frontier_data(answer([], WISH)) is None
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=12))
+def test_nothing_beats_the_frontier_and_it_beats_the_rest(points):
+    kept = frontier(points)
+    for x, y in points:
+        assert any(a <= x and b >= y for a, b in kept)
+        assert not any(x < a and y > b for a, b in kept)
+
+
+def test_an_answer_is_plain_text():
+    found = answer(run(("<b>a|*", "-", 0.79)), WISH)
+    assert "<b>" not in answer_markdown(found) and "\\|" in answer_markdown(found)
+    assert "<b>a" not in page(GOOD, "t", found=found)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ([], "expected the table of a frontier"),
+        ({"data": "public"}, "a frontier with adversary"),
+        ({"data": "x", "adversary": "all", "least_share": 0.9}, "got frontier.data='x'"),
+        ({"data": "public", "adversary": "all"}, "one of the two"),
+        ({"data": "public", "adversary": "all", "least_share": "9"}, "frontier.least_share='9'"),
+    ],
+)
+def test_a_wish_that_is_none_is_refused(asked, told):
+    with pytest.raises(ValueError, match=told):
+        wish_of({"frontier": asked})
+    assert wish_of({}) is None and wish_of(None) is None
