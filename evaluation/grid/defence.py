@@ -10,9 +10,10 @@ from evaluation.grid.launches import Launches
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.config import Config
 from fedbert.errors import InputError
+from fedbert.one_message.facts import layout_of, message_facts
 from fedbert.prepare import Prepared, facts_before, most_rows, poisson_sampled
 from fedbert.trainer import local_steps, planned_releases, planned_steps, repeated_releases
-from privacy.defence import Defence
+from privacy.defence import ONE_MESSAGE, Defence
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import Event
@@ -53,6 +54,8 @@ def facts_of(
     """
     if spec.training is not None:
         prepared = poisson_sampled(prepared)
+    if config.training.strategy == ONE_MESSAGE:
+        return message_facts_of(config, prepared, delta, launches)
     again = launches.redone(config.training.rounds)
     return replace(
         facts_before(config),
@@ -71,6 +74,25 @@ def facts_of(
     )
 
 
+def message_facts_of(
+    config: Config, prepared: Prepared, delta: float, launches: Launches
+) -> TrainingFacts:
+    """Return the facts of a training by one message: each launch sent every record once."""
+    task = prepared.task
+    return replace(
+        facts_before(config),
+        delta=delta,
+        releases=1,
+        width=layout_of(config).width,
+        length=1,
+        labels=len(task.label_names),
+        records=min(len(data.encoded) for data in prepared.clients),
+        restarts=launches.restarts,
+        person_rows=most_rows(prepared),
+        message=message_facts(config, prepared),
+    )
+
+
 def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
     """Return a defence, calibrated for the training that the facts describe.
 
@@ -79,7 +101,8 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
             that a mechanism at this place cannot speak for.
     """
     made: dict[str, Any] = {}
-    for place in PLACES:
+    one = facts.strategy == ONE_MESSAGE
+    for place in sorted(PLACES, key="labels".__ne__):  # first: others may have to share with it
         named = getattr(spec, place)
         if named is None:
             continue
@@ -95,6 +118,9 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
             known |= {"unit": "client", "releases": known["rounds"]}
         if made.get("one_shot") and place == "smashed":
             known["releases"] = 1
+        if one and place == "smashed":  # into the unit ball, as a whole, its label beside it
+            label = made.get("labels")
+            known |= {"unit": "sequence", "clip_norm": 1.0, "beside": label.epsilon if label else 0}
         kind = resolve(named, MECHANISMS, where)
         _check_kind(kind, place, named.name, where)
         also = ("view", "one_shot") if place == "smashed" else ("view",)

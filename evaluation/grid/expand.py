@@ -15,6 +15,7 @@ from evaluation.grid.file import (
     TrainingSettings,
 )
 from evaluation.grid.spec import AttackSettings, Cell, as_written
+from fedbert.config import ONE_MESSAGE
 from fedbert.errors import InputError
 from fedbert.settings import from_mapping
 
@@ -28,6 +29,8 @@ def cells_of(asked: GridSettings, where: str) -> tuple[Cell, ...]:
     Raises:
         InputError: for too many cells, two that are equal, or settings that do not go together.
     """
+    if asked.message and ONE_MESSAGE not in asked.strategies:
+        raise InputError(f"{where}: message: expected {ONE_MESSAGE} among strategies, got none")
     levels = [pair for defence in asked.defences for pair in defence.levels()]
     axes, file = _axes(asked), where
     count = prod(map(len, axes.values())) * len(levels) * len(asked.seeds)
@@ -86,4 +89,8 @@ def _training(asked: GridSettings, point: Mapping[str, Any], where: str) -> Trai
             raise InputError(f"{where}: {part}: {name} comes from the grid's lists, not here")
         else:
             values[part][name] = value
+    if values["training"].get("strategy") == ONE_MESSAGE:
+        values["model"].setdefault("freeze_embeddings", True)
+    else:
+        del values["message"]
     return from_mapping(TrainingSettings, values, where)

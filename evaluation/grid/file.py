@@ -21,6 +21,7 @@ from fedbert.config import (
     TrainingConfig,
 )
 from fedbert.errors import InputError, unknown_key, within
+from fedbert.message_settings import MessageConfig
 from fedbert.settings import Distinct, Plain, PlainOrList, check_field, refused, settings
 from privacy.randomness.keys import NoiseMode
 
@@ -38,7 +39,12 @@ def _mechanism(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Mechanism = Annotated[dict[str, Plain], AfterValidator(_mechanism)]
-PARTS = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
+PARTS = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "training": TrainingConfig,
+    "message": MessageConfig,
+}
 COUNTS = ("messages", "candidates", "shadows", "population")
 CUT = "model.cut_layer"
 OWN = {"data.task": "tasks", "training.strategy": "strategies", "seed": "seeds"}
@@ -55,7 +61,7 @@ SWEPT = (
 )
 """What a sweep may go over."""
 Section = dict[str, PlainOrList]
-"""A part of [model], [data] or [training], before the grid's lists are put in."""
+"""A part of [model], [data], [training] or [message], before the grid's lists are put in."""
 
 
 @settings
@@ -128,12 +134,13 @@ def _refuse_none(defence: DefenceSettings) -> None:
 class OverrideSettings:
     """What one task of a grid has of its own: settings in place of the grid's.
 
-    model, data, training: as the grid's.
+    model, data, training, message: as the grid's.
     """
 
     model: Section = field(default_factory=dict)
     data: Section = field(default_factory=dict)
     training: Section = field(default_factory=dict)
+    message: Section = field(default_factory=dict)
 
 
 @settings
@@ -142,7 +149,8 @@ class GridSettings:
 
     name: of the comparison; the file's without one.
     tasks: GLUE tasks, "own" (the columns that [data] names), or "mlm".
-    strategies: who holds what: "centralised", "fedavg", "parallel" (FedBERT) or "sequential".
+    strategies: who holds what: "centralised", "fedavg", "parallel" (FedBERT), "sequential", or
+        "one_message" (each record is sent once).
     seeds: each makes a training of its own.
     cut_layers: how many encoder layers the clients keep, in place of model.cut_layer.
     noise: "repeatable" (from seed and training: the same result again, for whoever knows those), or
@@ -150,11 +158,12 @@ class GridSettings:
     delta: of every guarantee.
     cell_time_limit: seconds after which a cell is given up as failed; none without one.
     model, data, training: settings of every training.
+    message: what a record's message is made of, in trainings by strategy one_message.
     attacks: which attacks run, and on how much.
     defences: each makes a row of the comparison.
     override: settings of single tasks, by the task's name.
     sweep: further settings, each over a list of values: {"data.clients" = [4, 64]}. Any of model,
-        data, training, of the numbers of attacks, and delta; each is a column of the tables.
+        data, training, message, the numbers of attacks, and delta; each is a column of the tables.
     """
 
     tasks: Annotated[tuple[TaskName, ...], Field(min_length=1), Distinct]
@@ -168,6 +177,7 @@ class GridSettings:
     model: Section = field(default_factory=dict)
     data: Section = field(default_factory=dict)
     training: Section = field(default_factory=dict)
+    message: Section = field(default_factory=dict)
     attacks: AttackSettings = AttackSettings()
     defences: Annotated[tuple[DefenceSettings, ...], Field(min_length=1)] = (
         DefenceSettings(UNDEFENDED),
@@ -211,6 +221,7 @@ class TrainingSettings:
     """The file of `pretrain` and `finetune`: one training, and the defence that it runs under.
 
     model, data, training: its settings.
+    message: what a record's message is made of, with strategy one_message.
     seed: from which every draw follows, but for secret noise.
     noise: "secret" (its key is made up by the computer and forgotten), or "repeatable" (from the
         seed and all that makes the training: whoever knows those can take it off).
@@ -221,6 +232,7 @@ class TrainingSettings:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+    message: MessageConfig = MessageConfig()
     seed: Seed = 0
     noise: NoiseMode = "secret"
     delta: Delta = DELTA
@@ -236,4 +248,4 @@ class TrainingSettings:
     @property
     def config(self) -> Config:
         """Return the settings of the training itself."""
-        return Config(self.model, self.data, self.training, self.seed, self.noise)
+        return Config(self.model, self.data, self.training, self.seed, self.noise, self.message)
