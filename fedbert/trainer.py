@@ -129,12 +129,11 @@ def train(
     check(config, defence)
     if config.training.strategy == ONE_MESSAGE:
         return _once(config, prepared, defence, listeners, start, on_round, noise)
-    before = prepared.split
+    before, fleet = prepared.split, fleet or InProcess()
     # E and H are of the parties' own making: what they start from need not be there twice.
     split = duplicate(before, shared=before.client_names.values())
     noise = noise or noise_of(config, prepared, defence)
     prepared = under(with_model(prepared, split), defence, noise)
-    fleet = fleet or InProcess()
     posted = guards(defence, noise.under("channel"))
     channel = Channel(listeners, posted, arrivals(split, config))
     _spawn(fleet, config, prepared, defence, noise)
