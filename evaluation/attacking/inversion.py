@@ -5,6 +5,7 @@ from typing import Any
 from evaluation.adversary.observation import Observation, auxiliary_texts
 from evaluation.attacking.backward import backward
 from evaluation.attacking.forward import forward
+from evaluation.attacking.one_message import inverted
 from evaluation.attacking.updates import updates
 from reports.leak import LeakageEntry
 
@@ -16,5 +17,6 @@ def inversion(observation: Observation) -> tuple[list[LeakageEntry], list[dict[s
     if observation.transcript.entries:
         found, samples = forward(observation)
         found += backward(observation)
+    found += inverted(observation)
     texts, _ = auxiliary_texts(observation.prepared, observation.cell.config.seed)
     return [*found, *updates(observation, texts)], samples

@@ -53,6 +53,20 @@ class Layout:
         product = (codes[:, :, None] * more[:, None, :]).reshape(len(rows), -1)
         return np.concatenate([product, ROW * rows], axis=1) / self.norm
 
+    def rows(self, messages: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what messages say of their rows to whoever knows the codes of their labels.
+
+        The least-squares rows [example, direction], and by how much each one's noise is larger than
+        the message's [example]: nothing else in a message tells more of the row.
+        """
+        if self.labels == "beside":
+            return messages.astype(np.float64), np.ones(len(messages))
+        scaled = messages * self.norm
+        table = scaled[:, : -self.directions].reshape(len(messages), self.codes, -1)[:, :, :-1]
+        weight = np.square(codes).sum(1) + ROW**2
+        told = (codes[:, :, None] * table).sum(1) + ROW * scaled[:, -self.directions :]
+        return told / weight[:, None], self.norm / np.sqrt(weight)
+
     def moments(self, mean: np.ndarray) -> Moments:
         """Return the moments that the mean of messages with labels within says [width]."""
         scaled = mean * self.norm
