@@ -17,7 +17,7 @@ from privacy.defence import ONE_MESSAGE, Defence
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import Event
-from privacy.facts import TrainingFacts
+from privacy.facts import MessageFacts, TrainingFacts
 from privacy.noise import NoiseModel
 from privacy.randomised_response import RandomisedResponse
 from privacy.signal import LOST, faint_words, noise_over_signal
@@ -47,15 +47,18 @@ def facts_of(
     delta: float,
     rounds: int | None = None,
     launches: Launches = NO_LAUNCHES,
+    message: MessageFacts | None = None,
 ) -> TrainingFacts:
     """Return the facts of a training under a defence after so many rounds (None: all).
 
     launches: of a training that was resumed under fresh noise, what was done again being counted.
+    message: what is known of one by one message; None: found out, by its public text.
     """
     if spec.training is not None:
         prepared = poisson_sampled(prepared)
     if config.training.strategy == ONE_MESSAGE:
-        return message_facts_of(config, prepared, delta, launches)
+        known = message or message_facts(config, prepared)
+        return message_facts_of(config, prepared, delta, launches, known)
     again = launches.redone(config.training.rounds)
     return replace(
         facts_before(config),
@@ -75,7 +78,7 @@ def facts_of(
 
 
 def message_facts_of(
-    config: Config, prepared: Prepared, delta: float, launches: Launches
+    config: Config, prepared: Prepared, delta: float, launches: Launches, message: MessageFacts
 ) -> TrainingFacts:
     """Return the facts of a training by one message: each launch sent every record once."""
     task = prepared.task
@@ -89,7 +92,7 @@ def message_facts_of(
         records=min(len(data.encoded) for data in prepared.clients),
         restarts=launches.restarts,
         person_rows=most_rows(prepared),
-        message=message_facts(config, prepared),
+        message=message,
     )
 
 
@@ -175,7 +178,7 @@ def costs(defence: Defence, facts: TrainingFacts) -> list[dict[str, Any]]:
         "update": facts.rounds,
         "training": facts.steps,
         "labels": once,
-        "smashed": once if defence.one_shot else facts.releases,
+        "smashed": once if defence.one_shot or facts.strategy == ONE_MESSAGE else facts.releases,
     }
     found = []
     for place in PLACES:

@@ -71,6 +71,7 @@ def values_of(split: SplitBert) -> dict[str, Array]:
 
 def from_values(config: Config, public: SplitBert, values: Mapping[str, Array]) -> SplitBert:
     """Return the released model of a public one and the values that `values_of` named."""
+    values = {name: value.copy() for name, value in values.items()}  # theirs may be read-only
     centre, matrix = values["encoder.centre"], values["encoder.matrix"]
     head = LinearHead(values[f"{HEAD}.weight"], values[f"{HEAD}.bias"])
     projection = Projection(centre, matrix, matrix[:0])
