@@ -70,12 +70,19 @@ def event_of(defence: Defence, facts: TrainingFacts) -> Event | None:
     if (facts.message or MessageFacts()).labels == "within":
         return cost.event
     label = None if defence.labels is None else defence.labels.cost()
-    if label is None or not isinstance(label.event, PureEvent):
-        return None
-    if isinstance(cost.event, GaussianEvent):
-        return MessageEvent(cost.event.noise_multiplier, label.event.epsilon)
-    if isinstance(cost.event, PureEvent):
-        return PureEvent(cost.event.epsilon + label.event.epsilon)
+    return None if label is None else together(cost.event, label.event)
+
+
+def together(message: Event, label: Event) -> Event | None:
+    """What a message and the label beside it did together; None where nothing is known of that.
+
+    >>> together(GaussianEvent(1.0), PureEvent(2.0))
+    MessageEvent(noise_multiplier=1.0, label_epsilon=2.0)
+    """
+    if isinstance(label, PureEvent) and isinstance(message, GaussianEvent):
+        return MessageEvent(message.noise_multiplier, label.epsilon)
+    if isinstance(label, PureEvent) and isinstance(message, PureEvent):
+        return PureEvent(message.epsilon + label.epsilon)
     return None
 
 

@@ -43,7 +43,7 @@ def audit(directory: Path, request: Request) -> Card:
     Raises:
         InputError: in one line, for whatever cannot be audited or would have to be run to be read.
     """
-    subject = open_subject(directory, request.task, request.data)
+    subject = open_subject(directory, request.task, request.data, request.public)
     if request.text or request.pair or request.label:
         read = with_columns(subject.task, request.text, request.pair, request.label)
         subject = replace(subject, task=read)
@@ -100,11 +100,15 @@ def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
         stopped = aside(subject.directory.resolve().parent)
         unfinished = f"{done} of {planned}: not finished{stopped}"
         named["rounds"] = str(done) if done == planned else unfinished
+        if subject.one_message:
+            named["rounds"] = "none: one message of each record"
         named["defence"] = str(subject.checkpoint.manifest["defence"].get("name", ""))
     if subject.split.notes:
         named["model"] = "; ".join(subject.split.notes)
     if subject.unknown:
         named[NOT_KNOWN] = subject.unknown
+    if subject.no_public:
+        named["public text not known"] = subject.no_public
     if not isinstance(candidates, str):
         told = "" if candidates.fair else "; not by a fair coin, so that a shifted pool is possible"
         count = f"{len(candidates.members)} ({int(candidates.members.sum())} members)"
@@ -131,12 +135,12 @@ def _manifest(subject: Subject) -> Iterator[Check]:
         yield Check(name, VIOLATES, line)
     claims = manifest.claims_of(subject)
     if not wrong and claims:
-        again = [manifest.recomputed(subject, claim) for claim in claims]
-        told = "; ".join(
-            f"{claim['view']}: {each[0]:.4g} ({each[1]})"
-            for claim, each in zip(claims, again, strict=True)
-            if each is not None
-        )
+        views: dict[str, list[str]] = {}  # of what follows for each
+        for claim in claims:
+            again = manifest.recomputed(subject, claim)
+            if again is not None:
+                views.setdefault(f"{again[0]:.4g} ({again[1]})", []).append(claim["view"])
+        told = "; ".join(f"{', '.join(who)}: {what}" for what, who in views.items())
         yield Check(name, CONSISTENT, f"recomputed {told}")
 
 
