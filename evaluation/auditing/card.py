@@ -11,7 +11,9 @@ from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
 from evaluation.auditing.differences import CLOSE
 from evaluation.auditing.mechanisms.isolation import audit_any
+from evaluation.auditing.mechanisms.message import Sending, audit_message
 from evaluation.auditing.membership import Candidates, candidates_of, claim_on, membership, one_run
+from evaluation.auditing.released_head import head_checks
 from evaluation.auditing.request import Request, limits
 from evaluation.auditing.subject import NOT_KNOWN, Subject, doubts_of, open_subject, spec_of
 from evaluation.auditing.verdict import Claim
@@ -19,8 +21,12 @@ from evaluation.grid.foreign import is_foreign
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError
+from fedbert.one_message.codes import codes_of
+from fedbert.one_message.facts import layout_of
+from fedbert.prepare import facts_before, known_of
 from fedbert.stopped import aside
 from fedbert.tasks import with_columns
+from privacy.message_claims import event_of
 from privacy.tradeoff import allowed_by_line
 from reports.card.content import (
     CONSISTENT,
@@ -72,6 +78,8 @@ def audit(directory: Path, request: Request) -> Card:
     checks = [
         *_manifest(subject),
         *_isolation(subject),
+        *_messages(subject),
+        *head_checks(subject),
         *_records(subject, candidates, scores, request.claim),
         *limits(request, measured),
     ]
@@ -171,6 +179,19 @@ def _isolation(subject: Subject) -> Iterator[Check]:
         if found is not None:
             name = f"{place}: {found.what} in isolation, one release"
             yield Check(name, found.verdict, found.detail())
+
+
+def _messages(subject: Subject) -> Iterator[Check]:
+    """Yield what a training's whole message, its label with it, shows of one release of it."""
+    checkpoint, defence = subject.checkpoint, subject.defence
+    if not subject.one_message or checkpoint is None or defence is None:
+        return
+    config = checkpoint.config
+    event = event_of(defence, replace(facts_before(config), message=known_of(config)))
+    if event is not None:
+        sending = Sending(defence, layout_of(config), codes_of(subject.task))
+        found = audit_message(sending, event, subject.delta, config.seed)
+        yield Check(f"{found.what} in isolation, one release", found.verdict, found.detail())
 
 
 def _foreign(spec: DefenceSpec) -> Iterator[Check]:
