@@ -17,6 +17,7 @@ from fedbert.messages import (
     HiddenStates,
     Message,
     RowValues,
+    SentLabels,
     SmashedData,
 )
 from fedbert.split import SplitBert
@@ -48,6 +49,8 @@ class Arrivals:
             return None
         if isinstance(message, ClientUpdate):
             return self._update(message)
+        if isinstance(message, SentLabels):
+            return misshaped(message.labels, self.smashed.get(message.client, ())[:1])
         values = _values(message)
         if isinstance(message, SmashedData):
             expected = (*message.attention_mask.shape, self.width)

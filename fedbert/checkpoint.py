@@ -2,7 +2,8 @@
 
 DIR/manifest.json       what was trained, on what, how far, at which cost, hashes of the rest
 DIR/state.safetensors   what the parties carry, to resume from
-DIR/model/              the joined model and its tokenizer, as transformers' from_pretrained loads
+DIR/model/              the joined model and its tokenizer, as transformers' from_pretrained loads;
+                        of a training by one message as `fedbert.one_message.files` says
 DIR/run.secret          the key of the manifest's hash of the data: that of the run folder
 """
 
@@ -19,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from fedbert.arrivals import refuse_diverged
-from fedbert.config import Config
+from fedbert.config import ONE_MESSAGE, Config
 from fedbert.disk.writer import sweep, whole_folder
 from fedbert.errors import InputError
 from fedbert.manifest import (
@@ -34,6 +35,7 @@ from fedbert.manifest import (
     same_data,
     upgraded,
 )
+from fedbert.one_message.files import write_released
 from fedbert.precision import settled
 from fedbert.prepare import Prepared
 from fedbert.provenance import provenance
@@ -83,7 +85,7 @@ def save(
     key = run_key(directory.parent)
     with whole_folder(directory) as draft:
         try:
-            _write_model(draft / "model", prepared, state)
+            _write_model(draft / "model", config, prepared, state)
             arrays = {f"state/{n}": np.asarray(v, order="C") for n, v in state.arrays.items()}
             arrays |= {f"values/{n}": np.asarray(v, order="C") for n, v in state.values.items()}
             save_file(arrays, draft / "state.safetensors")
@@ -176,11 +178,14 @@ def _members(prepared: Prepared) -> list[int]:
     return sorted(int(position) for position in np.concatenate(held))
 
 
-def _write_model(directory: Path, prepared: Prepared, state: State) -> None:
+def _write_model(directory: Path, config: Config, prepared: Prepared, state: State) -> None:
     """Write the joined model with the state's values, and the tokenizer."""
-    split = duplicate(prepared.split)
-    load_values(split, state.values)
-    split.whole.save_pretrained(directory)
+    if config.training.strategy == ONE_MESSAGE:
+        write_released(directory, prepared.split, state.values)
+    else:
+        split = duplicate(prepared.split)
+        load_values(split, state.values)
+        split.whole.save_pretrained(directory)
     prepared.tokenizer.save_pretrained(directory)
 
 

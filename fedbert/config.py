@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fedbert.errors import InputError, expect
+from fedbert.message_settings import MessageConfig
 from fedbert.settings import one_of, settings
 from fedbert.tasks import (
     CLASS_METRICS,
@@ -20,10 +21,11 @@ from fedbert.tasks import (
 )
 from privacy.randomness.keys import NoiseMode
 
-Strategy = Literal["centralised", "fedavg", "parallel", "sequential"]
+Strategy = Literal["centralised", "fedavg", "parallel", "sequential", "one_message"]
 Partition = Literal["iid", "dirichlet", "quantity"]
 Optimizer = Literal["adamw", "sgd"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+ONE_MESSAGE: Strategy = "one_message"
 SIZES = ("tiny", "mini", "small", "base")
 EXAMPLES, CLIENTS, STEPS, BATCH, LAYERS = 10_000_000, 100_000, 1_000_000, 65_536, 1_000
 """The most of each that a training may ask for: loops and tables grow with them."""
@@ -166,7 +168,9 @@ class DataConfig:
 class TrainingConfig:
     """How the parties train: rounds x local_steps steps for every client that takes part in all.
 
-    strategy: who holds what: "centralised", "fedavg", "parallel" (FedBERT) or "sequential".
+    strategy: who holds what: "centralised", "fedavg", "parallel" (FedBERT), "sequential", or
+        "one_message", which sends each record once and reads none of the settings below but
+        precision and device.
     rounds: how often the parties' models are averaged.
     local_steps: optimiser steps of a client in a round.
     batch_size: examples in a step.
@@ -242,9 +246,17 @@ class Config:
     training: TrainingConfig = TrainingConfig()
     seed: Seed = 0
     noise: NoiseMode = "secret"
+    message: MessageConfig = MessageConfig()
 
     def __post_init__(self) -> None:
         """Check what concerns more than one part."""
+        if self.training.strategy == ONE_MESSAGE:
+            self._check_message()
+        elif self.message != MessageConfig():
+            raise InputError(
+                f"message: expected settings with strategy {ONE_MESSAGE} alone, got them with "
+                f"{self.training.strategy!r}"
+            )
         few = self.training.clients_per_round
         expect(
             few is None or few <= self.data.clients,
@@ -253,12 +265,30 @@ class Config:
             few,
         )
 
+    def _check_message(self) -> None:
+        """Check what a training by one message needs."""
+        if self.message.public is None:
+            raise InputError(
+                f"message: expected public = a source of public text with strategy {ONE_MESSAGE}, "
+                "got none"
+            )
+        frozen = self.model.freeze_embeddings
+        told = f"frozen embeddings with strategy {ONE_MESSAGE}, whose E is public"
+        expect(frozen, told, "freeze_embeddings", frozen)
+        task = self.data.chosen_task
+        expect(task.kind != "mlm", f"a task with labels with strategy {ONE_MESSAGE}", "task", "mlm")
+
     def to_json(self) -> dict[str, Any]:
-        """Return the configuration as nested plain dictionaries."""
+        """Return the configuration as nested plain dictionaries.
+
+        The message's settings stand in it where they are read.
+        """
+        one = self.training.strategy == ONE_MESSAGE
         return {
             "model": dict(vars(self.model)),
             "data": self.data.to_json(),
             "training": dict(vars(self.training)),
             "seed": self.seed,
             "noise": self.noise,
+            **({"message": dict(vars(self.message))} if one else {}),
         }

@@ -1,6 +1,7 @@
 """Export of a checkpoint: the folder to hand over, of what is named here and of nothing else.
 
 DIR/model.safetensors, config.json, tokenizer...   as transformers' from_pretrained loads
+DIR/message.safetensors                            projection and head, of a training by one message
 DIR/manifest.json                                  how it was trained and what is claimed of it
 
 What a training leaves besides is not covered by any noise: who was trained on, a hash of the data
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from fedbert.checkpoint import Checkpoint, read
+from fedbert.config import ONE_MESSAGE
 from fedbert.disk.writer import sweep, whole_folder
 from fedbert.errors import InputError
 from fedbert.manifest import EXPORT, VERSION, as_text, exported, hashes_of
+from fedbert.one_message.files import MESSAGE
 
 WEIGHTS = "model.safetensors"
-WHOLE = (WEIGHTS, "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
+WHOLE = (WEIGHTS, MESSAGE, "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
 """Files that go over as they are: weights, and the words of the tokenizer."""
 MODEL = (
     "add_cross_attention", "architectures", "attention_probs_dropout_prob", "bos_token_id",
@@ -49,6 +52,9 @@ CONFIG = {
         "client_parts", "precision",
     ),
 }  # fmt: skip
+SENT = ("public_size", "pooling", "directions", "clip_quantile", "labels")
+PUBLIC = "not named"
+"""How an export calls the public text of a training by one message, whose source may be a path."""
 PLACES = (
     "smashed", "hidden", "hidden_gradient", "smashed_gradient", "update", "labels", "training",
     "penalty",
@@ -101,7 +107,8 @@ def shown(manifest: Mapping[str, Any], sha256: Mapping[str, str]) -> dict[str, A
         "format": EXPORT,
         "version": VERSION,
         "config": {part: _chosen(config[part], keys) for part, keys in CONFIG.items()}
-        | {"noise": config.get("noise", "repeatable")},
+        | {"noise": config.get("noise", "repeatable")}
+        | _message(config),
         "defence": _defence(manifest["defence"]),
         "costs": [
             _chosen(cost, COST) | {"event": _chosen(cost["event"], EVENT)}
@@ -113,6 +120,13 @@ def shown(manifest: Mapping[str, Any], sha256: Mapping[str, str]) -> dict[str, A
         "provenance": _chosen(manifest.get("provenance", {}), PROVENANCE),
         "sha256": dict(sha256),
     }
+
+
+def _message(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a message was made of; nothing of a training without one."""
+    if config["training"].get("strategy") != ONE_MESSAGE:
+        return {}
+    return {"message": _chosen(config["message"], SENT) | {"public": PUBLIC}}
 
 
 def _defence(defence: Mapping[str, Any]) -> dict[str, Any]:

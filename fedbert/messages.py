@@ -55,6 +55,15 @@ class SmashedData:
 
 
 @dataclass(frozen=True)
+class SentLabels:
+    """Client to server, by strategy one_message: the label of each record that was sent."""
+
+    client: int
+    round: int
+    labels: Array  # [record] int64 classes or float32 scores
+
+
+@dataclass(frozen=True)
 class HiddenStates:
     """Server to client: Z = T(A)."""
 
@@ -141,6 +150,7 @@ class ClientParts:
 
 Message = (
     SmashedData
+    | SentLabels
     | HiddenStates
     | HiddenGradient
     | SmashedGradient
@@ -154,6 +164,7 @@ M = TypeVar("M", bound=Message)
 
 KINDS: dict[type, str] = {
     SmashedData: "smashed",
+    SentLabels: "labels",
     HiddenStates: "hidden",
     HiddenGradient: "hidden_gradient",
     SmashedGradient: "smashed_gradient",

@@ -38,6 +38,12 @@ SHAPES = {  # layers, hidden, heads, feed-forward (Turc et al. 2019; Devlin et a
     "base": (12, 768, 12, 3072),
 }
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+TRAINED_ON = {
+    "mnli": "MNLI",
+    "qqp": "pairs of Quora questions",
+    "qnli": "SQuAD, of which QNLI was made",
+}
+"""What the embedded MiniLM's card says that it was trained on, by the tasks that it concerns."""
 POSITIONS = 512
 
 

@@ -90,5 +90,6 @@ def _settings(config: Config) -> dict[str, Any]:
     written = config.to_json()
     return {
         part: {k: v for k, v in written[part].items() if k not in OF_CONTENT.get(part, ())}
-        for part in ("model", "data", "training")
+        for part in ("model", "data", "training", "message")
+        if part in written
     }

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fedbert.config import Config
+from fedbert.config import ONE_MESSAGE, Config
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import ClientData, Vocabulary
 from fedbert.data.examples import Examples
@@ -16,13 +16,19 @@ from fedbert.data.repeats import coin_groups
 from fedbert.data.sources import bounded, load
 from fedbert.data.survey import essentials, left_out_in_words
 from fedbert.errors import InputError, within
-from fedbert.model import load_model, load_tokenizer, other_numbers, vocabulary_of
+from fedbert.model import (
+    TRAINED_ON,
+    load_model,
+    load_tokenizer,
+    other_numbers,
+    vocabulary_of,
+)
 from fedbert.seeding import derive, numpy_rng
 from fedbert.split import SplitBert, position_offset
 from fedbert.tasks import Task
 from fedbert.tokenizer_checks import doubts, unknown_words
 from privacy.defence import Defence
-from privacy.facts import TrainingFacts
+from privacy.facts import MessageFacts, TrainingFacts
 from privacy.randomness.source import NoiseSource
 
 Per = Literal["text", "row"]
@@ -252,6 +258,17 @@ def facts_before(config: Config) -> TrainingFacts:
         cut_layer=config.model.cut_layer,
         kind=task_of(config).kind,
         precision=config.training.precision,
+        message=known_of(config) if config.training.strategy == ONE_MESSAGE else None,
+    )
+
+
+def known_of(config: Config) -> MessageFacts:
+    """Return what the settings say of a training by one message."""
+    model, data = config.model.source, config.data
+    return MessageFacts(
+        labels=config.message.labels,
+        dealt_by_label=data.partition == "dirichlet",
+        seen=TRAINED_ON.get(data.task, "") if model == "embedded" else "",
     )
 
 

@@ -10,14 +10,16 @@ from typing import Any
 
 import torch
 
-from fedbert.arrivals import arrivals, refuse_diverged
+from fedbert.arrivals import Arrivals, arrivals, refuse_diverged
 from fedbert.client import Client
-from fedbert.config import Config
+from fedbert.config import ONE_MESSAGE, Config
 from fedbert.errors import InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.frozen import frozen_of
 from fedbert.messages import Array, Channel, Listener, to_tensor
 from fedbert.noise import noise_of
+from fedbert.one_message.facts import layout_of
+from fedbert.one_message.run import from_values, one_message, values_of
 from fedbert.precision import settled
 from fedbert.prepare import Prepared, expected_batches, facts_before, under, with_model
 from fedbert.protect import MechanismGuard, MechanismLog, guards
@@ -76,6 +78,8 @@ def planned_releases(config: Config, prepared: Prepared, rounds: int | None = No
     """
     if config.training.strategy in ("centralised", "fedavg"):
         return 0
+    if config.training.strategy == ONE_MESSAGE:
+        return 1
     steps = planned_steps(config, rounds)
     return max(data.releases(steps[data.client]) for data in prepared.clients)
 
@@ -120,28 +124,29 @@ def train(
     """Return the model trained under a defence; `prepared` stays as it is.
 
     listeners hear every message. start: continue after a saved round. on_round is called with the
-    state after every round. noise: what hides records, made for this training alone.
+    state after every round. noise: hides the records of this one training; None: as configured.
 
     Raises:
         InputError: for a defence that cannot act, no such device, a broken message, divergence.
     """
     check(config, defence)
-    before = prepared.split
+    before, noise = prepared.split, noise or noise_of(config, prepared, defence)
+    config, kept = settled(config, before.whole.config, None if start is None else start.plain)
+    if config.training.strategy == ONE_MESSAGE:
+        return _once(config, prepared, defence, listeners, start, on_round, noise, kept)
     # E and H are of the parties' own making: what they start from need not be there twice.
     split = duplicate(before, shared=before.client_names.values())
-    noise = noise or noise_of(config, prepared, defence)
-    config, kept = settled(config, before.whole.config, None if start is None else start.plain)
     prepared = under(with_model(prepared, split), defence, noise)
     roster = Roster(fleet or InProcess(), len(participants(config, 0)) == len(prepared.clients))
     posted = guards(defence, noise.under("channel"))
     channel = Channel(listeners, posted, arrivals(split, config))
     _spawn(roster, config, prepared, defence, noise)
-    first, losses = (0, list[float]()) if start is None else (start.round, list(start.losses))
+    state, first = start, 0 if start is None else start.round
+    losses = list[float]() if start is None else list(start.losses)
     if start is not None:
         _restore(roster, prepared, start)
         _rewind(channel, posted, start)
     strategy, private = STRATEGIES[config.training.strategy], defence.training is not None
-    state = start
     for number in range(first, config.training.rounds):
         who = participants(config, number)
         examples = tuple(len(prepared.clients[c].encoded) for c in who)
@@ -168,6 +173,33 @@ def train(
     trained = duplicate(before)
     load_values(trained, state.values)
     return Trained(trained, tuple(losses), dict(channel.bytes), releases, protection, state)
+
+
+def _once(
+    config: Config,
+    prepared: Prepared,
+    defence: Defence,
+    listeners: Iterable[Listener],
+    start: State | None,
+    on_round: Callable[[State], None] | None,
+    noise: NoiseSource,
+    kept: dict[str, Any],
+) -> Trained:
+    """Return the model of a training by one message, which ends with its only exchange.
+
+    kept: plain values of the state.
+    """
+    log, channel = MechanismLog(), Channel(listeners, None, Arrivals(layout_of(config).width, {}))
+    if start is not None:
+        split = from_values(config, prepared.split, start.values)
+    else:
+        under_way = under(prepared, defence, noise)
+        split, log = one_message(config, under_way, defence, channel, noise)
+    rounds, sent = config.training.rounds, dict(channel.bytes)
+    state = start or State(rounds, values_of(split), {}, kept, sent, ())
+    if start is None and on_round is not None:
+        on_round(state)
+    return Trained(split, (), dict(state.bytes), 1, {"smashed": log}, state)
 
 
 def load_values(split: SplitBert, values: dict[str, Array]) -> None:

@@ -47,7 +47,7 @@ class Place:
 
     def refused(self, expected: str, got: str) -> InputError:
         """Return the error of one line."""
-        return InputError(f"expected {expected}, got {got} at source={self.source!r}")
+        return refused(expected, got, self.source)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def fitted(tensors: Tensors, expected: Mapping[str, torch.Size], place: Place) -
     kept = {name: value for name, value in tensors.items() if name not in aside}
     missing = expected.keys() - kept.keys()
     new = _new(missing, expected, place)
-    _refuse(kept, expected, missing - new, place)
+    check_tensors(kept, expected, missing - new, place.source)
     if new:
         notes.append(_new_words(new, place))
     return Weights(kept, frozenset(new), tuple(notes))
@@ -205,10 +205,19 @@ def _new_words(new: Iterable[str], place: Place) -> str:
     return f"a new head of {labels}{' and a new pooler' * pooler}, made up at random"
 
 
-def _refuse(
-    kept: Tensors, expected: Mapping[str, torch.Size], missing: set[str], place: Place
+def refused(expected: str, got: str, source: str) -> InputError:
+    """Return the error of one line about a source's tensors."""
+    return InputError(f"expected {expected}, got {got} at source={source!r}")
+
+
+def check_tensors(
+    kept: Tensors, expected: Mapping[str, torch.Size], missing: Iterable[str], source: str
 ) -> None:
-    """Refuse tensors that are missing, fit nothing, have another shape or are not numbers."""
+    """Refuse tensors that are missing, fit nothing, have another shape or are not numbers.
+
+    Raises:
+        InputError: in one line that names them.
+    """
     shapes = [
         f"{name} {list(kept[name].shape)} instead of {list(expected[name])}"
         for name in kept
@@ -219,12 +228,13 @@ def _refuse(
         "that fit nothing": [name for name in kept if name not in expected],
         "of another shape": shapes,
     }
-    told = [f"{what}: {some(names)}" for what, names in faults.items() if names]
+    told = "; ".join(f"{what}: {some(names)}" for what, names in faults.items() if names)
     if told:
-        raise place.refused("all tensors of the model and no others", f"some {'; '.join(told)}")
+        raise refused("all tensors of the model and no others", f"some {told}", source)
     whole = [name for name, value in kept.items() if not value.is_floating_point()]
     if whole:
-        raise place.refused("tensors of real numbers", f"{kept[whole[0]].dtype} in {some(whole)}")
+        got = f"{kept[whole[0]].dtype} in {some(whole)}"
+        raise refused("tensors of real numbers", got, source)
     bad = [name for name, value in kept.items() if not torch.isfinite(value).all()]
     if bad:
-        raise place.refused("finite weights", f"NaN or infinity in {some(bad)}")
+        raise refused("finite weights", f"NaN or infinity in {some(bad)}", source)

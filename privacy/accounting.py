@@ -8,7 +8,7 @@ import logging
 from dataclasses import replace
 
 from privacy.composition import epsilon_of, tail_floor
-from privacy.defence import Defence, refuse_update
+from privacy.defence import ONE_MESSAGE, Defence, refuse_update
 from privacy.events import MetricEvent, PoissonGaussianEvent
 from privacy.facts import TrainingFacts
 from privacy.group_privacy import for_persons
@@ -29,6 +29,7 @@ from privacy.guarantee import (
     Scope,
 )
 from privacy.mechanism import VIEWS, Cost, Identity, Mechanism, View
+from privacy.message_claims import message_ledger
 from privacy.randomness.tails import why_below_floor
 from privacy.tradeoff import allowed_by
 
@@ -45,11 +46,15 @@ def ledger(defence: Defence, facts: TrainingFacts) -> dict[View, Entry]:
     and `peer`, and for `aggregator` too where each client noises its own update; it presumes what
     `DPFedAvg` lists (all trained parts under one clip, uniform weights, a fixed divisor), which
     is the trainer's part. DP-SGD speaks for `release` alone, where Poisson sampling amplifies.
+    Of a training by one message see `privacy.message_claims`.
 
     What holds of the labels besides is in `label_claims`; where that is all, an entry says so.
     Where rows belong to persons, claims say what is left for one with several: `for_persons`.
     """
-    entries = {view: for_persons(_entry(view, defence, facts), facts.person_rows) for view in VIEWS}
+    if facts.strategy == ONE_MESSAGE:
+        entries = message_ledger(defence, facts)
+    else:
+        entries = {v: for_persons(_entry(v, defence, facts), facts.person_rows) for v in VIEWS}
     for claim in label_claims(defence, facts):
         entry = entries[claim.view]
         if isinstance(entry, NoGuarantee):
@@ -69,10 +74,11 @@ def label_claims(defence: Defence, facts: TrainingFacts) -> list[Guarantee]:
     if cost is None:
         return []
     once = 1 + facts.restarts
+    one = facts.strategy == ONE_MESSAGE  # where the server has the answered labels themselves
     claims = [
         _epsilon_claim(view, cost, once, facts, "data set", LABEL_EXCLUSIONS)
-        for view in LABEL_VIEWS
-        if _nothing_sent(view, facts) is None
+        for view in (VIEWS if one else LABEL_VIEWS)
+        if one or _nothing_sent(view, facts) is None
     ]
     return [for_persons(claim, facts.person_rows) for claim in claims]
 

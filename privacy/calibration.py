@@ -14,6 +14,7 @@ from privacy.accountants import (
     warn_of_fallback,
 )
 from privacy.checks import one_of, open_unit, positive, whole
+from privacy.one_message import message_multiplier
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,19 @@ def noise_multiplier_for(target_epsilon: float, delta: float, releases: int) -> 
     whole("releases", releases)
     positive("releases", releases)
     return gaussian_sigma(target_epsilon, delta, sensitivity=math.sqrt(releases))
+
+
+def multiplier_beside(target_epsilon: float, delta: float, releases: int, beside: float) -> float:
+    """The least noise with which Gaussian releases meet a target that includes another cost.
+
+    beside: the epsilon of a pure release about the same record with each of them; 0.0 for none.
+
+    Raises:
+        ValueError: as `noise_multiplier_for`, or a target that the other cost alone takes.
+    """
+    if not beside:
+        return noise_multiplier_for(target_epsilon, delta, releases)
+    return message_multiplier(target_epsilon, delta, beside, releases)
 
 
 def poisson_noise_multiplier(

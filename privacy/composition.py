@@ -11,10 +11,19 @@ from privacy.accountants import (
     pure_bound,
 )
 from privacy.checks import one_of
-from privacy.events import Event, GaussianEvent, MetricEvent, PoissonGaussianEvent, PureEvent
+from privacy.events import (
+    Event,
+    GaussianEvent,
+    MessageEvent,
+    MetricEvent,
+    PoissonGaussianEvent,
+    PureEvent,
+)
+from privacy.one_message import message_epsilon
 from privacy.randomness.tails import tail_delta
 
 EXACT = "analytic Gaussian, exact composition"
+BESIDE = "Gaussian beside randomised response, closed form"
 MOST_VALUES = 2**36
 """No release has more values: in float32 they would take 256 GiB."""
 
@@ -30,6 +39,7 @@ def epsilon_of(event: Event, releases: int, delta: float, accountant: Accountant
     | Gaussian | `gaussian_epsilon` |
     | Poisson-sampled Gaussian | `poisson_gaussian_bound` |
     | pure | `pure_bound`: the sum, or the optimal composition at `delta` where that is less |
+    | message with its label | `message_epsilon` |
     | metric | `ValueError`: metric privacy is no (epsilon, delta) |
     | any, `releases` negative or no integer, `delta` out of range | `ValueError` |
 
@@ -43,6 +53,9 @@ def epsilon_of(event: Event, releases: int, delta: float, accountant: Accountant
         return _sampled(event, releases, delta, accountant)
     if isinstance(event, PureEvent):
         return pure_bound(event.epsilon, releases, delta)
+    if isinstance(event, MessageEvent):
+        epsilon = message_epsilon(event.noise_multiplier, event.label_epsilon, releases, delta)
+        return Bound(epsilon, BESIDE, delta)
     if isinstance(event, MetricEvent):
         raise ValueError(f"expected an event with an (epsilon, delta), got event={event}")
     raise ValueError(f"expected an event of a known kind, got event={event!r}")
@@ -58,7 +71,7 @@ def tail_floor(event: Event, releases: int) -> float:
     >>> tail_floor(GaussianEvent(0.5), 10**6), 0 < tail_floor(GaussianEvent(0.025), 1) < 1e-5
     (0.0, True)
     """
-    if isinstance(event, GaussianEvent | PoissonGaussianEvent):
+    if isinstance(event, GaussianEvent | PoissonGaussianEvent | MessageEvent):
         return tail_delta("gaussian", releases, MOST_VALUES, 1.0 / event.noise_multiplier)
     if isinstance(event, PureEvent):
         return tail_delta("laplace", releases, MOST_VALUES, event.epsilon)

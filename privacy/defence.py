@@ -13,6 +13,8 @@ from privacy.randomised_response import RandomisedResponse
 
 MESSAGES = ("smashed", "hidden", "hidden_gradient", "smashed_gradient")
 PLACES = (*MESSAGES, "update", "labels", "training", "penalty")
+ONE_MESSAGE = "one_message"
+"""The strategy under which every record is sent once, and nothing comes back."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def refuse(defence: Defence, facts: TrainingFacts) -> str | None:
     if strategy in ("centralised", "fedavg") and (acting or defence.penalty is not None):
         return f"{defence.name} acts on messages of a split step, and {strategy} has no split"
     found = (
+        _refuse_message(defence, facts),
         _refuse_update(defence, strategy),
         _refuse_smashed(defence, facts),
         _refuse_training(defence, facts),
@@ -120,6 +123,25 @@ def _refuse_update(defence: Defence, strategy: str) -> str | None:
             "noises updates at the client, and the server makes the update of T itself from the "
             "gradients it is sent: only under fedavg is a whole update the client's"
         )
+    return None
+
+
+def _refuse_message(defence: Defence, facts: TrainingFacts) -> str | None:
+    """Why a defence cannot act where one message is all that is sent, as a clause."""
+    if facts.strategy != ONE_MESSAGE:
+        return None
+    places = [p for p in (*MESSAGES, "update") if p != "smashed"]
+    acting = [p for p in places if not isinstance(getattr(defence, p), Identity)]
+    acting += [p for p in ("training", "penalty") if getattr(defence, p) is not None]
+    if acting:
+        return f"acts at {acting[0]}, and under {ONE_MESSAGE} one message is all that is sent"
+    if defence.nearest_word:
+        return f"maps rows of A to words, and under {ONE_MESSAGE} a message is no word's row"
+    if defence.one_shot:
+        return f"re-uses a protected A, and under {ONE_MESSAGE} each is sent once in any case"
+    within = facts.message is not None and facts.message.labels == "within"
+    if within and defence.labels is not None:
+        return "randomises labels, which go within the message, under the message's own noise"
     return None
 
 

@@ -69,13 +69,30 @@ class MetricEvent:
         positive("eta", self.eta)
 
 
-Event = GaussianEvent | PoissonGaussianEvent | PureEvent | MetricEvent
+@dataclass(frozen=True)
+class MessageEvent:
+    """One message of a record under Gaussian noise, and its label under pure privacy beside it.
+
+    `noise_multiplier` as in `GaussianEvent`; `label_epsilon` is the label's own.
+    """
+
+    noise_multiplier: float
+    label_epsilon: float
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        positive("noise_multiplier", self.noise_multiplier)
+        positive("label_epsilon", self.label_epsilon)
+
+
+Event = GaussianEvent | PoissonGaussianEvent | PureEvent | MetricEvent | MessageEvent
 
 EVENTS: dict[str, type[Event]] = {
     "gaussian": GaussianEvent,
     "poisson_gaussian": PoissonGaussianEvent,
     "pure": PureEvent,
     "metric": MetricEvent,
+    "message": MessageEvent,
 }
 
 

@@ -5,8 +5,31 @@ from dataclasses import dataclass
 from privacy.accountants import ACCOUNTANTS, Accountant
 from privacy.checks import one_of, open_unit, whole
 
-STRATEGIES = ("centralised", "fedavg", "parallel", "sequential")
+STRATEGIES = ("centralised", "fedavg", "parallel", "sequential", "one_message")
 KINDS = ("classification", "regression", "mlm")
+
+
+@dataclass(frozen=True)
+class MessageFacts:
+    """The facts of a training by one message, on which its claim rests.
+
+    labels: "within" the message, or "beside" it. dealt_by_label: the partition follows the labels.
+    seen: what the encoder is known to have been trained on of the records; "" for nothing known.
+    shared: how many texts of the records stand among the public ones.
+
+    Raises:
+        ValueError: labels anywhere else, or a count below zero.
+    """
+
+    labels: str = "within"
+    dealt_by_label: bool = False
+    seen: str = ""
+    shared: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        one_of("labels", self.labels, ("within", "beside"))
+        whole("shared", self.shared)
 
 
 @dataclass(frozen=True)
@@ -27,6 +50,7 @@ class TrainingFacts:
     how many classes there are; None where nobody counted. `kind` is the task's. `restarts` counts
     how often the training began again under fresh noise: what is drawn once was then drawn again.
     `person_rows` is the most records of one person; None where nobody told whose they are.
+    `message` is what a training by one message adds.
 
     Raises:
         ValueError: an unknown strategy, accountant or kind, a count below zero, records, width,
@@ -52,6 +76,7 @@ class TrainingFacts:
     precision: str = "float32"
     restarts: int = 0
     person_rows: int | None = None
+    message: MessageFacts | None = None
 
     def __post_init__(self) -> None:
         """Check every field."""

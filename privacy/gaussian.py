@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from privacy.calibration import noise_multiplier_for
+from privacy.calibration import multiplier_beside
 from privacy.checks import one_of, positive
 from privacy.events import GaussianEvent
 from privacy.mechanism import UNITS, Cost, Unit, clip_rows
@@ -52,8 +52,12 @@ class Gaussian:
         clip_norm: float,
         releases: int = 1,
         unit: Unit = "token",
+        beside: float = 0.0,
     ) -> "Gaussian":
         """The mechanism with the least noise for which `releases` releases meet the target.
+
+        beside: the epsilon of a pure release about the same unit with each of them, such as that of
+        its label, which the target includes.
 
         >>> round(Gaussian.calibrated(8.0, 1e-5, clip_norm=1.0).noise_std, 6)
         1.200458
@@ -62,7 +66,7 @@ class Gaussian:
             ValueError: target_epsilon or clip_norm not positive and finite, delta not strictly
                 between 0 and 1, or releases below 1 (there is nothing to calibrate to).
         """
-        multiplier = noise_multiplier_for(target_epsilon, delta, releases)
+        multiplier = multiplier_beside(target_epsilon, delta, releases, beside)
         return cls(clip_norm=clip_norm, noise_multiplier=multiplier, unit=unit)
 
     @property

@@ -57,6 +57,13 @@ DP_SGD_EXCLUSIONS = (
     "training losses, which are kept to resume and may be printed",
     *_ALWAYS,
 )
+MESSAGE_EXCLUSIONS = (
+    "the number of records, who holds how many and that each is sent, which are public",
+    "records that the encoder, or whoever chose it and the settings, has seen before",
+    SEVERAL_RECORDS,
+    "what a checkpoint keeps beside the model, such as who was held out: hand on an export",
+    *_ALWAYS,
+)
 LABEL_EXCLUSIONS = (
     "the text of the record, and what it says about its label",
     "whatever else was made from the true labels, such as a partition by label",

@@ -53,9 +53,16 @@ class Laplace:
 
     @classmethod
     def calibrated(
-        cls, target_epsilon: float, clip_norm: float, releases: int = 1, unit: Unit = "token"
+        cls,
+        target_epsilon: float,
+        clip_norm: float,
+        releases: int = 1,
+        unit: Unit = "token",
+        beside: float = 0.0,
     ) -> "Laplace":
         """The mechanism whose `releases` releases add up to the target, delta 0.
+
+        beside: as for `Gaussian`.
 
         >>> round(Laplace.calibrated(8.0, clip_norm=1.0, releases=4).noise_std, 6)
         1.414214
@@ -70,6 +77,13 @@ class Laplace:
         share = target_epsilon / releases
         if share * releases > target_epsilon:  # by a rounding
             share = math.nextafter(share, 0.0)
+        if beside:
+            if share <= beside:
+                raise ValueError(
+                    f"expected target_epsilon > {beside * releases:g}, which labels take alone, "
+                    f"got target_epsilon={target_epsilon:g}"
+                )
+            share = math.nextafter(share - beside, 0.0)
         return cls(clip_norm=clip_norm, epsilon=share, unit=unit)
 
     @property

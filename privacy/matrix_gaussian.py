@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from privacy.calibration import noise_multiplier_for
+from privacy.calibration import multiplier_beside
 from privacy.checks import positive, whole
 from privacy.events import GaussianEvent
 from privacy.mechanism import Cost, Unit, clip_rows
@@ -110,9 +110,12 @@ class MatrixGaussian:
         width: int,
         length: int,
         releases: int = 1,
+        beside: float = 0.0,
         **shape: Unpack[Shape],
     ) -> "MatrixGaussian":
         """The mechanism with the least noise for which `releases` releases meet the target.
+
+        beside: as for `Gaussian`.
 
         >>> even = MatrixGaussian.calibrated(8.0, 1e-5, clip_norm=1.0, width=4, length=3)
         >>> round(even.noise_std, 6)
@@ -124,7 +127,7 @@ class MatrixGaussian:
         """
         return cls(
             clip_norm=clip_norm,
-            noise_multiplier=noise_multiplier_for(target_epsilon, delta, releases),
+            noise_multiplier=multiplier_beside(target_epsilon, delta, releases, beside),
             width=width,
             length=length,
             **shape,

@@ -4,7 +4,7 @@ The noise multiplier is the standard deviation of the noise over the most that o
 a release by, so one over it bounds the signal-to-noise ratio of that unit, in any direction.
 """
 
-from privacy.events import Event, GaussianEvent, PoissonGaussianEvent, PureEvent
+from privacy.events import Event, GaussianEvent, MessageEvent, PoissonGaussianEvent, PureEvent
 
 FAINT = 1_000.0
 """Above it a budget is warned of: epsilon .002 at delta 1e-5, say."""
@@ -22,7 +22,7 @@ def noise_over_signal(event: Event) -> float | None:
     >>> noise_over_signal(GaussianEvent(2.0)), noise_over_signal(PureEvent(0.5))
     (2.0, 2.0)
     """
-    if isinstance(event, GaussianEvent | PoissonGaussianEvent):
+    if isinstance(event, GaussianEvent | PoissonGaussianEvent | MessageEvent):
         return event.noise_multiplier
     return 1 / event.epsilon if isinstance(event, PureEvent) else None
 

@@ -20,7 +20,8 @@ import numpy as np
 
 from privacy.accountants import FOURIER_DELTA, PLD_STEPS, best_bound, composed_loss
 from privacy.checks import open_unit, positive, whole
-from privacy.events import Event, GaussianEvent, PoissonGaussianEvent, PureEvent
+from privacy.events import Event, GaussianEvent, MessageEvent, PoissonGaussianEvent, PureEvent
+from privacy.one_message import message_delta
 
 # Epsilons tried: dense where attacks live. Beyond the greatest, false alarms of 1e-26 count.
 EPSILONS = 1500
@@ -41,6 +42,7 @@ STORED = tuple(float(f"{10 ** (place / 6 - 5):.3g}") for place in range(31))
 BY_GAUSSIAN = "Gaussian, closed form"
 BY_LOSS = "privacy loss distribution of the sampled Gaussian"
 BY_PURE = "pure, optimal composition"
+BY_MESSAGE = "Gaussian beside randomised response, closed form"
 BY_LINE = "the line of one (epsilon, delta): nothing else is known of the mechanism"
 
 
@@ -128,6 +130,21 @@ def pure_curve(epsilon: float, releases: int = 1) -> Curve:
     other = binom.logcdf(fewer, releases, 1 / (1 + math.exp(-epsilon)))
     order = np.argsort(losses, kind="stable")
     return _curve(losses[order], (np.exp(below) - np.exp(losses + other))[order])
+
+
+def message_curve(noise_multiplier: float, label_epsilon: float, releases: int = 1) -> Curve:
+    """The curve of messages with their labels beside them, in closed form.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    whole("releases", releases)
+    if releases == 0:
+        return Curve((0.0,), (0.0,))
+    mu = math.sqrt(releases) / noise_multiplier
+    most = min(MOST_EPSILON, mu * mu / 2 + 10 * mu + releases * label_epsilon)
+    epsilons = most * np.linspace(0.0, 1.0, EPSILONS) ** 2
+    return _curve(epsilons, message_delta(epsilons, noise_multiplier, label_epsilon, releases))
 
 
 def line_curve(epsilon: float, delta: float) -> Curve:
@@ -246,6 +263,9 @@ def allowed_by(event: Event, releases: int) -> TradeOff:
         return _stored(curve, BY_LOSS)
     if isinstance(event, PureEvent):
         return _stored(pure_curve(event.epsilon, releases), BY_PURE)
+    if isinstance(event, MessageEvent):
+        curve = message_curve(event.noise_multiplier, event.label_epsilon, releases)
+        return _stored(curve, BY_MESSAGE)
     raise ValueError(f"expected an event with a trade-off curve, got event={event!r}")
 
 

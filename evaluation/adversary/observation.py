@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from evaluation.adversary.one_message import SentMessages
 from evaluation.adversary.transcript import Transcript, TranscriptEntry, same_values
 from evaluation.grid.spec import Cell
 from fedbert.data.batches import Batch, mask_tokens
@@ -24,6 +25,7 @@ class Observation:
     defence: Defence
     trained: Trained
     transcript: Transcript
+    sent: SentMessages | None = None  # of a training by one message
 
     @property
     def special(self) -> list[int]:

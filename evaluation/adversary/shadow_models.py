@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from evaluation.adversary.inference import answers_on
-from fedbert.config import Config
+from fedbert.config import ONE_MESSAGE, Config
 from fedbert.data.repeats import coin_groups, twins
 from fedbert.disk.writer import sweep, whole
 from fedbert.model import load_model
@@ -128,7 +128,8 @@ def seen_by(config: Config, prepared: Prepared) -> np.ndarray:
     found = np.zeros(len(prepared.pool), dtype=bool)
     for data in prepared.clients:
         own = data.in_pool
-        found[own[data.seen(steps[data.client])]] = True
+        every = config.training.strategy == ONE_MESSAGE
+        found[own if every else own[data.seen(steps[data.client])]] = True
     alike = twins(prepared.pool)
     return np.isin(alike, alike[found])
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from attacks.attack import Knowledge, Lacks
+from attacks.membership.known_message import lacking_noise
 from attacks.membership.message_matching import lacking
 from attacks.pooled.knowledge import PooledKnowledge
 from attacks.signals import Answers, Signals
@@ -30,6 +31,7 @@ from evaluation.attacking.loop import Head, Named, named
 from evaluation.attacking.membership import unmatched
 from evaluation.grid.catalogue import FAMILIES
 from evaluation.grid.spec import AttackSettings, Cell
+from fedbert.config import ONE_MESSAGE
 from fedbert.data.repeats import one_of_each
 from fedbert.frozen import dropout_of
 from fedbert.messages import ClientParts
@@ -43,7 +45,9 @@ SETTINGS = {"population": "population", "shadow_losses": "shadows"}
 """What a grid's [attacks] can do about a field that is lacking."""
 WHERE = "`fedbert-eval budget views` and the report say which"
 SENDING = ("parallel", "sequential")
-"""The strategies under which activations cross."""
+"""The strategies under which activations cross in every step."""
+SILENT = ("centralised", ONE_MESSAGE)
+"""The strategies under which no update is sent."""
 
 
 @dataclass
@@ -128,12 +132,15 @@ def foreseen(
         backward = named(asked.backward, "backward")
         fitting = [x for x in backward if hasattr(x.attack, "reconstruct") is reads_words]
         yield from _lacking(fitting, partial(_lacks_of, head))
-    if cell.config.training.strategy != "centralised":
+    if cell.config.training.strategy not in SILENT:
         yield from _lacking(named(asked.updates, "updates"), partial(_updates, before, text))
     pooled = PooledKnowledge(lambda _: np.zeros((0, 0)), text, tuple(prepared.vocabulary.special))
     yield from _lacking(named(asked.pooled, "pooled"), partial(_lacks_of, pooled))
     signals = _signals(cell, prepared, known_of(cell, others))
-    nearness = unmatched(sends, prepared, defence) or lacking(_forward(before, text))
+    if cell.config.training.strategy == ONE_MESSAGE:
+        nearness = lacking_noise(defence.smashed.noise_model().kind)
+    else:
+        nearness = unmatched(sends, prepared, defence) or lacking(_forward(before, text))
 
     def members(each: Named) -> Lacks | None:
         if each.head.view == "forward" and nearness is not None:
@@ -206,7 +213,7 @@ def _signals(cell: Cell, prepared: Prepared, known: int) -> Signals:
         return Answers(losses[0], logs, labels, losses[1:], half, rows)
 
     shape = cell.config.training.rounds, cell.config.data.clients, FEW
-    watched = cell.config.training.strategy != "centralised"
+    watched = cell.config.training.strategy not in SILENT
     directions = np.zeros(shape) if watched and classes else None
     return Signals(
         answers(FEW, 0),

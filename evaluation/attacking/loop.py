@@ -42,10 +42,12 @@ class Named:
     entry: Entry | None
 
 
-def named(names: Iterable[Spec | str], family: str, of: str = "") -> tuple[Named, ...]:
+def named(
+    names: Iterable[Spec | str], family: str, of: str = "", view: str | None = None
+) -> tuple[Named, ...]:
     """Return the attacks of these names among a family of the catalogue's.
 
-    of: what it is that they attack, where reports say so.
+    of: what it is that they attack, where reports say so. view: whose, where not the attack's own.
 
     Raises:
         InputError: for a name that is no attack's of this family.
@@ -58,7 +60,7 @@ def named(names: Iterable[Spec | str], family: str, of: str = "") -> tuple[Named
         shown = f"{attack.name} ({of})" if of else attack.name
         entry = catalogue.get(asked if isinstance(asked, str) else asked.name)
         baseline = entry is not None and entry.baseline
-        found.append(Named(attack, Head(attack.view, shown, judged_as, baseline), entry))
+        found.append(Named(attack, Head(view or attack.view, shown, judged_as, baseline), entry))
     return tuple(found)
 
 

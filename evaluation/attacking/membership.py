@@ -18,6 +18,7 @@ from evaluation.adversary.signals import arrays_of, signals_of
 from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.clients import client_level
 from evaluation.attacking.loop import Head, Named, entries, named
+from evaluation.attacking.one_message import known_sender
 from evaluation.grid.spec import Cell
 from evaluation.metrics.blind_baseline import LEAST, blind_baseline, units
 from evaluation.metrics.membership import (
@@ -28,6 +29,7 @@ from evaluation.metrics.membership import (
     judged,
     too_few,
 )
+from fedbert.config import ONE_MESSAGE
 from fedbert.data.batches import Encoded
 from fedbert.data.repeats import clusters, one_of_each
 from fedbert.frozen import dropout_of
@@ -83,7 +85,7 @@ def ask(cell: Cell, prepared: Prepared) -> Asked | None:
         return None
     watched = any(each.head.view == "aggregator" for each in attacks)
     watch = None
-    if watched and cell.config.training.strategy != "centralised":
+    if watched and cell.config.training.strategy not in ("centralised", ONE_MESSAGE):
         watch = RoundWatch(prepared, chosen.candidates, cell.config.seed)
     return Asked(cell, attacks, chosen, watch)
 
@@ -113,7 +115,8 @@ def membership(asked: Asked | None, observation: Observation, cache: Path | None
         if why is not None:
             return why
         if each.head.view == "forward":
-            given, members, matched = matching_signals(observation, each.attack.name)
+            matching = matching_signals if observation.sent is None else known_sender
+            given, members, matched = matching(observation, each.attack.name)
             own = clusters(observation.prepared.pool.take(matched))
         else:
             given, members, own = signals, asked.chosen.members, clusters(pool)

@@ -43,7 +43,7 @@ def pooled(
         embed = partial(service.vectors, pooling=pooling)
         knowledge = PooledKnowledge(embed, auxiliary, tuple(special))
         ask = partial(_ask, embed, private, knowledge, seed)
-        found += entries(attacks, ask, partial(_judge, private, knowledge, seed))
+        found += entries(attacks, ask, partial(judge_texts, private, knowledge, seed))
     return found
 
 
@@ -65,7 +65,7 @@ def _ask(
     return found
 
 
-def _judge(
+def judge_texts(
     private: Texts,
     knowledge: PooledKnowledge,
     seed: int,

@@ -135,6 +135,10 @@ def _trainings(
         raise InputError(
             f"expected --shadows where the training can be done again, got none: {why}"
         )
+    if subject.no_public:
+        raise InputError(
+            f"expected --public with --shadows, got no public text: {subject.no_public}"
+        )
     config = trained_rounds(checkpoint.config, checkpoint.manifest["round"])
     source = config.model.source if means.start is None else means.start
     if means.start is None and source not in (*SIZES, "embedded"):

@@ -11,7 +11,9 @@ from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
 from evaluation.auditing.differences import CLOSE
 from evaluation.auditing.mechanisms.isolation import audit_any
+from evaluation.auditing.mechanisms.message import Sending, audit_message
 from evaluation.auditing.membership import Candidates, candidates_of, claim_on, membership, one_run
+from evaluation.auditing.released_head import head_checks
 from evaluation.auditing.request import Request, limits
 from evaluation.auditing.subject import NOT_KNOWN, Subject, doubts_of, open_subject, spec_of
 from evaluation.auditing.verdict import Claim
@@ -19,8 +21,12 @@ from evaluation.grid.foreign import is_foreign
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError
+from fedbert.one_message.codes import codes_of
+from fedbert.one_message.facts import layout_of
+from fedbert.prepare import facts_before, known_of
 from fedbert.stopped import aside
 from fedbert.tasks import with_columns
+from privacy.message_claims import event_of
 from privacy.tradeoff import allowed_by_line
 from reports.card.content import (
     CONSISTENT,
@@ -43,7 +49,7 @@ def audit(directory: Path, request: Request) -> Card:
     Raises:
         InputError: in one line, for whatever cannot be audited or would have to be run to be read.
     """
-    subject = open_subject(directory, request.task, request.data)
+    subject = open_subject(directory, request.task, request.data, request.public)
     if request.text or request.pair or request.label:
         read = with_columns(subject.task, request.text, request.pair, request.label)
         subject = replace(subject, task=read)
@@ -72,6 +78,8 @@ def audit(directory: Path, request: Request) -> Card:
     checks = [
         *_manifest(subject),
         *_isolation(subject),
+        *_messages(subject),
+        *head_checks(subject),
         *_records(subject, candidates, scores, request.claim),
         *limits(request, measured),
     ]
@@ -100,11 +108,15 @@ def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
         stopped = aside(subject.directory.resolve().parent)
         unfinished = f"{done} of {planned}: not finished{stopped}"
         named["rounds"] = str(done) if done == planned else unfinished
+        if subject.one_message:
+            named["rounds"] = "none: one message of each record"
         named["defence"] = str(subject.checkpoint.manifest["defence"].get("name", ""))
     if subject.split.notes:
         named["model"] = "; ".join(subject.split.notes)
     if subject.unknown:
         named[NOT_KNOWN] = subject.unknown
+    if subject.no_public:
+        named["public text not known"] = subject.no_public
     if not isinstance(candidates, str):
         told = "" if candidates.fair else "; not by a fair coin, so that a shifted pool is possible"
         count = f"{len(candidates.members)} ({int(candidates.members.sum())} members)"
@@ -131,12 +143,12 @@ def _manifest(subject: Subject) -> Iterator[Check]:
         yield Check(name, VIOLATES, line)
     claims = manifest.claims_of(subject)
     if not wrong and claims:
-        again = [manifest.recomputed(subject, claim) for claim in claims]
-        told = "; ".join(
-            f"{claim['view']}: {each[0]:.4g} ({each[1]})"
-            for claim, each in zip(claims, again, strict=True)
-            if each is not None
-        )
+        views: dict[str, list[str]] = {}  # of what follows for each
+        for claim in claims:
+            again = manifest.recomputed(subject, claim)
+            if again is not None:
+                views.setdefault(f"{again[0]:.4g} ({again[1]})", []).append(claim["view"])
+        told = "; ".join(f"{', '.join(who)}: {what}" for what, who in views.items())
         yield Check(name, CONSISTENT, f"recomputed {told}")
 
 
@@ -167,6 +179,19 @@ def _isolation(subject: Subject) -> Iterator[Check]:
         if found is not None:
             name = f"{place}: {found.what} in isolation, one release"
             yield Check(name, found.verdict, found.detail())
+
+
+def _messages(subject: Subject) -> Iterator[Check]:
+    """Yield what a training's whole message, its label with it, shows of one release of it."""
+    checkpoint, defence = subject.checkpoint, subject.defence
+    if not subject.one_message or checkpoint is None or defence is None:
+        return
+    config = checkpoint.config
+    event = event_of(defence, replace(facts_before(config), message=known_of(config)))
+    if event is not None:
+        sending = Sending(defence, layout_of(config), codes_of(subject.task))
+        found = audit_message(sending, event, subject.delta, config.seed)
+        yield Check(f"{found.what} in isolation, one release", found.verdict, found.detail())
 
 
 def _foreign(spec: DefenceSpec) -> Iterator[Check]:

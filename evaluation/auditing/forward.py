@@ -38,6 +38,8 @@ def inversion(
     the mechanism.
     """
     defence = subject.defence
+    if subject.one_message:
+        return [EVERY.not_measured("one pooled message of a record is sent: a grid attacks it")]
     if subject.checkpoint is not None and _silent(subject):
         return [EVERY.not_measured("no activations are sent")]
     if defence is None:

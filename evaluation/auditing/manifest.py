@@ -5,18 +5,19 @@ from functools import lru_cache
 from typing import Any
 
 from evaluation.auditing.differences import CLOSE, differences
+from evaluation.auditing.message_facts import recorded_message
 from evaluation.auditing.recorded_facts import contradictions, recorded_facts
+from evaluation.auditing.spent import spent_on
 from evaluation.auditing.subject import Subject, defence_of, spec_of
-from evaluation.grid.defence import SPEAKS_FOR, costs, facts_of
+from evaluation.grid.defence import costs, facts_of
 from evaluation.grid.launches import Launches
 from fedbert.checkpoint import Checkpoint
 from privacy.accountants import Bound
 from privacy.accounting import label_claims, ledger
 from privacy.composition import epsilon_of
 from privacy.defence import Defence, refuse
-from privacy.events import Event
+from privacy.events import Event, event_to_json
 from privacy.facts import TrainingFacts
-from privacy.mechanism import Cost
 from privacy.tradeoff import allowed_by
 from reports.tradeoff import Allowed, allowed_of
 
@@ -42,19 +43,16 @@ def mismatches(subject: Subject) -> list[str]:
 
 def recomputed(subject: Subject, claim: dict[str, Any]) -> tuple[float, str] | None:
     """Return the epsilon of a claim from the recorded costs, and the figures it follows from."""
-    manifest = subject.checkpoint.manifest if subject.checkpoint is not None else {"costs": []}
-    for cost in manifest["costs"]:
-        if claim["view"] not in _views(cost) or cost["unit"] != claim["unit"]:
-            continue
-        event = Cost.from_json(cost).event
-        bound = _bound(event, cost["releases"], claim["delta"] or subject.delta)
-        figures = {k: v for k, v in cost["event"].items() if k != "kind"}
-        clip = (manifest["defence"].get(cost["place"]) or {}).get("clip_norm")
-        told = [f"{name.replace('_', ' ')} {value:.6g}" for name, value in figures.items()]
-        told += [f"{cost['releases']} releases", f"delta {claim['delta']:g}"]
-        told += [] if clip is None else [f"clip {clip:g}"]
-        return bound.epsilon, ", ".join(told)
-    return None
+    spent = spent_on(subject, claim)
+    if spent is None or subject.checkpoint is None:
+        return None
+    bound = _bound(spent.event, spent.releases, claim["delta"] or subject.delta)
+    figures = {k: v for k, v in event_to_json(spent.event).items() if k != "kind"}
+    clip = (subject.checkpoint.manifest["defence"].get(spent.place) or {}).get("clip_norm")
+    told = [f"{name.replace('_', ' ')} {value:.6g}" for name, value in figures.items()]
+    told += [f"{spent.releases} releases", f"delta {claim['delta']:g}"]
+    told += [] if clip is None else [f"clip {clip:g}"]
+    return bound.epsilon, ", ".join(told)
 
 
 def allowed(subject: Subject) -> list[Allowed]:
@@ -64,24 +62,18 @@ def allowed(subject: Subject) -> list[Allowed]:
     """
     if subject.config.data.group is not None:
         return []
-    manifest = subject.checkpoint.manifest if subject.checkpoint is not None else {"costs": []}
     found = []
     for claim in claims_of(subject):
-        for cost in manifest["costs"]:
-            if claim["view"] in _views(cost) and cost["unit"] == claim["unit"]:
-                curve = allowed_by(Cost.from_json(cost).event, cost["releases"]).to_json()
-                found.append(allowed_of({**claim, **curve}))
-                break
+        spent = spent_on(subject, claim)
+        if spent is not None:
+            curve = allowed_by(spent.event, spent.releases).to_json()
+            found.append(allowed_of({**claim, **curve}))
     return [each for each in found if each is not None]
 
 
 @lru_cache(maxsize=64)  # an accountant may take a second
 def _bound(event: Event, releases: int, delta: float) -> Bound:
     return epsilon_of(event, releases, delta)
-
-
-def _views(cost: dict[str, Any]) -> tuple[str, ...]:
-    return (*SPEAKS_FOR.get(cost["place"], ()), "aggregator" if cost["place"] == "update" else "")
 
 
 def _from_costs(subject: Subject) -> Iterator[str]:
@@ -114,7 +106,9 @@ def _from_configuration(subject: Subject) -> Iterator[str]:
         return
     else:
         yield from contradictions(checkpoint)
-        facts = facts_of(config, own, spec, subject.delta, manifest["round"], launches)
+        known = recorded_message(checkpoint) if subject.no_public else None
+        done = manifest["round"]
+        facts = facts_of(config, own, spec, subject.delta, done, launches, known)
     reason = refuse(defence, facts)
     if reason is not None:
         yield f"defence: recorded with {config.training.strategy}, recomputed none: {reason}"

@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from evaluation.auditing.message_facts import recorded_message
 from evaluation.auditing.subject import Subject
 from evaluation.grid.defence import NO_LAUNCHES
 from evaluation.grid.launches import Launches
 from fedbert.checkpoint import Checkpoint
-from fedbert.config import Config
+from fedbert.config import ONE_MESSAGE, Config
 from fedbert.manifest import exported
+from fedbert.one_message.facts import layout_of
 from fedbert.prepare import facts_before
 from fedbert.trainer import local_steps, planned_steps
 from privacy.facts import TrainingFacts
@@ -31,8 +33,10 @@ def contradictions(checkpoint: Checkpoint) -> Iterator[str]:
     if exported(manifest):
         return
     members = manifest["members"]
-    if len(manifest["losses"]) != round_:
-        yield f"losses: recorded {len(manifest['losses'])}, recomputed {round_}, one a round"
+    one = config.training.strategy == ONE_MESSAGE
+    losses, words = (0, "a message has none") if one else (round_, "one a round")
+    if len(manifest["losses"]) != losses:
+        yield f"losses: recorded {len(manifest['losses'])}, recomputed {losses}, {words}"
     pool = manifest.get("pool", max(members, default=0) + 1)
     if len(set(members)) != len(members) or not all(0 <= each < pool for each in members):
         yield f"members: recorded {len(members)}, recomputed different ones of {pool} alone"
@@ -100,6 +104,8 @@ def recorded_facts(
         checkpoint.config,
         checkpoint.manifest["defence"],
     )
+    if config.training.strategy == ONE_MESSAGE:
+        return _message_facts(subject, checkpoint, launches)
     if exported(manifest):
         return _exported_facts(subject, checkpoint, rounds, launches)
     sizes = Sizes(config, len(manifest["members"]), "training" in defence)
@@ -128,6 +134,21 @@ def recorded_facts(
         length=config.data.max_length,
         labels=len(subject.task.label_names),
         restarts=launches.restarts,
+    )
+
+
+def _message_facts(subject: Subject, checkpoint: Checkpoint, launches: Launches) -> TrainingFacts:
+    """Return the facts of a training by one message: every launch sent each record once."""
+    config = checkpoint.config
+    return replace(
+        facts_before(config),
+        delta=subject.delta,
+        releases=1,
+        width=layout_of(config).width,
+        length=1,
+        labels=len(subject.task.label_names),
+        restarts=launches.restarts,
+        message=recorded_message(checkpoint),
     )
 
 

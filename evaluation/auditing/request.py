@@ -25,7 +25,7 @@ class Request:
     fair coin chose the members among the given files. text, pair, label: the columns of these
     files, where they are not the task's. Limits: the most that any attack may reach. means: the
     models that a membership adversary has besides. data: the source of the training's data, where
-    that is a folder, a file or on the hub.
+    that is a folder, a file or on the hub; public: that of the public text of one_message.
     """
 
     claim: tuple[float, float] | None = None
@@ -41,6 +41,7 @@ class Request:
     max_token_recovery: Limit = None
     means: Means = Means()
     data: str | None = None
+    public: str | None = None
 
     def __post_init__(self) -> None:
         """Check the claim."""

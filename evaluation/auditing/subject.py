@@ -9,13 +9,14 @@ from typing import Any, get_args
 import numpy as np
 
 from evaluation.auditing.foreign_model import refuse_code, settings_of, task_of
+from evaluation.auditing.message_facts import recorded_message
 from evaluation.auditing.run_folder import refuse_run
 from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.defence_file import DefenceSettings
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.checkpoint import Checkpoint, read
-from fedbert.config import Config, DataConfig, ModelConfig
+from fedbert.config import ONE_MESSAGE, Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import Vocabulary
 from fedbert.data.sources import load_one
@@ -23,6 +24,7 @@ from fedbert.errors import InputError
 from fedbert.manifest import coin_of, exported, same_data
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
 from fedbert.model_settings import is_tied
+from fedbert.one_message.files import read_released
 from fedbert.prepare import (
     Per,
     Prepared,
@@ -56,7 +58,8 @@ class Subject:
 
     checkpoint: None for a foreign model. own: the training's inputs, made anew from the manifest;
     None where they cannot be had, and `unknown` says why. defence: as the manifest names it; None
-    where its mechanisms are not the catalogue's.
+    where its mechanisms are not the catalogue's. no_public: why the public text of a training by
+    one message cannot be had; "" where it can, or there is none.
     """
 
     directory: Path
@@ -70,6 +73,12 @@ class Subject:
     unknown: str = ""
     spec: DefenceSpec | None = None
     defence: Defence | None = None
+    no_public: str = ""
+
+    @property
+    def one_message(self) -> bool:
+        """Whether it was trained by one message."""
+        return self.config.training.strategy == ONE_MESSAGE
 
     @property
     def delta(self) -> float:
@@ -90,11 +99,14 @@ class Subject:
         return typed(found, self.split.whole.config)
 
 
-def open_subject(directory: Path, task: str | None, data: str | None = None) -> Subject:
+def open_subject(
+    directory: Path, task: str | None, data: str | None = None, public: str | None = None
+) -> Subject:
     """Return what lies in a directory, after a look that nothing in it would be run.
 
     data: the source of the training's data, where a manifest names one that is not a package's: no
-    folder and no data set of the hub is opened because a manifest says so.
+    folder and no data set of the hub is opened because a manifest says so. public: the same of the
+    public text of a training by one message.
 
     Raises:
         InputError: in one line: neither a checkpoint nor a model, a pickle or code inside, files
@@ -106,7 +118,7 @@ def open_subject(directory: Path, task: str | None, data: str | None = None) -> 
     refuse_run(directory)
     refuse_code(directory)
     if (directory / "manifest.json").is_file():
-        return _ours(read(directory), task, data)
+        return _ours(read(directory), task, data, public)
     if (directory / "config.json").is_file():
         return _foreign(directory, task)
     raise InputError(
@@ -115,8 +127,11 @@ def open_subject(directory: Path, task: str | None, data: str | None = None) -> 
     )
 
 
-def _ours(checkpoint: Checkpoint, task: str | None, data: str | None) -> Subject:
+def _ours(
+    checkpoint: Checkpoint, task: str | None, data: str | None, public: str | None
+) -> Subject:
     """Return a checkpoint of ours, its data and its defence where they can be had."""
+    checkpoint, no_public = _with_public(checkpoint, public)
     config = checkpoint.config
     _check_entries(checkpoint)
     if checkpoint.manifest["defence"]:
@@ -131,7 +146,7 @@ def _ours(checkpoint: Checkpoint, task: str | None, data: str | None) -> Subject
         dropout=config.model.dropout,
     )
     subject = _loaded(checkpoint.directory, replace(config, model=model), config.data.chosen_task)
-    subject = replace(subject, checkpoint=checkpoint)
+    subject = replace(subject, checkpoint=checkpoint, no_public=no_public)
     if exported(checkpoint.manifest):
         return replace(subject, unknown="an export does not say who was trained on")
     source = config.data.source if data is None else data
@@ -148,12 +163,34 @@ def _ours(checkpoint: Checkpoint, task: str | None, data: str | None) -> Subject
         return replace(subject, unknown="the data now has another hash than the manifest's")
     _check_members(checkpoint, own)
     spec = spec_of(checkpoint)
-    defence = defence_of(spec, facts_of(config, own, spec, subject.delta))
+    known = recorded_message(checkpoint) if no_public else None
+    defence = defence_of(spec, facts_of(config, own, spec, subject.delta, message=known))
     if defence is None:
         return replace(subject, own=own, spec=spec)
     if defence.training is not None:
         own = poisson_sampled(own)
     return replace(subject, own=own, spec=spec, defence=defence)
+
+
+def _with_public(checkpoint: Checkpoint, public: str | None) -> tuple[Checkpoint, str]:
+    """Return a checkpoint whose settings name the public text to open, or why there is none.
+
+    Raises:
+        InputError: for public text of a training that used none.
+    """
+    config = checkpoint.config
+    if config.training.strategy != ONE_MESSAGE:
+        if public is not None:
+            raise InputError(f"expected --public of a training by {ONE_MESSAGE} alone, got one")
+        return checkpoint, ""
+    named = config.message.public or ""
+    if public is None and exported(checkpoint.manifest):
+        return checkpoint, "an export does not name it: --public SOURCE"
+    if public is None and named not in OWN_DATA:
+        how = f"--public {quote(named)}"
+        return checkpoint, f"the manifest names {named!r}, opened only if you do: {how}"
+    message = replace(config.message, public=named if public is None else public)
+    return replace(checkpoint, config=replace(config, message=message)), ""
 
 
 def spec_of(checkpoint: Checkpoint) -> DefenceSpec:
@@ -242,7 +279,10 @@ def _loaded(directory: Path, config: Config, task: Task) -> Subject:
     """Return the model and tokenizer of a directory, checked against each other."""
     tokenizer = load_tokenizer(config.model)
     precision = config.training.precision
-    split = load_model(config.model, task, tokenizer, config.seed, precision, trained=True)
+    if config.training.strategy == ONE_MESSAGE:
+        split = read_released(Path(config.model.source), config, task, tokenizer)
+    else:
+        split = load_model(config.model, task, tokenizer, config.seed, precision, trained=True)
     check_length(config.data.max_length, split.whole.config)
     rows = split.whole.config.vocab_size
     if rows - len(tokenizer) > SPARE_ROWS:

@@ -66,6 +66,7 @@ RUN = [
         "--task", help="What a foreign model was made for [default: from its config.json]."
     ),
     click.option("--data", help="The training's data, where that is a folder or on the hub."),
+    click.option("--public", help="The public text of one_message, as --data."),
     click.option("--start", help="The model that it began from, where that is one (--shadows)."),
     click.option("--max-auc", type=float, help="The most that membership may reach."),
     click.option("--max-tpr-at-1pct", type=float, help="The same, at 1 % of false alarms."),

@@ -51,7 +51,10 @@ def _train(config: Path | None, out: Path, every: int, allow_code: bool, pretrai
     settings = read_training(config, pretraining, allow_code)
     rounds = settings.config.training.rounds
 
-    def on_round(round_: int, loss: float, left: float) -> None:
+    def on_round(round_: int, loss: float | None, left: float) -> None:
+        if loss is None:
+            say("every record was sent once, and the head was made from the messages", err=True)
+            return
         say(f"round {round_}/{rounds}: loss {loss:.4f}, about {left:.0f} s left", err=True)
 
     def tell(line: str) -> None:

@@ -10,13 +10,14 @@ from evaluation.grid.launches import Launches
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.config import Config
 from fedbert.errors import InputError
+from fedbert.one_message.facts import layout_of, message_facts
 from fedbert.prepare import Prepared, facts_before, most_rows, poisson_sampled
 from fedbert.trainer import local_steps, planned_releases, planned_steps, repeated_releases
-from privacy.defence import Defence
+from privacy.defence import ONE_MESSAGE, Defence
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import Event
-from privacy.facts import TrainingFacts
+from privacy.facts import MessageFacts, TrainingFacts
 from privacy.noise import NoiseModel
 from privacy.randomised_response import RandomisedResponse
 from privacy.signal import LOST, faint_words, noise_over_signal
@@ -46,13 +47,18 @@ def facts_of(
     delta: float,
     rounds: int | None = None,
     launches: Launches = NO_LAUNCHES,
+    message: MessageFacts | None = None,
 ) -> TrainingFacts:
     """Return the facts of a training under a defence after so many rounds (None: all).
 
     launches: of a training that was resumed under fresh noise, what was done again being counted.
+    message: what is known of one by one message; None: found out, by its public text.
     """
     if spec.training is not None:
         prepared = poisson_sampled(prepared)
+    if config.training.strategy == ONE_MESSAGE:
+        known = message or message_facts(config, prepared)
+        return message_facts_of(config, prepared, delta, launches, known)
     again = launches.redone(config.training.rounds)
     return replace(
         facts_before(config),
@@ -71,6 +77,25 @@ def facts_of(
     )
 
 
+def message_facts_of(
+    config: Config, prepared: Prepared, delta: float, launches: Launches, message: MessageFacts
+) -> TrainingFacts:
+    """Return the facts of a training by one message: each launch sent every record once."""
+    task = prepared.task
+    return replace(
+        facts_before(config),
+        delta=delta,
+        releases=1,
+        width=layout_of(config).width,
+        length=1,
+        labels=len(task.label_names),
+        records=min(len(data.encoded) for data in prepared.clients),
+        restarts=launches.restarts,
+        person_rows=most_rows(prepared),
+        message=message,
+    )
+
+
 def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
     """Return a defence, calibrated for the training that the facts describe.
 
@@ -79,7 +104,8 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
             that a mechanism at this place cannot speak for.
     """
     made: dict[str, Any] = {}
-    for place in PLACES:
+    one = facts.strategy == ONE_MESSAGE
+    for place in sorted(PLACES, key="labels".__ne__):  # first: others may have to share with it
         named = getattr(spec, place)
         if named is None:
             continue
@@ -95,6 +121,9 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
             known |= {"unit": "client", "releases": known["rounds"]}
         if made.get("one_shot") and place == "smashed":
             known["releases"] = 1
+        if one and place == "smashed":  # into the unit ball, as a whole, its label beside it
+            label = made.get("labels")
+            known |= {"unit": "sequence", "clip_norm": 1.0, "beside": label.epsilon if label else 0}
         kind = resolve(named, MECHANISMS, where)
         _check_kind(kind, place, named.name, where)
         also = ("view", "one_shot") if place == "smashed" else ("view",)
@@ -149,7 +178,7 @@ def costs(defence: Defence, facts: TrainingFacts) -> list[dict[str, Any]]:
         "update": facts.rounds,
         "training": facts.steps,
         "labels": once,
-        "smashed": once if defence.one_shot else facts.releases,
+        "smashed": once if defence.one_shot or facts.strategy == ONE_MESSAGE else facts.releases,
     }
     found = []
     for place in PLACES:

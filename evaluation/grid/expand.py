@@ -16,6 +16,7 @@ from evaluation.grid.file import (
     TrainingSettings,
 )
 from evaluation.grid.spec import AttackSettings, Cell, as_written
+from fedbert.config import ONE_MESSAGE
 from fedbert.errors import InputError
 from fedbert.settings import from_mapping
 
@@ -29,6 +30,7 @@ def cells_of(asked: GridSettings, where: str) -> tuple[Cell, ...]:
     Raises:
         InputError: for too many cells, two that are equal, or settings that do not go together.
     """
+    _check_message(asked, where)
     levels = [(one, *pair) for one in asked.defences for pair in one.levels()]
     axes, file = _axes(asked), where
     count = prod(map(len, axes.values())) * len(levels) * len(asked.seeds)
@@ -64,6 +66,13 @@ def _axes(asked: GridSettings) -> dict[str, tuple[Any, ...]]:
     if asked.cut_layers is not None:
         axes[CUT] = asked.cut_layers
     return axes | asked.sweep
+
+
+def _check_message(asked: GridSettings, where: str) -> None:
+    """Refuse settings of a message where nothing is sent as one."""
+    own = (each.set.get("training.strategy") for each in asked.defences)
+    if asked.message and ONE_MESSAGE not in (*asked.strategies, *own):
+        raise InputError(f"{where}: message: expected {ONE_MESSAGE} among strategies, got none")
 
 
 def _attacks(asked: GridSettings, point: Mapping[str, Any], where: str) -> AttackSettings:
@@ -105,4 +114,8 @@ def _training(
             raise InputError(f"{where}: {part}: {name} comes from the grid's lists, not here")
         else:
             values[part][name] = value
+    if values["training"].get("strategy") == ONE_MESSAGE:
+        values["model"].setdefault("freeze_embeddings", True)
+    else:
+        del values["message"]
     return from_mapping(TrainingSettings, values, where)

@@ -22,6 +22,7 @@ from fedbert.config import (
     TrainingConfig,
 )
 from fedbert.errors import InputError, unknown_key, within
+from fedbert.message_settings import MessageConfig
 from fedbert.settings import Distinct, Plain, PlainOrList, check_field, settings
 from privacy.randomness.keys import NoiseMode
 
@@ -29,8 +30,12 @@ DELTA = 1e-5
 UNDEFENDED = "none"
 """The name of the row without a defence."""
 
-
-PARTS = {"model": ModelConfig, "data": DataConfig, "training": TrainingConfig}
+PARTS = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "training": TrainingConfig,
+    "message": MessageConfig,
+}
 COUNTS = ("messages", "candidates", "shadows", "population")
 CUT = "model.cut_layer"
 OWN = {"data.task": "tasks", "training.strategy": "strategies", "seed": "seeds"}
@@ -49,7 +54,7 @@ SWEPT = (
 SETTABLE = ("training.strategy", *(key for key in SWEPT if key.partition(".")[0] in PARTS))
 """What a defence may set for itself."""
 Section = dict[str, PlainOrList]
-"""A part of [model], [data] or [training], before the grid's lists are put in."""
+"""A part of [model], [data], [training] or [message], before the grid's lists are put in."""
 
 
 def _refuse_none(defence: DefenceSettings) -> None:
@@ -66,12 +71,13 @@ def _refuse_none(defence: DefenceSettings) -> None:
 class OverrideSettings:
     """What one task of a grid has of its own: settings in place of the grid's.
 
-    model, data, training: as the grid's.
+    model, data, training, message: as the grid's.
     """
 
     model: Section = field(default_factory=dict)
     data: Section = field(default_factory=dict)
     training: Section = field(default_factory=dict)
+    message: Section = field(default_factory=dict)
 
 
 @settings
@@ -80,7 +86,8 @@ class GridSettings:
 
     name: of the comparison; the file's without one.
     tasks: GLUE tasks, "own" (the columns that [data] names), or "mlm".
-    strategies: who holds what: "centralised", "fedavg", "parallel" (FedBERT) or "sequential".
+    strategies: who holds what: "centralised", "fedavg", "parallel" (FedBERT), "sequential", or
+        "one_message" (each record is sent once).
     seeds: each makes a training of its own.
     cut_layers: how many encoder layers the clients keep, in place of model.cut_layer.
     noise: "repeatable" (from seed and training: the same result again, for whoever knows those), or
@@ -88,11 +95,12 @@ class GridSettings:
     delta: of every guarantee.
     cell_time_limit: seconds after which a cell is given up as failed; none without one.
     model, data, training: settings of every training.
+    message: what a record's message is made of, in trainings by strategy one_message.
     attacks: which attacks run, and on how much.
     defences: each makes a row of the comparison.
     override: settings of single tasks, by the task's name.
     sweep: further settings, each over a list of values: {"data.clients" = [4, 64]}. Any of model,
-        data, training, of the numbers of attacks, and delta; each is a column of the tables.
+        data, training, message, the numbers of attacks, and delta; each is a column of the tables.
     frontier: what `fedbert-eval frontier` looks for.
     """
 
@@ -107,6 +115,7 @@ class GridSettings:
     model: Section = field(default_factory=dict)
     data: Section = field(default_factory=dict)
     training: Section = field(default_factory=dict)
+    message: Section = field(default_factory=dict)
     attacks: AttackSettings = AttackSettings()
     defences: Annotated[tuple[DefenceSettings, ...], Field(min_length=1)] = (
         DefenceSettings(UNDEFENDED),
@@ -163,6 +172,7 @@ class TrainingSettings:
     """The file of `pretrain` and `finetune`: one training, and the defence that it runs under.
 
     model, data, training: its settings.
+    message: what a record's message is made of, with strategy one_message.
     seed: from which every draw follows, but for secret noise.
     noise: "secret" (its key is made up by the computer and forgotten), or "repeatable" (from the
         seed and all that makes the training: whoever knows those can take it off).
@@ -173,6 +183,7 @@ class TrainingSettings:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+    message: MessageConfig = MessageConfig()
     seed: Seed = 0
     noise: NoiseMode = "secret"
     delta: Delta = DELTA
@@ -189,4 +200,4 @@ class TrainingSettings:
     @property
     def config(self) -> Config:
         """Return the settings of the training itself."""
-        return Config(self.model, self.data, self.training, self.seed, self.noise)
+        return Config(self.model, self.data, self.training, self.seed, self.noise, self.message)

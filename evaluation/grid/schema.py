@@ -21,12 +21,13 @@ from evaluation.grid.file import (
 from evaluation.grid.frontier import FrontierSettings
 from evaluation.grid.spec import PLACES, AttackSettings
 from fedbert.config import DataConfig, ModelConfig, TrainingConfig
+from fedbert.message_settings import MessageConfig
 from fedbert.tasks import NAMES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 CLASSES = (
     GridSettings, OverrideSettings, TrainingSettings, DefenceSettings, AttackSettings, ModelConfig,
-    DataConfig, TrainingConfig, FrontierSettings,
+    DataConfig, TrainingConfig, MessageConfig, FrontierSettings,
 )  # fmt: skip
 PLAIN = {"type": ["string", "number", "boolean"]}
 

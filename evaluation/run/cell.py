@@ -10,6 +10,7 @@ import torch
 
 from evaluation.adversary.candidates import members_and_non_members
 from evaluation.adversary.observation import Observation
+from evaluation.adversary.one_message import SentMessages
 from evaluation.adversary.transcript import Transcript, spread
 from evaluation.attacking.claims import flagged
 from evaluation.attacking.inversion import inversion, of_updates
@@ -20,6 +21,7 @@ from evaluation.grid.preflight import Make, afresh, doubts_of
 from evaluation.grid.spec import PLACES, Cell
 from evaluation.run.outcome import Outcome
 from evaluation.run.utility import measure
+from fedbert.config import ONE_MESSAGE
 from fedbert.noise import noise_of
 from fedbert.precision import settled
 from fedbert.prepare import poisson_sampled
@@ -70,14 +72,20 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
     asked = ask(cell, prepared)
     watch, on_round = ([], None) if asked is None else (asked.listeners, asked.on_round)
     clock.lap("prepare")
+    sent = SentMessages() if config.training.strategy == ONE_MESSAGE else None
     trained = train(
-        config, prepared, defence, listeners=[transcript, *watch], on_round=on_round, noise=noise
+        config,
+        prepared,
+        defence,
+        listeners=[transcript, *watch] if sent is None else [sent],
+        on_round=on_round,
+        noise=noise,
     )
     clock.lap("train")
     utility, majority_baseline, gains = measure(prepared, trained.split, config.seed)
     give_back_memory()  # attacks take as much again
     clock.lap("evaluate")
-    observation = Observation(cell, prepared, defence, trained, transcript)
+    observation = Observation(cell, prepared, defence, trained, transcript, sent)
     found = membership(asked, observation, shadows)
     clock.lap("membership")
     recovered, samples = inversion(observation)

@@ -19,7 +19,7 @@ from evaluation.run.journal import Journal
 from evaluation.run.utility import measure
 from fedbert import stopped
 from fedbert.checkpoint import check_same, read, recover, save
-from fedbert.config import Config
+from fedbert.config import ONE_MESSAGE, Config
 from fedbert.errors import InputError, within
 from fedbert.noise import noise_of
 from fedbert.precision import in_words
@@ -41,9 +41,9 @@ REPEATABLE = (
     "for secret noise of the same kind"
 )
 
-PRIVATE = "private: a checkpoint and the losses above show what no noise covers; to hand it over:"
+PRIVATE = "private: a checkpoint and the {} above show what no noise covers; to hand it over:"
 
-Say = Callable[[int, float, float], None]
+Say = Callable[[int, float | None, float], None]
 Tell = Callable[[str], None]
 
 
@@ -98,8 +98,9 @@ def run_training(
 ) -> list[str]:
     """Train, save a checkpoint to `out`/checkpoint every so many rounds, return what to print.
 
-    say hears of every round; tell, before the first, what is to be known of the data. A checkpoint
-    that is there already is continued; it has to be of the same configuration, data and defence.
+    say hears of every round and its loss, of which a training by one message has none; tell, before
+    the first, what is to be known of the data. A checkpoint that is there already is continued; it
+    has to be of the same configuration, data and defence.
 
     Raises:
         InputError: for a checkpoint of something else, or a training that diverges.
@@ -151,8 +152,19 @@ def run_training(
         lines.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] (n={e.n}){beside}")
     lines += [entry.sentence() for entry in saver.entries(rounds)]
     lines += saver.notes()
-    lines += [f"checkpoint: {directory}", f"transformers model: {directory / 'model'}"]
-    return [*lines, f"{PRIVATE} fedbert-eval export {directory} --out DIR"]
+    return lines + _where(directory, config)
+
+
+def _where(directory: Path, config: Config) -> list[str]:
+    """Return where a checkpoint and its model lie, and what of them is to be handed over."""
+    one = config.training.strategy == ONE_MESSAGE
+    what = "public encoder, projection and head" if one else "transformers model"
+    private = PRIVATE.format("figures" if one else "losses")
+    return [
+        f"checkpoint: {directory}",
+        f"{what}: {directory / 'model'}",
+        f"{private} fedbert-eval export {directory} --out DIR",
+    ]
 
 
 def _made(settings: TrainingFile) -> tuple[Prepared, Defence]:
@@ -207,7 +219,7 @@ class _Saver:
                 self.journal.write(launches)
         spent = time.monotonic() - self.began
         left = spent / (state.round - self.first) * (rounds - state.round)
-        self.say(state.round, state.losses[-1], left)
+        self.say(state.round, state.losses[-1] if state.losses else None, left)
 
     def costs(self, round_: int) -> list[dict[str, Any]]:
         """Return what has been spent by a round: each mechanism's cost and its releases."""
@@ -227,6 +239,11 @@ class _Saver:
         again = self.launches.redone(config.training.rounds)
         if not (restarts and claims):
             return []
+        if config.training.strategy == ONE_MESSAGE:
+            return [
+                f"begun {restarts + 1} times: each may have sent every message afresh, and all "
+                "are counted"
+            ]
         return [
             f"begun {restarts + 1} times: up to {again} rounds were done again under fresh noise, "
             "and what they sent is counted once more"

@@ -16,8 +16,16 @@ from evaluation.auditing.mechanisms.probes import label_probe, row_probes, step_
 from evaluation.auditing.verdict import Claim, Finding
 from fedbert.errors import InputError
 from privacy.accountants import gaussian_epsilon
+from privacy.composition import epsilon_of
 from privacy.dp_sgd.mechanism import DPSGD
-from privacy.events import Event, GaussianEvent, MetricEvent, PoissonGaussianEvent, PureEvent
+from privacy.events import (
+    Event,
+    GaussianEvent,
+    MessageEvent,
+    MetricEvent,
+    PoissonGaussianEvent,
+    PureEvent,
+)
 from privacy.mechanism import Mechanism
 from privacy.randomised_response import RandomisedResponse
 
@@ -37,6 +45,8 @@ def claim_of(event: Event, delta: float, releases: int = 1) -> Claim:
         return Claim(epsilon, delta, gaussian=True)
     if isinstance(event, PureEvent):
         return Claim(event.epsilon * releases, 0.0)
+    if isinstance(event, MessageEvent):
+        return Claim(epsilon_of(event, releases, delta).epsilon, delta)
     return Claim(METRIC_EPSILON * releases, 0.0)
 
 

@@ -1,0 +1,120 @@
+"""Messages of a one-message training: what they give away of texts, and of who is behind them."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from attacks.attack import Lacks
+from attacks.membership.known_message import lacking_noise, record_ratios
+from attacks.pooled.knowledge import PooledKnowledge
+from attacks.signals import Answers, Signals
+from evaluation.adversary.candidates import members_and_non_members
+from evaluation.adversary.embedding_service import EmbeddingService
+from evaluation.adversary.observation import Observation, auxiliary_texts
+from evaluation.adversary.one_message import MessageMaker
+from evaluation.attacking.loop import Named, entries, named
+from evaluation.attacking.pooled import JUDGED, judge_texts
+from evaluation.grid.spec import Spec
+from fedbert.seeding import generator, numpy_rng
+from privacy.mechanism import Identity
+from reports.leak import LeakageEntry
+
+OTHERS = 1000
+"""Records of others, at most, that the alternative to a candidate is made of."""
+BY_DEFAULT = (Spec("bag_of_words"),)
+"""Attacks on the text behind a message where a grid names none on pooled vectors."""
+
+
+def inverted(observation: Observation) -> list[LeakageEntry]:
+    """Return what attacks on pooled vectors recover of the texts behind messages.
+
+    The adversary is given each record's label, which makes it stronger: of a message with the label
+    within, it then has all that the message says of the row.
+    """
+    cell, prepared = observation.cell, observation.prepared
+    if observation.sent is None:
+        return []
+    attacks = named(cell.attacks.pooled or BY_DEFAULT, "pooled", of="message", view="forward")
+    maker = MessageMaker.of(cell.config, prepared, observation.defence)
+    trained, _ = members_and_non_members(cell.config, prepared)
+    rng, special = numpy_rng(cell.config.seed, "messages"), prepared.vocabulary.special
+    chosen = np.sort(rng.permutation(trained)[:JUDGED])
+    records = prepared.pool.take(chosen)
+    private = np.split(records.tokens, records.offsets[1:-1])
+    sent = observation.sent.by_record(prepared).of(chosen)
+    rows, larger = maker.layout.rows(sent.messages, maker.codes.of(records.labels))
+    model = observation.defence.smashed.noise_model()
+    texts, _ = auxiliary_texts(prepared, cell.config.seed)
+    judged = {text.tobytes() for text in private}
+    auxiliary = None if texts is None else tuple(t for t in texts if t.tobytes() not in judged)
+    service = EmbeddingService(
+        observation.trained.split, prepared.vocabulary.pad, prepared.tokenizer.sep_token_id
+    )
+    knowledge = PooledKnowledge(
+        partial(service.vectors, pooling="mean"),
+        auxiliary,
+        tuple(special),
+        noise_std=model.std * float(np.sqrt(np.square(larger).mean())),
+        noise=model.kind,
+    )
+
+    def ask(each: Named) -> Sequence[np.ndarray] | Lacks:
+        lacks: Lacks | None = each.attack.missing(knowledge)
+        if lacks is None and model.basis is not None:
+            lacks = Lacks(("basis",), "needs noise that is the same in all directions, or none")
+        if lacks is not None:
+            return lacks
+        draws = generator(cell.config.seed, "attack", "messages")
+        found: Sequence[np.ndarray] = each.attack.invert(rows.astype(np.float32), knowledge, draws)
+        return found
+
+    return list(entries(attacks, ask, partial(judge_texts, private, knowledge, cell.config.seed)))
+
+
+def known_sender(
+    observation: Observation, name: str
+) -> tuple[Signals | Lacks, np.ndarray, np.ndarray]:
+    """Return what an adversary makes of candidates and of one message for each.
+
+    Also who was behind it, and where the candidates are in the pool. A member's message is its own;
+    beside an example that was left out stands the message of some other record, each of which is
+    looked at once.
+    """
+    cell, prepared, defence = observation.cell, observation.prepared, observation.defence
+    nobody = np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
+    noise = defence.smashed.noise_model()
+    lacks = lacking_noise(noise.kind)
+    if lacks is None and noise.basis is not None:
+        lacks = Lacks(("basis",), "needs noise that is the same in all directions, or none")
+    if observation.sent is None:
+        lacks = Lacks(("nearness",), "nothing is sent in the forward view")
+    if lacks is not None or observation.sent is None:
+        return lacks or Lacks(("nearness",), "nothing is sent"), *nobody
+    rng, limit = numpy_rng(cell.config.seed, "candidates", name), cell.attacks.candidates
+    trained, left_out = map(rng.permutation, members_and_non_members(cell.config, prepared))
+    count = min(limit, len(left_out), len(trained) // 2)
+    behind, strangers, hosts = trained[:count], left_out[:count], trained[count : 2 * count]
+    others = np.concatenate([trained[2 * count :], left_out[count:]])
+    others = others[:OTHERS] if len(others) else np.concatenate([behind, strangers])[:OTHERS]
+    candidates, places = np.concatenate([behind, strangers]), np.concatenate([behind, hosts])
+    sent = observation.sent.by_record(prepared).of(places)
+    maker, pool = MessageMaker.of(cell.config, prepared, defence), prepared.pool
+    answers = None
+    if sent.labels is not None:
+        answers = (
+            maker.answered(sent.labels, pool.labels[candidates]),
+            maker.answered(sent.labels[:, None], pool.labels[others][None]),
+        )
+    ratios = record_ratios(
+        sent.messages.astype(np.float64),
+        maker.expected(pool.take(candidates)),
+        maker.expected(pool.take(others)),
+        noise.kind,
+        noise.std if not isinstance(defence.smashed, Identity) else 0.0,
+        answers,
+    )
+    order = np.argsort(candidates)
+    members = np.arange(2 * count) < count
+    signals = Signals(Answers(np.zeros(2 * count)), nearness=ratios[order])
+    return signals, members[order], candidates[order]

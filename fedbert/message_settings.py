@@ -1,0 +1,32 @@
+"""Message settings: what a record becomes under strategy one_message."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fedbert.settings import settings
+
+MOST_TEXTS = 10_000_000
+"""The most public texts that a training may ask for."""
+
+
+@settings
+class MessageConfig:
+    """What the one message of a record is made of, under strategy one_message.
+
+    public: the source of the public text, which must not be the records': as data.source of
+        masked-LM.
+    public_size: so many sentences of it, a choice that does not follow the seed.
+    pooling: what of a record is sent: the "mean" of its tokens, or that of its first token ("cls").
+    directions: onto how many principal directions of the public text it is projected.
+    clip_quantile: the share of the public text whose rows the clip leaves as they are.
+    labels: "within" (row and label are one vector under one noise), or "beside" (each label goes
+        with its row, answered at random by the mechanism at labels).
+    """
+
+    public: Annotated[str, Field(min_length=1)] | None = None
+    public_size: Annotated[int, Field(ge=8, le=MOST_TEXTS)] = 8000
+    pooling: Literal["mean", "cls"] = "mean"
+    directions: Annotated[int, Field(ge=1, le=4096)] = 16
+    clip_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    labels: Literal["within", "beside"] = "within"

@@ -1,0 +1,1 @@
+"""One message: each record is sent once, pooled and projected, and all that follows is public."""

@@ -1,0 +1,121 @@
+"""Training by one message: each client sends every record once, and the server learns from that."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fedbert.config import Config
+from fedbert.data.client_data import ClientData
+from fedbert.messages import Channel, SentLabels, SmashedData, to_array
+from fedbert.one_message.codes import Codes, codes_of
+from fedbert.one_message.layout import Layout, moments_beside
+from fedbert.one_message.learner import LinearHead, Moments, linear_head
+from fedbert.one_message.projection import Projection
+from fedbert.one_message.vectors import Vectors
+from fedbert.protect import MechanismLog, protect
+from privacy.defence import Defence
+from privacy.randomness.source import NoiseSource
+
+
+@dataclass(frozen=True)
+class Sender:
+    """A client's part: what a record is sent as, once and for all."""
+
+    data: ClientData
+    vectors: Vectors
+    projection: Projection
+    layout: Layout
+    codes: Codes
+    defence: Defence
+    noise: NoiseSource
+
+    def message(self) -> tuple[SmashedData, MechanismLog]:
+        """Return all of the client's messages [record, 1, width], protected, in their order."""
+        encoded = self.data.encoded
+        vectors = torch.from_numpy(self.vectors.of(encoded)).double()
+        rows = self.projection.rows(vectors).numpy()
+        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
+        values = self.layout.messages(rows, self.codes.of(encoded.labels))
+        clean = torch.from_numpy(values).float()[:, None, :]
+        everywhere = torch.ones(clean.shape[:2], dtype=torch.int64)
+        draws = self.noise.draws("smashed once", 0)
+        sent, log = protect(self.defence.smashed, clean, everywhere, draws)
+        client = self.data.client
+        return SmashedData(client, 0, 0, to_array(sent), to_array(everywhere)), log
+
+    def labels(self) -> SentLabels:
+        """Return the labels [record] that go beside the messages; answered at random before."""
+        labels = self.data.encoded.labels.copy()
+        labels.flags.writeable = False
+        return SentLabels(self.data.client, 0, labels)
+
+
+@dataclass
+class Learner:
+    """The server's part: it sees what was sent, and public text's spread."""
+
+    layout: Layout
+    codes: Codes
+    kept: float
+    _rows: list[np.ndarray]
+    _codes: list[np.ndarray]
+
+    def take(self, message: SmashedData, labels: SentLabels | None) -> None:
+        """Take a client's messages, and labels where they go beside."""
+        self._rows.append(message.activations[:, 0].astype(np.float64))
+        if labels is not None:
+            self._codes.append(self.codes.of(labels.labels))
+
+    def moments(self) -> Moments:
+        """Return the means over all records, as far as noise lets them be seen."""
+        rows = np.concatenate(self._rows)
+        if self.layout.labels == "within":
+            return self.layout.moments(rows.mean(0))
+        return moments_beside(rows, np.concatenate(self._codes), self.kept)
+
+    def head(self, projection: Projection) -> LinearHead:
+        """Return the head that follows."""
+        return linear_head(self.moments(), projection.covariance, self.codes)
+
+
+def train_once(
+    config: Config,
+    clients: Iterable[ClientData],
+    vectors: Vectors,
+    projection: Projection,
+    defence: Defence,
+    channel: Channel,
+    noise: NoiseSource,
+) -> tuple[LinearHead, MechanismLog]:
+    """Return the head that the server learns, and what the mechanism did to the messages.
+
+    Labels of the clients' data are those that may be sent: `fedbert.prepare.under` answered them.
+
+    Guarantee: that of `privacy.message_claims`: all that is returned is made from what was sent.
+    """
+    codes = codes_of(config.data.chosen_task)
+    layout = Layout(projection.directions, codes.values, config.message.labels)
+    learner = Learner(layout, codes, kept_of(defence), [], [])
+    total = MechanismLog()
+    for data in clients:
+        own = noise.under("client", data.client)
+        sender = Sender(data, vectors, projection, layout, codes, defence, own)
+        made, log = sender.message()
+        message = channel.send(made)
+        labels = channel.send(sender.labels()) if layout.labels == "beside" else None
+        learner.take(message, labels)
+        total += log
+    return learner.head(projection), total
+
+
+def kept_of(defence: Defence) -> float:
+    """Return what is left on average of a code whose label is answered at random: 1 without that.
+
+    Another class than the true one comes as often as any other, and all codes add up to zero.
+    """
+    if defence.labels is None:
+        return 1.0
+    keep = defence.labels.keep_probability
+    return keep - (1.0 - keep) / (defence.labels.labels - 1)

@@ -1,0 +1,127 @@
+"""Claims of a training by one message: one epsilon for all five views, or why there is none.
+
+E is public and every record is sent once, its label with it. Whatever anybody sees of the training
+is computed from that message: post-processing. So what holds of the message holds of all views, for
+the record, about the data set. Each condition of the claim is a line of `why_not`.
+"""
+
+from dataclasses import replace
+
+from privacy.checks import one_of
+from privacy.composition import epsilon_of, tail_floor
+from privacy.defence import ONE_MESSAGE, Defence
+from privacy.events import Event, GaussianEvent, MessageEvent, PureEvent
+from privacy.facts import MessageFacts, TrainingFacts
+from privacy.group_privacy import for_persons
+from privacy.guarantee import MESSAGE_EXCLUSIONS, Entry, Guarantee, NoGuarantee
+from privacy.mechanism import VIEWS, Identity, View
+from privacy.randomness.tails import why_below_floor
+from privacy.tradeoff import allowed_by
+
+
+def message_ledger(defence: Defence, facts: TrainingFacts) -> dict[View, Entry]:
+    """What each view may learn of a training by one message, in the order of `VIEWS`.
+
+    Raises:
+        ValueError: for facts of another strategy.
+    """
+    one_of("strategy", facts.strategy, (ONE_MESSAGE,))
+    reason = why_not(defence, facts)
+    event = event_of(defence, facts)
+    if reason is not None or event is None:
+        return {view: NoGuarantee(view, reason or _bare(defence, facts)) for view in VIEWS}
+    return {view: for_persons(_claim(view, event, facts), facts.person_rows) for view in VIEWS}
+
+
+def why_not(defence: Defence, facts: TrainingFacts) -> str | None:
+    """The first condition of the claim that fails, as a clause; None where all hold.
+
+    What cannot be checked here (that nobody chose the model by the true labels, say) stands among
+    the claim's exclusions.
+    """
+    known = facts.message or MessageFacts()
+    if not facts.embeddings_frozen:
+        return "E was trained on the records, and what it learnt from them no noise covers"
+    if known.seen:
+        return (
+            f"the encoder was trained on {known.seen}, so that it may hold these very records, and "
+            "no noise covers what it holds"
+        )
+    if known.shared:
+        return (
+            f"{known.shared} of the records stand in the public text that the projection was made "
+            "from, which is thus no public text"
+        )
+    if known.dealt_by_label:
+        return (
+            "the records were dealt to clients by their true labels, and how many each client "
+            "holds is public"
+        )
+    if not isinstance(defence.smashed, Identity) and defence.smashed.unit != "sequence":
+        return "a message is noised as a whole, which needs the sequence as unit"
+    return None
+
+
+def event_of(defence: Defence, facts: TrainingFacts) -> Event | None:
+    """What the message of one record and its label did together; None without a guarantee."""
+    cost = defence.smashed.cost()
+    if cost is None:
+        return None
+    if (facts.message or MessageFacts()).labels == "within":
+        return cost.event
+    label = None if defence.labels is None else defence.labels.cost()
+    return None if label is None else together(cost.event, label.event)
+
+
+def together(message: Event, label: Event) -> Event | None:
+    """What a message and the label beside it did together; None where nothing is known of that.
+
+    >>> together(GaussianEvent(1.0), PureEvent(2.0))
+    MessageEvent(noise_multiplier=1.0, label_epsilon=2.0)
+    """
+    if isinstance(label, PureEvent) and isinstance(message, GaussianEvent):
+        return MessageEvent(message.noise_multiplier, label.epsilon)
+    if isinstance(label, PureEvent) and isinstance(message, PureEvent):
+        return PureEvent(message.epsilon + label.epsilon)
+    return None
+
+
+def _bare(defence: Defence, facts: TrainingFacts) -> str:
+    """Why message and label have no guarantee together."""
+    cost = defence.smashed.cost()
+    if cost is None:
+        done = "left as it is" if defence.smashed.clip_norm is None else "clipped but not noised"
+        return f"each record's message is {done}"
+    if defence.labels is None:
+        return "each label goes beside its message as it is: nothing acts at labels"
+    return "of message and label together nothing is known under this kind of noise"
+
+
+def _claim(view: View, event: Event, facts: TrainingFacts) -> Guarantee | NoGuarantee:
+    """The claim for one view: the same for all."""
+    releases = 1 + facts.restarts
+    floor = tail_floor(event, releases)
+    bound = epsilon_of(event, releases, facts.asked_delta, facts.accountant)
+    why = why_below_floor(bound.delta, floor)
+    if why:
+        return NoGuarantee(view, why)
+    curve = allowed_by(event, releases)
+    claim = Guarantee(
+        view=view,
+        unit="record",
+        relation="replace-one",
+        epsilon=bound.epsilon,
+        delta=bound.delta + floor,
+        releases=releases,
+        scope="data set",
+        accountant=bound.accountant,
+        exclusions=MESSAGE_EXCLUSIONS,
+        tradeoff=curve.raised(floor) if floor else curve,
+    )
+    if facts.records is None or claim.delta < 1 / facts.records:
+        return claim
+    breach = (
+        f"the publication of one record outright, which delta {facts.asked_delta} allows for at "
+        f"n={facts.records} records of the smallest client (delta >= 1/n)"
+    )
+    return replace(claim, exclusions=(breach, *claim.exclusions))
