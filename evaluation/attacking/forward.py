@@ -15,6 +15,7 @@ from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.judge import ForwardJudge, Group
 from evaluation.attacking.loop import Named, entries, named
 from fedbert.messages import ClientParts
+from fedbert.precision import products
 from fedbert.seeding import generator
 from reports.leak import LeakageEntry
 
@@ -41,7 +42,8 @@ def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str
         return judge.leaks(each.head, guessed, alone, adaptive)
 
     attacks = named(observation.cell.attacks.inversion, "inversion")
-    found = list(entries(attacks, partial(_ask, groups, seed, {}), judged))
+    with products(observation.cell.config, observation.trained.split.whole.config):
+        found = list(entries(attacks, partial(_ask, groups, seed, {}), judged))
     return found, judge.samples(guesses)
 
 
