@@ -218,7 +218,6 @@ def facts_before(config: Config) -> TrainingFacts:
         optimizer_state_shared=config.training.optimizer_state == "hand_on",
         cut_layer=config.model.cut_layer,
         kind=task_of(config).kind,
-        precision=config.training.precision,
     )
 
 
