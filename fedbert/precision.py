@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fedbert.config import Config
 from fedbert.errors import InputError
+from privacy.dp_sgd.bounds import products_in
 from privacy.dp_sgd.steady import steady
 
 KEPT = ("float32", "bf16")
@@ -47,6 +48,14 @@ def _both(
 ) -> Iterator[None]:
     with first, second:
         yield
+
+
+def products(config: Config, model: Any) -> AbstractContextManager[None]:
+    """Return the context of an adversary's work: its products as narrow as the training's own.
+
+    Matrices stay float32, and so do their sums; a training in float32 leaves everything as it is.
+    """
+    return products_in(settled(config, model)[0].training.precision == "bf16")
 
 
 def settled(

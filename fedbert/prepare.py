@@ -257,7 +257,6 @@ def facts_before(config: Config) -> TrainingFacts:
         optimizer_state_shared=config.training.optimizer_state == "hand_on",
         cut_layer=config.model.cut_layer,
         kind=task_of(config).kind,
-        precision=config.training.precision,
         message=known_of(config) if config.training.strategy == ONE_MESSAGE else None,
     )
 

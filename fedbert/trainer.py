@@ -229,7 +229,12 @@ def check(config: Config, defence: Defence) -> None:
     reason = refuse(defence, facts_before(config))
     if reason is not None:
         raise InputError(reason)
-    device = config.training.device
+    device, precision = config.training.device, config.training.precision
+    if defence.training is not None and device != "cpu" and precision in ("bf16", "auto"):
+        raise InputError(
+            "training: expected precision float32 or float64 with DP-SGD on another device than "
+            f"the processor, where digits may depend on the batch, got precision={precision!r}"
+        )
     if device.startswith("cuda") and not torch.cuda.is_available():
         got = f"got device={device!r} without CUDA"
         raise InputError(f"training: expected a device that is there, {got}")

@@ -73,7 +73,6 @@ class TrainingFacts:
     length: int | None = None
     labels: int | None = None
     kind: str = "classification"
-    precision: str = "float32"
     restarts: int = 0
     person_rows: int | None = None
     message: MessageFacts | None = None

@@ -16,6 +16,7 @@ from evaluation.attacking.judge import ForwardJudge, Group
 from evaluation.attacking.loop import Named, entries, named
 from fedbert.frozen import dropout_of
 from fedbert.messages import ClientParts
+from fedbert.precision import products
 from fedbert.seeding import generator
 from reports.leak import LeakageEntry
 
@@ -39,7 +40,8 @@ def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str
         return judge.leaks(each.head, guessed, alone, adaptive)
 
     attacks = named(observation.cell.attacks.inversion, "inversion")
-    found = list(entries(attacks, partial(_ask, groups, seed, {}), judged))
+    with products(observation.cell.config, observation.trained.split.whole.config):
+        found = list(entries(attacks, partial(_ask, groups, seed, {}), judged))
     return found, judge.samples(guesses)
 
 

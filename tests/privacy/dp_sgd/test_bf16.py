@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fedbert.data.batches import Batch
+from fedbert.errors import InputError
 from fedbert.noise import noise_of
 from fedbert.precision import autocast
 from fedbert.split import SplitBert
-from fedbert.trainer import train
+from fedbert.trainer import check, train
 from privacy.defence import Defence
 from privacy.dp_sgd import linear, steady
 from privacy.dp_sgd.bounds import CUT, products_in
@@ -215,6 +216,13 @@ def test_a_machine_whose_products_look_at_places_is_refused(monkeypatch):
     with pytest.raises(ValueError, match=r"place does not matter, got others .* float32 here$"):
         summed(tiny.split_model(), oracle.batch_of("two", [4]))
     steady._look_at.cache_clear()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "auto"])
+def test_bf16_elsewhere_than_on_a_processor_is_refused(precision):
+    config = tiny.config_of(precision=precision, device="cuda")
+    with pytest.raises(InputError, match="expected precision float32 or float64 with DP-SGD"):
+        check(config, DP)
 
 
 def test_a_weight_that_asks_for_a_gradient_is_refused():
