@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks import attacks, dp_sgd, noise, rounds, shadows, steps
+from benchmarks import attacks, dp_sgd, frozen, noise, rounds, shadows, steps
 from benchmarks.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
@@ -17,9 +17,12 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "nearest-token": attacks.nearest,
     "shadows": shadows.sixteen,
     "noise": noise.drawn,
+    "frozen": frozen.five_epochs,
+    "absent": frozen.absent,
 }
 NOTES: dict[str, Callable[[], list[str]]] = {
     "memory": rounds.memory,
+    "absent-memory": frozen.memory,
     "dp-sgd-memory": dp_sgd.memory,
     "attack-costs": attacks.costs,
 }

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from fedbert.messages import (
     RowValues,
     SmashedData,
     SmashedGradient,
+    handed,
     to_array,
     to_tensor,
 )
@@ -61,10 +63,9 @@ class Client:
     ) -> None:
         """Make a client with its own copies of E (or the `frozen` one), H and, `with_body`, T."""
         self.data, self.config, self.defence = data, config, defence
-        self.step, self.noise = 0, noise
         if config.model.freeze_embeddings and frozen is None:
             frozen = Frozen(split, config)
-        self.frozen = frozen
+        self.step, self.noise, self.frozen = 0, noise, frozen
         self.smashing = Smashing(defence, data, config, noise, frozen)
         self.logs = {place: MechanismLog() for place in ("training", "update")}
         self.loss_sum, self.loss_count = 0.0, 0
@@ -76,11 +77,9 @@ class Client:
             part.train(name != "bottom" or frozen is None)
         self.parts["bottom"].requires_grad_(frozen is None)
         self.trained = {n: p for n, p in self.names.items() if p.requires_grad}
-        held = [
-            {n: p for n, p in self.trained.items() if self._in_body(p) is side}
-            for side in (True, False)
-        ]
-        self.body_trained, self.edge_trained = held
+        inside = {id(p) for p in self.parts["body"].parameters()} if with_body else set()
+        self.body_trained = {n: p for n, p in self.trained.items() if id(p) in inside}
+        self.edge_trained = {n: p for n, p in self.trained.items() if id(p) not in inside}
         self.optimizer = optimizer_for(self.trained, config.training)
         self.private: PrivateStep | None = None
         if defence.training is not None:
@@ -93,9 +92,6 @@ class Client:
         self._factor = 1.0
         self._graph: dict[str, Any] = {}
         self._recording = ExitStack()
-
-    def _in_body(self, parameter: Tensor) -> bool:
-        return "body" in self.parts and any(parameter is p for p in self.parts["body"].parameters())
 
     def start(self, parts: ClientParts) -> None:
         """Take the values to start the round from (and moments, where handed on)."""
@@ -117,9 +113,10 @@ class Client:
         batch = self.smashing.rewritten(bottom, self._next_batch(), self.step)
         self._recording.enter_context(self._recorded(batch))
         a = self.smashing(bottom, batch, self.step)
-        self._graph = {"batch": batch, "a": a}
+        self._graph = {"batch": batch, "a": a if self.frozen is None else None}
+        sent = to_array(a) if self.frozen is None else handed(a)
         mask = to_array(batch.attention_mask)
-        return SmashedData(self.data.client, round_, self.step, to_array(a), mask)
+        return SmashedData(self.data.client, round_, self.step, sent, mask)
 
     def head(self, message: HiddenStates) -> HiddenGradient:
         """Return G_Z of the batch's loss.
@@ -130,13 +127,17 @@ class Client:
         sent, got = self._graph["batch"].attention_mask.shape, message.hidden.shape[:2]
         if sent != got:
             raise ValueError(f"expected Z of the shape of A, {list(sent)}, got {list(got)}")
-        z = to_tensor(message.hidden, self.config.training.device).requires_grad_()
+        read = message.hidden if self.parts["head"].kind == "mlm" else message.hidden[:, :1]
+        z = to_tensor(read, self.config.training.device).requires_grad_()
         with self._recording:
             loss = self._loss(z, self._graph["batch"])
         loss.backward()
         if z.grad is None:
             raise RuntimeError("expected the loss to depend on the hidden states")
-        return HiddenGradient(message.client, message.round, message.step, to_array(z.grad))
+        gradient = np.zeros(message.hidden.shape, message.hidden.dtype)  # pages nobody touches
+        gradient[:, : z.shape[1]] = to_array(z.grad)
+        gradient.flags.writeable = False
+        return HiddenGradient(message.client, message.round, message.step, gradient)
 
     def finish(self, message: SmashedGradient | None, rate: float) -> None:
         """Take G_A (None where E is frozen), update E and H at this learning rate."""
@@ -262,7 +263,7 @@ class Client:
     def _back(self, message: SmashedGradient | None) -> None:
         """Pass G_A back through E, with the gradient of the penalty where there is one."""
         a, batch = self._graph["a"], self._graph["batch"]
-        if message is None or not a.requires_grad:
+        if message is None or a is None or not a.requires_grad:
             return
         gradient = to_tensor(message.gradient, self.config.training.device).to(a.dtype)
         if self.defence.penalty is not None and len(batch):
