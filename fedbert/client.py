@@ -14,7 +14,7 @@ from fedbert.copies import autocast
 from fedbert.data.batches import Batch
 from fedbert.data.client_data import ClientData
 from fedbert.frozen import Frozen
-from fedbert.holding import compact_rows, own_parts, word_name
+from fedbert.holding import bench_of, compact_rows
 from fedbert.messages import (
     Array,
     ClientParts,
@@ -35,7 +35,6 @@ from fedbert.optim import (
     decays,
     load_moments,
     moments,
-    optimizer_for,
     set_learning_rate,
 )
 from fedbert.private_step import PrivateStep, Share
@@ -70,17 +69,9 @@ class Client:
         self.logs = {place: MechanismLog() for place in ("training", "update")}
         self.loss_sum, self.loss_count = 0.0, 0
         self.rows = compact_rows(data, split, config, defence)
-        self.parts, self.names = own_parts(split, self.rows, with_body, frozen)
-        self.word = word_name(split)
-        self.parts.to(config.training.device)
-        for name, part in self.parts.items():
-            part.train(name != "bottom" or frozen is None)
-        self.parts["bottom"].requires_grad_(frozen is None)
-        self.trained = {n: p for n, p in self.names.items() if p.requires_grad}
-        inside = {id(p) for p in self.parts["body"].parameters()} if with_body else set()
-        self.body_trained = {n: p for n, p in self.trained.items() if id(p) in inside}
-        self.edge_trained = {n: p for n, p in self.trained.items() if id(p) not in inside}
-        self.optimizer = optimizer_for(self.trained, config.training)
+        self.bench = bench_of(split, self.rows, with_body, config, frozen)
+        self.parts, self.names, self.word = self.bench.parts, self.bench.names, self.bench.word
+        self.trained, self.optimizer = self.bench.trained, self.bench.optimizer
         self.private: PrivateStep | None = None
         if defence.training is not None:
             expected = data.sample_rate * len(data.encoded)
@@ -234,6 +225,12 @@ class Client:
         self.logs = logs
         load_moments(self.optimizer, self.trained, arrays)
 
+    def leave(self) -> None:
+        """Leave the bench to the next client; this one is asked no more."""
+        if self.frozen is not None:
+            self.optimizer.state.clear()
+            self.frozen.benches.append(self.bench)
+
     def _next_batch(self) -> Batch:
         return self.data.batch(self.step).to(self.config.training.device)
 
@@ -289,8 +286,8 @@ class Client:
     def _update(self, rate: float) -> None:
         if self.private is None:
             limit = self.config.training.max_grad_norm
-            clip_gradients(self.edge_trained.values(), limit)
-            clip_gradients(self.body_trained.values(), limit)
+            clip_gradients(self.bench.edge.values(), limit)
+            clip_gradients(self.bench.body.values(), limit)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # clients of a group do not hold theirs at once

@@ -140,7 +140,7 @@ def train(
         _restore(roster, prepared, start)
         _rewind(channel, posted, start)
     strategy, private = STRATEGIES[config.training.strategy], defence.training is not None
-    state = start
+    state, steps = start, local_steps(config)
     for number in range(first, config.training.rounds):
         who = participants(config, number)
         examples = tuple(len(prepared.clients[c].encoded) for c in who)
