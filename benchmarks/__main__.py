@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from benchmarks import attacks, beside, dp_sgd, noise, precision, rounds, shadows, steps
+from benchmarks import attacks, beside, dp_sgd, frozen, noise, precision, rounds, shadows, steps
 from benchmarks.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
@@ -19,9 +19,12 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "shadows": shadows.sixteen,
     "noise": noise.drawn,
     "beside": beside.beside,
+    "frozen": frozen.five_epochs,
+    "absent": frozen.absent,
 }
 NOTES: dict[str, Callable[[], list[str]]] = {
     "memory": rounds.memory,
+    "absent-memory": frozen.memory,
     "dp-sgd-memory": dp_sgd.memory,
     "attack-costs": attacks.costs,
 }

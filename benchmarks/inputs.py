@@ -21,7 +21,10 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Setting:
-    """One measured setting: every client holds `examples` sentences of `length` tokens."""
+    """One measured setting: every client holds `examples` sentences of `length` tokens.
+
+    ragged: of a quarter of that to all of it. few: how many clients take part in a round.
+    """
 
     clients: int
     batch: int
@@ -34,11 +37,20 @@ class Setting:
     examples: int = 256
     strategy: str = "parallel"
     optimizer_state: str = "keep"
+    cut: int = 0
+    frozen: bool = False
+    ragged: bool = False
+    few: int | None = None
 
     def config(self) -> Config:
         """Return the training's configuration."""
         return Config(
-            ModelConfig("tiny", dropout=self.dropout),
+            ModelConfig(
+                "tiny",
+                dropout=self.dropout,
+                cut_layer=self.cut,
+                freeze_embeddings=self.frozen,
+            ),
             DataConfig(task=self.task, clients=self.clients, max_length=self.length),
             TrainingConfig(
                 strategy=self.strategy,
@@ -46,13 +58,14 @@ class Setting:
                 local_steps=self.steps,
                 batch_size=self.batch,
                 optimizer_state=self.optimizer_state,
+                clients_per_round=self.few,
             ),
             SEED,
         )
 
 
 def model(setting: Setting) -> SplitBert:
-    """Return an untrained BERT with the full vocabulary, cut at the embeddings."""
+    """Return an untrained BERT with the full vocabulary, cut."""
     layers, hidden, heads, wide = SHAPES[setting.model]
     shape = BertConfig(
         vocab_size=VOCABULARY.size,
@@ -66,7 +79,9 @@ def model(setting: Setting) -> SplitBert:
     )
     kind = BertForMaskedLM if setting.task == "mlm" else BertForSequenceClassification
     with scoped(SEED, "init"):
-        return cut(kind(shape), 0)
+        split = cut(kind(shape), setting.cut)
+    split.bottom.requires_grad_(not setting.frozen)
+    return split
 
 
 def encoded(setting: Setting, client: int) -> Encoded:
@@ -76,22 +91,28 @@ def encoded(setting: Setting, client: int) -> Encoded:
     frequency = 1.0 / (np.arange(len(words)) + 2.7)  # Zipf-Mandelbrot
     shape = (setting.examples, setting.length)
     tokens = rng.choice(words, size=shape, p=frequency / frequency.sum())
-    tokens[:, 0], tokens[:, -1] = 2, 3
+    lengths = np.full(setting.examples, setting.length)
+    if setting.ragged:
+        lengths = rng.integers(setting.length // 4, setting.length + 1, setting.examples)
+    tokens[:, 0], tokens[np.arange(setting.examples), lengths - 1] = 2, 3
+    real = np.arange(setting.length) < lengths[:, None]
     return Encoded(
         task=TASKS[setting.task],
-        tokens=tokens.ravel(),
-        token_types=np.zeros(tokens.size, dtype=np.int64),
-        offsets=np.arange(setting.examples + 1) * setting.length,
+        tokens=tokens[real],
+        token_types=np.zeros(int(lengths.sum()), dtype=np.int64),
+        offsets=np.concatenate(([0], np.cumsum(lengths))),
         labels=rng.integers(2, size=setting.examples),
         documents=np.arange(setting.examples),
     )
 
 
 def prepared(setting: Setting) -> Prepared:
-    """Return a training's inputs; client i holds i examples fewer, so that the weights differ."""
+    """Return a training's inputs; clients hold a few examples fewer, so that the weights differ."""
     everyone = [encoded(setting, c) for c in range(setting.clients)]
     clients = tuple(
-        ClientData(c, own.take(np.arange(len(own) - c)), VOCABULARY, setting.batch, SEED)
+        ClientData(
+            c, own.take(np.arange(len(own) - c % (len(own) // 2))), VOCABULARY, setting.batch, SEED
+        )
         for c, own in enumerate(everyone)
     )
     return Prepared(

@@ -47,7 +47,9 @@ class Weighted:
         share = weight / self.total
         for name, value in values.items():
             if isinstance(value, RowValues):
-                self._rows.setdefault(name, _RowSum(value.base)).add(share, value)
+                if name not in self._rows:
+                    self._rows[name] = _RowSum(value.base)
+                self._rows[name].add(share, value)
                 continue
             self._kind[name] = value.dtype
             part = value.astype(np.float64)  # in the value's own order: some come transposed

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from fedbert.config import Config
 from fedbert.data.batches import Batch
 from fedbert.data.client_data import ClientData
 from fedbert.frozen import Frozen
-from fedbert.holding import compact_rows, own_parts, word_name
+from fedbert.holding import bench_of, compact_rows
 from fedbert.messages import (
     Array,
     ClientParts,
@@ -24,6 +25,7 @@ from fedbert.messages import (
     RowValues,
     SmashedData,
     SmashedGradient,
+    handed,
     to_array,
     to_tensor,
 )
@@ -32,7 +34,6 @@ from fedbert.optim import (
     decays,
     load_moments,
     moments,
-    optimizer_for,
     set_learning_rate,
 )
 from fedbert.precision import autocast
@@ -61,27 +62,16 @@ class Client:
     ) -> None:
         """Make a client with its own copies of E (or the `frozen` one), H and, `with_body`, T."""
         self.data, self.config, self.defence = data, config, defence
-        self.step, self.noise = 0, noise
         if config.model.freeze_embeddings and frozen is None:
             frozen = Frozen(split, config)
-        self.frozen = frozen
+        self.step, self.noise, self.frozen = 0, noise, frozen
         self.smashing = Smashing(defence, data, config, noise, frozen)
         self.logs = {place: MechanismLog() for place in ("training", "update")}
         self.loss_sum, self.loss_count = 0.0, 0
         self.rows = compact_rows(data, split, config, defence)
-        self.parts, self.names = own_parts(split, self.rows, with_body, frozen)
-        self.word = word_name(split)
-        self.parts.to(config.training.device)
-        for name, part in self.parts.items():
-            part.train(name != "bottom" or frozen is None)
-        self.parts["bottom"].requires_grad_(frozen is None)
-        self.trained = {n: p for n, p in self.names.items() if p.requires_grad}
-        held = [
-            {n: p for n, p in self.trained.items() if self._in_body(p) is side}
-            for side in (True, False)
-        ]
-        self.body_trained, self.edge_trained = held
-        self.optimizer = optimizer_for(self.trained, config.training)
+        self.bench = bench_of(split, self.rows, with_body, config, frozen)
+        self.parts, self.names, self.word = self.bench.parts, self.bench.names, self.bench.word
+        self.trained, self.optimizer = self.bench.trained, self.bench.optimizer
         self.private: PrivateStep | None = None
         if defence.training is not None:
             expected = data.sample_rate * len(data.encoded)
@@ -93,9 +83,6 @@ class Client:
         self._factor = 1.0
         self._graph: dict[str, Any] = {}
         self._recording = ExitStack()
-
-    def _in_body(self, parameter: Tensor) -> bool:
-        return "body" in self.parts and any(parameter is p for p in self.parts["body"].parameters())
 
     def start(self, parts: ClientParts) -> None:
         """Take the values to start the round from (and moments, where handed on)."""
@@ -117,9 +104,10 @@ class Client:
         batch = self.smashing.rewritten(bottom, self._next_batch(), self.step)
         self._recording.enter_context(self._recorded(batch))
         a = self.smashing(bottom, batch, self.step)
-        self._graph = {"batch": batch, "a": a}
+        self._graph = {"batch": batch, "a": a if self.frozen is None else None}
+        sent = to_array(a) if self.frozen is None else handed(a)
         mask = to_array(batch.attention_mask)
-        return SmashedData(self.data.client, round_, self.step, to_array(a), mask)
+        return SmashedData(self.data.client, round_, self.step, sent, mask)
 
     def head(self, message: HiddenStates) -> HiddenGradient:
         """Return G_Z of the batch's loss.
@@ -130,13 +118,17 @@ class Client:
         sent, got = self._graph["batch"].attention_mask.shape, message.hidden.shape[:2]
         if sent != got:
             raise ValueError(f"expected Z of the shape of A, {list(sent)}, got {list(got)}")
-        z = to_tensor(message.hidden, self.config.training.device).requires_grad_()
+        read = message.hidden if self.parts["head"].kind == "mlm" else message.hidden[:, :1]
+        z = to_tensor(read, self.config.training.device).requires_grad_()
         with self._recording:
             loss = self._loss(z, self._graph["batch"])
         loss.backward()
         if z.grad is None:
             raise RuntimeError("expected the loss to depend on the hidden states")
-        return HiddenGradient(message.client, message.round, message.step, to_array(z.grad))
+        gradient = np.zeros(message.hidden.shape, message.hidden.dtype)  # pages nobody touches
+        gradient[:, : z.shape[1]] = to_array(z.grad)
+        gradient.flags.writeable = False
+        return HiddenGradient(message.client, message.round, message.step, gradient)
 
     def finish(self, message: SmashedGradient | None, rate: float) -> None:
         """Take G_A (None where E is frozen), update E and H at this learning rate."""
@@ -233,6 +225,12 @@ class Client:
         self.logs = logs
         load_moments(self.optimizer, self.trained, arrays)
 
+    def leave(self) -> None:
+        """Leave the bench to the next client; this one is asked no more."""
+        if self.frozen is not None:
+            self.optimizer.state.clear()
+            self.frozen.benches.append(self.bench)
+
     def _next_batch(self) -> Batch:
         return self.data.batch(self.step).to(self.config.training.device)
 
@@ -262,7 +260,7 @@ class Client:
     def _back(self, message: SmashedGradient | None) -> None:
         """Pass G_A back through E, with the gradient of the penalty where there is one."""
         a, batch = self._graph["a"], self._graph["batch"]
-        if message is None or not a.requires_grad:
+        if message is None or a is None or not a.requires_grad:
             return
         gradient = to_tensor(message.gradient, self.config.training.device).to(a.dtype)
         if self.defence.penalty is not None and len(batch):
@@ -288,8 +286,8 @@ class Client:
     def _update(self, rate: float) -> None:
         if self.private is None:
             limit = self.config.training.max_grad_norm
-            clip_gradients(self.edge_trained.values(), limit)
-            clip_gradients(self.body_trained.values(), limit)
+            clip_gradients(self.bench.edge.values(), limit)
+            clip_gradients(self.bench.body.values(), limit)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # clients of a group do not hold theirs at once

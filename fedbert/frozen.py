@@ -80,6 +80,7 @@ class Frozen:
         pairs = list(zip(split.bottom.parameters(), self.bottom.parameters(), strict=True))
         self.names: dict[str, nn.Parameter] = {name_of[id(old)]: new for old, new in pairs}
         self.memo = {id(old): new for old, new in pairs} | {id(split.bottom): self.bottom}
+        self.benches: list[Any] = []  # what clients left behind, for the next ones
         self._seen: dict[str, Array] = {}
         self._kept: dict[int, Kept] = {}
         self._sent: dict[int, np.ndarray] = {}  # client -> which examples [example] bool

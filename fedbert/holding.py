@@ -1,6 +1,7 @@
 """Client parts: a client's own copies of E and H, of the word table a part."""
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from fedbert.config import Config
 from fedbert.data.client_data import ClientData
 from fedbert.frozen import Frozen
 from fedbert.messages import Array
+from fedbert.optim import optimizer_for
 from fedbert.split import SplitBert
 from privacy.defence import Defence
 
@@ -39,6 +41,42 @@ def compact_rows(
     rows = np.union1d(data.encoded.tokens, [data.vocabulary.pad])
     rows.flags.writeable = False
     return rows
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a client trains at: its parts, its parameters by transformers' name, their optimiser.
+
+    trained: those that are; body, edge: of these T's, and all others. word: the word table's name.
+    """
+
+    parts: nn.ModuleDict
+    names: dict[str, nn.Parameter]
+    trained: dict[str, nn.Parameter]
+    body: dict[str, nn.Parameter]
+    edge: dict[str, nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    word: str
+
+
+def bench_of(
+    split: SplitBert, rows: Array | None, with_body: bool, config: Config, frozen: Frozen | None
+) -> Bench:
+    """Return a bench: one that a client left where E is frozen, for then all are alike."""
+    if frozen is not None and frozen.benches:
+        left: Bench = frozen.benches.pop()
+        return left
+    parts, names = own_parts(split, rows, with_body, frozen)
+    parts.to(config.training.device)
+    for name, part in parts.items():
+        part.train(name != "bottom" or frozen is None)
+    parts["bottom"].requires_grad_(frozen is None)
+    trained = {n: p for n, p in names.items() if p.requires_grad}
+    inside = {id(p) for p in parts["body"].parameters()} if with_body else set()
+    body = {n: p for n, p in trained.items() if id(p) in inside}
+    edge = {n: p for n, p in trained.items() if id(p) not in inside}
+    optimizer = optimizer_for(trained, config.training)
+    return Bench(parts, names, trained, body, edge, optimizer, word_name(split))
 
 
 def own_parts(

@@ -185,6 +185,13 @@ def to_array(tensor: Tensor) -> Array:
     return array
 
 
+def handed(tensor: Tensor) -> Array:
+    """Return a tensor that its party lets go of as a read-only array, without a copy."""
+    array: Array = tensor.detach().to("cpu").numpy()
+    array.flags.writeable = False
+    return array
+
+
 def to_tensor(array: Array, device: str = "cpu") -> Tensor:
     """Return a tensor of a message's values, in memory of its own."""
     return torch.tensor(array, device=device)

@@ -47,6 +47,7 @@ class Roster:
         if self.stay:
             return
         self._carried[name] = self.fleet.call(name, "snapshot")
+        self.fleet.call(name, "leave")
         self.fleet.retire(name)
         self._here.discard(name)
 

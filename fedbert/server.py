@@ -19,6 +19,7 @@ from fedbert.messages import (
     dense,
     to_array,
 )
+from fedbert.passing import Passing
 from fedbert.private_step import PrivateStep, Share
 from fedbert.protect import MechanismLog
 from fedbert.split import SplitBert
@@ -104,9 +105,12 @@ class Server:
             return
         for other in [own for own in self.held if set(own) & set(group)]:
             self.states |= zip(other, self.held.pop(other).moments(), strict=True)
+        self.group = group
+        if not self.body:
+            self.copies = Passing(self.config, len(clients))
+            return
         names, config = self.split.body_names, self.config
         states = [self.states.pop(c, {}) if keep else {} for c in clients]
-        self.group = group
         if len(clients) == 1:
             self.copies = self._plain(clients[0], states[0])
             return
@@ -117,7 +121,9 @@ class Server:
 
     def open_turn(self, client: int) -> None:
         """Let the one body T serve the next client (`sequential`)."""
-        if self.copies is None or self.config.training.optimizer_state == "reset":
+        if not self.body:
+            self.copies = Passing(self.config, 1)
+        elif self.copies is None or self.config.training.optimizer_state == "reset":
             self.copies = self._plain(client, self.states.get(-1, {}))
 
     def _plain(self, client: int, state: Mapping[str, Array]) -> PlainCopy:
@@ -234,8 +240,8 @@ class Server:
             found |= zip(group, copies.moments(), strict=True)
         return found
 
-    def _private_copy(self) -> PlainCopy:
-        if not isinstance(self.copies, PlainCopy):
+    def _private_copy(self) -> PlainCopy | Passing:
+        if not isinstance(self.copies, PlainCopy | Passing):
             raise RuntimeError("expected an open turn, or a group of one client")
         return self.copies
 

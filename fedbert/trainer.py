@@ -147,12 +147,11 @@ def train(
         _restore(roster, prepared, start)
         _rewind(channel, posted, start)
     strategy, private = STRATEGIES[config.training.strategy], defence.training is not None
+    steps = local_steps(config)
     for number in range(first, config.training.rounds):
         who = participants(config, number)
         examples = tuple(len(prepared.clients[c].encoded) for c in who)
-        strategy(
-            Round(number, who, examples, local_steps(config), config, roster, channel, private)
-        )
+        strategy(Round(number, who, examples, steps, config, roster, channel, private))
         each = [roster.loss(client_name(c)) for c in who]
         losses.append(sum(each) / len(each))
         refuse_diverged(number + 1, losses, roster.call(SERVER, "values"))

@@ -11,11 +11,20 @@ from fedbert import frozen
 from fedbert.config import STRATEGIES, Config
 from fedbert.data.batches import Batch
 from fedbert.frozen import Frozen, by_length, dropout_of, keepers
-from fedbert.messages import to_array
+from fedbert.messages import (
+    KINDS,
+    ExampleNorms,
+    HiddenGradient,
+    HiddenStates,
+    SmashedData,
+    SmashedGradient,
+    to_array,
+)
 from fedbert.prepare import Prepared
 from fedbert.split import Bottom
 from fedbert.trainer import planned_steps, train
 from privacy.defence import Defence
+from privacy.dp_sgd.mechanism import DPSGD
 from privacy.gaussian import Gaussian
 from tests.fedbert import tiny
 
@@ -158,3 +167,29 @@ def test_a_frozen_e_has_no_dropout() -> None:
     split = tiny.prepared_for(config, dropout=0.2).split
     assert dropout_of(split) == 0.0
     assert dropout_of(tiny.split_model(dropout=0.2)) == 0.2
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_an_empty_t_passes_on_what_it_is_sent(private: bool) -> None:
+    config = frozen_config(cut_layer=2, strategy="parallel", clients=1, rounds=1)
+    prepared, transcript = tiny.prepared_for(config), tiny.Recorder()
+    rate = 6 / 24
+    defence = Defence("dp", training=DPSGD(1.0, 1.0, rate)) if private else tiny.NO_DEFENCE
+    train(config, prepared, defence, listeners=[transcript])
+    by_kind = {kind: [m for m in transcript.messages if isinstance(m, kind)] for kind in KINDS}
+    assert len(by_kind[SmashedData]) == 2
+    for sent, back in zip(by_kind[SmashedData], by_kind[HiddenStates], strict=True):
+        np.testing.assert_array_equal(sent.activations, back.hidden)
+    for gradient in by_kind[HiddenGradient]:
+        assert not gradient.gradient[:, 1:].any()
+        assert gradient.gradient[:, 0].any(axis=1).all()
+    for norms in by_kind[ExampleNorms]:
+        assert not norms.squared_norms.any()
+    assert not by_kind[SmashedGradient]
+
+
+def test_an_empty_t_of_a_trained_e_sends_the_gradient_back() -> None:
+    messages = tiny.overheard(cut_layer=2, rounds=1, local_steps=1)
+    (down,) = [m for m in messages if isinstance(m, HiddenGradient)]
+    (back,) = [m for m in messages if isinstance(m, SmashedGradient)]
+    np.testing.assert_array_equal(down.gradient, back.gradient)

@@ -86,6 +86,9 @@ class CanaryClient:
     def restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
         """Do nothing."""
 
+    def leave(self) -> None:
+        """Do nothing."""
+
     def _direction(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Return the unit direction, the same every time, made anew: many do not fit in memory."""
         drawn = generator(self.seed, "canary client", self.number)
