@@ -158,6 +158,9 @@ class Server:
         """Add one client's update, and its copy of T, to the round's average."""
         if not self.trained:
             self.trained = dict(zip(self.group, self._copies().values(), strict=True))
+            if self.config.training.optimizer_state == "reset":
+                self.copies = None  # gradients and moments: three times T, beside the sums
+                self.split.body.zero_grad()
         self.collect(update, self.trained.pop(update.client))
 
     def close_group(self) -> None:
