@@ -3,7 +3,8 @@
 Two answers for each. The least: every canary told rightly, so that with fewer the method cannot
 speak at all. And what it takes against a mechanism of twice the claimed epsilon, with the results
 that are to be expected by its trade-off curve; that is about what an audit should have. The
-mechanism is DP-SGD where its sampling is given, else it is taken to be Gaussian.
+mechanism is DP-SGD where its sampling is given, a message with its label where the label's epsilon
+is; else it is taken to be Gaussian.
 """
 
 import math
@@ -11,13 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
+from evaluation.auditing.assumed import Assumed, Sampling, assumed
 from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound, one_run_gaussian_epsilon
 from evaluation.metrics.epsilon_bounds import clopper_pearson_epsilon, one_run_epsilon, share_bounds
 from fedbert.errors import expect
-from privacy.calibration import gaussian_sigma, poisson_noise_multiplier
-from privacy.tradeoff import Curve, gaussian_curve, line_curve, poisson_gaussian_curve
+from privacy.tradeoff import line_curve
 
 SIGNIFICANCE = 0.05
 MOST = 2**20  # scores a side: beyond, a method is said not to get there
@@ -29,39 +30,6 @@ GUESSED = (1.0, 0.5, 0.2, 0.1, 0.05)
 SIDE, RUN = "scores a side", "canaries in a run"
 
 Bound = Callable[[int], float]
-Sampling = tuple[float, int]
-"""Of DP-SGD: the chance of a record at a step, and how many steps."""
-
-
-@dataclass(frozen=True)
-class Assumed:
-    """The mechanism behind a claim of this epsilon: its name, its curve, and mu if Gaussian."""
-
-    name: str
-    curve: Curve
-    mu: float | None
-
-    def tpr_at(self, fprs: np.ndarray) -> np.ndarray:
-        """Return the true-positive rates [rate] that are to be expected at false-positive rates."""
-        if self.mu is not None:
-            return np.asarray(ndtr(ndtri(fprs) + self.mu))
-        return np.array([self.curve.tpr_at(float(each)) for each in fprs])
-
-
-def assumed(epsilon: float, delta: float, sampling: Sampling | None = None) -> Assumed:
-    """Return the mechanism of a claim: DP-SGD of this sampling, else a Gaussian one.
-
-    Raises:
-        InputError: for a sampling out of range.
-    """
-    if sampling is None:
-        mu = 1 / gaussian_sigma(epsilon, delta, 1.0)
-        return Assumed("Gaussian", gaussian_curve(1 / mu), mu)
-    rate, steps = sampling
-    expect(0 < rate <= 1, "0 < sample_rate <= 1", "sample_rate", rate)
-    expect(steps >= 1, "steps >= 1", "steps", steps)
-    noise = poisson_noise_multiplier(epsilon, delta, rate, steps)
-    return Assumed("DP-SGD", poisson_gaussian_curve(noise, rate, steps), None)
 
 
 @dataclass(frozen=True)
@@ -88,7 +56,7 @@ def plan(
 ) -> list[Method]:
     """Return what every method needs to contradict a claim of (epsilon, delta).
 
-    sampling: of DP-SGD, for which the bounds that hold for Gaussian mechanisms alone are left out.
+    sampling: where it is given, the bounds that hold for Gaussian mechanisms alone are left out.
 
     Raises:
         InputError: for a claim, a count or a sampling out of range.
@@ -263,7 +231,8 @@ def as_lines(
 def _assumption(own: Assumed) -> str:
     """Return what the second count takes for granted, in words."""
     if own.mu is None:
-        return "It is by DP-SGD's own trade-off curve: the best that an adversary can do."
+        whose = "DP-SGD's" if own.name == "DP-SGD" else "that mechanism's"
+        return f"It is by {whose} own trade-off curve: the best that an adversary can do."
     return (
         "It assumes a Gaussian mechanism without sampling. DP-SGD of that epsilon shows far less:\n"
         "with --sample-rate and --steps the count is by its own trade-off curve."

@@ -19,7 +19,7 @@ from evaluation.auditing.subject import Subject
 from fedbert.one_message.codes import Codes, codes_of
 from fedbert.one_message.facts import layout_of
 from fedbert.one_message.layout import Layout
-from fedbert.one_message.learner import LinearHead, Moments, linear_head
+from fedbert.one_message.learner import LinearHead, Moments, class_means
 from fedbert.one_message.projection import Projection
 from fedbert.one_message.run import PublicPart, public_part
 from fedbert.one_message.training import kept_of
@@ -119,7 +119,9 @@ class _Maker:
 
     def directions(self, moments: Moments) -> np.ndarray:
         """Return the same of the head that moments say [output, direction]."""
-        return self.of(linear_head(moments, self.part.projection.covariance, self.codes))
+        if self.codes.corners is not None:
+            return class_means(moments, self.codes.corners)
+        return moments.product - np.outer(moments.code, moments.row)
 
     def moments(self) -> Moments:
         """Return the moments without noise."""

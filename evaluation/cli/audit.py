@@ -118,17 +118,27 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
 )
 @click.option("--sample-rate", type=float, help="Of DP-SGD: chance of a record at a step.")
 @click.option("--steps", type=int, help="Of DP-SGD: how many.")
+@click.option("--label-epsilon", type=float, help="Of one_message: of a label beside a message.")
 def plan(
-    epsilon: float, delta: float, canaries: int, sample_rate: float | None, steps: int | None
+    epsilon: float,
+    delta: float,
+    canaries: int,
+    sample_rate: float | None,
+    steps: int | None,
+    label_epsilon: float | None,
 ) -> None:
     """How many canaries it takes to contradict a claim.
 
-    Ask before you train. Of DP-SGD by its own trade-off curve; else it is taken to be Gaussian.
+    Ask before you train. Of DP-SGD, and of a message with its label, by its own trade-off curve;
+    else it is taken to be Gaussian.
     """
     from evaluation.auditing.plan import SIGNIFICANCE, as_lines
     from evaluation.auditing.plan import plan as methods_for
 
-    sampling = both_or_none(sample_rate, steps)
+    drawn = both_or_none(sample_rate, steps)
+    if drawn is not None and label_epsilon is not None:
+        raise InputError("expected --label-epsilon without --sample-rate, got both")
+    sampling = label_epsilon if drawn is None else drawn
     methods = methods_for(epsilon, delta, canaries, SIGNIFICANCE, sampling)
     print_markdown(as_lines(methods, epsilon, delta, canaries, SIGNIFICANCE, sampling))
 

@@ -10,9 +10,11 @@ from fedbert.errors import InputError
 from reports.terminal import say
 
 ACCOUNTANT = click.Choice(["pld", "rdp", "prv"])
+REMOVE = "add-or-remove-one"
 SPENDING = [
     click.option("--delta", type=float, required=True, help="Of the claim, between 0 and 1."),
     click.option("--releases", type=int, help="Of one unit, without sampling [default: 1]."),
+    click.option("--label-epsilon", type=float, help="Of a label beside each message."),
     click.option("--sample-rate", type=float, help="DP-SGD: chance of a record at a step."),
     click.option("--steps", type=int, help="DP-SGD: how many."),
     click.option("--records", type=int, help="Of a client: warns of a delta too large."),
@@ -44,12 +46,19 @@ def budget_noise(
     **spent: Any,
 ) -> None:
     """The least noise for a target epsilon."""
+    from evaluation.cli import budget_message
     from evaluation.cli.budget_text import noise_lines
 
     releases, sampling = _sampling(spent)
-    lines = noise_lines(
-        epsilon, delta, clip_norm, releases, sampling, accountant, relation, spent["records"]
-    )
+    label, records = spent["label_epsilon"], spent["records"]
+    if label is not None:
+        _alone(sampling, clip_norm=clip_norm not in (None, 1.0), relation=relation == REMOVE)
+        count = 1 if releases is None else releases
+        lines = budget_message.noise_lines(epsilon, delta, label, count, records)
+    else:
+        lines = noise_lines(
+            epsilon, delta, clip_norm, releases, sampling, accountant, relation, records
+        )
     for line in lines:
         say(line)
 
@@ -62,11 +71,17 @@ def budget_noise(
 @click.option("--accountant", type=ACCOUNTANT, help="One alone [default: all, side by side].")
 def budget_epsilon(noise_multiplier: float, delta: float, accountant: Any, **spent: Any) -> None:
     """The epsilon of a noise multiplier."""
+    from evaluation.cli import budget_message
     from evaluation.cli.budget_text import epsilon_lines
 
     releases, sampling = _sampling(spent)
-    records = spent["records"]
-    lines = epsilon_lines(noise_multiplier, delta, releases, sampling, accountant, records)
+    label, records = spent["label_epsilon"], spent["records"]
+    if label is not None:
+        _alone(sampling, accountant=accountant is not None)
+        count = 1 if releases is None else releases
+        lines = budget_message.epsilon_lines(noise_multiplier, delta, label, count, records)
+    else:
+        lines = epsilon_lines(noise_multiplier, delta, releases, sampling, accountant, records)
     for line in lines:
         say(line)
 
@@ -84,6 +99,15 @@ def budget_views(grid: Path, allow_code: bool) -> None:
 
     for line in view_lines(grid, allow_code):
         say(line)
+
+
+def _alone(sampling: tuple[float, int] | None, **others: bool) -> None:
+    """Refuse what a message with its label has no room for: it lies in the unit ball, once."""
+    asked = {"sample_rate": sampling is not None, **others}
+    wrong = next((name for name, given in asked.items() if given), None)
+    if wrong is not None:
+        option = wrong.replace("_", "-")
+        raise InputError(f"expected --label-epsilon without --{option}, got both")
 
 
 def _sampling(spent: dict[str, Any]) -> tuple[int | None, tuple[float, int] | None]:

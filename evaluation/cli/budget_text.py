@@ -38,7 +38,7 @@ def noise_lines(
     Raises:
         InputError: for a number out of range, or for options that do not go together.
     """
-    with _refusing():
+    with refusing():
         positive("clip_norm", clip_norm)
         if sampling is None:
             count = 1 if releases is None else releases
@@ -60,14 +60,14 @@ def noise_lines(
             holds = _sampled_sentence(rate, count)
         sensitivity = (2.0 if relation == REPLACE else 1.0) * clip_norm
         return [
-            f"noise multiplier    {_number(multiplier, 6)}  (standard deviation over L2 "
+            f"noise multiplier    {figure(multiplier, 6)}  (standard deviation over L2 "
             "sensitivity)",
-            f"standard deviation  {_number(multiplier * sensitivity, 6)}  (on every value; L2 clip "
+            f"standard deviation  {figure(multiplier * sensitivity, 6)}  (on every value; L2 clip "
             f"{clip_norm:g}, {relation}: sensitivity {sensitivity:g})",
-            f"epsilon             {_number(spent)}  (at delta {delta:g}; {source})",
+            f"epsilon             {figure(spent)}  (at delta {delta:g}; {source})",
             holds,
             *_faint(multiplier),
-            *_breach(delta, records),
+            *breach_lines(delta, records),
         ]
 
 
@@ -84,7 +84,7 @@ def epsilon_lines(
     Raises:
         InputError: for a number out of range, or for options that do not go together.
     """
-    with _refusing():
+    with refusing():
         rate, count = sampling or (1.0, 1 if releases is None else releases)
         if count == 0 or rate == 0:
             gaussian_epsilon(noise_multiplier, 0, delta)  # both are checked all the same
@@ -93,19 +93,19 @@ def epsilon_lines(
         lines = [f"epsilon at delta {delta:g}"]
         if sampling is None and accountant is None:
             exact = gaussian_epsilon(noise_multiplier, count, delta)
-            lines.append(f"exact  {_number(exact)}  ({EXACT})")
+            lines.append(f"exact  {figure(exact)}  ({EXACT})")
         for name in ACCOUNTANTS if accountant is None else (accountant,):
             bound = poisson_gaussian_bound(noise_multiplier, rate, count, delta, name)
             known = bound.accountant == name
             note = f"an upper bound, {name.upper()}" if known else _vouched(name, bound.accountant)
-            lines.append(f"{name:5}  {_number(bound.epsilon)}  ({note})")
+            lines.append(f"{name:5}  {figure(bound.epsilon)}  ({note})")
         if sampling is None:
             curve = gaussian_curve(noise_multiplier, count)
         else:
             curve = poisson_gaussian_curve(noise_multiplier, rate, count)
-        lines += _allowed(curve)
+        lines += allowed_lines(curve)
         last = _plain_sentence(count, None) if sampling is None else _sampled_sentence(rate, count)
-        return [*lines, last, *_faint(noise_multiplier), *_breach(delta, records)]
+        return [*lines, last, *_faint(noise_multiplier), *breach_lines(delta, records)]
 
 
 def view_lines(path: Path, allow_code: bool = False) -> Iterator[str]:
@@ -137,7 +137,7 @@ def view_lines(path: Path, allow_code: bool = False) -> Iterator[str]:
         if setting in seen:
             continue
         seen.add(setting)
-        with _refusing(), within(str(path)):
+        with refusing(), within(str(path)):
             if config not in loaded:  # clients and rates follow from strategy and batch size, too
                 loaded = {config: prepare(config, coin=True)}
             prepared = loaded[config]
@@ -160,17 +160,17 @@ def view_lines(path: Path, allow_code: bool = False) -> Iterator[str]:
     yield from foresight.lines()
 
 
-def _number(value: float, places: int = 5) -> str:
+def figure(value: float, places: int = 5) -> str:
     """The value to so many decimals, or figures where decimals would show next to nothing."""
     return f"{value:.{places}f}" if value >= 0.01 else f"{value:.{places}g}"
 
 
-def _allowed(curve: Curve) -> Iterator[str]:
+def allowed_lines(curve: Curve) -> Iterator[str]:
     """What the whole trade-off curve allows an attack, which is less than one epsilon does."""
     yield "what an attack may reach at most, by the trade-off curve"
     for fpr in (0.001, 0.01, 0.1):
-        yield f"TPR at {100 * fpr:g} % FPR  {_number(curve.tpr_at(fpr))}"
-    yield f"advantage (TPR - FPR)  {_number(curve.advantage())}"
+        yield f"TPR at {100 * fpr:g} % FPR  {figure(curve.tpr_at(fpr))}"
+    yield f"advantage (TPR - FPR)  {figure(curve.advantage())}"
 
 
 def _plain_sentence(count: int, relation: str | None) -> str:
@@ -204,7 +204,7 @@ def _faint(noise_multiplier: float) -> list[str]:
     return [f"Warning: {words}."] if words else []
 
 
-def _breach(delta: float, records: int | None) -> list[str]:
+def breach_lines(delta: float, records: int | None) -> list[str]:
     """A warning where delta allows for publishing a record outright."""
     if records is None:
         return []
@@ -219,7 +219,7 @@ def _breach(delta: float, records: int | None) -> list[str]:
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def refusing() -> Iterator[None]:
     """Turn complaints about numbers into the user's; keep the accountants' own chatter quiet.
 
     What the log would say of a fall-back stands in the lines.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from evaluation.attacking.claims import flagged
-from evaluation.auditing import plan as plans
+from evaluation.auditing import assumed as behind
 from evaluation.auditing.plan import as_lines, plan
 from fedbert.errors import InputError
 from privacy.accounting import ledger
@@ -199,7 +199,7 @@ def test_the_plan_of_dp_sgd_goes_by_its_own_curve(monkeypatch: pytest.MonkeyPatc
     what bounds Gaussian mechanisms alone is left out.
     """
     same_noise = lambda epsilon, delta, *_: gaussian_sigma(epsilon, delta, 1.0)  # noqa: E731
-    monkeypatch.setattr(plans, "poisson_noise_multiplier", same_noise)
+    monkeypatch.setattr(behind, "poisson_noise_multiplier", same_noise)
     every = {each.name: each for each in plan(2.0, 1e-2, canaries=8)}
     whole = plan(2.0, 1e-2, canaries=8, sampling=(1.0, 1))
     sampled = plan(2.0, 1e-2, canaries=8, sampling=(0.5, 1))

@@ -557,6 +557,7 @@ def test_a_reference_model_is_compared_with(foreign, tmp_path: Path, run) -> Non
         (["x", "--plan"], "expected `fedbert-eval audit plan`, got --plan"),
         (["plan", "--epsilon", "-1", "--delta", "1e-5"], "a finite epsilon > 0"),
         (["plan", "--epsilon", "1", "--delta", "1e-5", "--steps", "9"], "both or none"),
+        (["plan", "--epsilon", "1", "--delta", "1e-5", "--label-epsilon", "1"], "< epsilon (1)"),
         (["run", "x", "--claim", "eight"], "expected EPSILON,DELTA"),
         (["x", "--claim", "eight"], "expected EPSILON,DELTA"),
         (["x", "--max-auc", "2"], "0 <= max_auc <= 1"),
@@ -572,6 +573,8 @@ def test_bad_options_are_one_line(arguments: list[str], expected: str, run) -> N
 def test_plan_and_self_test_print_tables(run) -> None:
     code, told, _ = run("plan", "--epsilon", "1", "--delta", "1e-5")
     assert code == 0 and "one run, Gaussian trade-off" in told and "| 10 |" in told
+    code, told, _ = run("plan", "--epsilon", "3", "--delta", "1e-5", "--label-epsilon", "1")
+    assert code == 0 and "a message with its label" in told and "Gaussian" not in told
     code, told, _ = run("self-test", "--repeats", "100")
     assert code == 0 and "62 rows, 100 repeats" in told
 

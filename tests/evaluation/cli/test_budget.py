@@ -89,6 +89,37 @@ def test_releases_without_sampling_have_an_exact_epsilon(budget: Run) -> None:
     assert "rdp    2.81365  (an upper bound, RDP)" in alone
 
 
+@pytest.mark.parametrize("releases", ["1", "3"])
+def test_a_message_with_its_label_meets_its_target_together(budget: Run, releases: str) -> None:
+    common = f"--delta 1e-5 --label-epsilon 2 --releases {releases}"
+    code, out, err = budget(f"noise --epsilon 8 {common}")
+    assert (code, err) == (0, "") and number(out, "epsilon") == "8.00000"
+    own = float(number(out, "noise multiplier"))
+    assert float(number(out, "standard deviation")) == pytest.approx(2 * own, abs=2e-6)
+    rest = 8 - 2 * int(releases)  # at worst, each label takes its whole epsilon
+    summed = budget(f"noise --epsilon {rest} --delta 1e-5 --releases {releases}")[1]
+    alone = budget(f"noise --epsilon 8 --delta 1e-5 --releases {releases}")[1]
+    bare, split = (float(number(each, "noise multiplier")) for each in (alone, summed))
+    assert bare < own < split
+    code, out, _ = budget(f"epsilon --noise-multiplier {own} {common}")
+    assert code == 0 and float(number(out, "exact")) == pytest.approx(8, abs=1e-3)
+    assert "all five views" in out and "advantage (TPR - FPR)" in out
+
+
+def test_options_that_a_message_has_no_room_for_are_refused(budget: Run) -> None:
+    common = "--delta 1e-5 --label-epsilon 2"
+    for command, told in [
+        (f"noise --epsilon 2 {common}", "expected target_epsilon > 2"),
+        (f"noise --epsilon 8 {common} --releases 0", "expected releases >= 1"),
+        (f"noise --epsilon 8 {common} --clip-norm 2", "without --clip-norm"),
+        (f"noise --epsilon 8 {common} --sample-rate .1 --steps 2", "without --sample-rate"),
+        (f"noise --epsilon 8 {common} --relation add-or-remove-one", "without --relation"),
+        (f"epsilon --noise-multiplier 1 {common} --accountant rdp", "without --accountant"),
+    ]:
+        code, _, err = budget(command)
+        assert code == 2 and told in err and err.count("\n") == 1, err
+
+
 def test_noise_of_dp_sgd_meets_its_target(budget: Run) -> None:
     _, out, err = budget("noise --epsilon 2.81365 --delta 1e-5 --sample-rate 1 --steps 10 "
                          "--accountant rdp --clip-norm 0.5")  # fmt: skip

@@ -1,0 +1,62 @@
+"""Privacy budgets of a record's one message with its label beside it, without training."""
+
+from evaluation.cli.budget_text import allowed_lines, breach_lines, figure, refusing
+from fedbert.errors import expect
+from privacy.composition import BESIDE
+from privacy.one_message import message_epsilon, message_multiplier
+from privacy.tradeoff import message_curve
+
+
+def noise_lines(
+    epsilon: float, delta: float, label_epsilon: float, releases: int, records: int | None
+) -> list[str]:
+    """Return the least noise with which a message and its label meet a budget together.
+
+    Raises:
+        InputError: for a number out of range, or a budget that the label alone takes.
+    """
+    expect(releases >= 1, "releases >= 1", "releases", releases)
+    with refusing():
+        multiplier = message_multiplier(epsilon, delta, label_epsilon, releases)
+        spent = message_epsilon(multiplier, label_epsilon, releases, delta)
+        return [
+            f"noise multiplier    {figure(multiplier, 6)}  (standard deviation over L2 "
+            "sensitivity)",
+            f"standard deviation  {figure(2 * multiplier, 6)}  (on every value of a message in the "
+            "unit ball, replace-one)",
+            f"epsilon             {figure(spent)}  (at delta {delta:g}; {BESIDE})",
+            _holds(label_epsilon, releases),
+            *breach_lines(delta, records),
+        ]
+
+
+def epsilon_lines(
+    noise_multiplier: float,
+    delta: float,
+    label_epsilon: float,
+    releases: int,
+    records: int | None,
+) -> list[str]:
+    """Return the epsilon of a message and its label together, and what it holds for.
+
+    Raises:
+        InputError: for a number out of range.
+    """
+    with refusing():
+        spent = message_epsilon(noise_multiplier, label_epsilon, releases, delta)
+        return [
+            f"epsilon at delta {delta:g}",
+            f"exact  {figure(spent)}  ({BESIDE})",
+            *allowed_lines(message_curve(noise_multiplier, label_epsilon, releases)),
+            _holds(label_epsilon, releases),
+            *breach_lines(delta, records),
+        ]
+
+
+def _holds(label_epsilon: float, releases: int) -> str:
+    times = "one message" if releases == 1 else f"{releases} messages"
+    return (
+        f"Holds for {times} of one record, its label answered at random with epsilon "
+        f"{label_epsilon:g} each time, under the replace-one relation, against all five views of a "
+        "training by one_message."
+    )
