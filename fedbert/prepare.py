@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fedbert.config import ONE_MESSAGE, Config
+from fedbert.config import Config
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import ClientData, Vocabulary
 from fedbert.data.examples import Examples
@@ -17,7 +17,6 @@ from fedbert.data.sources import bounded, load
 from fedbert.data.survey import essentials, left_out_in_words
 from fedbert.errors import InputError, within
 from fedbert.model import (
-    TRAINED_ON,
     load_model,
     load_tokenizer,
     other_numbers,
@@ -28,7 +27,6 @@ from fedbert.split import SplitBert, position_offset
 from fedbert.tasks import Task
 from fedbert.tokenizer_checks import doubts, unknown_words
 from privacy.defence import Defence
-from privacy.facts import MessageFacts, TrainingFacts
 from privacy.randomness.source import NoiseSource
 
 Per = Literal["text", "row"]
@@ -247,28 +245,6 @@ def flips(groups: np.ndarray, rng: np.random.Generator, chance: float = 0.5) -> 
 def with_model(prepared: Prepared, split: SplitBert) -> Prepared:
     """Return the same inputs with another model."""
     return replace(prepared, split=split)
-
-
-def facts_before(config: Config) -> TrainingFacts:
-    """Return the facts of a training that follow from its settings, before data are counted."""
-    return TrainingFacts(
-        strategy=config.training.strategy,
-        embeddings_frozen=config.model.freeze_embeddings,
-        optimizer_state_shared=config.training.optimizer_state == "hand_on",
-        cut_layer=config.model.cut_layer,
-        kind=task_of(config).kind,
-        message=known_of(config) if config.training.strategy == ONE_MESSAGE else None,
-    )
-
-
-def known_of(config: Config) -> MessageFacts:
-    """Return what the settings say of a training by one message."""
-    model, data = config.model.source, config.data
-    return MessageFacts(
-        labels=config.message.labels,
-        dealt_by_label=data.partition == "dirichlet",
-        seen=TRAINED_ON.get(data.task, "") if model == "embedded" else "",
-    )
 
 
 def poisson_sampled(prepared: Prepared, noise: NoiseSource | None = None) -> Prepared:

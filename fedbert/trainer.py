@@ -1,7 +1,6 @@
 """Training loop: rounds of a strategy over a fleet of parties."""
 
 import ctypes
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,19 +15,21 @@ from fedbert.config import ONE_MESSAGE, Config
 from fedbert.errors import InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.frozen import frozen_of
+from fedbert.known_facts import facts_before
 from fedbert.messages import Array, Channel, Listener, to_tensor
 from fedbert.noise import noise_of
 from fedbert.one_message.facts import layout_of
 from fedbert.one_message.run import from_values, one_message, values_of
 from fedbert.precision import settled
-from fedbert.prepare import Prepared, expected_batches, facts_before, under, with_model
+from fedbert.prepare import Prepared, expected_batches, under, with_model
 from fedbert.protect import MechanismGuard, MechanismLog, guards
 from fedbert.roster import Roster
+from fedbert.schedule import local_steps, participants, planned_releases, planned_steps
 from fedbert.server import Server
 from fedbert.split import SplitBert, duplicate
 from fedbert.strategies import SERVER, STRATEGIES, Round, client_name
 from privacy.defence import Defence, refuse
-from privacy.randomness.source import NoiseSource, public
+from privacy.randomness.source import NoiseSource
 
 
 @dataclass(frozen=True)
@@ -64,52 +65,6 @@ class Trained:
     state: State
 
 
-def planned_steps(config: Config, rounds: int | None = None) -> Counter[int]:
-    """Return how many steps each client takes in so many rounds (None: in all)."""
-    total = config.training.rounds if rounds is None else rounds
-    turns = Counter(client for r in range(total) for client in participants(config, r))
-    return Counter({client: count * local_steps(config) for client, count in turns.items()})
-
-
-def planned_releases(config: Config, prepared: Prepared, rounds: int | None = None) -> int:
-    """Return the most times that one example's A is sent in so many rounds (None: in all).
-
-    Under Poisson sampling (see `poisson_sampled`) that may be every step.
-    """
-    if config.training.strategy in ("centralised", "fedavg"):
-        return 0
-    if config.training.strategy == ONE_MESSAGE:
-        return 1
-    steps = planned_steps(config, rounds)
-    return max(data.releases(steps[data.client]) for data in prepared.clients)
-
-
-def repeated_releases(config: Config, prepared: Prepared, rounds: int, restarts: int) -> int:
-    """Return the most times that one example's A is sent in rounds that restarts did again.
-
-    Whoever takes part: each restart may begin within a pass over the data and end within another.
-    """
-    if config.training.strategy in ("centralised", "fedavg"):
-        return 0
-    steps = rounds * local_steps(config)
-    most = max(data.releases(steps) for data in prepared.clients)
-    return min(steps, most + 2 * restarts)
-
-
-def participants(config: Config, round_: int) -> tuple[int, ...]:
-    """Return the clients of a round, in the order in which they are served.
-
-    Who is asked when is public, and no guarantee rests on it: what each sends is counted.
-    """
-    if config.training.strategy == "centralised":
-        return (0,)
-    count = config.training.clients_per_round or config.data.clients
-    if count == config.data.clients:
-        return tuple(range(count))
-    drawn = public("participants", config.seed, round_).choice(config.data.clients, count)
-    return tuple(sorted(drawn.tolist()))
-
-
 def train(
     config: Config,
     prepared: Prepared,
@@ -134,16 +89,15 @@ def train(
     config, kept = settled(config, before.whole.config, None if start is None else start.plain)
     if config.training.strategy == ONE_MESSAGE:
         return _once(config, prepared, defence, listeners, start, on_round, noise, kept)
-    # E and H are of the parties' own making: what they start from need not be there twice.
-    split = duplicate(before, shared=before.client_names.values())
+    split = duplicate(before, shared=before.client_names.values())  # parties make their own E, H
     prepared = under(with_model(prepared, split), defence, noise)
     roster = Roster(fleet or InProcess(), len(participants(config, 0)) == len(prepared.clients))
     posted = guards(defence, noise.under("channel"))
     channel = Channel(listeners, posted, arrivals(split, config))
     _spawn(roster, config, prepared, defence, noise)
-    state, first = start, 0 if start is None else start.round
-    losses = list[float]() if start is None else list(start.losses)
+    state, first, losses = start, 0, list[float]()
     if start is not None:
+        first, losses = start.round, list(start.losses)
         _restore(roster, prepared, start)
         _rewind(channel, posted, start)
     strategy, private = STRATEGIES[config.training.strategy], defence.training is not None
@@ -165,9 +119,8 @@ def train(
         state = State(rounds, values, {}, {}, dict(channel.bytes), tuple(losses))
     if state is None:
         raise InputError("expected rounds left to train, got none")
-    protection = _logs(roster, prepared, posted)
+    protection, releases = _logs(roster, prepared, posted), planned_releases(config, prepared)
     roster.fleet.close()
-    releases = planned_releases(config, prepared)
     del prepared, split
     trained = duplicate(before)
     load_values(trained, state.values)
@@ -213,14 +166,6 @@ def give_back_memory() -> None:
     """Return freed memory to the system: batches of many shapes leave glibc's heap in pieces."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def local_steps(config: Config) -> int:
-    """Return the local steps of one client's round; one pooled party takes those of all."""
-    steps = config.training.local_steps
-    if config.training.strategy != "centralised":
-        return steps
-    return steps * (config.training.clients_per_round or config.data.clients)
 
 
 def check(config: Config, defence: Defence) -> None:

@@ -19,9 +19,10 @@ from fedbert.messages import ClientParts
 from fedbert.optim import decays, learning_rate
 from fedbert.prepare import Prepared
 from fedbert.protect import protect
+from fedbert.schedule import participants
 from fedbert.smashing import nearest_words
 from fedbert.split import Bottom, EmbeddingTables, Head, SplitBert, duplicate
-from fedbert.trainer import load_values, participants
+from fedbert.trainer import load_values
 from privacy.defence import Defence, adaptive_clip
 from privacy.mechanism import Identity
 from privacy.noise import NoiseModel

@@ -26,8 +26,9 @@ from fedbert.model import load_model
 from fedbert.noise import simulated
 from fedbert.precision import settled
 from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
+from fedbert.schedule import planned_steps
 from fedbert.seeding import derive, numpy_rng
-from fedbert.trainer import give_back_memory, planned_steps, train
+from fedbert.trainer import give_back_memory, train
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource
 

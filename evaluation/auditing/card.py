@@ -21,9 +21,9 @@ from evaluation.grid.foreign import is_foreign
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError
+from fedbert.known_facts import facts_before, known_of
 from fedbert.one_message.codes import codes_of
 from fedbert.one_message.facts import layout_of
-from fedbert.prepare import facts_before, known_of
 from fedbert.stopped import aside
 from fedbert.tasks import with_columns
 from privacy.message_claims import event_of

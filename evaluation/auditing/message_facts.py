@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from fedbert.checkpoint import Checkpoint
+from fedbert.known_facts import facts_before, known_of
 from fedbert.manifest import exported
 from fedbert.model import TRAINED_ON
-from fedbert.prepare import facts_before, known_of
 from privacy.defence import Defence
 from privacy.facts import MessageFacts
 from privacy.message_claims import why_not

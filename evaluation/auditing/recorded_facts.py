@@ -15,10 +15,10 @@ from evaluation.grid.defence import NO_LAUNCHES
 from evaluation.grid.launches import Launches
 from fedbert.checkpoint import Checkpoint
 from fedbert.config import ONE_MESSAGE, Config
+from fedbert.known_facts import facts_before
 from fedbert.manifest import exported
 from fedbert.one_message.facts import layout_of
-from fedbert.prepare import facts_before
-from fedbert.trainer import local_steps, planned_steps
+from fedbert.schedule import local_steps, planned_steps
 from privacy.facts import TrainingFacts
 
 SENT = ("smashed", "hidden", "hidden_gradient", "smashed_gradient")

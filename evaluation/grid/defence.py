@@ -10,9 +10,10 @@ from evaluation.grid.launches import Launches
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.config import Config
 from fedbert.errors import InputError
+from fedbert.known_facts import facts_before
 from fedbert.one_message.facts import layout_of, message_facts
-from fedbert.prepare import Prepared, facts_before, most_rows, poisson_sampled
-from fedbert.trainer import local_steps, planned_releases, planned_steps, repeated_releases
+from fedbert.prepare import Prepared, most_rows, poisson_sampled
+from fedbert.schedule import local_steps, planned_releases, planned_steps, repeated_releases
 from privacy.defence import ONE_MESSAGE, Defence
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_sgd.mechanism import DPSGD

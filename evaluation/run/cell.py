@@ -23,6 +23,7 @@ from evaluation.grid.spec import PLACES, Cell
 from evaluation.run.outcome import Outcome
 from evaluation.run.utility import measure
 from fedbert.config import ONE_MESSAGE
+from fedbert.messages import Listener
 from fedbert.noise import noise_of
 from fedbert.precision import settled
 from fedbert.prepare import poisson_sampled
@@ -74,14 +75,8 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
     watch, on_round = ([], None) if asked is None else (asked.listeners, asked.on_round)
     clock.lap("prepare")
     sent = SentMessages() if config.training.strategy == ONE_MESSAGE else None
-    trained = train(
-        config,
-        prepared,
-        defence,
-        listeners=[transcript, *watch] if sent is None else [sent],
-        on_round=on_round,
-        noise=noise,
-    )
+    ears: list[Listener] = [transcript, *watch] if sent is None else [sent]
+    trained = train(config, prepared, defence, listeners=ears, on_round=on_round, noise=noise)
     trained = replace(trained, state=replace(trained.state, values={}))  # as large as the model
     clock.lap("train")
     utility, majority_baseline, gains = measure(prepared, trained.split, config.seed)

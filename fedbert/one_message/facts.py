@@ -8,12 +8,13 @@ import numpy as np
 from fedbert.config import Config
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.examples import Examples
+from fedbert.known_facts import known_of
 from fedbert.one_message.codes import codes_of
 from fedbert.one_message.layout import Layout
 from fedbert.one_message.projection import Projection, fit_projection
 from fedbert.one_message.public_text import public_sentences
 from fedbert.one_message.vectors import Vectors, keys_of
-from fedbert.prepare import Prepared, known_of, typed
+from fedbert.prepare import Prepared, typed
 from privacy.facts import MessageFacts
 
 CHOICE = 0

@@ -21,8 +21,9 @@ from fedbert.messages import (
     to_array,
 )
 from fedbert.prepare import Prepared
+from fedbert.schedule import planned_steps
 from fedbert.split import Bottom
-from fedbert.trainer import planned_steps, train
+from fedbert.trainer import train
 from privacy.defence import Defence
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.gaussian import Gaussian

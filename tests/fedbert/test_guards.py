@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fedbert.messages import HiddenGradient, SmashedData
-from fedbert.trainer import planned_releases, planned_steps, train
+from fedbert.schedule import planned_releases, planned_steps
+from fedbert.trainer import train
 from privacy.defence import Defence
 from privacy.gaussian import Gaussian
 from privacy.mechanism import ClipOnly

@@ -14,9 +14,10 @@ from fedbert.client import Client
 from fedbert.config import Config
 from fedbert.data.batches import Batch
 from fedbert.prepare import Prepared, with_model
+from fedbert.schedule import participants
 from fedbert.server import Server
 from fedbert.split import cut
-from fedbert.trainer import State, participants, train
+from fedbert.trainer import State, train
 from tests.fedbert import tiny
 
 CUTS = range(tiny.LAYERS + 1)

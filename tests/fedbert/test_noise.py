@@ -12,7 +12,8 @@ import torch
 from fedbert.config import Config
 from fedbert.noise import noise_of, simulated
 from fedbert.prepare import Prepared, poisson_sampled
-from fedbert.trainer import participants, train
+from fedbert.schedule import participants
+from fedbert.trainer import train
 from privacy.defence import Defence
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.gaussian import Gaussian

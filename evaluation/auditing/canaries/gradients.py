@@ -29,8 +29,9 @@ from fedbert.fleet import InProcess
 from fedbert.noise import simulated
 from fedbert.prepare import Prepared, poisson_sampled
 from fedbert.private_step import PrivateStep
+from fedbert.schedule import planned_steps
 from fedbert.seeding import derive, numpy_rng
-from fedbert.trainer import planned_steps, train
+from fedbert.trainer import train
 from privacy.accountants import poisson_gaussian_epsilon
 from privacy.defence import Defence
 from privacy.dp_sgd.mechanism import DPSGD

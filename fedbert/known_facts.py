@@ -1,0 +1,27 @@
+"""Facts of a training that its settings alone say, before any data are counted."""
+
+from fedbert.config import ONE_MESSAGE, Config
+from fedbert.model import TRAINED_ON
+from privacy.facts import MessageFacts, TrainingFacts
+
+
+def facts_before(config: Config) -> TrainingFacts:
+    """Return the facts of a training that follow from its settings, before data are counted."""
+    return TrainingFacts(
+        strategy=config.training.strategy,
+        embeddings_frozen=config.model.freeze_embeddings,
+        optimizer_state_shared=config.training.optimizer_state == "hand_on",
+        cut_layer=config.model.cut_layer,
+        kind=config.data.chosen_task.kind,
+        message=known_of(config) if config.training.strategy == ONE_MESSAGE else None,
+    )
+
+
+def known_of(config: Config) -> MessageFacts:
+    """Return what the settings say of a training by one message."""
+    model, data = config.model.source, config.data
+    return MessageFacts(
+        labels=config.message.labels,
+        dealt_by_label=data.partition == "dirichlet",
+        seen=TRAINED_ON.get(data.task, "") if model == "embedded" else "",
+    )
