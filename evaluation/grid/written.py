@@ -11,15 +11,8 @@ BARE = re.compile(r"[A-Za-z0-9_-]+")
 def toml(values: Mapping[str, Any]) -> str:
     """Return parsed TOML as text again: plain values first, then tables, then lists of tables.
 
-    >>> print(toml({"data": {"source": "x"}, "seeds": [0, 1], "defences": [{"name": "none"}]}))
-    seeds = [0, 1]
-    <BLANKLINE>
-    [data]
-    source = "x"
-    <BLANKLINE>
-    [[defences]]
-    name = "none"
-    <BLANKLINE>
+    >>> toml({"data": {"source": "x"}, "seeds": [0, 1], "defences": [{"name": "none"}]})
+    'seeds = [0, 1]\\n\\n[data]\\nsource = "x"\\n\\n[[defences]]\\nname = "none"\\n'
     """
     plain = [key for key, each in values.items() if not _is_table(each) and not _are_tables(each)]
     lines = [_pair(key, values[key]) for key in plain]
