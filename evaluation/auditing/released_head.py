@@ -113,14 +113,18 @@ class _Maker:
     codes: Codes
 
     def of(self, head: LinearHead) -> np.ndarray:
-        """Return where the outputs of a head point, in units in which noise spreads evenly."""
+        """Return where the outputs of a head point, in units in which noise spreads evenly.
+
+        Of classes against their mean: what all logits share changes no answer.
+        """
         found: np.ndarray = head.weight @ self.part.projection.covariance
-        return found
+        return found if self.codes.corners is None else found - found.mean(0)
 
     def directions(self, moments: Moments) -> np.ndarray:
         """Return the same of the head that moments say [output, direction]."""
         if self.codes.corners is not None:
-            return class_means(moments, self.codes.corners)
+            means = class_means(moments, self.codes.corners)
+            return means - means.mean(0)
         return moments.product - np.outer(moments.code, moments.row)
 
     def moments(self) -> Moments:

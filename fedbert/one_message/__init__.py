@@ -1,1 +1,1 @@
-"""One message: each record is sent once, pooled and projected, and all that follows is public."""
+"""Strategy one_message: each record is sent once, pooled and projected, and the rest is public."""
