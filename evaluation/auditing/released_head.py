@@ -124,7 +124,8 @@ class _Maker:
         """Return the same of the head that moments say [output, direction]."""
         if self.codes.corners is not None:
             means = class_means(moments, self.codes.corners)
-            return means - means.mean(0)
+            apart: np.ndarray = means - means.mean(0)
+            return apart
         return moments.product - np.outer(moments.code, moments.row)
 
     def moments(self) -> Moments:
