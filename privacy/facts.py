@@ -15,21 +15,20 @@ class MessageFacts:
 
     labels: "within" the message, or "beside" it. dealt_by_label: the partition follows the labels.
     seen: what the encoder is known to have been trained on of the records; "" for nothing known.
-    shared: how many texts of the records stand among the public ones.
+    mixed: more than `privacy.message_claims.MIXED` of the public texts stand among the records.
 
     Raises:
-        ValueError: labels anywhere else, or a count below zero.
+        ValueError: labels anywhere else.
     """
 
     labels: str = "within"
     dealt_by_label: bool = False
     seen: str = ""
-    shared: int = 0
+    mixed: bool = False
 
     def __post_init__(self) -> None:
         """Check every field."""
         one_of("labels", self.labels, ("within", "beside"))
-        whole("shared", self.shared)
 
 
 @dataclass(frozen=True)

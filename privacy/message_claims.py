@@ -18,6 +18,10 @@ from privacy.mechanism import VIEWS, Identity, View
 from privacy.randomness.tails import why_below_floor
 from privacy.tradeoff import allowed_by
 
+MIXED = 0.01
+"""The share of public texts that may stand among the records by chance, as short sentences do. How
+many do is said nowhere: it is a count of records that no noise covers."""
+
 
 def message_ledger(defence: Defence, facts: TrainingFacts) -> dict[View, Entry]:
     """What each view may learn of a training by one message, in the order of `VIEWS`.
@@ -47,10 +51,10 @@ def why_not(defence: Defence, facts: TrainingFacts) -> str | None:
             f"the encoder was trained on {known.seen}, so that it may hold these very records, and "
             "no noise covers what it holds"
         )
-    if known.shared:
+    if known.mixed:
         return (
-            f"{known.shared} of the records stand in the public text that the projection was made "
-            "from, which is thus no public text"
+            f"more than {MIXED:.0%} of the public text that the projection was made from stands among "
+            "the records, so that it is their own and not public"
         )
     if known.dealt_by_label:
         return (

@@ -5,7 +5,6 @@ and the public text. An export names none of the three, and no public text is op
 names it; what cannot be found out is then as the recorded entries say.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,9 +16,6 @@ from privacy.defence import Defence
 from privacy.facts import MessageFacts
 from privacy.message_claims import why_not
 
-SHARED = re.compile(r"(\d+) of the records stand in the public text")
-MOST = 15  # digits of a count
-
 
 def recorded_message(checkpoint: Checkpoint) -> MessageFacts:
     """Return the facts under which the recorded entries are right, as far as they cannot be told
@@ -30,19 +26,16 @@ def recorded_message(checkpoint: Checkpoint) -> MessageFacts:
     known = bare if exported(checkpoint.manifest) else known_of(config)
     entries = checkpoint.manifest.get("guarantees", [])
     reasons = {str(each.get("reason")) for each in entries}
-    for tried in _possible(known, reasons, exported(checkpoint.manifest)):
+    for tried in _possible(known, exported(checkpoint.manifest)):
         facts = replace(facts_before(config), message=tried)
         if why_not(Defence("as recorded"), facts) in reasons:
             return tried
     return known
 
 
-def _possible(known: MessageFacts, reasons: set[str], every: bool) -> Iterator[MessageFacts]:
+def _possible(known: MessageFacts, every: bool) -> Iterator[MessageFacts]:
     """Yield what may have been so. every: the settings do not say it either."""
-    for reason in sorted(reasons):
-        found = SHARED.match(reason)
-        if found is not None and len(found[1]) <= MOST:
-            yield replace(known, shared=int(found[1]))
+    yield replace(known, mixed=True)
     if every:
         yield replace(known, dealt_by_label=True)
         for seen in TRAINED_ON.values():

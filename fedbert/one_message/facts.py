@@ -16,6 +16,7 @@ from fedbert.one_message.public_text import public_sentences
 from fedbert.one_message.vectors import Vectors, keys_of
 from fedbert.prepare import Prepared, typed
 from privacy.facts import MessageFacts
+from privacy.message_claims import MIXED
 
 CHOICE = 0
 """The seed of the choice among public sentences: the same for all runs."""
@@ -30,8 +31,8 @@ def layout_of(config: Config) -> Layout:
 def message_facts(config: Config, prepared: Prepared) -> MessageFacts:
     """Return what the claim of a training by one message rests on."""
     public = public_text(config, prepared)
-    shared = set(keys_of(public))
-    return replace(known_of(config), shared=sum(key in shared for key in keys_of(prepared.pool)))
+    told, held = set(keys_of(public)), set(keys_of(prepared.pool))
+    return replace(known_of(config), mixed=len(told & held) > MIXED * len(told))
 
 
 def public_text(config: Config, prepared: Prepared) -> Encoded:
