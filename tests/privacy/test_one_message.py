@@ -64,7 +64,9 @@ def test_together_they_cost_more_than_either_and_no_more_than_both():
 @pytest.mark.parametrize(("target", "label", "releases"), [(8.0, 2.0, 1), (1.0, 0.3, 3)])
 def test_calibration_meets_its_target_and_wastes_nothing(target, label, releases):
     noise = message_multiplier(target, DELTA, label, releases)
-    assert target * (1 - 1e-6) < message_epsilon(noise, label, releases, DELTA) <= target * (1 + 1e-7)
+    assert (
+        target * (1 - 1e-6) < message_epsilon(noise, label, releases, DELTA) <= target * (1 + 1e-7)
+    )
     assert message_epsilon(noise * 0.999, label, releases, DELTA) > target
 
 
