@@ -87,7 +87,7 @@ def test_without_noise_a_record_is_found_behind_its_message_and_under_much_it_is
 
 
 def test_the_text_behind_a_message_is_looked_for_in_the_forward_view(records) -> None:
-    name = "bag of words (splices=0) (message)"
+    name = "bag_of_words (splices=0) (message)"
     plain, _, much = (leak(record, name, "token_f1") for record in records)
     assert plain.view == "forward"
     assert plain.chance is not None and plain.estimate.low > plain.chance
