@@ -113,6 +113,8 @@ def _refuse_update(defence: Defence, strategy: str) -> str | None:
         return None
     if strategy == "centralised":
         return "acts on client updates, and centralised has no clients"
+    if strategy == ONE_MESSAGE:
+        return f"acts on client updates, and under {ONE_MESSAGE} no client trains"
     if strategy == "sequential":
         return (
             "acts on whole client updates, and under sequential one body is "
@@ -130,7 +132,7 @@ def _refuse_message(defence: Defence, facts: TrainingFacts) -> str | None:
     """Why a defence cannot act where one message is all that is sent, as a clause."""
     if facts.strategy != ONE_MESSAGE:
         return None
-    places = [p for p in (*MESSAGES, "update") if p != "smashed"]
+    places = [p for p in MESSAGES if p != "smashed"]
     acting = [p for p in places if not isinstance(getattr(defence, p), Identity)]
     acting += [p for p in ("training", "penalty") if getattr(defence, p) is not None]
     if acting:

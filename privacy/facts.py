@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from privacy.accountants import ACCOUNTANTS, Accountant
 from privacy.checks import one_of, open_unit, whole
 
-STRATEGIES = ("centralised", "fedavg", "parallel", "sequential", "one_message")
+STEPWISE = ("centralised", "fedavg", "parallel", "sequential")
+"""The strategies that train in steps."""
+STRATEGIES = (*STEPWISE, "one_message")
 KINDS = ("classification", "regression", "mlm")
 
 

@@ -29,6 +29,7 @@ from evaluation.adversary.signals import DIRECTIONS
 from evaluation.adversary.transcript import Transcript
 from evaluation.attacking.loop import Head, Named, named
 from evaluation.attacking.membership import unmatched
+from evaluation.attacking.one_message import BY_DEFAULT, lacking_basis
 from evaluation.grid.catalogue import FAMILIES
 from evaluation.grid.spec import AttackSettings, Cell
 from fedbert.config import ONE_MESSAGE
@@ -136,9 +137,15 @@ def foreseen(
         yield from _lacking(named(asked.updates, "updates"), partial(_updates, before, text))
     pooled = PooledKnowledge(lambda _: np.zeros((0, 0)), text, tuple(prepared.vocabulary.special))
     yield from _lacking(named(asked.pooled, "pooled"), partial(_lacks_of, pooled))
+    if cell.config.training.strategy == ONE_MESSAGE:
+        model = defence.smashed.noise_model()
+        heard = replace(pooled, noise=model.kind, noise_std=model.std)
+        attacks = named(asked.pooled or BY_DEFAULT, "pooled", of="message", view="forward")
+        yield from _lacking(attacks, partial(_lacks_of, lacking_basis(model) or heard))
     signals = _signals(cell, prepared, known_of(cell, others))
     if cell.config.training.strategy == ONE_MESSAGE:
-        nearness = lacking_noise(defence.smashed.noise_model().kind)
+        noise = defence.smashed.noise_model()
+        nearness = lacking_noise(noise.kind) or lacking_basis(noise)
     else:
         nearness = unmatched(sends, prepared, defence) or lacking(_forward(before, text))
 

@@ -18,12 +18,20 @@ from evaluation.attacking.pooled import JUDGED, judge_texts
 from evaluation.grid.spec import Spec
 from fedbert.seeding import generator, numpy_rng
 from privacy.mechanism import Identity
+from privacy.noise import NoiseModel
 from reports.leak import LeakageEntry
 
 OTHERS = 1000
 """Records of others, at most, that the alternative to a candidate is made of."""
 BY_DEFAULT = (Spec("bag_of_words"),)
 """Attacks on the text behind a message where a grid names none on pooled vectors."""
+
+
+def lacking_basis(noise: NoiseModel) -> Lacks | None:
+    """Return why rows of noise that has directions of its own are not read, or None."""
+    if noise.basis is None:
+        return None
+    return Lacks(("basis",), "needs noise that is the same in all directions, or none")
 
 
 def inverted(observation: Observation) -> list[LeakageEntry]:
@@ -60,9 +68,7 @@ def inverted(observation: Observation) -> list[LeakageEntry]:
     )
 
     def ask(each: Named) -> Sequence[np.ndarray] | Lacks:
-        lacks: Lacks | None = each.attack.missing(knowledge)
-        if lacks is None and model.basis is not None:
-            lacks = Lacks(("basis",), "needs noise that is the same in all directions, or none")
+        lacks: Lacks | None = lacking_basis(model) or each.attack.missing(knowledge)
         if lacks is not None:
             return lacks
         draws = generator(cell.config.seed, "attack", "messages")
@@ -84,13 +90,11 @@ def known_sender(
     cell, prepared, defence = observation.cell, observation.prepared, observation.defence
     nobody = np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
     noise = defence.smashed.noise_model()
-    lacks = lacking_noise(noise.kind)
-    if lacks is None and noise.basis is not None:
-        lacks = Lacks(("basis",), "needs noise that is the same in all directions, or none")
+    lacks = lacking_noise(noise.kind) or lacking_basis(noise)
+    if lacks is not None:
+        return lacks, *nobody
     if observation.sent is None:
-        lacks = Lacks(("nearness",), "nothing is sent in the forward view")
-    if lacks is not None or observation.sent is None:
-        return lacks or Lacks(("nearness",), "nothing is sent"), *nobody
+        return Lacks(("nearness",), "nothing is sent in the forward view"), *nobody
     rng, limit = numpy_rng(cell.config.seed, "candidates", name), cell.attacks.candidates
     trained, left_out = map(rng.permutation, members_and_non_members(cell.config, prepared))
     count = min(limit, len(left_out), len(trained) // 2)

@@ -45,7 +45,7 @@ def codes_of(task: Task) -> Codes:
         raise InputError("expected a task with labels for strategy one_message, got task mlm")
     if task.regression:
         low, high = task.score_range
-        if not low < high:
+        if not -math.inf < low < high < math.inf:
             raise InputError(
                 f"expected scores with public bounds for strategy one_message, got none of task "
                 f"{task.name}"

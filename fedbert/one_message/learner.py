@@ -12,6 +12,9 @@ import numpy as np
 
 from fedbert.one_message.codes import Codes
 
+SUREST = 15.0
+"""The largest logit of any row, of norm 1 at most. Noise makes means lie far apart, and the losses
+of a head that is surer than its answers are good would no longer fit float32."""
 LEAST_SHARE = 0.05
 """A class that seems rarer is taken to be as rare as this: noise may make a share negative."""
 
@@ -46,7 +49,11 @@ def linear_head(moments: Moments, covariance: np.ndarray, codes: Codes) -> Linea
         return LinearHead(half * slope, middle)
     means = class_means(moments, codes.corners)
     weight = np.linalg.solve(covariance, means.T).T
-    return LinearHead(weight, -0.5 * (weight * means).sum(1))
+    bias = -0.5 * (weight * means).sum(1)
+    weight, bias = weight - weight.mean(0), bias - bias.mean()  # the same answers, smaller numbers
+    surest = (np.linalg.norm(weight, axis=1) + np.abs(bias)).max()
+    scale = min(1.0, SUREST / max(surest, 1e-300))
+    return LinearHead(scale * weight, scale * bias)
 
 
 def class_means(moments: Moments, corners: np.ndarray) -> np.ndarray:

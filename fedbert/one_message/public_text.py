@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fedbert.data.sources import load
+from fedbert.data.examples import from_tables
+from fedbert.data.sources import tables_of
 from fedbert.errors import InputError
 from fedbert.tasks import TASKS
 
@@ -38,10 +39,11 @@ def public_sentences(source: str, count: int, seed: int) -> tuple[str, ...]:
     source: as `data.source` of masked-LM. The choice follows the seed alone, never the records.
 
     Raises:
-        InputError: as `load`, or for a source with fewer sentences.
+        InputError: as `tables_of`, or for a source with fewer sentences.
     """
-    examples = load(TASKS["mlm"], source, seed=seed)
-    texts = [text for split in examples.values() for (text,) in split.texts]
+    task = TASKS["mlm"]
+    tables = tables_of(task, source, seed=seed).values()
+    texts = [text for split in tables for (text,) in from_tables(task, split).texts]
     found = sentences(texts)
     if len(found) < count:
         raise InputError(

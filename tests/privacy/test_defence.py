@@ -16,7 +16,7 @@ def test_the_default_is_undefended():
     defence = Defence("none")
     assert defence.smashed == Identity()
     assert defence.update == Identity(unit="client")
-    assert [refuse(defence, TrainingFacts(strategy)) for strategy in STRATEGIES] == [None] * 4
+    assert [refuse(defence, TrainingFacts(strategy)) for strategy in STRATEGIES] == [None] * 5
 
 
 @pytest.mark.parametrize("mechanism", SMASHED, ids=str)

@@ -11,6 +11,8 @@ from evaluation.grid.parse import grid_from
 from evaluation.grid.preflight import preflight
 from evaluation.grid.spec import Cell, Grid, Spec
 from evaluation.run.cell import run_cell
+from fedbert.config import Config
+from fedbert.message_settings import MessageConfig
 from fedbert.prepare import prepare
 from reports.leak import NotMeasured
 
@@ -29,6 +31,17 @@ def grid(small_text: str) -> Grid:
     return grid_from(tomllib.loads(text), "FILE", "g")
 
 
+def once(cell: Cell) -> Config:
+    """Return the same training by one message."""
+    config = cell.config
+    return replace(
+        config,
+        model=replace(config.model, freeze_embeddings=True),
+        training=replace(config.training, strategy="one_message"),
+        message=MessageConfig(public="generated", public_size=60, directions=4),
+    )
+
+
 def lacking(cell: Cell) -> set[NotMeasured]:
     prepared = prepare(cell.config, coin=True)
     defence = make_defence(cell.defence, facts_of(cell.config, prepared, cell.defence, cell.delta))
@@ -36,11 +49,12 @@ def lacking(cell: Cell) -> set[NotMeasured]:
     return {head.not_measured(lacks.words) for head, lacks in found}
 
 
-@pytest.mark.parametrize("strategy", ["parallel", "fedavg", "centralised"])
+@pytest.mark.parametrize("strategy", ["parallel", "fedavg", "centralised", "one_message"])
 def test_what_is_foretold_is_what_the_record_says(grid: Grid, strategy: str) -> None:
     cell = grid.cells[0]
     training = replace(cell.config.training, strategy=strategy, rounds=1)
-    cell = replace(cell, config=replace(cell.config, training=training))
+    config = replace(cell.config, training=training) if strategy != "one_message" else once(cell)
+    cell = replace(cell, config=config)
     told = lacking(cell)
     record = run_cell(cell).record
     assert record.status == "done", record.traceback

@@ -1,0 +1,156 @@
+"""One message: a whole cell, and the attacks on what was sent, with their controls."""
+
+import tomllib
+from math import sqrt
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from attacks.membership.known_message import lacking_noise, record_ratios
+from evaluation.grid.parse import grid_from
+from evaluation.grid.spec import Grid
+from evaluation.run.cell import run_cell
+from fedbert.errors import InputError
+from privacy.mechanism import VIEWS
+from reports.leak import Leak
+from reports.records import CellResult
+
+GRID = """
+tasks = ["sst2"]
+strategies = ["one_message"]
+[model]
+source = "tiny"
+tokenizer = "generated"
+cut_layer = 1
+[data]
+source = "generated"
+pool_size = 300
+evaluation = 40
+max_length = 16
+clients = 3
+hold_out = 0.25
+[message]
+public = "generated"
+public_size = 100
+directions = 8
+[attacks]
+membership = ["loss_threshold", "message_matching"]
+pooled = [{ attack = "bag_of_words", splices = 0 }]
+[[defences]]
+name = "none"
+[[defences]]
+name = "gaussian"
+smashed = { mechanism = "gaussian" }
+level = { "smashed.target_epsilon" = [8.0, 0.5] }
+"""
+
+
+@pytest.fixture(scope="module")
+def records() -> list[CellResult]:
+    found = [run_cell(cell).record for cell in grid_of(GRID).cells]
+    assert [r.status for r in found] == ["done"] * 3, [r.traceback for r in found]
+    return found
+
+
+def grid_of(text: str) -> Grid:
+    return grid_from(tomllib.loads(text), "FILE", "g")
+
+
+def leak(record: CellResult, attack: str, metric: str) -> Leak:
+    (found,) = [
+        each
+        for each in record.leakage
+        if isinstance(each, Leak) and (each.attack, each.metric) == (attack, metric)
+    ]
+    return found
+
+
+def test_all_five_views_have_the_claim_and_the_undefended_row_none(records) -> None:
+    kinds = [{each["view"]: each["kind"] for each in record.guarantees} for record in records]
+    assert kinds[0] == dict.fromkeys(VIEWS, "no guarantee")
+    assert kinds[1] == kinds[2] == dict.fromkeys(VIEWS, "guarantee")
+    for record, epsilon in zip(records[1:], (8.0, 0.5), strict=True):
+        assert {round(each["epsilon"], 6) for each in record.guarantees} == {epsilon}
+        assert {each["unit"] for each in record.guarantees} == {"record"}
+
+
+def test_without_noise_a_record_is_found_behind_its_message_and_under_much_it_is_not(
+    records,
+) -> None:
+    plain, some, much = (leak(r, "message matching", "auc").estimate for r in records)
+    assert plain.value > 0.99
+    assert 0.55 < some.value < 0.95
+    assert much.low < 0.62  # epsilon .5 allows an AUC of .61 at most
+    assert leak(records[0], "message matching", "auc").view == "forward"
+
+
+def test_the_text_behind_a_message_is_looked_for_in_the_forward_view(records) -> None:
+    name = "bag_of_words (splices=0) (message)"
+    plain, _, much = (leak(record, name, "token_f1") for record in records)
+    assert plain.view == "forward"
+    assert plain.chance is not None and plain.estimate.low > plain.chance
+    assert much.estimate.value < plain.estimate.value
+    assert much.estimate.low < much.chance + 0.03
+
+
+def test_labels_beside_cost_their_own_and_are_claimed_too() -> None:
+    text = GRID.replace("[message]", '[message]\nlabels = "beside"').replace(
+        'level = { "smashed.target_epsilon" = [8.0, 0.5] }',
+        'labels = { mechanism = "randomised_response", target_epsilon = 1.0 }',
+    )
+    text = text.replace(
+        '{ mechanism = "gaussian" }', '{ mechanism = "gaussian", target_epsilon = 8.0 }'
+    )
+    plain, both = (run_cell(cell).record for cell in grid_of(text).cells)
+    assert both.status == "done", both.traceback
+    claims = {(each["view"], each["unit"]): each["epsilon"] for each in both.guarantees}
+    assert {round(claims[view, "record"], 6) for view in VIEWS} == {8.0}
+    assert {round(claims[view, "label"], 6) for view in VIEWS} == {1.0}
+    assert leak(plain, "message matching", "auc").estimate.value > 0.99
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ('public = "generated"\n', "", "expected public = a source of public text"),
+        ("cut_layer = 1", "freeze_embeddings = false", "frozen embeddings"),
+        ('strategies = ["one_message"]', 'strategies = ["parallel"]', "expected one_message among"),
+        ('tasks = ["sst2"]', 'tasks = ["mlm"]', "a task with labels"),
+        ("directions = 8", "direction = 8", "directions"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(old: str, new: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        grid_of(GRID.replace(old, new))
+
+
+# The test itself -----------------------------------------------------------------------------
+
+
+def test_a_known_sender_is_told_as_well_as_gaussians_allow() -> None:
+    """Two records at distance d under noise s: AUC Phi(d / (s sqrt 2)).
+
+    With 4,000 a side its standard error is below .008: five of them.
+    """
+    rng, n = np.random.default_rng(0), 4000
+    one, other = np.zeros((1, 3)), np.array([[1.0, 0.0, 0.0]])
+    messages = np.concatenate([np.repeat(one, n, 0), np.repeat(other, n, 0)])
+    messages = messages + rng.standard_normal(messages.shape)
+    scores = record_ratios(messages, np.repeat(one, 2 * n, 0), other, "gaussian", 1.0)
+    found = roc_auc_score(np.arange(2 * n) < n, scores)
+    assert found == pytest.approx(norm.cdf(1 / sqrt(2)), abs=0.04)
+
+
+def test_labels_that_rule_a_record_out_or_in_give_finite_scores() -> None:
+    answers = np.array([-np.inf, 0.0]), np.array([[0.0], [-np.inf]])
+    scores = record_ratios(
+        np.zeros((2, 1)), np.zeros((2, 1)), np.zeros((1, 1)), "none", 0.0, answers
+    )
+    assert np.isfinite(scores).all() and scores[0] < scores[1]
+
+
+def test_noise_of_unknown_shape_is_not_read() -> None:
+    assert lacking_noise("gaussian") is None
+    assert lacking_noise("unknown") is not None
