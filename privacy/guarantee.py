@@ -59,8 +59,8 @@ DP_SGD_EXCLUSIONS = (
 )
 MESSAGE_EXCLUSIONS = (
     "the number of records, who holds how many and that each is sent, which are public",
-    "records that the encoder, or whoever chose it and the settings, has seen before, or whose text "
-    "stands in the public text",
+    "records that the encoder, or whoever chose it and the settings, has seen before, or that "
+    "stand in the public text",
     SEVERAL_RECORDS,
     "what a checkpoint keeps beside the model, such as who was held out: hand on an export",
     *_ALWAYS,

@@ -53,8 +53,8 @@ def why_not(defence: Defence, facts: TrainingFacts) -> str | None:
         )
     if known.mixed:
         return (
-            f"more than {MIXED:.0%} of the public text that the projection was made from stands among "
-            "the records, so that it is their own and not public"
+            f"more than {MIXED:.0%} of the public text that the projection was made from stands "
+            "among the records, so that it is their own and not public"
         )
     if known.dealt_by_label:
         return (
