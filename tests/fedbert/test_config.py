@@ -49,7 +49,12 @@ def test_an_unknown_key_is_refused_and_the_allowed_ones_named(kind: Any) -> None
         (TrainingConfig, "learning_rate", False, "a number"),
         (TrainingConfig, "learning_rate", "1e-3", "a number"),
         (TrainingConfig, "clients_per_round", True, "an integer"),
-        (TrainingConfig, "strategy", 1, "one of centralised, fedavg, parallel, sequential, one_"),
+        (
+            TrainingConfig,
+            "strategy",
+            1,
+            "one of centralised, fedavg, parallel, sequential, one_message",
+        ),
         (
             TrainingConfig,
             "strategy",

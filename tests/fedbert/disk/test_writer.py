@@ -179,6 +179,6 @@ def test_product_code_writes_files_by_the_one_writer_alone() -> None:
         "fedbert/checkpoint.py": True,  # and recovers what versions before left
         "fedbert/one_message/files.py": False,  # into the checkpoint's draft
         "evaluation/adversary/shadow_models.py": True,
-        "evaluation/run/workers.py": True,  # where sockets go
+        "evaluation/run/forking.py": True,  # where sockets go
         "reports/scores.py": True,
     }
