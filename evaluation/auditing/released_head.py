@@ -134,17 +134,17 @@ class _Maker:
         return self._named(self._flat(rows, self.codes.of(labels)).mean(0))
 
     def drawn(self, source: NoiseSource, count: int, scale: float = 1.0) -> np.ndarray:
-        """Return the directions of heads with the recorded noise, scaled."""
+        """Return the directions of heads with the recorded noise, that of messages scaled."""
         rows, labels = self.records
         mean, draws = self._flat(rows, self.codes.of(labels)).mean(0), source.draws("means")
         if self.layout.labels == "within":
             still = torch.zeros(count, len(mean), dtype=torch.float64)
-            moved = self.defence.smashed.add_noise(still, draws).numpy() / len(rows) ** 0.5
+            moved = scale * self.defence.smashed.add_noise(still, draws).numpy() / len(rows) ** 0.5
         else:
-            spread, axes = np.linalg.eigh(self._covariance(rows, labels, source))
+            spread, axes = np.linalg.eigh(self._covariance(rows, labels, source, scale))
             normal = draws.gaussian((count, len(mean))).numpy()
             moved = (normal * np.sqrt(np.maximum(spread, 0.0))) @ axes.T
-        return np.stack([self.directions(self._named(mean + scale * each)) for each in moved])
+        return np.stack([self.directions(self._named(mean + each)) for each in moved])
 
     @cached_property
     def records(self) -> tuple[np.ndarray, np.ndarray]:
@@ -155,19 +155,25 @@ class _Maker:
         rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
         return rows, np.concatenate([each.labels for each in held])
 
-    def _covariance(self, rows: np.ndarray, labels: np.ndarray, source: NoiseSource) -> np.ndarray:
-        """Return that of the noise in the mean of messages with answered labels beside them."""
+    def _covariance(
+        self, rows: np.ndarray, labels: np.ndarray, source: NoiseSource, scale: float
+    ) -> np.ndarray:
+        """Return that of the noise in the mean of messages with answered labels beside them.
+
+        scale: of the messages' noise; labels are answered as recorded.
+        """
         kept, times = kept_of(self.defence), max(1, PAIRS // len(rows))
         total: Any = 0.0
         for number in range(times):
             pair = []
             for side in (0, 1):
                 own = source.under("pair", number, side)
-                sent = self.defence.smashed.add_noise(torch.from_numpy(rows), own.draws("rows"))
+                noised = self.defence.smashed.add_noise(torch.from_numpy(rows), own.draws("rows"))
+                sent = rows + scale * (noised.numpy() - rows)
                 told = labels
                 if self.defence.labels is not None:
                     told = self.defence.labels.randomise(labels, own.draws("labels"))
-                pair.append(self._flat(sent.numpy(), self.codes.of(told) / kept))
+                pair.append(self._flat(sent, self.codes.of(told) / kept))
             apart = pair[0] - pair[1]
             total = total + apart.T @ apart
         found: np.ndarray = total / (2 * times * len(rows) ** 2)

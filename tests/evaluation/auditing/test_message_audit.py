@@ -37,7 +37,7 @@ pytestmark = pytest.mark.xdist_group("one message audit")  # one worker: what th
 
 DELTA = 1e-5
 LOUD = 'smashed = { mechanism = "gaussian", noise_multiplier = 0.2 }'  # of which a tenth shows
-LOUD_ANSWERED = f'{LOUD}\nlabels = {{ mechanism = "randomised_response", epsilon = 4.0 }}'
+LOUD_ANSWERED = f'{LOUD}\nlabels = {{ mechanism = "randomised_response", epsilon = 10.0 }}'
 FEW = 20_000
 
 
