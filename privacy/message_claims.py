@@ -12,8 +12,14 @@ from privacy.composition import epsilon_of, tail_floor
 from privacy.defence import ONE_MESSAGE, Defence
 from privacy.events import Event, GaussianEvent, MessageEvent, PureEvent
 from privacy.facts import MessageFacts, TrainingFacts
-from privacy.group_privacy import for_persons
-from privacy.guarantee import MESSAGE_EXCLUSIONS, Entry, Guarantee, NoGuarantee
+from privacy.guarantee import (
+    MESSAGE_EXCLUSIONS,
+    SEVERAL_RECORDS,
+    Entry,
+    Guarantee,
+    NoGuarantee,
+    rounded_up,
+)
 from privacy.mechanism import VIEWS, Identity, View
 from privacy.randomness.tails import why_below_floor
 from privacy.tradeoff import allowed_by
@@ -34,7 +40,7 @@ def message_ledger(defence: Defence, facts: TrainingFacts) -> dict[View, Entry]:
     event = event_of(defence, facts)
     if reason is not None or event is None:
         return {view: NoGuarantee(view, reason or _bare(defence, facts)) for view in VIEWS}
-    return {view: for_persons(_claim(view, event, facts), facts.person_rows) for view in VIEWS}
+    return {view: _for_persons(_claim(view, event, facts), event, facts) for view in VIEWS}
 
 
 def why_not(defence: Defence, facts: TrainingFacts) -> str | None:
@@ -88,6 +94,28 @@ def together(message: Event, label: Event) -> Event | None:
     if isinstance(label, PureEvent) and isinstance(message, PureEvent):
         return PureEvent(message.epsilon + label.epsilon)
     return None
+
+
+def _for_persons(
+    entry: Guarantee | NoGuarantee, event: Event, facts: TrainingFacts
+) -> Guarantee | NoGuarantee:
+    """A claim that says what it holds for a person with several records.
+
+    Each record has a message and noise of its own, so that a person of k records is k releases: of
+    Gaussian noise the square root of k, where group privacy of an epsilon alone would count k.
+    """
+    rows = facts.person_rows
+    if rows is None or isinstance(entry, NoGuarantee):
+        return entry
+    others = tuple(each for each in entry.exclusions if each != SEVERAL_RECORDS)
+    if rows == 1:
+        return replace(entry, exclusions=others)
+    bound = epsilon_of(event, rows * (1 + facts.restarts), facts.asked_delta, facts.accountant)
+    told = (
+        f"a person as a whole, who may have {rows} records, for whom as many messages leave "
+        f"epsilon {rounded_up(bound.epsilon)} and delta {bound.delta or 0}"
+    )
+    return replace(entry, exclusions=(told, *others), tradeoff=None)
 
 
 def _bare(defence: Defence, facts: TrainingFacts) -> str:

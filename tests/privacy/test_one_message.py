@@ -16,7 +16,7 @@ from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import GaussianEvent, MessageEvent, PureEvent, event_from_json, event_to_json
 from privacy.facts import MessageFacts, TrainingFacts
 from privacy.gaussian import Gaussian
-from privacy.guarantee import Guarantee, NoGuarantee
+from privacy.guarantee import Guarantee, NoGuarantee, rounded_up
 from privacy.laplace import Laplace
 from privacy.matrix_gaussian import MatrixGaussian
 from privacy.mechanism import VIEWS, ClipOnly
@@ -153,7 +153,12 @@ def test_each_launch_sent_every_record_once_more():
 
 def test_a_person_with_several_records_is_told_what_is_left():
     claim = ledger(ALONE, replace(WITHIN, person_rows=3))["forward"]
-    assert "who may have 3 records" in claim.sentence()
+    left = gaussian_epsilon(NOISE.noise_multiplier, 3, DELTA)
+    told = f"may have 3 records, for whom as many messages leave epsilon {rounded_up(left)} and"
+    assert told in claim.sentence()
+    assert left < 3 * claim.epsilon and claim.tradeoff is None
+    alone = ledger(ALONE, replace(WITHIN, person_rows=1))["forward"]
+    assert "person" not in alone.sentence() and alone.tradeoff is not None
 
 
 FAILING = {
