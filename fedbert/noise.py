@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 
-from fedbert.config import COLUMNS, Config
+from fedbert.config import COLUMNS, ONE_MESSAGE, Config
+from fedbert.one_message.facts import public_sha256
+from fedbert.precision import settled
 from fedbert.prepare import Prepared
 from privacy.defence import PLACES, Defence
 from privacy.randomness.source import NoiseSource
@@ -14,6 +16,7 @@ from privacy.randomness.source import NoiseSource
 OF_CONTENT = {
     "model": ("source", "tokenizer", "architecture"),
     "data": ("source", "pool_size", "evaluation", "partition", "alpha", "hold_out", *COLUMNS),
+    "message": ("public",),
 }
 """Settings that say where weights and texts come from: their hashes speak for them."""
 
@@ -42,10 +45,14 @@ def simulated(
 
     Attacks, reports, paths and the defence's name in tables are no part of a training.
     """
+    config, _ = settled(config, prepared.split.whole.config)
+    training = _settings(config)
+    if config.training.strategy == ONE_MESSAGE:
+        training["public"] = public_sha256(config, prepared)
     facts = {
         "data": data_sha256(prepared),
         "model": model_sha256(prepared),
-        "training": _settings(config),
+        "training": training,
         "defence": {k: v for k, v in (asked or described(defence)).items() if k != "name"},
     }
     return NoiseSource.repeatable(seed, facts)

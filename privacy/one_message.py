@@ -111,5 +111,13 @@ def message_multiplier(
         return float(message_delta(at, multiplier, label_epsilon, releases)[0]) - delta
 
     open_unit("delta", delta)
-    found = brentq(above, math.log(1e-3), math.log(1e6), xtol=1e-12, rtol=1e-12)
+    low, high = math.log(1e-3), math.log(1e6)
+    if above(high) > 0:
+        raise ValueError(
+            f"expected target_epsilon well above {label_epsilon * releases:g}, of which the labels "
+            f"leave something, got target_epsilon={target_epsilon:g}"
+        )
+    if above(low) <= 0:
+        return math.exp(low)
+    found = brentq(above, low, high, xtol=1e-12, rtol=1e-12)
     return math.exp(float(found)) * (1.0 + 10 * MARGIN)

@@ -107,6 +107,12 @@ def judged(rows: Sequence[CellResult]) -> Comparison:
         for each, record in zip(known, done, strict=True)
     ]
     value = next((each for each in (VOID, UNSURE) if each in each_fate), HOLDS)
+    failed = sum(record.status == "failed" for record in rows)
+    if value == HOLDS and failed:
+        text = f"undefended training failed in {failed} of {len(rows)} seeds: {UNKNOWN}"
+        return Comparison(
+            UNSURE, text, text, "run the grid again, which tries what failed once more"
+        )
     if value == HOLDS:
         return GOOD
     numbers = "; ".join(

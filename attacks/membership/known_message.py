@@ -48,6 +48,26 @@ def record_ratios(
     return np.clip(ratios, -MOST, MOST)
 
 
+def likeliest_label(
+    messages: np.ndarray,
+    expected: np.ndarray,
+    noise: str,
+    noise_std: float,
+    answers: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the label behind each message of a known text [record] int64.
+
+    messages [record, value]; expected [label, record, value]: what the text would be sent as with
+    each label. answers [label, record]: as for `record_ratios`, where labels go beside.
+
+    Threat model: as of `record_ratios`, but that the text is known and the label is not.
+    """
+    log = _density(noise, noise_std)
+    scores = np.stack([log(messages - each) for each in expected])
+    found: np.ndarray = (scores if answers is None else scores + answers).argmax(0)
+    return found
+
+
 def _density(noise: str, noise_std: float) -> Callable[[np.ndarray], np.ndarray]:
     """Return the log-density of noise rows [row, value], less a constant."""
     spread = max(noise_std, LEAST)

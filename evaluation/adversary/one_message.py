@@ -12,6 +12,7 @@ from fedbert.one_message.codes import Codes, codes_of
 from fedbert.one_message.facts import layout_of
 from fedbert.one_message.layout import Layout
 from fedbert.one_message.run import public_part
+from fedbert.precision import settled
 from fedbert.prepare import Prepared
 from privacy.defence import Defence
 from privacy.mechanism import Identity
@@ -77,6 +78,7 @@ class MessageMaker:
     def of(config: Config, prepared: Prepared, defence: Defence) -> "MessageMaker":
         """Return what makes a training's messages."""
         codes = codes_of(config.data.chosen_task)
+        config, _ = settled(config, prepared.split.whole.config)
         return MessageMaker(layout_of(config), codes, config, prepared, defence)
 
     def expected(self, records: Encoded) -> np.ndarray:
@@ -85,7 +87,10 @@ class MessageMaker:
         vectors = torch.from_numpy(part.vectors.of(records)).double()
         rows = part.projection.rows(vectors).numpy()
         rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
-        messages = self.layout.messages(rows, self.codes.of(records.labels))
+        return self.clipped(self.layout.messages(rows, self.codes.of(records.labels)))
+
+    def clipped(self, messages: np.ndarray) -> np.ndarray:
+        """Return messages [record, value] after the mechanism's clip."""
         if isinstance(self.defence.smashed, Identity):
             return messages
         clipped: np.ndarray = self.defence.smashed.clip(torch.from_numpy(messages)).numpy()

@@ -24,6 +24,7 @@ from fedbert.data.repeats import coin_groups, twins
 from fedbert.disk.writer import sweep, whole
 from fedbert.model import load_model
 from fedbert.noise import simulated
+from fedbert.one_message.facts import public_sha256
 from fedbert.precision import settled
 from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
 from fedbert.schedule import planned_steps
@@ -88,10 +89,18 @@ def key_of(trainings: Trainings, examples: np.ndarray, number: int) -> str:
         "config": config,
         "defence": {k: v for k, v in trainings.named.items() if k != "name"},
         "data": trainings.prepared.data_sha256,
+        **_public(asked, trainings.prepared),
         "examples": hashlib.sha256(examples.astype(np.int64).tobytes()).hexdigest(),
         "shadow": number,
     }
     return json.dumps(parts, sort_keys=True, allow_nan=False)
+
+
+def _public(config: Config, prepared: Prepared) -> dict[str, str]:
+    """Return the hash of the public text of a training by one message; nothing of others."""
+    if config.training.strategy != ONE_MESSAGE:
+        return {}
+    return {"public": public_sha256(config, prepared)}
 
 
 def shadow_inputs(trainings: Trainings, number: int) -> tuple[Config, Prepared, NoiseSource]:
@@ -102,9 +111,11 @@ def shadow_inputs(trainings: Trainings, number: int) -> tuple[Config, Prepared, 
     config, prepared = trainings.config, trainings.prepared
     coin = flips(coin_groups(prepared.pool), numpy_rng(config.seed, "shadow pair", number // 2))
     own = replace(config, seed=derive(config.seed, "shadow", number))
-    split = load_model(
-        own.model, prepared.task, prepared.tokenizer, own.seed, own.training.precision
-    )
+    split = prepared.split  # of one message E is public: the target's own
+    if config.training.strategy != ONE_MESSAGE:
+        split = load_model(
+            own.model, prepared.task, prepared.tokenizer, own.seed, own.training.precision
+        )
     pool = {"train": prepared.pool}
     members = coin if number % 2 == 0 else ~coin
     inputs = assemble(own, prepared.tokenizer, split, pool, prepared.data_sha256, members=members)

@@ -6,14 +6,14 @@ from evaluation.adversary.observation import Observation, auxiliary_texts
 from evaluation.attacking import updates
 from evaluation.attacking.backward import backward
 from evaluation.attacking.forward import forward
-from evaluation.attacking.one_message import inverted
+from evaluation.attacking.one_message import inverted, labels_read
 from reports.leak import LeakageEntry
 
 
 def inversion(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str, Any]]]:
     """Return what attacks recovered of messages, view by view, and a few sentences with it."""
     if observation.sent is not None:
-        return inverted(observation), []
+        return [*inverted(observation), *labels_read(observation)], []
     if not observation.transcript.entries:
         return [], []
     found, samples = forward(observation)

@@ -1,21 +1,23 @@
 """Messages of a one-message training: what they give away of texts, and of who is behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from attacks.attack import Lacks
-from attacks.membership.known_message import lacking_noise, record_ratios
-from attacks.pooled.knowledge import PooledKnowledge
+from attacks.membership.known_message import lacking_noise, likeliest_label, record_ratios
+from attacks.pooled.knowledge import PooledKnowledge, Texts
 from attacks.signals import Answers, Signals
 from evaluation.adversary.candidates import members_and_non_members
 from evaluation.adversary.embedding_service import EmbeddingService
 from evaluation.adversary.observation import Observation, auxiliary_texts
 from evaluation.adversary.one_message import MessageMaker
-from evaluation.attacking.loop import Named, entries, named
+from evaluation.attacking.loop import Head, Named, entries, named
 from evaluation.attacking.pooled import JUDGED, judge_texts
 from evaluation.grid.spec import Spec
+from evaluation.metrics.tokens import token_accuracy, token_chance
 from fedbert.seeding import generator, numpy_rng
 from privacy.mechanism import Identity
 from privacy.noise import NoiseModel
@@ -23,6 +25,7 @@ from reports.leak import LeakageEntry
 
 OTHERS = 1000
 """Records of others, at most, that the alternative to a candidate is made of."""
+LABELS = Head("forward", "label of a known text (message)", "inversion")
 BY_DEFAULT = (Spec("bag_of_words"),)
 """Attacks on the text behind a message where a grid names none on pooled vectors."""
 
@@ -59,8 +62,15 @@ def inverted(observation: Observation) -> list[LeakageEntry]:
     service = EmbeddingService(
         observation.trained.split, prepared.vocabulary.pad, prepared.tokenizer.sep_token_id
     )
+
+    def embed(texts: Texts) -> np.ndarray:
+        """Return rows as a message whose clip bites would tell them, with any label's code."""
+        own = service.vectors(texts, pooling="mean").astype(np.float64)
+        code = maker.codes.of(np.repeat(records.labels[:1], len(own)))
+        return maker.layout.rows(maker.clipped(maker.layout.messages(own, code)), code)[0]
+
     knowledge = PooledKnowledge(
-        partial(service.vectors, pooling="mean"),
+        embed,
         auxiliary,
         tuple(special),
         noise_std=model.std * float(np.sqrt(np.square(larger).mean())),
@@ -76,6 +86,35 @@ def inverted(observation: Observation) -> list[LeakageEntry]:
         return found
 
     return list(entries(attacks, ask, partial(judge_texts, private, knowledge, cell.config.seed)))
+
+
+def labels_read(observation: Observation) -> Iterator[LeakageEntry]:
+    """Yield how many labels of known texts are read off their messages."""
+    prepared, defence, head = observation.prepared, observation.defence, LABELS
+    if observation.sent is None or prepared.task.kind != "classification":
+        return
+    noise = defence.smashed.noise_model()
+    lacks = lacking_noise(noise.kind) or lacking_basis(noise)
+    if lacks is not None:
+        yield head.not_measured(lacks.words)
+        return
+    seed = observation.cell.config.seed
+    trained, _ = members_and_non_members(observation.cell.config, prepared)
+    rng = numpy_rng(seed, "labels of messages")
+    chosen = np.sort(rng.permutation(trained)[:OTHERS])
+    records, sent = prepared.pool.take(chosen), observation.sent.by_record(prepared).of(chosen)
+    maker = MessageMaker.of(observation.cell.config, prepared, defence)
+    each_label = [np.full(len(chosen), i) for i in range(prepared.task.num_labels)]
+    expected = np.stack([maker.expected(replace(records, labels=own)) for own in each_label])
+    answers = None
+    if sent.labels is not None:
+        answers = np.stack([maker.answered(sent.labels, own) for own in each_label])
+    messages = sent.messages.astype(np.float64)
+    guessed = likeliest_label(messages, expected, noise.kind, noise.std, answers)
+    every = np.bincount(prepared.pool.labels.astype(np.int64))
+    columns = [records.labels[:, None]], [guessed[:, None]], [np.ones((len(chosen), 1), dtype=bool)]
+    chance = token_chance(columns[0], columns[2], every)
+    yield head.leak("label_accuracy", token_accuracy(*columns, rng), "label", chance)
 
 
 def known_sender(

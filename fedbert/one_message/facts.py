@@ -1,7 +1,9 @@
 """Facts of a training by one message: its layout, its public text, and what its claim rests on."""
 
+import hashlib
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -12,8 +14,8 @@ from fedbert.known_facts import known_of
 from fedbert.one_message.codes import codes_of
 from fedbert.one_message.layout import Layout
 from fedbert.one_message.projection import Projection, fit_projection
-from fedbert.one_message.public_text import public_sentences
-from fedbert.one_message.vectors import Vectors, keys_of
+from fedbert.one_message.public_text import FEWEST_WORDS, public_sentences
+from fedbert.one_message.vectors import Vectors
 from fedbert.prepare import Prepared, typed
 from privacy.facts import MessageFacts
 from privacy.message_claims import MIXED
@@ -31,8 +33,32 @@ def layout_of(config: Config) -> Layout:
 def message_facts(config: Config, prepared: Prepared) -> MessageFacts:
     """Return what the claim of a training by one message rests on."""
     public = public_text(config, prepared)
-    told, held = set(keys_of(public)), set(keys_of(prepared.pool))
-    return replace(known_of(config), mixed=len(told & held) > MIXED * len(told))
+    told, held = phrases(public, prepared), phrases(prepared.pool, prepared)
+    mixed = sum(each in held for each in told) > MIXED * len(told)
+    return replace(known_of(config), mixed=mixed or _same_place(config))
+
+
+def _same_place(config: Config) -> bool:
+    """Return whether public text and records lie in the same file or folder."""
+    places = [Path(each).expanduser() for each in (config.message.public or "", config.data.source)]
+    return all(each.exists() for each in places) and places[0].resolve() == places[1].resolve()
+
+
+def phrases(encoded: Encoded, prepared: Prepared) -> set[bytes]:
+    """Return the sentences of texts, as token ids: a text ends one where a sentence does.
+
+    Of pairs either text has its own, whatever stands beside it.
+    """
+    ends = [i for i in prepared.tokenizer.convert_tokens_to_ids([".", "!", "?"]) if i is not None]
+    special = [prepared.vocabulary.pad, *prepared.vocabulary.special]
+    tokens = encoded.tokens
+    stops = np.isin(tokens, [*ends, *special])
+    starts = np.zeros(len(tokens) + 1, dtype=bool)
+    starts[encoded.offsets] = True
+    starts[1:] |= stops
+    pieces = np.split(tokens, np.flatnonzero(starts[1:-1]) + 1)
+    bare = (piece[~np.isin(piece, [*ends, *special])] for piece in pieces)
+    return {piece.tobytes() for piece in bare if len(piece) >= FEWEST_WORDS}
 
 
 def public_text(config: Config, prepared: Prepared) -> Encoded:
@@ -41,7 +67,7 @@ def public_text(config: Config, prepared: Prepared) -> Encoded:
     if message.public is None:
         raise ValueError("expected public text, got public=None")
     pairs = len(prepared.task.columns) == 2
-    texts = _sentences(message.public, message.public_size * (1 + pairs))
+    texts = sentences_of(message.public, message.public_size * (1 + pairs))
     rows = tuple(zip(*[iter(texts)] * (1 + pairs), strict=False))
     labels = np.zeros(len(rows), dtype=prepared.pool.labels.dtype)
     examples = Examples(prepared.task, rows, labels, f"public text {message.public}")
@@ -49,8 +75,18 @@ def public_text(config: Config, prepared: Prepared) -> Encoded:
     return typed(encoded, prepared.split.whole.config)
 
 
+def public_sha256(config: Config, prepared: Prepared) -> str:
+    """Return the hash of the public text as the model reads it: of what a source holds now."""
+    public = public_text(config, prepared)
+    made = hashlib.sha256()
+    for array in (public.tokens, public.token_types, public.offsets):
+        made.update(f"{array.dtype.str} {array.shape} ".encode() + array.tobytes())
+    return made.hexdigest()
+
+
 @lru_cache(maxsize=4)
-def _sentences(source: str, count: int) -> tuple[str, ...]:
+def sentences_of(source: str, count: int) -> tuple[str, ...]:
+    """Return `public_sentences`, read once by a process: what it holds stays what it was."""
     return public_sentences(source, count, CHOICE)
 
 

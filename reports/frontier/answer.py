@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from reports import metrics
 from reports.comparison import GAP, HOLDS, Comparison, undefended
 from reports.estimate import Estimate
-from reports.frontier.leakage import Worst, seen, worst
+from reports.frontier.leakage import Worst, seen, unread, worst
 from reports.frontier.wish import Wish
 from reports.records import CellResult
 from reports.rows import Row, by_setting, setting_rows
@@ -18,13 +18,15 @@ CONSTANT = ("pearson", "spearman")
 class Tried:
     """A defence at one level: its row, its worst attack, and whether it keeps the utility.
 
-    seeds: each seed's utility, by the seed.
+    seeds: each seed's utility, by the seed. unread: attacks that could not run on it, and did on
+    others of its strategy: what it leaks to them nobody knows.
     """
 
     row: Row
     worst: Worst | None
     useful: bool
     seeds: tuple[tuple[str, Estimate], ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ def answer(records: Sequence[CellResult], wish: Wish) -> Answer:
     bare = [i for i, group in enumerate(settings) if undefended(group[0])]
     least = None if not bare else least_of(rows[bare[0]], wish)
     found = [_tried(row, group, wish, least, numbers) for row, group in zip(rows, own, strict=True)]
+    found = [
+        replace(each, unread=_unread(group, own, wish))
+        for each, group in zip(found, own, strict=True)
+    ]
     names = dict.fromkeys(row.defence for i, row in enumerate(rows) if i not in bare)
     each = [
         _candidate(name, [found[i] for i, row in enumerate(rows) if row.defence == name])
@@ -92,6 +98,24 @@ def answer(records: Sequence[CellResult], wish: Wish) -> Answer:
     if chosen is None:
         return Answer(wish, least, reference, told, None, numbers, _none(each))
     return Answer(wish, least, reference, told, chosen, numbers)
+
+
+def _unread(
+    own: Sequence[CellResult], groups: Sequence[Sequence[CellResult]], wish: Wish
+) -> tuple[str, ...]:
+    """The attacks that could not run on a setting, and did on others of its strategy."""
+    if not own:
+        return ()
+    strategy = own[0].labels["strategy"]
+    ran = {
+        (each.view, each.attack)
+        for group in groups
+        for record in group
+        if record.labels["strategy"] == strategy
+        for each in seen(record, wish.adversary)
+    }
+    lacked = {each for record in own for each in unread(record, wish.adversary)}
+    return tuple(sorted(name for _, name in lacked & ran))
 
 
 def least_of(reference: Row, wish: Wish) -> float | None:
@@ -125,7 +149,7 @@ def chosen_of(candidates: Sequence[Candidate], wish: Wish) -> Candidate | None:
 
 def _eligible(candidate: Candidate, wish: Wish) -> bool:
     best = candidate.best
-    if best is None or best.worst is None:
+    if best is None or best.worst is None or best.unread:
         return False
     return wish.most_leakage is None or best.worst.high <= wish.most_leakage
 
@@ -173,6 +197,9 @@ def _lost(candidate: Candidate, chosen: Candidate | None, wish: Wish) -> str:
         return "keeps too little utility at every level that was tried"
     if best.worst is None:
         return "no attack on it was measured"
+    if best.unread:
+        names = ", ".join(best.unread)
+        return f"not attacked by {names}, which read others: what it leaks to them is not known"
     if not _eligible(candidate, wish):
         return f"leaks more than {wish.most_leakage:g} above chance, at the upper end"
     least = None if chosen is None or chosen.best is None else chosen.best.worst
@@ -185,5 +212,5 @@ def _none(candidates: Sequence[Candidate]) -> str:
     if not candidates:
         return "no defence was tried yet."
     if any(each.best for each in candidates):
-        return "what keeps the utility leaks more than is wished for."
+        return "what keeps the utility leaks more than is wished for, or was not attacked by all."
     return "no defence keeps the utility that is wished for."

@@ -7,14 +7,18 @@ from reports import metrics
 from reports.checks import VIEWS
 from reports.estimate import Estimate
 from reports.frontier.wish import ALL
-from reports.leak import Leak
+from reports.leak import Leak, NotMeasured
 from reports.records import CellResult
 
 JUDGED = (
-    "token_accuracy", "masked_token_accuracy", "label_accuracy", "token_recall", "auc",
+    "token_accuracy", "masked_token_accuracy", "label_accuracy", "token_f1", "token_recall", "auc",
     "client_auc",
 )  # fmt: skip
-"""The metrics of which the worst is sought: 1 is everything, and chance is known or 0."""
+"""The metrics of which the worst is sought: 1 is everything, and chance is known or 0.
+
+Of sets of words that is F1 where it is known what the same frequent words for each text reach, else
+recall, of attacks that name what they found and never guess.
+"""
 Key = tuple[str, str, str]
 
 
@@ -51,14 +55,33 @@ def above_chance(value: float, chance: float | None) -> float:
 def seen(record: CellResult, adversary: str) -> list[Leak]:
     """What attacks on any view that an adversary sees achieved in a cell, baselines left out."""
     views = VIEWS if adversary == ALL else metrics.SEES[adversary]
-    return [
+    found = [
         each
         for each in record.leakage
         if isinstance(each, Leak)
         and each.view in views
         and each.metric in JUDGED
         and not each.baseline
+        and (each.metric != "token_f1" or each.chance is not None)
     ]
+    guessing = {(each.view, each.attack) for each in found if each.metric == "token_f1"}
+    return [
+        each
+        for each in found
+        if each.metric != "token_recall" or (each.view, each.attack) not in guessing
+    ]
+
+
+def unread(record: CellResult, adversary: str) -> set[tuple[str, str]]:
+    """The attacks (view, name) on what an adversary sees that could not run in a cell."""
+    views = VIEWS if adversary == ALL else metrics.SEES[adversary]
+    ran = {(each.view, each.attack) for each in record.leakage if isinstance(each, Leak)}
+    lacked = {
+        (each.view, each.attack)
+        for each in record.leakage
+        if isinstance(each, NotMeasured) and each.metric is None and each.view in views
+    }
+    return lacked - ran
 
 
 def worst(seeds: Sequence[CellResult], adversary: str, numbers: int) -> Worst | None:

@@ -12,7 +12,7 @@ from reports.frontier.answer import answer
 from reports.frontier.leakage import worst
 from reports.frontier.wish import Wish, wish_of
 from reports.frontier.words import answer_markdown, sentences, title, tried_table
-from reports.leak import Leak
+from reports.leak import Leak, NotMeasured
 from reports.page import page
 from reports.records import CellResult, append_record
 from reports.render import render
@@ -231,3 +231,40 @@ def test_a_wish_that_is_none_is_refused(asked, told):
     with pytest.raises(ValueError, match=told):
         wish_of({"frontier": asked})
     assert wish_of({}) is None and wish_of(None) is None
+
+
+def test_a_defence_that_an_attack_cannot_read_is_not_preferred():
+    """Its noise is of another kind than the attack knows: that is no protection."""
+    rows = run(("a", "eps 2", 0.78, 0.55), ("b", "eps 9", 0.79, 0.52))
+    why = NotMeasured("forward", "nearest token", "inversion", "needs Gaussian noise")
+    blind = [
+        replace(each, leakage=(*(x for x in each.leakage if x.attack != "nearest token"), why))
+        if each.labels["defence"] == "b"
+        else each
+        for each in rows
+    ]
+    assert answer(rows, WISH).chosen.name == "b"
+    found = answer(blind, WISH)
+    assert found.chosen.name == "a"
+    told = "not attacked by nearest token, which read others"
+    assert any(told in line for line in sentences(found))
+    assert answer([each for each in blind if each.labels["defence"] != "a"], WISH).chosen is None
+
+
+def test_guessing_frequent_words_is_no_leakage():
+    head = ("forward", "bag of words", "inversion")
+    guess = (
+        Leak(*head, "token_f1", near(0.2), "record", 0.2),
+        Leak(*head, "token_recall", near(0.3), "record", None),
+    )
+    named = (Leak("aggregator", "rows", "inversion", "token_recall", near(0.3), "token", None),)
+    (record,) = [replace(cell("a", "-", 0.8, 0.5), leakage=guess)]
+    assert worst([record], "all", 1).value == pytest.approx(0.0)
+    assert worst([replace(record, leakage=(*guess, *named))], "all", 1).attack == "rows"
+
+
+def test_a_reference_that_failed_in_a_seed_gives_no_answer():
+    rows = run(("a", "eps 2", 0.78, 0.55))
+    rows[0] = replace(rows[0], status="failed", utility={}, leakage=(), traceback="boom")
+    found = answer(rows, WISH)
+    assert found.chosen is None and "failed in 1 of 3 seeds" in found.nothing

@@ -2,8 +2,10 @@
 
 import tomllib
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
@@ -13,6 +15,10 @@ from evaluation.grid.parse import grid_from
 from evaluation.grid.spec import Grid
 from evaluation.run.cell import run_cell
 from fedbert.errors import InputError
+from fedbert.noise import noise_of
+from fedbert.one_message.facts import message_facts, sentences_of
+from fedbert.prepare import prepare
+from privacy.defence import Defence
 from privacy.mechanism import VIEWS
 from reports.leak import Leak
 from reports.records import CellResult
@@ -95,6 +101,16 @@ def test_the_text_behind_a_message_is_looked_for_in_the_forward_view(records) ->
     assert much.estimate.low < much.chance + 0.03
 
 
+def test_the_label_of_a_known_text_is_read_as_far_as_the_noise_lets_it(records) -> None:
+    """Epsilon .5 lets it be right e^.5 / (1 + e^.5) = .62 of the time at most, on even labels."""
+    plain, some, much = (
+        leak(r, "label of a known text (message)", "label_accuracy").estimate for r in records
+    )
+    assert plain.value == 1.0
+    assert plain.value > some.value > 0.6
+    assert much.low < 0.63
+
+
 def test_labels_beside_cost_their_own_and_are_claimed_too() -> None:
     text = GRID.replace("[message]", '[message]\nlabels = "beside"').replace(
         'level = { "smashed.target_epsilon" = [8.0, 0.5] }',
@@ -124,6 +140,47 @@ def test_labels_beside_cost_their_own_and_are_claimed_too() -> None:
 def test_settings_that_do_not_go_together_are_refused(old: str, new: str, why: str) -> None:
     with pytest.raises(InputError, match=why):
         grid_of(GRID.replace(old, new))
+
+
+def test_records_of_several_sentences_do_not_pass_for_public_text(tmp_path: Path) -> None:
+    """The public text is cut into sentences, and so are the records that it is held against."""
+    rng = np.random.default_rng(0)
+    text = "red blue green dog cat bird sun moon star hill lake tree north south east west"
+    words = text.split()
+
+    def sentence() -> str:
+        return " ".join(rng.choice(words, 5)) + "."
+
+    own = [f"{sentence()} {sentence()}" for _ in range(60)]
+    table = pd.DataFrame({"text": own, "label": [i % 2 for i in range(60)]})
+    table.to_csv(tmp_path / "own.csv", index=False)
+    (tmp_path / "same.txt").write_text("\n\n".join(own))
+    (tmp_path / "other.txt").write_text("\n\n".join(f"{sentence()} {sentence()}" for _ in own))
+    text = GRID.replace('tasks = ["sst2"]', 'tasks = ["own"]').replace("hold_out = 0.25\n", "")
+    text = text.replace(
+        'source = "generated"',
+        f'source = "{tmp_path}/own.csv"\ntext = "text"\nlabels = [0, 1]',
+    )
+    text = text.replace("public_size = 100", "public_size = 60").replace("pool_size = 300\n", "")
+    text = text.replace('tokenizer = "generated"\n', "")  # the embedded one, which knows full stops
+    for public, mixed in (("same.txt", True), ("other.txt", False), ("own.csv", True)):
+        named = text.replace('public = "generated"', f'public = "{tmp_path}/{public}"')
+        config = grid_of(named).cells[0].config
+        assert message_facts(config, prepare(config)).mixed is mixed, public
+
+
+def test_repeatable_noise_is_another_under_other_public_text(tmp_path: Path) -> None:
+    """Else the difference of two releases would hold no noise."""
+    path, keys = tmp_path / "public.txt", []
+    for first in ("a", "b"):
+        lines = [f"{first} nice film number {i} was shown to everybody today." for i in range(40)]
+        path.write_text("\n\n".join(lines))
+        sentences_of.cache_clear()
+        text = GRID.replace('public = "generated"', f'public = "{path}"')
+        config = grid_of(text.replace("public_size = 100", "public_size = 40")).cells[0].config
+        noise = noise_of(config, prepare(config), Defence("none"))
+        keys.append(noise.draws("probe", 0).gaussian((4,)).tolist())
+    assert keys[0] != keys[1]
 
 
 # The test itself -----------------------------------------------------------------------------
