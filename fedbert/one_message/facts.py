@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,9 +34,23 @@ def layout_of(config: Config) -> Layout:
 def message_facts(config: Config, prepared: Prepared) -> MessageFacts:
     """Return what the claim of a training by one message rests on."""
     public = public_text(config, prepared)
-    told, held = phrases(public, prepared), phrases(prepared.pool, prepared)
-    mixed = sum(each in held for each in told) > MIXED * len(told)
-    return replace(known_of(config), mixed=mixed or _same_place(config))
+    return replace(
+        known_of(config), mixed=_same_place(config) or mixed(public, prepared.pool, prepared)
+    )
+
+
+_mixed: dict[bytes, bool] = {}  # answers: every cell of a grid asks the same
+
+
+def mixed(public: Encoded, pool: Encoded, prepared: Prepared) -> bool:
+    """Return whether more than MIXED of the public sentences stand among the records'."""
+    made = hashlib.sha256(public.tokens.tobytes() + public.offsets.tobytes())
+    made.update(pool.tokens.tobytes() + pool.offsets.tobytes())
+    key = made.digest()
+    if key not in _mixed:
+        told, held = phrases(public, prepared), phrases(pool, prepared)
+        _mixed[key] = sum(each in held for each in told) > MIXED * len(told)
+    return _mixed[key]
 
 
 def _same_place(config: Config) -> bool:
@@ -53,16 +68,30 @@ def phrases(encoded: Encoded, prepared: Prepared) -> set[bytes]:
     special = [prepared.vocabulary.pad, *prepared.vocabulary.special]
     tokens = encoded.tokens
     stops = np.isin(tokens, [*ends, *special])
-    starts = np.zeros(len(tokens) + 1, dtype=bool)
-    starts[encoded.offsets] = True
-    starts[1:] |= stops
-    pieces = np.split(tokens, np.flatnonzero(starts[1:-1]) + 1)
-    bare = (piece[~np.isin(piece, [*ends, *special])] for piece in pieces)
-    return {piece.tobytes() for piece in bare if len(piece) >= FEWEST_WORDS}
+    text = np.repeat(np.arange(len(encoded)), encoded.lengths)
+    piece = (text + np.cumsum(stops))[~stops]  # rises where a sentence or a text ends
+    borders = np.flatnonzero(np.diff(piece)) + 1
+    parts = np.split(tokens[~stops], borders)
+    return {part.tobytes() for part in parts if len(part) >= FEWEST_WORDS}
+
+
+_public: dict[tuple[str | None, int, int, int], tuple[Any, Encoded]] = {}  # tokenizer, text
 
 
 def public_text(config: Config, prepared: Prepared) -> Encoded:
     """Return the public sentences as the model reads them; of a task of pairs, neighbours."""
+    pairs = len(prepared.task.columns)
+    key = config.message.public, config.message.public_size, pairs, config.data.max_length
+    known = _public.get(key)
+    if known is not None and known[0] is prepared.tokenizer:
+        return known[1]
+    found = _public_text(config, prepared)
+    _public.clear()
+    _public[key] = prepared.tokenizer, found
+    return found
+
+
+def _public_text(config: Config, prepared: Prepared) -> Encoded:
     message = config.message
     if message.public is None:
         raise ValueError("expected public text, got public=None")

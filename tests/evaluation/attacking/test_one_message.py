@@ -175,7 +175,7 @@ def test_repeatable_noise_is_another_under_other_public_text(tmp_path: Path) -> 
     for first in ("a", "b"):
         lines = [f"{first} nice film number {i} was shown to everybody today." for i in range(40)]
         path.write_text("\n\n".join(lines))
-        sentences_of.cache_clear()
+        sentences_of.cache_clear()  # read once by a process; each prepares a tokenizer of its own
         text = GRID.replace('public = "generated"', f'public = "{path}"')
         config = grid_of(text.replace("public_size = 100", "public_size = 40")).cells[0].config
         noise = noise_of(config, prepare(config), Defence("none"))
