@@ -275,6 +275,8 @@ class Config:
         frozen = self.model.freeze_embeddings
         told = f"frozen embeddings with strategy {ONE_MESSAGE}, whose E is public"
         expect(frozen, told, "freeze_embeddings", frozen)
+        few = self.training.clients_per_round
+        expect(few is None, f"all clients with strategy {ONE_MESSAGE}", "clients_per_round", few)
         task = self.data.chosen_task
         expect(task.kind != "mlm", f"a task with labels with strategy {ONE_MESSAGE}", "task", "mlm")
 

@@ -189,5 +189,7 @@ def _fate(simultaneous: Estimate, room: float) -> str:
 
 def _hint(strategy: str) -> str:
     """What may make a training learn, that of this strategy."""
+    if strategy == "one_message":
+        return "try more records, more directions or another encoder"
     other = "" if strategy == "sequential" else "`sequential`, "
     return f"try more steps, {other}or another rate"

@@ -96,6 +96,7 @@ SHOWN = (
     "token_accuracy",
     "masked_token_accuracy",
     "label_accuracy",
+    "token_f1",
     "token_recall",
     "token_precision",
 )

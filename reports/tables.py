@@ -167,6 +167,8 @@ def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
         if row.seeds:
             utility = interval(row.utility) + (f"\n{row.note}" if row.note else "")
             found = [_number_and_source(row, leak) for leak in (row.inversion, row.membership)]
+            if row.inversion is None and any(leak.family == "inversion" for leak in row.leaks):
+                found[0] = "not by this metric: see worst inversion per view"
             found[1] = "\n".join([found[1], *row.membership_notes])
             rest = [seed_text(row), utility, *found]
         else:

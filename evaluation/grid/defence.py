@@ -91,6 +91,7 @@ def message_facts_of(
         length=1,
         labels=len(task.label_names),
         records=min(len(data.encoded) for data in prepared.clients),
+        sample_rate=max(data.sample_rate for data in prepared.clients),
         restarts=launches.restarts,
         person_rows=most_rows(prepared),
         message=message,
@@ -125,6 +126,11 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
         if one and place == "smashed":  # into the unit ball, as a whole, its label beside it
             label = made.get("labels")
             known |= {"unit": "sequence", "clip_norm": 1.0, "beside": label.epsilon if label else 0}
+        if one and place == "smashed" and named.name in ("gaussian", "matrix_gaussian"):
+            clip = params.get("clip_norm", 1.0)
+            if isinstance(clip, int | float) and clip > 1:
+                told = "a message lies in the unit ball, and more would add noise alone"
+                raise InputError(f"{where}: expected clip_norm <= 1 ({told}), got clip_norm={clip}")
         kind = resolve(named, MECHANISMS, where)
         _check_kind(kind, place, named.name, where)
         also = ("view", "one_shot") if place == "smashed" else ("view",)

@@ -1,7 +1,7 @@
 """Preflight check: whatever can be known to be wrong is known before the first cell is trained."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,7 +14,11 @@ from fedbert.errors import InputError, within
 from fedbert.precision import in_words
 from fedbert.prepare import Prepared, prepare
 from fedbert.trainer import check
-from privacy.defence import Defence, refuse
+from privacy.accounting import ledger
+from privacy.defence import ONE_MESSAGE, Defence, refuse
+from privacy.facts import TrainingFacts
+from privacy.guarantee import NoGuarantee
+from privacy.mechanism import Identity
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +79,20 @@ def preflight(grid: Grid, look: Look = lambda *_: None, make: Make = afresh) -> 
                 refuse_drowned(defence)
                 for words in faint_places(defence):
                     warned.setdefault(f"defence {defence.name!r}: {words}")
+                warned |= dict.fromkeys(_unclaimed(defence, facts))
                 look(cell, prepared, defence)
     for words in warned:
         logger.warning("%s", words)
     return Found(list(notes), data)
+
+
+def _unclaimed(defence: Defence, facts: TrainingFacts) -> Iterator[str]:
+    """Yield why a defence of a training by one message will have no claim, though it has noise."""
+    if facts.strategy != ONE_MESSAGE or isinstance(defence.smashed, Identity):
+        return
+    entry = ledger(defence, facts)["release"]
+    if isinstance(entry, NoGuarantee):
+        yield f"defence {defence.name!r}: no guarantee: {entry.reason}"
 
 
 def _notes(config: Config, prepared: Prepared, many: bool) -> list[str]:

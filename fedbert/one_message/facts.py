@@ -14,7 +14,7 @@ from fedbert.data.examples import Examples
 from fedbert.known_facts import known_of
 from fedbert.one_message.codes import codes_of
 from fedbert.one_message.layout import Layout
-from fedbert.one_message.projection import Projection, fit_projection
+from fedbert.one_message.projection import Projection, check_directions, fit_projection
 from fedbert.one_message.public_text import FEWEST_WORDS, public_sentences
 from fedbert.one_message.vectors import Vectors
 from fedbert.prepare import Prepared, typed
@@ -34,6 +34,7 @@ def layout_of(config: Config) -> Layout:
 def message_facts(config: Config, prepared: Prepared) -> MessageFacts:
     """Return what the claim of a training by one message rests on."""
     public = public_text(config, prepared)
+    check_directions(config.message.directions, len(public), prepared.split.whole.config)
     return replace(
         known_of(config), mixed=_same_place(config) or mixed(public, prepared.pool, prepared)
     )

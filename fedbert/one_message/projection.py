@@ -1,6 +1,7 @@
 """Projection of pooled vectors onto a few directions of public text, into the unit ball."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,25 @@ class Projection:
         return found
 
 
+def check_directions(directions: int, count: int, model: Any) -> None:
+    """Refuse more directions than a model's vectors have, or too few public texts for them.
+
+    model: the settings of a transformers model.
+    """
+    check_counts(directions, count, int(model.hidden_size))
+
+
+def check_counts(directions: int, count: int, hidden: int) -> None:
+    """Refuse more directions than values, or fewer than LEAST public texts for each."""
+    if directions > hidden:
+        raise InputError(f"message: expected directions <= {hidden}, got directions={directions}")
+    if count < LEAST * directions:
+        raise InputError(
+            f"message: expected at least {LEAST * directions} public texts for {directions} "
+            f"directions, got {count}"
+        )
+
+
 def fit_projection(vectors: np.ndarray, directions: int, quantile: float) -> Projection:
     """Return the projection that public vectors [text, hidden] say.
 
@@ -48,13 +68,7 @@ def fit_projection(vectors: np.ndarray, directions: int, quantile: float) -> Pro
             the vectors have, or vectors that do not spread in so many.
     """
     count, hidden = vectors.shape
-    if directions > hidden:
-        raise InputError(f"message: expected directions <= {hidden}, got directions={directions}")
-    if count < LEAST * directions:
-        raise InputError(
-            f"message: expected at least {LEAST * directions} public texts for {directions} "
-            f"directions, got {count}"
-        )
+    check_counts(directions, count, hidden)
     values = vectors.astype(np.float64)
     centre = values.mean(0)
     spread, axes = np.linalg.eigh(np.cov(values - centre, rowvar=False).reshape(hidden, hidden))

@@ -93,6 +93,10 @@ def answer(records: Sequence[CellResult], wish: Wish) -> Answer:
     if verdict.value != HOLDS or least is None:
         why = verdict.told or "undefended training has no utility to hold a defence against."
         return Answer(wish, least, reference, tuple(each), None, numbers, why)
+    constant = None if reference is None else baseline_of(reference.row)
+    if constant is not None and least <= constant:
+        why = f"the utility wished for, {least:.3f}, is reached without the text ({constant:.3f})."
+        return Answer(wish, least, reference, tuple(each), None, numbers, why)
     chosen = chosen_of(each, wish)
     told = tuple(_placed(one, chosen, wish) for one in each)
     if chosen is None:
@@ -122,12 +126,17 @@ def least_of(reference: Row, wish: Wish) -> float | None:
     """The utility that is needed, by the undefended row; None where that has none."""
     if reference.utility is None:
         return None
-    baseline = reference.majority_baseline
-    if baseline is None and reference.metric in CONSTANT:
-        baseline = 0.0
+    baseline = baseline_of(reference)
     if baseline is None and wish.least_utility is None:
         return None
     return wish.least(reference.utility.value, baseline or 0.0)
+
+
+def baseline_of(row: Row) -> float | None:
+    """What is reached without the text, by a row's headline metric; None where nobody knows."""
+    if row.majority_baseline is None and row.metric in CONSTANT:
+        return 0.0
+    return row.majority_baseline
 
 
 def keeps(row: Row, least: float | None) -> bool:

@@ -268,3 +268,8 @@ def test_a_reference_that_failed_in_a_seed_gives_no_answer():
     rows[0] = replace(rows[0], status="failed", utility={}, leakage=(), traceback="boom")
     found = answer(rows, WISH)
     assert found.chosen is None and "failed in 1 of 3 seeds" in found.nothing
+
+
+def test_a_wish_that_a_constant_answer_meets_ships_nothing():
+    found = answer(GOOD, Wish("public", "all", least_utility=0.4))
+    assert found.chosen is None and "is reached without the text (0.500)" in found.nothing

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from attacks.membership.known_message import lacking_noise, record_ratios
 from evaluation.grid.parse import grid_from
+from evaluation.grid.preflight import preflight
 from evaluation.grid.spec import Grid
 from evaluation.run.cell import run_cell
 from fedbert.errors import InputError
@@ -135,11 +136,41 @@ def test_labels_beside_cost_their_own_and_are_claimed_too() -> None:
         ('strategies = ["one_message"]', 'strategies = ["parallel"]', "expected one_message among"),
         ('tasks = ["sst2"]', 'tasks = ["mlm"]', "a task with labels"),
         ("directions = 8", "direction = 8", "directions"),
+        ("[message]", "[training]\nclients_per_round = 1\n[message]", "expected all clients with"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(old: str, new: str, why: str) -> None:
     with pytest.raises(InputError, match=why):
         grid_of(GRID.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("directions = 8", "directions = 400", "expected directions <= 128, got directions=400"),
+        ("directions = 8", "directions = 30", "at least 120 public texts for 30 directions"),
+        ('"gaussian" }', '"gaussian", clip_norm = 3.0 }', "expected clip_norm <= 1"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_trained(old: str, new: str, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        preflight(grid_of(GRID.replace(old, new)))
+
+
+def test_a_row_that_will_have_no_claim_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    text = GRID.replace("clients = 3", 'clients = 3\npartition = "dirichlet"')
+    preflight(grid_of(text))
+    assert "defence 'gaussian': no guarantee: the records were dealt to clients by" in caplog.text
+    caplog.clear()
+    preflight(grid_of(GRID))
+    assert "no guarantee" not in caplog.text
+
+
+def test_dp_sgd_has_no_steps_here_and_its_row_says_so() -> None:
+    text = GRID[: GRID.index('name = "gaussian"')] + 'name = "steps"\n'
+    text += 'training = { mechanism = "dp_sgd", clip_norm = 1.0, target_epsilon = 8.0 }\n'
+    record = run_cell(grid_of(text).cells[1]).record
+    assert record.status == "skipped" and "acts at training" in str(record.reason)
 
 
 def test_records_of_several_sentences_do_not_pass_for_public_text(tmp_path: Path) -> None:
