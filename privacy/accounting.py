@@ -7,7 +7,7 @@ Costs are stored, guarantees are derived from them here. The numbers come from
 import logging
 from dataclasses import replace
 
-from privacy.composition import epsilon_of, tail_floor
+from privacy.claims import above_the_tails, breach, breach_words, epsilon_claim
 from privacy.defence import ONE_MESSAGE, Defence, refuse_update
 from privacy.events import MetricEvent, PoissonGaussianEvent
 from privacy.facts import TrainingFacts
@@ -30,8 +30,6 @@ from privacy.guarantee import (
 )
 from privacy.mechanism import VIEWS, Cost, Identity, Mechanism, View
 from privacy.message_claims import message_ledger
-from privacy.randomness.tails import why_below_floor
-from privacy.tradeoff import allowed_by
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +57,8 @@ def ledger(defence: Defence, facts: TrainingFacts) -> dict[View, Entry]:
         entry = entries[claim.view]
         if isinstance(entry, NoGuarantee):
             entries[claim.view] = replace(entry, but_labels=True)
-    if any(isinstance(entry, Guarantee) and _breach(entry, facts) for entry in entries.values()):
-        logger.warning("%s: %s", defence.name, _breach_words(facts))
+    if any(isinstance(entry, Guarantee) and breach(entry, facts) for entry in entries.values()):
+        logger.warning("%s: %s", defence.name, breach_words(facts))
     return entries
 
 
@@ -76,7 +74,7 @@ def label_claims(defence: Defence, facts: TrainingFacts) -> list[Guarantee]:
     once = 1 + facts.restarts
     one = facts.strategy == ONE_MESSAGE  # where the server has the answered labels themselves
     claims = [
-        _epsilon_claim(view, cost, once, facts, "data set", LABEL_EXCLUSIONS)
+        epsilon_claim(view, cost, once, facts, "data set", LABEL_EXCLUSIONS)
         for view in (VIEWS if one else LABEL_VIEWS)
         if one or _nothing_sent(view, facts) is None
     ]
@@ -211,8 +209,8 @@ def _trained(defence: Defence, facts: TrainingFacts) -> Guarantee | NoGuarantee:
     event = cost.event
     if isinstance(event, PoissonGaussianEvent) and event.sample_rate < facts.sample_rate:
         cost = replace(cost, event=replace(event, sample_rate=facts.sample_rate))
-    claim = _epsilon_claim("release", cost, facts.steps, facts, "data set", DP_SGD_EXCLUSIONS)
-    return _above_the_tails(claim, cost)
+    claim = epsilon_claim("release", cost, facts.steps, facts, "data set", DP_SGD_EXCLUSIONS)
+    return above_the_tails(claim, cost)
 
 
 def _seen_in_training(view: View) -> NoGuarantee:
@@ -242,56 +240,4 @@ def _claim(
 ) -> Guarantee | MetricGuarantee | NoGuarantee:
     if isinstance(cost.event, MetricEvent):
         return MetricGuarantee(view, cost.unit, cost.event.eta, releases, exclusions, scope)
-    return _above_the_tails(_epsilon_claim(view, cost, releases, facts, scope, exclusions), cost)
-
-
-def _above_the_tails(claim: Guarantee, cost: Cost) -> Guarantee | NoGuarantee:
-    """The claim with what the cut tails of noise add to delta; none where they take it all."""
-    floor = tail_floor(cost.event, claim.releases)
-    why = why_below_floor(claim.delta, floor)
-    if why:
-        return NoGuarantee(claim.view, why)
-    if not floor:
-        return claim
-    curve = None if claim.tradeoff is None else claim.tradeoff.raised(floor)
-    return replace(claim, delta=claim.delta + floor, tradeoff=curve)
-
-
-def _epsilon_claim(
-    view: View,
-    cost: Cost,
-    releases: int,
-    facts: TrainingFacts,
-    scope: Scope,
-    exclusions: tuple[str, ...],
-) -> Guarantee:
-    bound = epsilon_of(cost.event, releases, facts.asked_delta, facts.accountant)
-    claim = Guarantee(
-        view=view,
-        unit=cost.unit,
-        relation=cost.relation,
-        epsilon=bound.epsilon,
-        delta=bound.delta,
-        releases=releases,
-        scope=scope,
-        accountant=bound.accountant,
-        exclusions=exclusions,
-        tradeoff=allowed_by(cost.event, releases),
-    )
-    if _breach(claim, facts):
-        return replace(claim, exclusions=(_breach_words(facts), *exclusions))
-    return claim
-
-
-def _breach(claim: Guarantee, facts: TrainingFacts) -> bool:
-    """Whether delta allows for publishing one of a client's records outright."""
-    if facts.records is None or claim.unit in ("client", "label"):
-        return False
-    return claim.delta >= 1 / facts.records
-
-
-def _breach_words(facts: TrainingFacts) -> str:
-    return (
-        f"the publication of one record outright, which delta {facts.asked_delta} allows for at "
-        f"n={facts.records} records of the smallest client (delta >= 1/n)"
-    )
+    return above_the_tails(epsilon_claim(view, cost, releases, facts, scope, exclusions), cost)

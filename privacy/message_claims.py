@@ -8,7 +8,8 @@ the record, about the data set. Each condition of the claim is a line of `why_no
 from dataclasses import replace
 
 from privacy.checks import one_of
-from privacy.composition import epsilon_of, tail_floor
+from privacy.claims import above_the_tails, epsilon_claim
+from privacy.composition import epsilon_of
 from privacy.defence import ONE_MESSAGE, Defence
 from privacy.events import Event, GaussianEvent, MessageEvent, PureEvent
 from privacy.facts import MessageFacts, TrainingFacts
@@ -20,9 +21,7 @@ from privacy.guarantee import (
     NoGuarantee,
     rounded_up,
 )
-from privacy.mechanism import VIEWS, Identity, View
-from privacy.randomness.tails import why_below_floor
-from privacy.tradeoff import allowed_by
+from privacy.mechanism import VIEWS, Cost, Identity, View
 
 MIXED = 0.01
 """The share of public texts that may stand among the records by chance, as short sentences do. How
@@ -131,29 +130,6 @@ def _bare(defence: Defence, facts: TrainingFacts) -> str:
 
 def _claim(view: View, event: Event, facts: TrainingFacts) -> Guarantee | NoGuarantee:
     """The claim for one view: the same for all."""
-    releases = 1 + facts.restarts
-    floor = tail_floor(event, releases)
-    bound = epsilon_of(event, releases, facts.asked_delta, facts.accountant)
-    why = why_below_floor(bound.delta, floor)
-    if why:
-        return NoGuarantee(view, why)
-    curve = allowed_by(event, releases)
-    claim = Guarantee(
-        view=view,
-        unit="record",
-        relation="replace-one",
-        epsilon=bound.epsilon,
-        delta=bound.delta + floor,
-        releases=releases,
-        scope="data set",
-        accountant=bound.accountant,
-        exclusions=MESSAGE_EXCLUSIONS,
-        tradeoff=curve.raised(floor) if floor else curve,
-    )
-    if facts.records is None or claim.delta < 1 / facts.records:
-        return claim
-    breach = (
-        f"the publication of one record outright, which delta {facts.asked_delta} allows for at "
-        f"n={facts.records} records of the smallest client (delta >= 1/n)"
-    )
-    return replace(claim, exclusions=(breach, *claim.exclusions))
+    cost, once = Cost(event, "record", "replace-one"), 1 + facts.restarts
+    claim = epsilon_claim(view, cost, once, facts, "data set", MESSAGE_EXCLUSIONS)
+    return above_the_tails(claim, cost)

@@ -21,7 +21,7 @@ import numpy as np
 from privacy.accountants import FOURIER_DELTA, PLD_STEPS, best_bound, composed_loss
 from privacy.checks import open_unit, positive, whole
 from privacy.events import Event, GaussianEvent, MessageEvent, PoissonGaussianEvent, PureEvent
-from privacy.one_message import message_delta
+from privacy.one_message import gaussian_delta, message_delta
 
 # Epsilons tried: dense where attacks live. Beyond the greatest, false alarms of 1e-26 count.
 EPSILONS = 1500
@@ -89,17 +89,13 @@ def gaussian_curve(noise_multiplier: float, releases: int = 1) -> Curve:
     Raises:
         ValueError: the noise multiplier is not positive and finite, or a negative count.
     """
-    from scipy.special import log_ndtr, ndtr
-
     positive("noise_multiplier", noise_multiplier)
     whole("releases", releases)
     mu = math.sqrt(releases) / noise_multiplier
     if mu == 0:
         return Curve((0.0,), (0.0,))
     epsilons = _epsilons(mu)
-    first = ndtr(mu / 2 - epsilons / mu)
-    second = np.exp(epsilons + log_ndtr(-mu / 2 - epsilons / mu))
-    return _curve(epsilons, first - second)
+    return _curve(epsilons, gaussian_delta(epsilons, mu))
 
 
 def pure_curve(epsilon: float, releases: int = 1) -> Curve:
@@ -142,8 +138,7 @@ def message_curve(noise_multiplier: float, label_epsilon: float, releases: int =
     if releases == 0:
         return Curve((0.0,), (0.0,))
     mu = math.sqrt(releases) / noise_multiplier
-    most = min(MOST_EPSILON, mu * mu / 2 + 10 * mu + releases * label_epsilon)
-    epsilons = most * np.linspace(0.0, 1.0, EPSILONS) ** 2
+    epsilons = _epsilons(mu, releases * label_epsilon)
     return _curve(epsilons, message_delta(epsilons, noise_multiplier, label_epsilon, releases))
 
 
@@ -286,9 +281,9 @@ def _up(value: float) -> float:
     return min(1.0, float(context.create_decimal(value)))
 
 
-def _epsilons(mu: float) -> np.ndarray:
-    """Epsilons from 0 to what matters at this mu, denser near 0."""
-    most = min(MOST_EPSILON, mu * mu / 2 + 10 * mu)
+def _epsilons(mu: float, beside: float = 0.0) -> np.ndarray:
+    """Epsilons from 0 to what matters at this mu, and with so much beside it; denser near 0."""
+    most = min(MOST_EPSILON, mu * mu / 2 + 10 * mu + beside)
     return most * np.linspace(0.0, 1.0, EPSILONS) ** 2
 
 

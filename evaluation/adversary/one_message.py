@@ -84,9 +84,7 @@ class MessageMaker:
     def expected(self, records: Encoded) -> np.ndarray:
         """Return the messages [record, value] of records with their labels, before the noise."""
         part = public_part(self.config, self.prepared)
-        vectors = torch.from_numpy(part.vectors.of(records)).double()
-        rows = part.projection.rows(vectors).numpy()
-        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
+        rows = part.projection.inside(part.vectors.of(records))
         return self.clipped(self.layout.messages(rows, self.codes.of(records.labels)))
 
     def clipped(self, messages: np.ndarray) -> np.ndarray:

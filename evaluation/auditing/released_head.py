@@ -159,8 +159,7 @@ class _Maker:
         """Rows in the unit ball [record, direction] and labels of all that was sent."""
         held = [data.encoded for data in self.own.clients]
         vectors = np.concatenate([self.part.vectors.of(each) for each in held])
-        rows = self.part.projection.rows(torch.from_numpy(vectors).double()).numpy()
-        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
+        rows = self.part.projection.inside(vectors)
         return rows, np.concatenate([each.labels for each in held])
 
     def _covariance(

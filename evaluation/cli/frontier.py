@@ -8,7 +8,7 @@ import click
 
 from evaluation.cli.exit_codes import FAILED
 from evaluation.cli.grid_commands import show
-from evaluation.cli.shared import ALLOW_CODE, FILE, RUNS, quiet
+from evaluation.cli.shared import ACCEPT_CHANGES, ALLOW_CODE, FILE, OUT, RUNS, WORKERS, quiet
 from fedbert.errors import InputError
 from reports.terminal import say
 
@@ -24,20 +24,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("grid", type=FILE)
-@click.option("--out", type=FILE, help="Run directory [default: runs/NAME].")
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Cells side by side, in processes of one thread each.",
-)
+@OUT
+@WORKERS
 @ALLOW_CODE
-@click.option(
-    "--accept-changes",
-    is_flag=True,
-    help="Go on with a run although data, code or libraries changed since it began.",
-)
+@ACCEPT_CHANGES
 def frontier(
     grid: Path, out: Path | None, workers: int, allow_code: bool, accept_changes: bool
 ) -> None:

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 import click
 
 from evaluation.cli.exit_codes import FAILED
-from evaluation.cli.shared import ALLOW_CODE, FILE, RUNS, or_refuse, print_tables, quiet
+from evaluation.cli.shared import (
+    ACCEPT_CHANGES,
+    ALLOW_CODE,
+    FILE,
+    OUT,
+    RUNS,
+    WORKERS,
+    or_refuse,
+    print_tables,
+    quiet,
+)
 from evaluation.run.times import Times
 from reports.terminal import say, working
 
@@ -19,20 +29,10 @@ if TYPE_CHECKING:
 
 @click.command("privacy-utility")
 @click.argument("grid", required=False, type=FILE)
-@click.option("--out", type=FILE, help="Run directory [default: runs/NAME].")
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Cells side by side, in processes of one thread each.",
-)
+@OUT
+@WORKERS
 @ALLOW_CODE
-@click.option(
-    "--accept-changes",
-    is_flag=True,
-    help="Go on with a run although data, code or libraries changed since it began.",
-)
+@ACCEPT_CHANGES
 def privacy_utility(
     grid: Path | None, out: Path | None, workers: int, allow_code: bool, accept_changes: bool
 ) -> None:

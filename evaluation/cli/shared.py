@@ -21,6 +21,20 @@ ALLOW_CODE = click.option(
     "--allow-code", is_flag=True, help='Import and run what the file names as "module:Class".'
 )
 
+WORKERS = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Cells side by side, in processes of one thread each.",
+)
+ACCEPT_CHANGES = click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Go on with a run although data, code or libraries changed since it began.",
+)
+OUT = click.option("--out", type=FILE, help="Run directory [default: runs/NAME].")
+
 
 def with_options(options: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
     """Return a decorator that gives a command these options and arguments, in this order."""

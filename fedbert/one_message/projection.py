@@ -38,6 +38,16 @@ class Projection:
         ).to(vectors)
         return found
 
+    def inside(self, vectors: np.ndarray) -> np.ndarray:
+        """Return rows in the unit ball [record, direction] float64 of vectors [record, hidden]."""
+        return within_ball(self.rows(torch.from_numpy(vectors).double()).numpy())
+
+
+def within_ball(rows: np.ndarray) -> np.ndarray:
+    """Return rows [row, value], those of norm above 1 at 1."""
+    clipped: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
+    return clipped
+
 
 def check_directions(directions: int, count: int, model: Any) -> None:
     """Refuse more directions than a model's vectors have, or too few public texts for them.
@@ -81,6 +91,5 @@ def fit_projection(vectors: np.ndarray, directions: int, quantile: float) -> Pro
     matrix = axes * signs / np.sqrt(spread)
     norms = np.linalg.norm((values - centre) @ matrix, axis=1)
     matrix = matrix / np.quantile(norms, quantile)
-    rows = (values - centre) @ matrix
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
+    rows = within_ball((values - centre) @ matrix)
     return Projection(centre, matrix, np.cov(rows, rowvar=False).reshape(directions, directions))

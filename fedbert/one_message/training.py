@@ -10,6 +10,7 @@ from fedbert.config import Config
 from fedbert.data.client_data import ClientData
 from fedbert.messages import Channel, SentLabels, SmashedData, to_array
 from fedbert.one_message.codes import Codes, codes_of
+from fedbert.one_message.facts import layout_of
 from fedbert.one_message.layout import Layout, moments_beside
 from fedbert.one_message.learner import LinearHead, Moments, linear_head
 from fedbert.one_message.projection import Projection
@@ -34,9 +35,7 @@ class Sender:
     def message(self) -> tuple[SmashedData, MechanismLog]:
         """Return all of the client's messages [record, 1, width], protected, in their order."""
         encoded = self.data.encoded
-        vectors = torch.from_numpy(self.vectors.of(encoded)).double()
-        rows = self.projection.rows(vectors).numpy()
-        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
+        rows = self.projection.inside(self.vectors.of(encoded))
         values = self.layout.messages(rows, self.codes.of(encoded.labels))
         clean = torch.from_numpy(values).float()[:, None, :]
         everywhere = torch.ones(clean.shape[:2], dtype=torch.int64)
@@ -96,7 +95,7 @@ def train_once(
     Guarantee: that of `privacy.message_claims`: all that is returned is made from what was sent.
     """
     codes = codes_of(config.data.chosen_task)
-    layout = Layout(projection.directions, codes.values, config.message.labels)
+    layout = layout_of(config)
     learner = Learner(layout, codes, kept_of(defence), [], [])
     total = MechanismLog()
     for data in clients:

@@ -1,0 +1,64 @@
+"""Claim of one epsilon and delta, with what cut tails of noise and a large delta take from it."""
+
+from dataclasses import replace
+
+from privacy.composition import epsilon_of, tail_floor
+from privacy.facts import TrainingFacts
+from privacy.guarantee import Guarantee, NoGuarantee, Scope
+from privacy.mechanism import Cost, View
+from privacy.randomness.tails import why_below_floor
+from privacy.tradeoff import allowed_by
+
+
+def above_the_tails(claim: Guarantee, cost: Cost) -> Guarantee | NoGuarantee:
+    """The claim with what the cut tails of noise add to delta; none where they take it all."""
+    floor = tail_floor(cost.event, claim.releases)
+    why = why_below_floor(claim.delta, floor)
+    if why:
+        return NoGuarantee(claim.view, why)
+    if not floor:
+        return claim
+    curve = None if claim.tradeoff is None else claim.tradeoff.raised(floor)
+    return replace(claim, delta=claim.delta + floor, tradeoff=curve)
+
+
+def epsilon_claim(
+    view: View,
+    cost: Cost,
+    releases: int,
+    facts: TrainingFacts,
+    scope: Scope,
+    exclusions: tuple[str, ...],
+) -> Guarantee:
+    """What so many of a mechanism's releases guarantee a view, tails left out of account."""
+    bound = epsilon_of(cost.event, releases, facts.asked_delta, facts.accountant)
+    claim = Guarantee(
+        view=view,
+        unit=cost.unit,
+        relation=cost.relation,
+        epsilon=bound.epsilon,
+        delta=bound.delta,
+        releases=releases,
+        scope=scope,
+        accountant=bound.accountant,
+        exclusions=exclusions,
+        tradeoff=allowed_by(cost.event, releases),
+    )
+    if breach(claim, facts):
+        return replace(claim, exclusions=(breach_words(facts), *exclusions))
+    return claim
+
+
+def breach(claim: Guarantee, facts: TrainingFacts) -> bool:
+    """Whether delta allows for publishing one of a client's records outright."""
+    if facts.records is None or claim.unit in ("client", "label"):
+        return False
+    return claim.delta >= 1 / facts.records
+
+
+def breach_words(facts: TrainingFacts) -> str:
+    """What a claim under `breach` does not cover."""
+    return (
+        f"the publication of one record outright, which delta {facts.asked_delta} allows for at "
+        f"n={facts.records} records of the smallest client (delta >= 1/n)"
+    )
