@@ -13,8 +13,8 @@ from reports.csv_table import csv_table
 from reports.drawn import INDEX, Drawn
 from reports.faults import fault
 from reports.frontier.answer import Answer, answer
-from reports.frontier.wish import wish_of
-from reports.frontier.words import answer_markdown, sentences
+from reports.frontier.wish import PRIVATE, wish_of
+from reports.frontier.words import answer_markdown, sentences, unclaimed
 from reports.page import Picture, page
 from reports.records import RECORDS, CellResult, read_records
 from reports.rows import Row, setting_rows
@@ -54,8 +54,10 @@ def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> Rend
     sweep(directory, directory / "figures", directory / FOLDER)
     grid = _json(directory / "grid.json")
     records = in_order(_records(directory) if own is None else own, grid)
-    rows = setting_rows(records)
     wish, drawn = wish_of(grid), Drawn(directory / "figures")
+    if wish is not None and wish.data == PRIVATE:
+        records = unclaimed(records)
+    rows = setting_rows(records)
     found = None if wish is None else answer(records, wish)
     pictures = {} if found is None else _frontier(found, drawn)
     pictures |= {**_leakage(rows, drawn), **_depths(records, rows, drawn)}

@@ -5,7 +5,7 @@ import textwrap
 from matplotlib.figure import Figure
 
 COLOUR = "#B00020"
-LETTERS, LINE, GAP = 105, 0.16, 0.08  # characters of a line; inches of one, and below all
+LETTERS, LINE, GAP = 92, 0.16, 0.08  # characters of a line; inches of one, and below all
 
 
 def notice_room(notice: str) -> float:

@@ -1,21 +1,39 @@
 """Answer of a frontier in words: what to ship, at which epsilon, what it leaks and costs."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
+from typing import Any
 
 from reports import metrics
 from reports.frontier.answer import Answer, Candidate, Tried
 from reports.frontier.leakage import Worst
 from reports.frontier.wish import PRIVATE, PUBLIC, Wish
 from reports.markup import escaped, markdown_table
+from reports.records import CellResult
 from reports.rows import GuaranteeCell, Row
 from reports.wording import interval
 
+CLAIMS = ("guarantee", "metric guarantee")
 METHOD = (
     "Leakage is the share of what lies between chance and everything; its interval holds for all "
     "{numbers} numbers compared at once (Bonferroni over settings, seeds and attacks), and is the "
     "hull over seeds. A level keeps the utility where the lower end of its own interval does; that "
     "is not corrected for the search. Other attacks may achieve more."
 )
+SPENT = "the search trained on private records and printed their figures, which is in no ledger"
+
+
+def unclaimed(records: Sequence[CellResult]) -> list[CellResult]:
+    """The records of a search on private data, without a claim in any of them."""
+
+    def without(claim: Mapping[str, Any]) -> dict[str, Any]:
+        if claim["kind"] not in CLAIMS:
+            return dict(claim)
+        told = f"Against the {claim['view']} view there is no guarantee: {SPENT}."
+        return {"view": claim["view"], "kind": "no guarantee", "reason": SPENT, "sentence": told}
+
+    return [replace(each, guarantees=[without(x) for x in each.guarantees]) for each in records]
 
 
 def title(answer: Answer) -> str:
@@ -43,10 +61,7 @@ def sentences(answer: Answer) -> list[str]:
 def claimed(row: Row, wish: Wish) -> str:
     """What the ledger says of a row against the adversary, in short; of private data nothing."""
     if wish.data == PRIVATE:
-        return (
-            "no guarantee: the search trained on private records and printed their figures, which "
-            "is in no ledger; its epsilon is not claimed."
-        )
+        return f"no guarantee: {SPENT}; its epsilon is not claimed."
     found: dict[str, list[str]] = {}
     own = [each for each in row.guarantees if each.view in wish.views]
     for each in sorted(own, key=lambda one: not one.claimed):

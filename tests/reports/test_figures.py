@@ -5,8 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import image
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
-from reports.drawing.utility import draw_leakage, draw_partition, spread
+from reports.comparison import UNKNOWN
+from reports.drawing.notice import draw_notice
+from reports.drawing.utility import WIDTH, draw_leakage, draw_partition, spread
 from reports.figures.utility import (
     comparison_data,
     describe,
@@ -148,3 +152,19 @@ def test_what_is_no_partition_is_refused(counts):
 def test_a_client_without_examples_and_many_labels_are_drawn():
     counts = {f"client {c}": {f"{k / 2:.1f}": c * k for k in range(11)} for c in range(40)}
     assert draw_partition(partition_data(counts)).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        f"no undefended row: {UNKNOWN}; " * 3,
+        "this comparison is void: undefended training did not leave the majority class; " * 3,
+        f"undefended training failed in 10 of 10 seeds: {UNKNOWN}",
+    ],
+)
+def test_a_notice_stays_within_its_figure(notice):
+    figure = Figure(figsize=(WIDTH, 4.0))
+    draw_notice(figure, notice, 0.36, 4.0)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    (text,) = figure.texts
+    assert text.get_window_extent(renderer).x1 <= figure.bbox.x1

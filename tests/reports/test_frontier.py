@@ -273,3 +273,17 @@ def test_a_reference_that_failed_in_a_seed_gives_no_answer():
 def test_a_wish_that_a_constant_answer_meets_ships_nothing():
     found = answer(GOOD, Wish("public", "all", least_utility=0.4))
     assert found.chosen is None and "is reached without the text (0.500)" in found.nothing
+
+
+def test_a_report_of_a_search_on_private_records_claims_nothing_anywhere(tmp_path):
+    for record in GOOD:
+        append_record(tmp_path / "records.jsonl", record)
+    claimed = "eps 2.0 (record, replace-one, data set)"
+    for data, there in (("public", True), ("private", False)):
+        grid = {"frontier": {"data": data, "adversary": "all", "least_share": 0.8, "steps": 6}}
+        (tmp_path / "grid.json").write_text(json.dumps(grid))
+        shown = render(tmp_path)
+        for name in ("report.html", "table.md"):
+            assert (claimed in (tmp_path / name).read_text()) is there, (data, name)
+        assert (",2.0," in (tmp_path / "table.csv").read_text()) is there
+        assert any("its epsilon is not claimed" in line for line in shown.answer) is not there
