@@ -283,7 +283,6 @@ def test_a_report_of_a_search_on_private_records_claims_nothing_anywhere(tmp_pat
         grid = {"frontier": {"data": data, "adversary": "all", "least_share": 0.8, "steps": 6}}
         (tmp_path / "grid.json").write_text(json.dumps(grid))
         shown = render(tmp_path)
-        for name in ("report.html", "table.md"):
+        for name in ("report.html", "table.md", "table.csv"):
             assert (claimed in (tmp_path / name).read_text()) is there, (data, name)
-        assert (",2.0," in (tmp_path / "table.csv").read_text()) is there
         assert any("its epsilon is not claimed" in line for line in shown.answer) is not there
