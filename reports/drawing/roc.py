@@ -13,7 +13,7 @@ from reports.drawing.utility import LINE, PALETTE, WIDTH, bare, key_text, plain_
 from reports.figures.roc import WHERE, RocFigure, RocPanel
 
 COLUMNS, HEIGHT = 2, 2.9  # panels in a row; inches of each
-TITLE, LINES = 42, 4  # characters of a panel's title in a line where two share a row; lines of it
+TITLE, LINES = 34, 4  # characters of a panel's title in a line where two share a row; lines of it
 DASHES: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
 LOWEST = 1e-3
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from reports.comparison import UNKNOWN
 from reports.drawing.notice import draw_notice
+from reports.drawing.roc import COLUMNS, TITLE, wrapped
 from reports.drawing.utility import WIDTH, draw_leakage, draw_partition, spread
 from reports.figures.utility import (
     comparison_data,
@@ -168,3 +169,14 @@ def test_a_notice_stays_within_its_figure(notice):
     renderer = FigureCanvasAgg(figure).get_renderer()
     (text,) = figure.texts
     assert text.get_window_extent(renderer).x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["Gaussian, target_epsilon=8.0 (one_message)", "distance correlation, weight=0.25 (parallel)"],
+)
+def test_a_panel_title_stays_within_its_column(title):
+    figure = Figure(figsize=(WIDTH, 4.0))
+    text = figure.text(0.0, 0.5, wrapped(title, TITLE), fontsize=10)
+    room = (WIDTH - 0.1) / COLUMNS - 0.65
+    assert text.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width <= room * figure.dpi
