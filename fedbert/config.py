@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fedbert.errors import InputError, expect
 from fedbert.message_settings import MessageConfig
+from fedbert.pooling import Pooling
 from fedbert.settings import one_of, settings
 from fedbert.tasks import (
     CLASS_METRICS,
@@ -68,6 +69,8 @@ class ModelConfig:
     tie_decoder: the masked-LM decoder shares the word table; one that was saved apart needs false.
     freeze_embeddings: E (the embeddings and what the cut adds) is not trained, and has no dropout.
     dropout: of every layer and the head; None keeps the model's own.
+    pooling: what a task's head reads: the first token's hidden state ("cls"), with BERT through its
+        pooler, or the "mean" of all tokens', with BERT directly.
     """
 
     source: Text = "embedded"
@@ -77,6 +80,14 @@ class ModelConfig:
     tie_decoder: bool = True
     freeze_embeddings: bool = False
     dropout: Annotated[float | None, Field(ge=0, lt=1)] = None
+    pooling: Pooling = "cls"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as they stand in a file; the pooling where it is not the default.
+
+        A training without it is written, and hashed, as it was before there was a choice.
+        """
+        return {k: v for k, v in vars(self).items() if k != "pooling" or v != "cls"}
 
 
 @settings
@@ -212,24 +223,13 @@ class TrainingConfig:
         expect(named, "cpu, cuda or cuda:N", "device", self.device)
         if self.optimizer_state != "hand_on":
             return
-        expect(
-            self.strategy == "sequential",
-            "optimizer_state hand_on with strategy sequential alone",
-            "strategy",
-            self.strategy,
-        )
-        expect(
-            self.optimizer == "adamw",
-            "optimizer_state hand_on with optimizer adamw alone: sgd has no moments",
-            "optimizer",
-            self.optimizer,
-        )
-        expect(
-            self.client_parts == "hand_on",
-            "client parts handed on together with their moments",
-            "client_parts",
-            self.client_parts,
-        )
+        for name, needed, told in (
+            ("strategy", "sequential", "sequential with optimizer_state hand_on"),
+            ("optimizer", "adamw", "adamw with optimizer_state hand_on: sgd has no moments"),
+            ("client_parts", "hand_on", "client parts handed on together with their moments"),
+        ):
+            found = getattr(self, name)
+            expect(found == needed, told, name, found)
 
 
 @settings
@@ -275,6 +275,8 @@ class Config:
         frozen = self.model.freeze_embeddings
         told = f"frozen embeddings with strategy {ONE_MESSAGE}, whose E is public"
         expect(frozen, told, "freeze_embeddings", frozen)
+        own = self.model.pooling
+        expect(own == "cls", "pooling under [message], not under [model]", "model.pooling", own)
         few = self.training.clients_per_round
         expect(few is None, f"all clients with strategy {ONE_MESSAGE}", "clients_per_round", few)
         task = self.data.chosen_task
@@ -287,7 +289,7 @@ class Config:
         """
         one = self.training.strategy == ONE_MESSAGE
         return {
-            "model": dict(vars(self.model)),
+            "model": self.model.to_json(),
             "data": self.data.to_json(),
             "training": dict(vars(self.training)),
             "seed": self.seed,

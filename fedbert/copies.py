@@ -26,6 +26,7 @@ from fedbert.optim import (
     optimizer_for,
     set_learning_rate,
 )
+from fedbert.pooling import through_mean
 from fedbert.precision import autocast
 from fedbert.private_step import PrivateStep
 from fedbert.seeding import generator, scoped
@@ -174,7 +175,7 @@ class StackedCopies:
         self._layers = [
             {n: of[id(p)] for n, p in layer.named_parameters()} for layer in body.layers
         ]
-        self._graph: tuple[Tensor, StackedPass] | None = None
+        self._graph: tuple[Tensor, StackedPass, list[Tensor]] | None = None
 
     def restart(self, values: Mapping[str, Array]) -> None:
         """Set the parameters of every copy; moments stay."""
@@ -206,19 +207,23 @@ class StackedCopies:
                 {n: p.mT if p.dim() == 3 else p for n, p in own.items()} for own in self._layers
             ]
             done = run_stacked(layers, a, mask, self.body.config, draws)
-        self._graph = (a.values, done)
+        self._graph = (a.values, done, unstack(mask))
+        pool = self.body.pool
         return [
-            HiddenStates(m.client, m.round, m.step, to_array(own))
-            for m, own in zip(messages, unstack(done.z), strict=True)
+            HiddenStates(m.client, m.round, m.step, to_array(pool(own, real)))
+            for m, own, real in zip(messages, unstack(done.z), unstack(mask), strict=True)
         ]
 
     def backward(self, messages: Sequence[HiddenGradient], rate: float) -> list[SmashedGradient]:
         """Take every client's G_Z, update T, return every G_A (none where E is frozen)."""
         if self._graph is None:
             raise RuntimeError("expected a forward message before a backward message")
-        a, done = self._graph
+        a, done, masks = self._graph
         self._graph = None
-        gradient = stack([to_tensor(m.gradient, self.config.training.device) for m in messages])
+        each = [to_tensor(m.gradient, self.config.training.device) for m in messages]
+        if self.body.mean:
+            each = [through_mean(own, mask) for own, mask in zip(each, masks, strict=True)]
+        gradient = stack(each)
         with autocast(self.config):
             z, at_z = done.tokens(gradient.values)
         z.backward(at_z.to(z.dtype))

@@ -28,11 +28,12 @@ WHOLE = (WEIGHTS, MESSAGE, "tokenizer.json", "vocab.txt", "vocab.json", "merges.
 """Files that go over as they are: weights, and the words of the tokenizer."""
 MODEL = (
     "add_cross_attention", "architectures", "attention_probs_dropout_prob", "bos_token_id",
-    "classifier_dropout", "dtype", "eos_token_id", "hidden_act", "hidden_dropout_prob",
-    "hidden_size", "id2label", "initializer_range", "intermediate_size", "is_decoder", "label2id",
-    "layer_norm_eps", "max_position_embeddings", "model_type", "num_attention_heads",
-    "num_hidden_layers", "pad_token_id", "problem_type", "tie_word_embeddings",
-    "transformers_version", "type_vocab_size", "use_cache", "vocab_size",
+    "classifier_dropout", "classifier_pooling", "dtype", "eos_token_id", "hidden_act",
+    "hidden_dropout_prob", "hidden_size", "id2label", "initializer_range", "intermediate_size",
+    "is_decoder", "label2id", "layer_norm_eps", "max_position_embeddings",
+    "model_type", "num_attention_heads", "num_hidden_layers",
+    "pad_token_id", "problem_type", "tie_word_embeddings", "transformers_version",
+    "type_vocab_size", "use_cache", "vocab_size",
 )  # fmt: skip
 TOKENIZER = (
     "add_prefix_space", "added_tokens_decoder", "backend", "bos_token",
@@ -44,7 +45,9 @@ FILTERED = {"config.json": MODEL, "tokenizer_config.json": TOKENIZER}
 """Files of settings, and the keys of them that go over."""
 
 CONFIG = {
-    "model": ("architecture", "cut_layer", "dropout", "freeze_embeddings", "tie_decoder"),
+    "model": (
+        "architecture", "cut_layer", "dropout", "freeze_embeddings", "pooling", "tie_decoder",
+    ),
     "data": ("task", "max_length", "clients", "text", "pair", "label", "labels", "metric"),
     "training": (
         "strategy", "rounds", "local_steps", "batch_size", "clients_per_round", "learning_rate",

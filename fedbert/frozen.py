@@ -76,6 +76,7 @@ class Frozen:
         memo: dict[int, Any] = {id(split.whole.config): split.whole.config}
         self.bottom: Bottom = copy.deepcopy(split.bottom, memo)
         self.bottom.to(config.training.device).eval().requires_grad_(False)
+        self.pool = split.body.pool
         name_of = {id(p): n for n, p in split.whole.named_parameters()}
         pairs = list(zip(split.bottom.parameters(), self.bottom.parameters(), strict=True))
         self.names: dict[str, nn.Parameter] = {name_of[id(old)]: new for old, new in pairs}
@@ -143,7 +144,10 @@ class Frozen:
         kept = self._room(data)
         for chosen in by_length(data.encoded):
             batch = collate(data.encoded, chosen, data.vocabulary.pad)
-            a = self._raw(batch.to(self.config.training.device))
+            batch = batch.to(self.config.training.device)
+            a = self._raw(batch)
+            if self.first_token:  # the mean where the head reads that
+                a = self.pool(a, batch.attention_mask)
             if a.dtype != kept.rows.dtype:
                 kept = replace(kept, rows=kept.rows.to(a.dtype))
             index = torch.from_numpy(chosen).to(a.device)

@@ -24,6 +24,7 @@ from fedbert.data.client_data import Vocabulary
 from fedbert.errors import InputError
 from fedbert.inert import refuse_code_in
 from fedbert.model_settings import PROBLEMS, check_settings, raw_settings, set_dropout
+from fedbert.pooling import SETTING, pools_by_mean
 from fedbert.seeding import scoped
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import Task
@@ -149,7 +150,7 @@ def load_model(
             check_tokenizer(tokenizer, config, task)
             with scoped(seed, "init"):
                 settings = _adjust(_fresh_config(config, tokenizer), config, task)
-                whole = _kind(task).from_config(settings)
+                whole = _headed(_kind(task).from_config(settings), config, task)
             weights = Weights({}, frozenset(whole.state_dict()), ())
         else:
             whole, weights = _pretrained(config, task, tokenizer, seed, trained)
@@ -190,19 +191,24 @@ def _pretrained(
         )
     check_settings(raw, settings, config.source)
     check_tokenizer(tokenizer, config, task, settings)
+    if task.kind != "mlm" and pools_by_mean(settings) and config.pooling != "mean":
+        raise InputError(
+            f"expected pooling 'mean', as the config.json of source={config.source!r} says, "
+            f"got pooling={config.pooling!r}"
+        )
     place = Place(config.source, raw, architecture, task, config.tie_decoder, trained)
     adjusted = _adjust(settings, config, task)
 
     def load() -> tuple[Any, Weights]:
         with torch.device("meta"):
-            empty = _kind(task).from_config(adjusted)
+            empty = _headed(_kind(task).from_config(adjusted), config, task)
         shapes = {name: value.shape for name, value in empty.state_dict().items()}
         weights = fitted(read_tensors(directory), shapes, place)
         with scoped(seed, "init"):
             whole = type(empty).from_pretrained(
                 None, config=adjusted, state_dict=weights.tensors, dtype=torch.float32
             )
-        return whole, weights
+        return _headed(whole, config, task), weights
 
     found: tuple[Any, Weights] = _or_refuse(load, "model", config.source)
     return found
@@ -254,6 +260,13 @@ def _fresh_config(config: ModelConfig, tokenizer: Any) -> Any:
     return BertConfig(**common, max_position_embeddings=POSITIONS)
 
 
+def _headed(whole: Any, config: ModelConfig, task: Task) -> Any:
+    """Return a model without BERT's pooler, which reads the first token, where H reads the mean."""
+    if config.pooling == "mean" and task.kind != "mlm" and whole.config.model_type == "bert":
+        whole.bert.pooler = None
+    return whole
+
+
 def _adjust(settings: Any, config: ModelConfig, task: Task) -> Any:
     """Return a transformers configuration with the task's labels and our settings."""
     settings.tie_word_embeddings = config.tie_decoder
@@ -265,6 +278,8 @@ def _adjust(settings: Any, config: ModelConfig, task: Task) -> Any:
             settings.label2id = {name: i for i, name in enumerate(task.label_names)}
         if settings.problem_type is not None:
             settings.problem_type = PROBLEMS[task.kind]
+        if config.pooling == "mean":
+            setattr(settings, SETTING, "mean")
     if config.dropout is not None:
         set_dropout(settings, config.dropout)
     return settings

@@ -107,7 +107,7 @@ class Server:
             self.states |= zip(other, self.held.pop(other).moments(), strict=True)
         self.group = group
         if not self.body:
-            self.copies = Passing(self.config, len(clients))
+            self.copies = Passing(self.config, len(clients), self.split.body)
             return
         names, config = self.split.body_names, self.config
         states = [self.states.pop(c, {}) if keep else {} for c in clients]
@@ -122,7 +122,7 @@ class Server:
     def open_turn(self, client: int) -> None:
         """Let the one body T serve the next client (`sequential`)."""
         if not self.body:
-            self.copies = Passing(self.config, 1)
+            self.copies = Passing(self.config, 1, self.split.body)
         elif self.copies is None or self.config.training.optimizer_state == "reset":
             self.copies = self._plain(client, self.states.get(-1, {}))
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.masking_utils import create_bidirectional_mask
 
 from fedbert.data.batches import Batch
 from fedbert.errors import InputError
+from fedbert.head import Head, head_of
 from fedbert.plain_attention import plain_attention_pays, run_plainly
+from fedbert.pooling import pools_by_mean, with_mean
 
 
 @dataclass(frozen=True)
@@ -66,72 +67,25 @@ class Bottom(nn.Module):
 
 
 class Body(nn.Module):
-    """T: the remaining encoder layers."""
+    """T: the remaining encoder layers, and the mean of a head that reads it."""
 
-    def __init__(self, layers: Iterable[nn.Module], config: Any) -> None:
-        """Hold these layers of a transformers model."""
+    def __init__(self, layers: Iterable[nn.Module], config: Any, mean: bool = False) -> None:
+        """Hold these layers of a transformers model; mean: H reads the mean of all tokens."""
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self.config = config
+        self.config, self.mean = config, mean
 
     def forward(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """Return Z [batch, seq, hidden] of A [batch, seq, hidden]."""
+        return self.pool(self.states(hidden, attention_mask), attention_mask)
+
+    def states(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the hidden states [batch, seq, hidden] after the last layer."""
         return run_layers(self.layers, hidden, attention_mask, self.config)
 
-
-class Head(nn.Module):
-    """H: what turns hidden states into predictions and a loss.
-
-    kind: "mlm" (cross-entropy at masked positions, and the head runs at those alone: the loss is
-    the same), "classification" (cross-entropy) or "regression" (squared error).
-    """
-
-    def __init__(self, modules: Mapping[str, nn.Module], kind: str) -> None:
-        """Hold the head's modules, applied in order; a "pooler" or "classifier" reads token 0."""
-        super().__init__()
-        self.steps = nn.ModuleDict(dict(modules))
-        self.kind = kind
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Return logits [batch, labels], or [..., vocab] for masked-LM, of Z [..., hidden]."""
-        for step in self.steps.values():
-            hidden = step(hidden)
-        return hidden
-
-    def losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Return a loss per example [batch]; masked-LM: per masked position [masked], in order."""
-        if self.kind == "mlm":
-            masked = labels != -100
-            return F.cross_entropy(_full(self(hidden[masked])), labels[masked], reduction="none")
-        logits = _full(self(hidden))
-        if self.kind == "regression":
-            return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype), reduction="none")
-        return F.cross_entropy(logits, labels, reduction="none")
-
-    def example_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Return a loss per example [batch]; masked-LM: the mean over its masked positions."""
-        each = self.losses(hidden, labels)
-        if self.kind != "mlm":
-            return each
-        masked = labels != -100
-        sums = torch.zeros(len(masked), dtype=each.dtype, device=each.device)
-        sums = sums.index_add(0, masked.nonzero()[:, 0], each)
-        return sums / masked.sum(1).clamp(min=1)
-
-    def loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean loss; zero with zero gradients, H's too, where no position is masked."""
-        each = self.losses(hidden, labels)
-        return each.mean() if len(each) else each.sum()
-
-    def mean_of_examples(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean over examples of each one's loss.
-
-        Replacing an example moves the gradient of its own rows alone. The mean over all masked
-        positions of a batch (`loss`) is another number for masked-LM: there an example with many
-        of them makes the gradients of all others small.
-        """
-        each = self.example_losses(hidden, labels)
-        return each.mean() if len(each) else each.sum()
+    def pool(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return Z of the hidden states after the last layer."""
+        return with_mean(hidden, attention_mask) if self.mean else hidden
 
 
 @dataclass(frozen=True)
@@ -177,6 +131,10 @@ class SplitBert:
         z: Tensor = self.body(self.bottom(batch), batch.attention_mask)
         return z
 
+    def states(self, batch: Batch) -> Tensor:
+        """Return the last layer's hidden states [batch, seq, hidden], as no head pools them."""
+        return self.body.states(self.bottom(batch), batch.attention_mask)
+
     def logits(self, batch: Batch) -> Tensor:
         """Return logits [batch, labels], or [batch, seq, vocab] for masked-LM."""
         logits: Tensor = self.head(self.hidden(batch))
@@ -199,11 +157,6 @@ class SplitBert:
             },
             self.whole.config,
         )
-
-
-def _full(logits: Tensor) -> Tensor:
-    """Return logits in float32 where they come in bf16: a loss is a sum."""
-    return logits.float() if logits.dtype == torch.bfloat16 else logits
 
 
 @contextmanager
@@ -274,27 +227,13 @@ def cut(whole: Any, cut_layer: int) -> SplitBert:
     if not 0 <= cut_layer <= len(layers):
         raise InputError(f"expected 0 <= cut_layer <= {len(layers)}, got cut_layer={cut_layer}")
     bottom = Bottom(base.embeddings, layers[:cut_layer], whole.config)
-    body = Body(layers[cut_layer:], whole.config)
-    return SplitBert(whole, cut_layer, bottom, body, _head_of(whole, base))
+    head = head_of(whole, base)
+    mean = head.kind != "mlm" and pools_by_mean(whole.config)
+    body = Body(layers[cut_layer:], whole.config, mean)
+    return SplitBert(whole, cut_layer, bottom, body, head)
 
 
 def duplicate(split: SplitBert, shared: Iterable[nn.Parameter] = ()) -> SplitBert:
     """Return the same model, cut at the same layer, that shares these parameters alone with it."""
     memo: dict[int, Any] = {id(p): p for p in shared}
     return cut(copy.deepcopy(split.whole, memo), split.cut_layer)
-
-
-def _head_of(whole: Any, base: Any) -> Head:
-    """Return the head of a transformers model for masked-LM or for sequence classification."""
-    if hasattr(whole, "cls"):
-        return Head({"cls": whole.cls}, "mlm")
-    if hasattr(whole, "lm_head"):
-        return Head({"lm_head": whole.lm_head}, "mlm")
-    if not hasattr(whole, "classifier"):
-        raise InputError(f"expected a masked-LM or classification head, got {type(whole).__name__}")
-    kind = "regression" if whole.config.num_labels == 1 else "classification"
-    if base.pooler is None:
-        return Head({"classifier": whole.classifier}, kind)
-    return Head(
-        {"pooler": base.pooler, "dropout": whole.dropout, "classifier": whole.classifier}, kind
-    )

@@ -159,11 +159,7 @@ def _of_another_head(name: str, place: Place) -> bool:
     if place.task.kind == "mlm":
         return pooler or pair or name.startswith(("classifier.", "qa_outputs."))
     own = "cls.predictions." if place.architecture == "bert" else "lm_head."
-    return (
-        (pooler and place.architecture == "roberta")
-        or pair
-        or name.startswith((own, "qa_outputs."))
-    )
+    return pooler or pair or name.startswith((own, "qa_outputs."))
 
 
 def _head_in(name: str) -> str:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from attacks.attack import Lacks, check_noise, served, unfit_noise
 from fedbert.errors import InputError, expect
+from fedbert.head import Head
 from fedbert.messages import HiddenGradient, HiddenStates, Message, SmashedData
-from fedbert.split import Head
 
 KINDS = ("classification", "regression")
 

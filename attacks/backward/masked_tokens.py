@@ -17,8 +17,8 @@ from torch.func import jvp, vjp, vmap
 
 from attacks.attack import Lacks
 from attacks.backward.label_from_gradient import HeadKnowledge, Step, known_head, lacking, steps_of
+from fedbert.head import Head
 from fedbert.messages import Message
-from fedbert.split import Head
 
 KINDS = ("mlm",)
 SKETCH = 32  # random directions in which all words are compared; those nearest, then in full

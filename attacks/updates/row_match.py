@@ -191,7 +191,7 @@ class RowMatch:
         layers: Any = torch.nn.ModuleList(layers_of(self.split))
         mask = torch.ones_like(ids)
         hidden = run_layers(layers, e.LayerNorm(sums), mask, self.split.whole.config)
-        logits = self.split.head(hidden)  # [sequence, class]
+        logits = self.split.head(self.split.body.pool(hidden, mask))  # [sequence, class]
         slopes = [torch.zeros_like(sums)]  # of each class's logit over the first's
         for k in range(1, self.classes):
             over = (logits[:, k] - logits[:, 0]).sum()

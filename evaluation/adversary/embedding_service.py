@@ -54,7 +54,7 @@ class EmbeddingService:
         parts = (torch.from_numpy(part) for part in (ids, mask, types, nothing, nothing))
         batch = Batch(*parts).to(self.split.device)
         with answering(self.split):
-            hidden = self.split.hidden(batch).float()
+            hidden = self.split.states(batch).float()
         weight = batch.attention_mask[:, :, None].float()
         mean = (hidden * weight).sum(1) / weight.sum(1)
         found: np.ndarray = torch.stack([mean, hidden[:, 0]], 1).cpu().numpy()

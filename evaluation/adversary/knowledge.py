@@ -15,13 +15,14 @@ from evaluation.adversary.observation import Observation
 from evaluation.adversary.simulated_noise import source_from
 from fedbert.data.batches import Batch
 from fedbert.frozen import is_frozen
+from fedbert.head import Head
 from fedbert.messages import ClientParts
 from fedbert.optim import decays, learning_rate
 from fedbert.prepare import Prepared
 from fedbert.protect import protect
 from fedbert.schedule import participants
 from fedbert.smashing import nearest_words
-from fedbert.split import Bottom, EmbeddingTables, Head, SplitBert, duplicate
+from fedbert.split import Bottom, EmbeddingTables, SplitBert, duplicate
 from fedbert.trainer import load_values
 from privacy.defence import Defence, adaptive_clip
 from privacy.mechanism import Identity

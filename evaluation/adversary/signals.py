@@ -93,7 +93,7 @@ def features_of(prepared: Prepared, examples: np.ndarray, seed: int) -> np.ndarr
     with answering(model):
         for batch in batches(prepared, prepared.pool, examples, seed, "features"):
             mask = batch.attention_mask[..., None].double()
-            hidden = model.hidden(batch).double()
+            hidden = model.states(batch).double()
             means.append(((hidden * mask).sum(1) / mask.sum(1)).numpy())
     rows = np.concatenate(means)
     centred = rows - rows.mean(0)

@@ -18,14 +18,13 @@ from attacks.signals import Signals
 from evaluation.adversary.inference import answers_on
 from evaluation.adversary.shadow_models import Trainings, shadow_answers
 from evaluation.adversary.signals import features_of, part
-from evaluation.auditing.foreign_model import check_head, refuse_code, settings_of
+from evaluation.auditing.foreign_model import check_head, foreign_config, refuse_code, settings_of
 from evaluation.auditing.subject import Subject
 from evaluation.grid.spec import SHADOWS
-from fedbert.config import SIZES, Config, ModelConfig
+from fedbert.config import SIZES, Config
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError
 from fedbert.model import load_model
-from fedbert.model_settings import is_tied
 from fedbert.prepare import Prepared, poisson_sampled
 from fedbert.settings import settings
 
@@ -160,7 +159,7 @@ def _reference(subject: Subject, directory: Path, asked: Prepared) -> np.ndarray
     settings = settings_of(directory)
     check_head(subject.task, settings, directory)
     refuse_code(directory)
-    model = ModelConfig(source=str(directory), tie_decoder=is_tied(settings))
+    model = foreign_config(settings, directory)
     seed = subject.config.seed
     split = load_model(model, subject.task, subject.tokenizer, seed, "float32", trained=True)
     if split.whole.config.vocab_size != subject.split.whole.config.vocab_size:

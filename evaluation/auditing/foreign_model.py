@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from fedbert.config import ModelConfig
 from fedbert.errors import InputError
 from fedbert.inert import refuse_code_in
 from fedbert.label_order import saved_names
-from fedbert.model_settings import check_labels, has_head
+from fedbert.model_settings import check_labels, has_head, is_tied
+from fedbert.pooling import SETTING, Pooling
 from fedbert.tasks import TASKS, Task
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")
@@ -44,6 +46,13 @@ def settings_of(directory: Path) -> dict[str, Any]:
         raise InputError(f"expected a model's settings, got none in {path}")
     check_labels(found, str(directory))
     return found
+
+
+def foreign_config(settings: dict[str, Any], directory: Path) -> ModelConfig:
+    """Return how a foreign model is to be read, from its own settings."""
+    mean = settings.get(SETTING) == "mean" and has_head(settings, "classification")
+    pooling: Pooling = "mean" if mean else "cls"
+    return ModelConfig(source=str(directory), tie_decoder=is_tied(settings), pooling=pooling)
 
 
 def task_of(settings: dict[str, Any], task: str | None, directory: Path) -> Task:

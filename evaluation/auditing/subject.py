@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from evaluation.auditing.foreign_model import refuse_code, settings_of, task_of
+from evaluation.auditing.foreign_model import foreign_config, refuse_code, settings_of, task_of
 from evaluation.auditing.message_facts import recorded_message
 from evaluation.auditing.run_folder import refuse_run
 from evaluation.grid.catalogue import MECHANISMS
@@ -23,7 +23,6 @@ from fedbert.data.sources import load_one
 from fedbert.errors import InputError
 from fedbert.manifest import coin_of, exported, same_data
 from fedbert.model import load_model, load_tokenizer, vocabulary_of
-from fedbert.model_settings import is_tied
 from fedbert.one_message.files import read_released
 from fedbert.prepare import (
     Per,
@@ -144,6 +143,7 @@ def _ours(
         tie_decoder=config.model.tie_decoder,
         freeze_embeddings=config.model.freeze_embeddings,
         dropout=config.model.dropout,
+        pooling=config.model.pooling,
     )
     subject = _loaded(checkpoint.directory, replace(config, model=model), config.data.chosen_task)
     subject = replace(subject, checkpoint=checkpoint, no_public=no_public)
@@ -257,7 +257,7 @@ def _foreign(directory: Path, task: str | None) -> Subject:
     settings = settings_of(directory)
     chosen = task_of(settings, task, directory)
     config = Config(
-        ModelConfig(source=str(directory), tie_decoder=is_tied(settings)),
+        foreign_config(settings, directory),
         DataConfig(task=chosen.name, max_length=SHORTEST),
     )
     subject = _loaded(directory, config, chosen)

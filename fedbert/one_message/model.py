@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from fedbert.data.batches import Batch
+from fedbert.head import Head
 from fedbert.one_message.learner import LinearHead
-from fedbert.one_message.pooling import Pooling, pooled
 from fedbert.one_message.projection import Projection
-from fedbert.split import Body, Bottom, Head, SplitBert
+from fedbert.pooling import Pooling, pooled
+from fedbert.split import Body, Bottom, SplitBert
 
 
 class MessageEncoder(nn.Module):

@@ -6,7 +6,7 @@ import numpy as np
 
 from fedbert.config import Config
 from fedbert.data.batches import Encoded, collate
-from fedbert.one_message.pooling import Pooling, pooled
+from fedbert.pooling import Pooling, pooled
 from fedbert.precision import autocast
 from fedbert.split import SplitBert, answering
 

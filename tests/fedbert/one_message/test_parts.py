@@ -11,10 +11,10 @@ from fedbert.errors import InputError
 from fedbert.one_message.codes import Codes, codes_of, simplex
 from fedbert.one_message.layout import PLACES, Layout, moments_beside
 from fedbert.one_message.learner import Moments, linear_head
-from fedbert.one_message.pooling import pooled
 from fedbert.one_message.projection import fit_projection
 from fedbert.one_message.public_text import public_sentences, sentences
 from fedbert.one_message.training import kept_of
+from fedbert.pooling import pooled
 from fedbert.tasks import TASKS, own_task
 from privacy.defence import Defence
 from privacy.randomised_response import RandomisedResponse
