@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fedbert.config import Config
 from fedbert.data.batches import Batch, Encoded, collate
 from fedbert.data.client_data import ClientData
+from fedbert.kept import Kept, KeptStore, digest_of, key_of, wide
 from fedbert.messages import Array, to_tensor
 from fedbert.precision import autocast
 from fedbert.split import Bottom, SplitBert
@@ -22,31 +23,6 @@ KEPT_BYTES = 2 * 10**9
 
 TOKENS = 4096
 """How many tokens, padding included, go through E at a time where all examples do."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What E made of a client's examples, without padding.
-
-    rows [row + 1, hidden]: those of example i from first[i] on, a row of zeros last. lengths
-    [example]: how many each has.
-    """
-
-    rows: Tensor
-    first: Tensor
-    lengths: Tensor
-
-    def of(self, index: Tensor) -> Tensor:
-        """Return the rows of some examples [batch, longest, hidden], zeros behind them."""
-        at, _ = self.places(index)
-        return _wide(self.rows.index_select(0, at.flatten()).unflatten(0, at.shape))
-
-    def places(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Return which rows are those of some examples [batch, longest], and which are real."""
-        lengths, first = self.lengths[index], self.first[index]
-        place = torch.arange(int(lengths.max()), device=self.rows.device)
-        real = place < lengths[:, None]
-        return torch.where(real, first[:, None] + place, len(self.rows) - 1), real
 
 
 class Frozen:
@@ -64,19 +40,22 @@ class Frozen:
         keepers: Collection[int] = (),
         first_token: bool = False,
         private: bool = False,
+        store: KeptStore | None = None,
     ) -> None:
         """Copy E.
 
         keepers: the clients whose A is kept. first_token: that of the first token alone, which
         serves where the head reads no other and nothing stands between. private: each example's
-        digits are its own, whoever else the client holds (DP-SGD).
+        digits are its own, whoever else the client holds (DP-SGD). store: where what was kept for
+        trainings before lies.
         """
-        self.private = private
+        self.private, self.store = private, store
+        self._digest: bytes | None = None
         self.config, self.keepers, self.first_token = config, frozenset(keepers), first_token
         memo: dict[int, Any] = {id(split.whole.config): split.whole.config}
         self.bottom: Bottom = copy.deepcopy(split.bottom, memo)
         self.bottom.to(config.training.device).eval().requires_grad_(False)
-        self.pool = split.body.pool
+        self.pool, self.pooled = split.body.pool, split.body.mean
         name_of = {id(p): n for n, p in split.whole.named_parameters()}
         pairs = list(zip(split.bottom.parameters(), self.bottom.parameters(), strict=True))
         self.names: dict[str, nn.Parameter] = {name_of[id(old)]: new for old, new in pairs}
@@ -97,6 +76,7 @@ class Frozen:
                     parameter.copy_(value)
                 self._kept.clear()
                 self._sent.clear()
+                self._digest = None
             self._seen[name] = values[name]
 
     def of(self, data: ClientData, batch: Batch) -> Tensor:
@@ -123,7 +103,9 @@ class Frozen:
         every = client in self.keepers
         if client not in self._sent:
             kept = self._all(data) if every else self._room(data)
-            self._kept[client] = replace(kept, rows=_wide(kept.rows))
+            rows = wide(kept.rows)
+            own = rows.clone() if every and self.store is not None else rows  # it is written to
+            self._kept[client] = replace(kept, rows=own)
             self._sent[client] = np.zeros(len(data.encoded), dtype=bool)
         kept, sent = self._kept[client], self._sent[client]
         for example in batch.index.tolist():
@@ -133,14 +115,26 @@ class Frozen:
             rows = kept.rows[start : start + length]
             alone = collate(data.encoded, [example], data.vocabulary.pad, longest)
             alone = alone.to(rows.device)
-            clean = rows[None] if every else _wide(self._raw(alone))[:, :length]
+            clean = rows[None] if every else wide(self._raw(alone))[:, :length]
             padded = F.pad(clean, (0, 0, 0, longest - length))
             rows.copy_(protect(example, padded, alone.attention_mask)[0, :length])
             sent[example] = True
         return kept.of(batch.index)
 
     def _all(self, data: ClientData) -> Kept:
-        """Return A of all examples of a client."""
+        """Return A of all examples of a client, from the store where there is one."""
+        if self.store is None:
+            return self._made(data)
+        if self._digest is None:
+            training = self.config.training
+            mean = self.first_token and self.pooled
+            how = (training.precision, training.device, self.private, self.first_token, mean)
+            settings = (how, torch.get_num_threads(), self.bottom.config.to_dict())
+            self._digest = digest_of(self.bottom.parameters(), settings)
+        return self.store.get(key_of(self._digest, data.encoded), lambda: self._made(data))
+
+    def _made(self, data: ClientData) -> Kept:
+        """Return A of all examples of a client, computed."""
         kept = self._room(data)
         for chosen in by_length(data.encoded):
             batch = collate(data.encoded, chosen, data.vocabulary.pad)
@@ -171,11 +165,6 @@ class Frozen:
         return a
 
 
-def _wide(a: Tensor) -> Tensor:
-    """Return values that bf16 holds as float32: noise is not rounded to so few bits."""
-    return a.float() if a.dtype == torch.bfloat16 else a
-
-
 def unvaried(bottom: Bottom, batch: Batch, config: Config, private: bool = False) -> Tensor:
     """Return A [batch, seq, hidden] without dropout and without a graph."""
     training = bottom.training
@@ -185,7 +174,7 @@ def unvaried(bottom: Bottom, batch: Batch, config: Config, private: bool = False
         a: Tensor = bottom(batch)
     if training:
         bottom.train()
-    return _wide(a)
+    return wide(a)
 
 
 def by_length(encoded: Encoded) -> Iterator[np.ndarray]:
@@ -225,17 +214,19 @@ def frozen_of(
     clients: Sequence[ClientData],
     steps: Mapping[int, int],
     private: bool = False,
+    store: KeptStore | None = None,
 ) -> Frozen | None:
     """Return the frozen E that the clients of a training share; None where E is trained.
 
-    private: under DP-SGD.
+    private: under DP-SGD. store: of several trainings.
     """
     if not config.model.freeze_embeddings:
         return None
     alone = config.training.strategy in ("centralised", "fedavg")
     first = alone and len(split.body.layers) == 0 and clients[0].encoded.task.kind != "mlm"
     width = split.whole.config.hidden_size
-    return Frozen(split, config, keepers(config, width, clients, steps, first), first, private)
+    kept = keepers(config, width, clients, steps, first)
+    return Frozen(split, config, kept, first, private, store)
 
 
 def is_frozen(split: SplitBert) -> bool:

@@ -16,6 +16,7 @@ from fedbert.data.repeats import coin_groups
 from fedbert.data.sources import bounded, load
 from fedbert.data.survey import essentials, left_out_in_words
 from fedbert.errors import InputError, within
+from fedbert.kept import KeptStore
 from fedbert.model import (
     load_model,
     load_tokenizer,
@@ -40,7 +41,8 @@ class Prepared:
     pool: all candidate examples; members [pool] bool: those in the training data (None: all).
     clients: the members, dealt to the clients. evaluation: encoded examples by split name.
     per: what the coin fell for. notes: what is to be known of the data, a line each. doubts: what
-    may be wrong and is no error, each a sentence.
+    may be wrong and is no error, each a sentence. store: where trainings of one process find what a
+    frozen E made of the same examples.
     """
 
     task: Task
@@ -56,6 +58,7 @@ class Prepared:
     per: Per = "text"
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    store: KeptStore | None = None
 
     @property
     def coin_groups(self) -> np.ndarray:

@@ -192,9 +192,8 @@ def _spawn(
     with_body = config.training.strategy in ("centralised", "fedavg")
     own, expected = noise.under("server"), expected_batches(prepared)
     roster.spawn(SERVER, lambda: Server(split, config, defence, own, expected))
-    frozen = frozen_of(
-        config, split, prepared.clients, planned_steps(config), defence.training is not None
-    )
+    steps, private = planned_steps(config), defence.training is not None
+    frozen = frozen_of(config, split, prepared.clients, steps, private, prepared.store)
     for data in prepared.clients:
         own_noise = noise.under("client", data.client)
         factory = partial(Client, data, split, config, defence, with_body, own_noise, frozen)

@@ -3,13 +3,16 @@
 It is kept in the process that runs the cells, one at a time. Nothing of it is changed by a cell.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fedbert.config import Config
+    from fedbert.kept import KeptStore
     from fedbert.prepare import Loaded, Prepared
 
 _held: "dict[object, Loaded]" = {}
+_stores: "dict[str, KeptStore]" = {}
 
 
 def looked_at(config: "Config") -> "Prepared":
@@ -24,15 +27,19 @@ def looked_at(config: "Config") -> "Prepared":
 
 def shared(config: "Config") -> "Prepared":
     """Return a training's inputs; loaded afresh, and kept in place of others, only where needed."""
+    from fedbert.frozen import KEPT_BYTES
+    from fedbert.kept import KeptStore
     from fedbert.prepare import dealt, loaded, source_of
 
     key = source_of(config)
     if key not in _held:
         _held.clear()
         _held[key] = loaded(config)
-    return dealt(config, _held[key], coin=True)
+    store = _stores.setdefault("kept", KeptStore(KEPT_BYTES))
+    return replace(dealt(config, _held[key], coin=True), store=store)
 
 
 def forget() -> None:
     """Keep nothing: files may be others when the next command begins."""
     _held.clear()
+    _stores.clear()

@@ -11,6 +11,7 @@ from fedbert import frozen
 from fedbert.config import ONE_MESSAGE, STRATEGIES, Config
 from fedbert.data.batches import Batch
 from fedbert.frozen import Frozen, by_length, dropout_of, keepers
+from fedbert.kept import Kept, KeptStore
 from fedbert.messages import (
     KINDS,
     ExampleNorms,
@@ -20,7 +21,7 @@ from fedbert.messages import (
     SmashedGradient,
     to_array,
 )
-from fedbert.prepare import Prepared
+from fedbert.prepare import Prepared, with_model
 from fedbert.schedule import planned_steps
 from fedbert.split import Bottom
 from fedbert.trainer import train
@@ -74,14 +75,7 @@ def test_kept_and_computed_anew_train_the_same_model(
 
 @pytest.mark.parametrize("strategy", ["centralised", "parallel"])
 def test_every_example_goes_through_e_once(strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
-    forward = Bottom.forward
-
-    def counted(self: Bottom, batch: Batch) -> Any:
-        seen.append(len(batch))
-        return forward(self, batch)
-
-    monkeypatch.setattr(Bottom, "forward", counted)
+    seen = counted(monkeypatch)
     config = frozen_config(strategy=strategy, rounds=8)
     train(config, tiny.prepared_for(config), tiny.NO_DEFENCE)
     assert sum(seen) == 24
@@ -194,3 +188,75 @@ def test_an_empty_t_of_a_trained_e_sends_the_gradient_back() -> None:
     (down,) = [m for m in messages if isinstance(m, HiddenGradient)]
     (back,) = [m for m in messages if isinstance(m, SmashedGradient)]
     np.testing.assert_array_equal(down.gradient, back.gradient)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many examples go through E, call by call, from here on."""
+    seen: list[int] = []
+    forward = Bottom.forward
+
+    def count(self: Bottom, batch: Batch) -> Any:
+        seen.append(len(batch))
+        return forward(self, batch)
+
+    monkeypatch.setattr(Bottom, "forward", count)
+    return seen
+
+
+@pytest.mark.parametrize("cut_layer", [1, 2])
+@pytest.mark.parametrize("strategy", ["centralised", "parallel"])
+def test_trainings_that_share_a_store_ask_e_once_and_get_the_same_bytes(
+    strategy: str, cut_layer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = frozen_config(strategy=strategy, rounds=8, cut_layer=cut_layer, precision="float32")
+    prepared = tiny.prepared_for(config)
+    alone = train(config, prepared, tiny.NO_DEFENCE)
+    shared = replace(prepared, store=KeptStore(10**6))
+    once = Defence("once", smashed=Gaussian(2.0, 0.5), one_shot=True)
+    if strategy == "parallel":  # what it does to the A that it was lent, it does to its own
+        train(config, shared, once)
+    seen = counted(monkeypatch)
+    states = [train(config, shared, tiny.NO_DEFENCE).state for _ in range(2)]
+    assert sum(seen) == (0 if strategy == "parallel" else 24)
+    for state in states:
+        assert tiny.as_bytes(state) == tiny.as_bytes(alone.state)
+
+
+def test_a_store_tells_encoders_examples_and_precisions_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, seen = KeptStore(10**6), counted(monkeypatch)
+    config = frozen_config(strategy="centralised", rounds=8, precision="float32")
+    prepared = replace(tiny.prepared_for(config), store=store)
+    train(config, prepared, tiny.NO_DEFENCE)
+    other = tiny.split_model(cut_layer=1, dropout=0.1, seed=5)
+    other.bottom.requires_grad_(False)
+    wide = frozen_config(strategy="centralised", rounds=8)
+    for each, given in (
+        (config, with_model(prepared, other)),
+        (wide, replace(tiny.prepared_for(wide), store=store)),
+        (config, replace(tiny.prepared_for(config, count=20), store=store)),
+    ):
+        seen.clear()
+        train(each, given, tiny.NO_DEFENCE)
+        assert sum(seen) == len(given.pool)
+
+
+def test_a_store_keeps_what_it_has_room_for_and_lets_the_oldest_go() -> None:
+    def kept(rows: int) -> Kept:
+        return Kept(torch.zeros(rows, 1), torch.zeros(1), torch.zeros(1))
+
+    made: list[str] = []
+
+    def get(name: str, rows: int = 1) -> None:
+        store.get(name.encode(), lambda: made.append(name) or kept(rows))
+
+    store = KeptStore(8)
+    for name in "abacab":
+        get(name)
+    assert "".join(made) == "abcb"
+    get("large", 3)
+    get("large", 3)
+    assert made[-2:] == ["large", "large"]
+    get("b")
+    assert len(made) == 6

@@ -84,6 +84,10 @@ def test_what_a_training_starts_from_depends_on_all_that_is_loaded(
     looked_at(config)
     looked_at(others[0])  # of a check's several, the first cell's are kept
     assert len(loads) == 8 and shared(config) and len(loads) == 8
+    store = shared(config).store
+    assert store is not None and shared(others[1]).store is store  # whatever is loaded, one store
+    forget()
+    assert shared(config).store is not store
 
 
 def state(value: Any, found: "hashlib._Hash") -> None:
