@@ -12,6 +12,7 @@ BENCHMARKS: dict[str, Callable[[int], list[Row]]] = {
     "16-clients": rounds.sixteen,
     "32-clients": rounds.thirty_two,
     "single-client": steps.single,
+    "few-tokens": steps.few_tokens,
     "mlm-head": steps.mlm_head,
     "dp-sgd": dp_sgd.compare,
     "precision": precision.compare,

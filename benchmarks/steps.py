@@ -1,6 +1,7 @@
 """Split step of one client against the whole model's, and the masked-LM head."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -11,9 +12,11 @@ from torch import nn
 from benchmarks.inputs import Setting, prepared, with_own_model
 from benchmarks.measure import Row, interleave, row_of
 from benchmarks.plain import default_adamw
+from fedbert import client, copies
 from fedbert.client import Client
 from fedbert.data.batches import Batch
 from fedbert.fleet import InProcess
+from fedbert.last_layer import Pass
 from fedbert.messages import Channel
 from fedbert.optim import clip_gradients, optimizer_for
 from fedbert.prepare import Prepared
@@ -89,6 +92,38 @@ def our_step(inputs: Prepared, setting: Setting) -> Callable[[], None]:
     else:
         fleet.call(SERVER, "open_group", (0,))
     return lambda: split_step(round_, (0,), RATE)
+
+
+@contextmanager
+def whole_graph() -> Iterator[None]:
+    """Train with a graph of all of T, whatever the head reads."""
+    before = client.forward_pass
+
+    def whole(*given: Any) -> Pass:
+        return before(*given[:-1], few=False)
+
+    client.forward_pass = copies.forward_pass = whole
+    try:
+        yield
+    finally:
+        client.forward_pass = copies.forward_pass = before
+
+
+def few_tokens(repeats: int) -> list[Row]:
+    """Return the lines of a last layer whose graph is of the first token alone."""
+    rows = []
+    for setting in (MINILM, replace(MINILM, dropout=0.1)):
+        inputs = prepared(setting)
+        step = our_step(inputs, setting)
+
+        def as_before(step: Callable[[], None] = step) -> None:
+            with whole_graph():
+                step()
+
+        pairs = interleave(as_before, step, repeats)
+        label = f"split step, MiniLM {setting.batch} x {setting.length}, dropout {setting.dropout}"
+        rows.append(row_of(label, "whole graph of T's last layer", pairs))
+    return rows
 
 
 def single(repeats: int) -> list[Row]:

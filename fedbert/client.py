@@ -14,6 +14,7 @@ from fedbert.data.batches import Batch
 from fedbert.data.client_data import ClientData
 from fedbert.frozen import Frozen
 from fedbert.holding import bench_of, compact_rows
+from fedbert.last_layer import forward_pass
 from fedbert.messages import (
     Array,
     ClientParts,
@@ -150,6 +151,8 @@ class Client:
     def train(self, rates: list[float]) -> None:
         """Run local steps on the whole model, one per learning rate (plain federated averaging)."""
         seed, number, device = self.config.seed, self.data.client, self.config.training.device
+        body: Any = self.parts["body"]
+        few = self.private is None
         for rate in rates:
             batch = self._next_batch()
             if len(batch):
@@ -157,11 +160,11 @@ class Client:
                     a = self.smashing(self.parts["bottom"], batch, self.step)
                     with (
                         scoped(seed, "body", number, self.step, device=device),
-                        autocast(self.config, self.private is not None),
+                        autocast(self.config, not few),
                     ):
-                        z = self.parts["body"](a, batch.attention_mask)
-                    loss = self._loss(z, batch)
-                loss.backward()
+                        done = forward_pass(body, a, batch.attention_mask, self.config, few)
+                    loss = self._loss(done.z, batch)
+                done.backward_from(loss, self.config)
             if self.private is not None:
                 self._noised(self._factors(torch.zeros(len(batch), dtype=torch.float64)))
             self._update(rate)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fedbert.config import Config
+from fedbert.last_layer import Pass, forward_pass, has_dropout
 from fedbert.messages import (
     Array,
     ClipFactors,
@@ -66,7 +67,7 @@ class PlainCopy:
         """Take over a body; `names` are its parameters by transformers' name; training: DP-SGD."""
         self.body, self.names, self.config, self.private = body, names, config, training
         self.optimizer = optimizer_for(names, config.training) if names else None
-        self._graph: tuple[Tensor, Tensor] | None = None
+        self._graph: tuple[Tensor, Pass] | None = None
 
     def load(self, values: Mapping[str, Array], state: Mapping[str, Array]) -> None:
         """Set the parameters, and the moments (empty: start anew)."""
@@ -96,19 +97,19 @@ class PlainCopy:
             autocast(self.config, self.private is not None),
             recorded,
         ):
-            z = self.body(a, mask) if len(a) else a
-        self._graph = (a, z)
-        return [HiddenStates(m.client, m.round, m.step, to_array(z))]
+            few = self.private is None
+            done = forward_pass(self.body, a, mask, self.config, few) if len(a) else Pass(a)
+        self._graph = (a, done)
+        return [HiddenStates(m.client, m.round, m.step, to_array(done.z))]
 
     def backward(self, messages: Sequence[HiddenGradient], rate: float) -> list[SmashedGradient]:
         """Take the one client's G_Z, update T, return G_A (none where E is frozen)."""
         (m,) = messages
         if self._graph is None:
             raise RuntimeError("expected a forward message before a backward message")
-        a, z = self._graph
+        a, done = self._graph
         self._graph = None
-        if z.requires_grad:
-            z.backward(to_tensor(m.gradient, self.config.training.device).to(z.dtype))
+        done.backward(to_tensor(m.gradient, self.config.training.device), self.config)
         if self.optimizer is not None and self.private is None:
             clip_gradients(self.names.values(), self.config.training.max_grad_norm)
             set_learning_rate(self.optimizer, rate)
@@ -200,7 +201,7 @@ class StackedCopies:
         mask = stack([to_tensor(m.attention_mask, device) for m in messages])
         a.values.requires_grad_(not config.model.freeze_embeddings)
         draws = None
-        if config_has_dropout(self.body):
+        if has_dropout(self.body):
             draws = [generator(config.seed, "body", m.client, m.step) for m in messages]
         with autocast(config):
             layers = [
@@ -265,9 +266,3 @@ def _view(value: Tensor) -> Array:
 def _turned(value: Tensor) -> Tensor:
     """Return a matrix transposed, anything else as it is."""
     return value.T if value.dim() == 2 else value
-
-
-def config_has_dropout(body: Body) -> bool:
-    """Return whether the body's layers draw dropout masks."""
-    rates = (body.config.hidden_dropout_prob, body.config.attention_probs_dropout_prob)
-    return len(body.layers) > 0 and any(rate > 0 for rate in rates)

@@ -59,7 +59,7 @@ def run_plainly(
     They are bf16 between the layers, too: no product then waits for a cast.
     """
     hidden = hidden.to(torch.bfloat16)
-    mask = attention_mask if is_steady() else _mask(attention_mask, hidden.dtype)
+    mask = attention_mask if is_steady() else plain_mask(attention_mask, hidden.dtype)
     before = config._attn_implementation
     config._attn_implementation = NAME
     try:
@@ -70,7 +70,7 @@ def run_plainly(
     return hidden
 
 
-def _mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor | None:
+def plain_mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor | None:
     """Return what to add to the scores [batch, 1, 1, seq]; None where every token is real."""
     real = attention_mask.bool()
     if bool(real.all()):

@@ -51,7 +51,7 @@ class StackedPass:
     """
 
     z: Ragged
-    last: "_LastLayer | None"
+    last: "LastLayer | None"
 
     def tokens(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Return Z with a graph and G_Z, both at the tokens that matter [.., token, hidden].
@@ -68,12 +68,12 @@ class StackedPass:
 
 
 @dataclass(frozen=True)
-class _LastLayer:
+class LastLayer:
     """What the last layer's output at single tokens is computed from."""
 
     layer: Mapping[str, Tensor]
     hidden: Tensor
-    attention: "_Attention"
+    attention: "Attention"
     factors: "Factors"
     config: Any
 
@@ -114,14 +114,14 @@ def run_stacked(
     mask = torch.zeros_like(attention_mask.values, dtype=values.dtype)
     mask.masked_fill_(attention_mask.values == 0, torch.finfo(mask.dtype).min)
     for number, layer in enumerate(layers):
-        attention = _Attention.of(layer, values, mask, config, generators, hidden.sizes)
+        attention = Attention.of(layer, values, mask, config, generators, hidden.sizes)
         own = [(b, s, values.shape[-1]) for b, s in hidden.sizes]
         factors = (
-            _keep(values, own, config.hidden_dropout_prob, generators),
-            _keep(values, own, config.hidden_dropout_prob, generators),
+            coins(values, own, config.hidden_dropout_prob, generators),
+            coins(values, own, config.hidden_dropout_prob, generators),
         )
         if number == len(layers) - 1:
-            last = _LastLayer(layer, values, attention, factors, config)
+            last = LastLayer(layer, values, attention, factors, config)
         with torch.set_grad_enabled(last is None and torch.is_grad_enabled()):
             context = attention.gather(_linear(values, layer, "attention.self.query"))
             values = _token_wise(layer, context, values, factors, config)
@@ -129,7 +129,7 @@ def run_stacked(
 
 
 @dataclass(frozen=True)
-class _Attention:
+class Attention:
     """Keys and values [client * batch, heads, seq, head] of a layer, and how they are attended to.
 
     mask [client * batch, 1, 1, seq] is added to the scores; keep [client, batch, heads, query, key]
@@ -149,17 +149,17 @@ class _Attention:
         config: Any,
         generators: Sequence[torch.Generator] | None,
         sizes: Sequence[tuple[int, int]],
-    ) -> "_Attention":
+    ) -> "Attention":
         """Return the attention over hidden [client, batch, seq, hidden]."""
         clients, batch, seq, _ = hidden.shape
         heads = config.num_attention_heads
         own = [(b, heads, s, s) for b, s in sizes]
         shape = (clients, batch, heads, seq, seq)
-        return _Attention(
-            _heads(_linear(hidden, p, "attention.self.key"), heads),
-            _heads(_linear(hidden, p, "attention.self.value"), heads),
+        return Attention(
+            by_head(_linear(hidden, p, "attention.self.key"), heads),
+            by_head(_linear(hidden, p, "attention.self.value"), heads),
             mask.view(clients * batch, 1, 1, seq),
-            _keep(hidden, own, config.attention_probs_dropout_prob, generators, shape),
+            coins(hidden, own, config.attention_probs_dropout_prob, generators, shape),
         )
 
     def gather(self, query: Tensor, index: Tensor | None = None) -> Tensor:
@@ -167,7 +167,7 @@ class _Attention:
 
         index [client, batch, query]: which tokens ask; None: all of them, in order.
         """
-        own = _heads(query, self.key.shape[1])
+        own = by_head(query, self.key.shape[1])
         if self.keep is None and not plain_attention_pays():
             context = F.scaled_dot_product_attention(own, self.key, self.value, attn_mask=self.mask)
         else:
@@ -182,7 +182,7 @@ class _Attention:
         return context.transpose(1, 2).reshape(query.shape)
 
 
-def _heads(values: Tensor, heads: int) -> Tensor:
+def by_head(values: Tensor, heads: int) -> Tensor:
     """Return [client, batch, token, hidden] as [client * batch, heads, token, head]."""
     split: Tensor = values.flatten(0, 1).unflatten(-1, (heads, -1))
     return split.transpose(1, 2)
@@ -207,6 +207,8 @@ def _dropped(x: Tensor, factor: Tensor | None) -> Tensor:
 def _linear(x: Tensor, p: Mapping[str, Tensor], name: str) -> Tensor:
     """Return x [client, ..., in] through every client's own Linear."""
     weight, bias = p[f"{name}.weight"], p[f"{name}.bias"]
+    if len(x) == 1:  # the gradient of a lone matrix then lies as the matrix does
+        return F.linear(x, weight.squeeze(0), bias.squeeze(0))
     out = torch.baddbmm(bias.unsqueeze(1), x.reshape(len(x), -1, x.shape[-1]), weight.mT)
     return out.view(*x.shape[:-1], -1)
 
@@ -219,7 +221,7 @@ def _norm(x: Tensor, p: Mapping[str, Tensor], name: str, eps: float) -> Tensor:
     return torch.addcmul(bias.view(shape), plain, weight.view(shape)).to(x.dtype)
 
 
-def _keep(
+def coins(
     like: Tensor,
     sizes: Sequence[tuple[int, ...]],
     rate: float,
