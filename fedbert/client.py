@@ -29,13 +29,8 @@ from fedbert.messages import (
     to_array,
     to_tensor,
 )
-from fedbert.optim import (
-    clip_gradients,
-    decays,
-    load_moments,
-    moments,
-    set_learning_rate,
-)
+from fedbert.micro_batches import MicroBatch, micro_batches
+from fedbert.optim import clip_gradients, decays, load_moments, moments, set_learning_rate
 from fedbert.precision import autocast
 from fedbert.private_step import PrivateStep, Share
 from fedbert.protect import MechanismLog
@@ -43,7 +38,6 @@ from fedbert.seeding import scoped
 from fedbert.smashing import Smashing, pull
 from fedbert.split import SplitBert
 from privacy.defence import Defence
-from privacy.dp_sgd.clipping import clip_factors
 from privacy.randomness.source import NoiseSource
 
 
@@ -121,7 +115,7 @@ class Client:
         read = message.hidden if self.parts["head"].kind == "mlm" else message.hidden[:, :1]
         z = to_tensor(read, self.config.training.device).requires_grad_()
         with self._recording:
-            loss = self._loss(z, self._graph["batch"])
+            loss = self._loss(z, MicroBatch(self._graph["batch"]))
         loss.backward()
         if z.grad is None:
             raise RuntimeError("expected the loss to depend on the hidden states")
@@ -149,22 +143,27 @@ class Client:
 
     def train(self, rates: list[float]) -> None:
         """Run local steps on the whole model, one per learning rate (plain federated averaging)."""
-        seed, number, device = self.config.seed, self.data.client, self.config.training.device
+        private, most = self.private, self.config.training.micro_batch
         for rate in rates:
-            batch = self._next_batch()
-            if len(batch):
-                with self._recorded(batch):
-                    a = self.smashing(self.parts["bottom"], batch, self.step)
-                    with (
-                        scoped(seed, "body", number, self.step, device=device),
-                        autocast(self.config, self.private is not None),
-                    ):
-                        z = self.parts["body"](a, batch.attention_mask)
-                    loss = self._loss(z, batch)
-                loss.backward()
-            if self.private is not None:
-                self._noised(self._factors(torch.zeros(len(batch), dtype=torch.float64)))
+            factors = torch.zeros(0, dtype=torch.float64)  # of an empty batch, which is noised too
+            for own in micro_batches(self._next_batch(), most, private is not None):
+                if private is not None and not own.begins:
+                    private.keep(factors)
+                self._pass(own)
+                if private is not None:
+                    factors = self._factors(torch.zeros(len(own.batch), dtype=torch.float64))
+            if private is not None:
+                self._noised(factors)
             self._update(rate)
+
+    def _pass(self, own: MicroBatch) -> None:
+        """Pass some of a step's examples through the whole model, there and back."""
+        with self._recorded(own.batch):
+            a = self.smashing(self.parts["bottom"], own.batch, self.step, *own.part)
+            with self._scope("body", own), autocast(self.config, self.private is not None):
+                z = self.parts["body"](a, own.batch.attention_mask)
+            loss = self._loss(z, own)
+        loss.backward()
 
     def update(self, round_: int) -> ClientUpdate:
         """Return the values that the local steps arrived at, of everything this client trains.
@@ -234,10 +233,13 @@ class Client:
     def _next_batch(self) -> Batch:
         return self.data.batch(self.step).to(self.config.training.device)
 
-    def _loss(self, z: Tensor, batch: Batch) -> Tensor:
-        seed, device = self.config.seed, self.config.training.device
-        scope = scoped(seed, "head", self.data.client, self.step, device=device)
-        with scope, autocast(self.config, self.private is not None):
+    def _scope(self, part: str, own: MicroBatch) -> AbstractContextManager[None]:
+        labels, device = (self.data.client, self.step, *own.part), self.config.training.device
+        return scoped(self.config.seed, part, *labels, device=device)
+
+    def _loss(self, z: Tensor, own: MicroBatch) -> Tensor:
+        batch = own.batch
+        with self._scope("head", own), autocast(self.config, self.private is not None):
             head: Any = self.parts["head"]
             if self.private is not None:
                 each: Tensor = head.example_losses(z, batch.labels)
@@ -246,9 +248,9 @@ class Client:
             else:
                 each = head.loss(z, batch.labels)
         if len(batch):
-            self.loss_sum += float(each.detach().mean())
-            self.loss_count += 1
-        return each.sum()
+            self.loss_sum += float(each.detach().mean()) * own.share
+            self.loss_count += own.begins
+        return each.sum() if self.private is not None else each * own.share
 
     def _recorded(self, batch: Batch) -> AbstractContextManager[object]:
         """Return the context of a step's forward passes, which DP-SGD looks into."""
@@ -272,7 +274,7 @@ class Client:
         if self.private is None:
             raise RuntimeError("expected a defence with DP-SGD")
         squared = self.private.squared_norms(len(others)) + others
-        factors = clip_factors(squared, self.private.mechanism.clip_norm)
+        factors = self.private.mechanism.factors(squared)
         signal = float((factors.double().square() * squared).sum())
         self.logs["training"] += MechanismLog(len(others), int((factors < 1).sum()), signal)
         return factors
