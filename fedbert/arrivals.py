@@ -21,6 +21,7 @@ from fedbert.messages import (
     SmashedData,
 )
 from fedbert.split import SplitBert
+from privacy.dp_sgd.mechanism import DPSGD
 
 Shape = tuple[int, ...]
 
@@ -28,9 +29,12 @@ Shape = tuple[int, ...]
 class Arrivals:
     """Refuses a message that is not as the protocol has it, naming client, message and round."""
 
-    def __init__(self, width: int, parameters: Mapping[str, Shape]) -> None:
-        """Expect smashed data of a width, and updates of these parameters by name."""
-        self.width, self.parameters = width, dict(parameters)
+    def __init__(self, width: int, parameters: Mapping[str, Shape], most: float = 1.0) -> None:
+        """Expect smashed data of a width, and updates of these parameters by name.
+
+        most: what no clip factor may exceed.
+        """
+        self.width, self.parameters, self.most = width, dict(parameters), most
         self.smashed: dict[int, Shape] = {}  # of each client's running step
 
     def __call__(self, message: Message) -> None:
@@ -63,8 +67,8 @@ class Arrivals:
         reason = misshaped(values, expected) or infinite(values)
         if isinstance(message, ClipFactors) and reason is None and len(values):
             low, high = float(values.min()), float(values.max())
-            if low < 0 or high > 1:
-                reason = f"expected factors from 0 to 1, got {low:g} to {high:g}"
+            if low < 0 or high > self.most:
+                reason = f"expected factors from 0 to {self.most:g}, got {low:g} to {high:g}"
         return reason
 
     def _update(self, message: ClientUpdate) -> str | None:
@@ -89,15 +93,16 @@ class Arrivals:
         return None
 
 
-def arrivals(split: SplitBert, config: Config) -> Arrivals:
-    """Return the check of a training's messages."""
+def arrivals(split: SplitBert, config: Config, private: DPSGD | None = None) -> Arrivals:
+    """Return the check of a training's messages; private: what clips its gradients."""
     with_body = config.training.strategy in ("centralised", "fedavg")
     frozen = config.model.freeze_embeddings
     bottom = {id(p) for p in split.bottom.parameters()} if frozen else set()
     named = {n: p for n, p in split.client_names.items() if id(p) not in bottom}
     named |= split.body_names if with_body else {}
     shapes = {name: tuple(parameter.shape) for name, parameter in named.items()}
-    return Arrivals(split.whole.config.hidden_size, shapes)
+    most = 1.0 if private is None else private.largest_factor
+    return Arrivals(split.whole.config.hidden_size, shapes, most)
 
 
 def where(message: Message) -> str:

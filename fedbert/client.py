@@ -30,13 +30,8 @@ from fedbert.messages import (
     to_array,
     to_tensor,
 )
-from fedbert.optim import (
-    clip_gradients,
-    decays,
-    load_moments,
-    moments,
-    set_learning_rate,
-)
+from fedbert.micro_batches import MicroBatch, micro_batches
+from fedbert.optim import clip_gradients, decays, load_moments, moments, set_learning_rate
 from fedbert.precision import autocast
 from fedbert.private_step import PrivateStep, Share
 from fedbert.protect import MechanismLog
@@ -44,7 +39,6 @@ from fedbert.seeding import scoped
 from fedbert.smashing import Smashing, pull
 from fedbert.split import SplitBert
 from privacy.defence import Defence
-from privacy.dp_sgd.clipping import clip_factors
 from privacy.randomness.source import NoiseSource
 
 
@@ -75,13 +69,12 @@ class Client:
         self.trained, self.optimizer = self.bench.trained, self.bench.optimizer
         self.private: PrivateStep | None = None
         if defence.training is not None:
-            expected = data.sample_rate * len(data.encoded)
             ragged = ("head",) if data.encoded.task.kind == "mlm" else ()
-            share = Share(expected, sum(p.numel() for p in split.whole.parameters()), noise)
-            parts = dict(self.parts.items())
-            self.private = PrivateStep(parts, self.trained, defence.training, share, ragged)
-        self._base: dict[str, Array] = {}
-        self._factor = 1.0
+            values = sum(p.numel() for p in split.whole.parameters())
+            share = Share(data.sample_rate * len(data.encoded), values, noise)
+            parts, held = dict(self.parts.items()), self.trained
+            self.private = PrivateStep(parts, held, defence.training, share, ragged)
+        self._base, self._factor = dict[str, Array](), 1.0
         self._graph: dict[str, Any] = {}
         self._recording = ExitStack()
 
@@ -122,7 +115,7 @@ class Client:
         read = message.hidden if self.parts["head"].kind == "mlm" else message.hidden[:, :1]
         z = to_tensor(read, self.config.training.device).requires_grad_()
         with self._recording:
-            loss = self._loss(z, self._graph["batch"])
+            loss = self._loss(z, MicroBatch(self._graph["batch"]))
         loss.backward()
         if z.grad is None:
             raise RuntimeError("expected the loss to depend on the hidden states")
@@ -150,24 +143,29 @@ class Client:
 
     def train(self, rates: list[float]) -> None:
         """Run local steps on the whole model, one per learning rate (plain federated averaging)."""
-        seed, number, device = self.config.seed, self.data.client, self.config.training.device
+        private, most = self.private, self.config.training.micro_batch
+        for rate in rates:
+            factors = torch.zeros(0, dtype=torch.float64)  # of an empty batch, which is noised too
+            for own in micro_batches(self._next_batch(), most, private is not None):
+                if private is not None and not own.begins:
+                    private.keep(factors)
+                self._pass(own)
+                if private is not None:
+                    factors = self._factors(torch.zeros(len(own.batch), dtype=torch.float64))
+            if private is not None:
+                self._noised(factors)
+            self._update(rate)
+
+    def _pass(self, own: MicroBatch) -> None:
+        """Pass some of a step's examples through the whole model, there and back."""
         body: Any = self.parts["body"]
         few = self.private is None
-        for rate in rates:
-            batch = self._next_batch()
-            if len(batch):
-                with self._recorded(batch):
-                    a = self.smashing(self.parts["bottom"], batch, self.step)
-                    with (
-                        scoped(seed, "body", number, self.step, device=device),
-                        autocast(self.config, not few),
-                    ):
-                        done = forward_pass(body, a, batch.attention_mask, self.config, few)
-                    loss = self._loss(done.z, batch)
-                done.backward_from(loss, self.config)
-            if self.private is not None:
-                self._noised(self._factors(torch.zeros(len(batch), dtype=torch.float64)))
-            self._update(rate)
+        with self._recorded(own.batch):
+            a = self.smashing(self.parts["bottom"], own.batch, self.step, *own.part)
+            with self._scope("body", own), autocast(self.config, not few):
+                done = forward_pass(body, a, own.batch.attention_mask, self.config, few)
+            loss = self._loss(done.z, own)
+        done.backward_from(loss, self.config)
 
     def update(self, round_: int) -> ClientUpdate:
         """Return the values that the local steps arrived at, of everything this client trains.
@@ -237,10 +235,13 @@ class Client:
     def _next_batch(self) -> Batch:
         return self.data.batch(self.step).to(self.config.training.device)
 
-    def _loss(self, z: Tensor, batch: Batch) -> Tensor:
-        seed, device = self.config.seed, self.config.training.device
-        scope = scoped(seed, "head", self.data.client, self.step, device=device)
-        with scope, autocast(self.config, self.private is not None):
+    def _scope(self, part: str, own: MicroBatch) -> AbstractContextManager[None]:
+        labels, device = (self.data.client, self.step, *own.part), self.config.training.device
+        return scoped(self.config.seed, part, *labels, device=device)
+
+    def _loss(self, z: Tensor, own: MicroBatch) -> Tensor:
+        batch = own.batch
+        with self._scope("head", own), autocast(self.config, self.private is not None):
             head: Any = self.parts["head"]
             if self.private is not None:
                 each: Tensor = head.example_losses(z, batch.labels)
@@ -249,9 +250,9 @@ class Client:
             else:
                 each = head.loss(z, batch.labels)
         if len(batch):
-            self.loss_sum += float(each.detach().mean())
-            self.loss_count += 1
-        return each.sum()
+            self.loss_sum += float(each.detach().mean()) * own.share
+            self.loss_count += own.begins
+        return each.sum() if self.private is not None else each * own.share
 
     def _recorded(self, batch: Batch) -> AbstractContextManager[object]:
         """Return the context of a step's forward passes, which DP-SGD looks into."""
@@ -266,16 +267,15 @@ class Client:
         if message is None or a is None or not a.requires_grad:
             return
         gradient = to_tensor(message.gradient, self.config.training.device).to(a.dtype)
-        if self.defence.penalty is not None and len(batch):
-            gradient = gradient + pull(self.defence.penalty, a, batch)
-        a.backward(gradient)
+        penalty = self.defence.penalty if len(batch) else None
+        a.backward(gradient if penalty is None else gradient + pull(penalty, a, batch))
 
     def _factors(self, others: Tensor) -> Tensor:
         """Return the clip factors [batch], given the squared norms of what others hold [batch]."""
         if self.private is None:
             raise RuntimeError("expected a defence with DP-SGD")
         squared = self.private.squared_norms(len(others)) + others
-        factors = clip_factors(squared, self.private.mechanism.clip_norm)
+        factors = self.private.mechanism.factors(squared)
         signal = float((factors.double().square() * squared).sum())
         self.logs["training"] += MechanismLog(len(others), int((factors < 1).sum()), signal)
         return factors
@@ -294,7 +294,7 @@ class Client:
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # clients of a group do not hold theirs at once
-        if self.word is not None and decays(self.word):
-            self._factor *= 1 - rate * self.config.training.weight_decay
+        decay = self.config.training.weight_decay
+        self._factor *= 1 - rate * decay if self.word is not None and decays(self.word) else 1
         self.step += 1
         self._graph = {}

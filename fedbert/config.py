@@ -185,6 +185,8 @@ class TrainingConfig:
     rounds: how often the parties' models are averaged.
     local_steps: optimiser steps of a client in a round.
     batch_size: examples in a step.
+    micro_batch: "centralised" and "fedavg" only: at most so many examples of a step are in memory
+        at once; their gradients are added up before the step's noise and update. None = all.
     clients_per_round: None = all of them.
     learning_rate: the peak of a linear warm-up over warmup_fraction of all steps and a linear
         decay to zero.
@@ -206,6 +208,7 @@ class TrainingConfig:
     local_steps: Steps = 8
     batch_size: Annotated[int, Field(ge=1, le=BATCH)] = 32
     clients_per_round: Annotated[int | None, Field(ge=1, le=CLIENTS)] = None
+    micro_batch: Annotated[int | None, Field(ge=1, le=BATCH)] = None
     learning_rate: Positive = 5e-4
     warmup_fraction: Fraction = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -221,6 +224,9 @@ class TrainingConfig:
         device, _, number = self.device.partition(":")
         named = device in ("cpu", "cuda") and (number.isdecimal() or ":" not in self.device)
         expect(named, "cpu, cuda or cuda:N", "device", self.device)
+        local = self.strategy in ("centralised", "fedavg")
+        told = "micro_batch with strategy centralised or fedavg alone, where no batch is sent"
+        expect(self.micro_batch is None or local, told, "strategy", self.strategy)
         if self.optimizer_state != "hand_on":
             return
         for name, needed, told in (
@@ -291,7 +297,9 @@ class Config:
         return {
             "model": self.model.to_json(),
             "data": self.data.to_json(),
-            "training": dict(vars(self.training)),
+            "training": {
+                k: v for k, v in vars(self.training).items() if k != "micro_batch" or v is not None
+            },
             "seed": self.seed,
             "noise": self.noise,
             **({"message": dict(vars(self.message))} if one else {}),

@@ -52,7 +52,7 @@ CONFIG = {
     "training": (
         "strategy", "rounds", "local_steps", "batch_size", "clients_per_round", "learning_rate",
         "warmup_fraction", "weight_decay", "max_grad_norm", "optimizer", "optimizer_state",
-        "client_parts", "precision",
+        "client_parts", "precision", "micro_batch",
     ),
 }  # fmt: skip
 SENT = ("public_size", "pooling", "directions", "clip_quantile", "labels")
@@ -62,7 +62,7 @@ PLACES = (
     "smashed", "hidden", "hidden_gradient", "smashed_gradient", "update", "labels", "training",
     "penalty",
 )  # fmt: skip
-WORDS = ("mechanism", "unit", "view")
+WORDS = ("mechanism", "unit", "view", "clipping")
 """Settings of a mechanism that are words; any other that goes over is a number."""
 COST = ("place", "unit", "relation", "releases")
 EVENT = ("kind", "noise_multiplier", "sample_rate", "epsilon", "eta")

@@ -11,6 +11,7 @@ from fedbert.one_message.facts import public_sha256
 from fedbert.precision import settled
 from fedbert.prepare import Prepared
 from privacy.defence import PLACES, Defence
+from privacy.dp_sgd.clipping import STABILITY
 from privacy.randomness.source import NoiseSource
 
 OF_CONTENT = {
@@ -19,6 +20,11 @@ OF_CONTENT = {
     "message": ("public",),
 }
 """Settings that say where weights and texts come from: their hashes speak for them."""
+
+
+DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+LATER = {"clipping": "flat", "stability": STABILITY}
+"""Settings of mechanisms that came later: unsaid at these values, so that noise stays as it was."""
 
 
 def noise_of(
@@ -47,6 +53,9 @@ def simulated(
     """
     config, _ = settled(config, prepared.split.whole.config)
     training = _settings(config)
+    rates = (getattr(prepared.split.whole.config, name, None) for name in DROPOUT)
+    if not any(rates):  # the same training, up to rounding: the same noise
+        training["training"].pop("micro_batch", None)
     if config.training.strategy == ONE_MESSAGE:
         training["public"] = public_sha256(config, prepared)
     facts = {
@@ -88,6 +97,7 @@ def described(defence: Defence) -> dict[str, Any]:
             continue
         kind, own = type(mechanism), getattr(mechanism, "__dict__", {})
         settings = {k: v for k, v in own.items() if isinstance(v, str | int | float)}
+        settings = {k: v for k, v in settings.items() if k not in LATER or v != LATER[k]}
         found[place] = {"mechanism": f"{kind.__module__}:{kind.__qualname__}", **settings}
     return found
 

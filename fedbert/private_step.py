@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from privacy.dp_sgd.engine import Recorder
+from privacy.dp_sgd.kept import Kept
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.dp_sgd.noising import noise_sums
 from privacy.dp_sgd.uses import Summed
@@ -32,7 +33,7 @@ class PrivateStep:
     """One party's share in DP-SGD: its own parameters, its own noise, the common clip factors.
 
     The clip bounds the gradient of E, T and H together: each party reports its squared norms, the
-    client makes the factors (`privacy.dp_sgd.clipping.clip_factors`), all parties scale by them.
+    client makes the factors (`DPSGD.factors`), all parties scale by them.
     Empty batches are noised like any other; every value of every parameter gets noise, and the
     sum is divided by the expected batch size.
     """
@@ -57,6 +58,7 @@ class PrivateStep:
         self.noise_std = mechanism.noise_std * wider / share.expected
         self.recorder = Recorder(parts, parameters, ragged, unused) if parameters else None
         self._buffers: dict[str, Tensor] = {}
+        self._kept = Kept(self.parameters)
 
     def record(self, owner: Tensor | None = None) -> AbstractContextManager[object]:
         """Return the context of a step's forward; owner [row]: whose example each lone row is."""
@@ -70,9 +72,23 @@ class PrivateStep:
             return torch.zeros(batch, dtype=torch.float64)
         return self.recorder.squared_norms(batch).cpu()
 
+    def keep(self, factors: Tensor) -> None:
+        """Keep the clipped sum of one part of a step's batch; the next part may come."""
+        if self.recorder is not None:
+            self._kept.add(self._clipped(factors))
+            self.recorder.clear()
+
+    def _clipped(self, factors: Tensor) -> Mapping[str, Summed]:
+        """Return the clipped sum at hand over the expected batch size; {} of no examples."""
+        if self.recorder is None or len(factors) == 0:
+            return {}
+        most = self.mechanism.largest_factor / self.share.expected
+        return self.recorder.lent_sum(factors / self.share.expected, most)
+
     def gradients(self, factors: Tensor, *where: int) -> float:
         """Set every gradient: the clipped sum over the expected batch size, noised as one.
 
+        Of the part at hand together with all that were kept: one step, noised once.
         where: what labels the step's noise within the party's, such as its running number. Return
         the expected squared norm of the noise on the sum.
         """
@@ -80,9 +96,9 @@ class PrivateStep:
         for name, parameter in self.parameters.items():
             if name not in self._buffers:
                 self._buffers[name] = torch.empty_like(parameter, requires_grad=False)
-        sums: Mapping[str, Summed] = {}
-        if self.recorder is not None and len(factors):
-            sums = self.recorder.lent_sum(factors / self.share.expected)
+        if self._kept:
+            self.keep(factors)
+        sums = self._kept.taken() or self._clipped(factors)
         noise_sums(self._buffers, sums, self.noise_std, draws)
         if self.recorder is not None:
             self.recorder.clear()

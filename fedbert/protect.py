@@ -21,6 +21,7 @@ class MechanismLog:
 
     records, clipped: counts of records and of those whose norm was above the clip; a padded
         position is no record where the unit is the token, and part of one where it is the sequence;
+        under automatic clipping, which scales all of them, of those that were made shorter;
     signal, noise: sums of squares of the clipped values and, expected, of the noise on them;
         for DP-SGD of the clipped per-example gradients, and of the noise on their sum.
     """

@@ -46,8 +46,10 @@ class Smashing:
             noisy = self._protected(self._smashed(bottom, batch, step), batch, step)
             return replace(batch, input_ids=nearest_words(bottom, batch, noisy))
 
-    def __call__(self, bottom: Any, batch: Batch, step: int) -> Tensor:
+    def __call__(self, bottom: Any, batch: Batch, *step: int) -> Tensor:
         """Return A [batch, seq, hidden] of a batch as `rewritten`.
+
+        step: its running number, and that of a part of its batch where it has parts.
 
         It has a graph to E unless that is frozen. Then A is zero at padding, before noise, unless
         words were put in the place of others.
@@ -59,25 +61,25 @@ class Smashing:
             return self.frozen.once(self.data, batch, self._first)
         if self.defence.nearest_word and self.frozen is not None:  # other words than the data's
             return unvaried(bottom, batch, self.config, self.defence.training is not None)
-        a = self._smashed(bottom, batch, step)
-        return a if self.defence.nearest_word else self._protected(a, batch, step)
+        a = self._smashed(bottom, batch, *step)
+        return a if self.defence.nearest_word else self._protected(a, batch, *step)
 
-    def _smashed(self, bottom: Any, batch: Batch, step: int) -> Tensor:
+    def _smashed(self, bottom: Any, batch: Batch, *step: int) -> Tensor:
         """Return E's own output."""
         if self.frozen is not None:
             return self.frozen.of(self.data, batch)
         seed, device = self.config.seed, self.config.training.device
-        scope = scoped(seed, "bottom", self.data.client, step, device=device)
+        scope = scoped(seed, "bottom", self.data.client, *step, device=device)
         with scope, autocast(self.config, self.defence.training is not None):
             a: Tensor = bottom(batch)
         return a.float() if a.dtype == torch.bfloat16 else a
 
-    def _protected(self, a: Tensor, batch: Batch, step: int) -> Tensor:
+    def _protected(self, a: Tensor, batch: Batch, *step: int) -> Tensor:
         """Return A clipped and noised."""
         mechanism = self.defence.smashed
         if isinstance(mechanism, Identity):
             return a
-        a, log = protect(mechanism, a, batch.attention_mask, self.noise.draws("smashed", step))
+        a, log = protect(mechanism, a, batch.attention_mask, self.noise.draws("smashed", *step))
         self.log += log
         return a
 

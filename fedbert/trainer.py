@@ -93,7 +93,7 @@ def train(
     prepared = under(with_model(prepared, split), defence, noise)
     roster = Roster(fleet or InProcess(), len(participants(config, 0)) == len(prepared.clients))
     posted = guards(defence, noise.under("channel"))
-    channel = Channel(listeners, posted, arrivals(split, config))
+    channel = Channel(listeners, posted, arrivals(split, config, defence.training))
     _spawn(roster, config, prepared, defence, noise)
     state, first, losses = start, 0, list[float]()
     if start is not None:

@@ -174,6 +174,22 @@ class ClipOnly:
         return None
 
 
+def row_norms(records: Tensor) -> Tensor:
+    """The L2 norms `[record, 1]` float64 of rows `[record, value]`.
+
+    Raises:
+        ValueError: as `clip_rows`.
+    """
+    if records.ndim != 2:
+        raise ValueError(f"expected records [record, value], got shape={list(records.shape)}")
+    if records.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"expected records of float32 or float64, got dtype={records.dtype}")
+    norms: Tensor = torch.linalg.vector_norm(records, dim=1, keepdim=True, dtype=torch.float64)
+    if not bool(torch.isfinite(norms).all()):
+        raise ValueError(why_not_finite(records))
+    return norms
+
+
 def clip_rows(records: Tensor, clip_norm: float) -> Tensor:
     """The rows `[record, value]`, each scaled down to an L2 norm of at most `clip_norm`.
 
@@ -185,13 +201,7 @@ def clip_rows(records: Tensor, clip_norm: float) -> Tensor:
     Raises:
         ValueError: not `[record, value]` of float32 or float64, or a value is not finite.
     """
-    if records.ndim != 2:
-        raise ValueError(f"expected records [record, value], got shape={list(records.shape)}")
-    if records.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"expected records of float32 or float64, got dtype={records.dtype}")
-    norms = torch.linalg.vector_norm(records, dim=1, keepdim=True, dtype=torch.float64)
-    if not bool(torch.isfinite(norms).all()):
-        raise ValueError(why_not_finite(records))
+    norms = row_norms(records)
     target = clip_norm * (1.0 - torch.finfo(records.dtype).eps)
     divisors = torch.where(norms > clip_norm, norms / target, 1.0)
     return records / divisors.to(records.dtype)  # [record, value] / [record, 1]

@@ -36,6 +36,9 @@ from privacy.mechanism import Identity
 from reports.records import CellResult
 from reports.tradeoff import allowed
 
+AUTOMATIC = " (automatic clipping)"
+"""What the name of a mechanism has behind it in a record where it clips automatically."""
+
 
 def run_cell(cell: Cell, shadows: Path | None = None, make: Make = afresh) -> Outcome:
     """Return what became of a cell: done, skipped with a reason, or failed with the traceback.
@@ -134,8 +137,9 @@ def _mechanisms(
         mechanism = getattr(defence, place)
         if mechanism is None or isinstance(mechanism, Identity):
             continue
+        automatic = getattr(mechanism, "clipping", "flat") == "automatic"
         found[place] = {
-            "name": type(mechanism).__name__,
+            "name": type(mechanism).__name__ + (AUTOMATIC if automatic else ""),
             "clip_norm": getattr(mechanism, "clip_norm", None),
             "noise_std": getattr(mechanism, "noise_std", None),
             **trained.protection.get(place, MechanismLog()).summary(),

@@ -6,11 +6,16 @@ import torch
 from torch import Tensor
 
 from privacy.checks import positive
+from privacy.mechanism import row_norms
 
 # Norms are upper bounds. Clipping aims this much lower still: one record changes how the sum of all
 # others is rounded, by up to 5e-5 of the clip norm in batches of 4,096 whose gradients all agree.
 MARGIN = 1e-4
 SLACK = 1e-3  # of the check, which adds up squares in float32
+
+CLIPPING = ("flat", "automatic")
+STABILITY = 0.01  # what is added to the norm under automatic clipping
+STRETCH = 1e6  # the most that automatic clipping may enlarge a gradient: products stay in float32
 
 
 def clip_factors(squared_norms: Tensor, clip_norm: float) -> Tensor:
@@ -25,13 +30,48 @@ def clip_factors(squared_norms: Tensor, clip_norm: float) -> Tensor:
     Raises:
         ValueError: a squared norm is negative or not finite, or the clip norm not positive.
     """
+    norms, target = _norms(squared_norms, clip_norm)
+    return torch.where(norms > target, target / norms, 1.0)
+
+
+def automatic_factors(squared_norms: Tensor, clip_norm: float, stability: float) -> Tensor:
+    """The factors [example] float64 that bring gradients of any length near the clip norm.
+
+    clip_norm / (norm + stability): what comes out is shorter than the clip norm, whatever the
+    norm, and a gradient much shorter than `stability` keeps its share of it. As with
+    `clip_factors` the norms are those of whole gradients, or upper bounds. A gradient of zeros has
+    the largest factor there is, and stays zero.
+
+    >>> automatic_factors(torch.tensor([0.0, 0.01, 4.0]), 1.0, 0.1)
+    tensor([9.9990, 4.9995, 0.4761], dtype=torch.float64)
+
+    Raises:
+        ValueError: as `clip_factors`, or stability not positive and finite.
+    """
+    positive("stability", stability)
+    norms, target = _norms(squared_norms, clip_norm)
+    return target / (norms + stability)
+
+
+def _norms(squared_norms: Tensor, clip_norm: float) -> tuple[Tensor, float]:
+    """Norms [example] float64, and the length that clipping aims at."""
     positive("clip_norm", clip_norm)
     bad = int((~torch.isfinite(squared_norms) | (squared_norms < 0)).sum())
     if bad:
         raise ValueError(f"expected finite squared norms >= 0, got {bad} others")
-    norms = squared_norms.double().sqrt()
-    target = clip_norm * (1.0 - MARGIN)
-    return torch.where(norms > target, target / norms, 1.0)
+    return squared_norms.double().sqrt(), clip_norm * (1.0 - MARGIN)
+
+
+def scale_rows(records: Tensor, clip_norm: float, stability: float) -> Tensor:
+    """The rows `[record, value]`, each times clip_norm / (norm + stability).
+
+    None is longer than `clip_norm`: the target lies further below it than rounding adds.
+
+    Raises:
+        ValueError: as `privacy.mechanism.clip_rows`.
+    """
+    target = clip_norm * (1.0 - 4 * torch.finfo(records.dtype).eps)
+    return records * (target / (row_norms(records) + stability)).to(records.dtype)
 
 
 def check_sum(clipped: Mapping[str, Tensor], most: float) -> None:

@@ -177,7 +177,7 @@ class Recorder:
 
     @torch.no_grad()
     def clipped_sum(
-        self, factors: Tensor, into: Mapping[str, Tensor] | None = None
+        self, factors: Tensor, into: Mapping[str, Tensor] | None = None, most: float = 1.0
     ) -> dict[str, Tensor]:
         """The sum over examples of factors[i] * gradient_i, by parameter.
 
@@ -187,12 +187,12 @@ class Recorder:
         Raises:
             RuntimeError: before `squared_norms`, or a `.grad` is there; or the sum is longer than
                 the clipped gradients together can be.
-            ValueError: not one factor in [0, 1] per example; or `into` lacks a parameter, or has
+            ValueError: not one factor in [0, most] per example; or `into` lacks a parameter, or has
                 another shape or type, or is not contiguous.
         """
         if into is not None:
             into = {name: fitting(name, p, into) for name, p in self._frozen.items()}
-        found = self.lent_sum(factors)
+        found = self.lent_sum(factors, most)
         if into is None:
             return {name: value.clone() for name, value in self._lent[0].items()}
         for name, value in found.items():
@@ -203,15 +203,16 @@ class Recorder:
         return dict(into)
 
     @torch.no_grad()
-    def lent_sum(self, factors: Tensor) -> dict[str, Summed]:
+    def lent_sum(self, factors: Tensor, most: float = 1.0) -> dict[str, Summed]:
         """The sum over examples of factors[i] * gradient_i, by parameter; of tables some rows.
 
-        Its tensors are lent: `clear`, or the next sum, makes zeros of them.
+        Its tensors are lent: `clear`, or the next sum, makes zeros of them. most: what no factor
+        may exceed; above 1 under automatic clipping, which enlarges short gradients.
 
         Raises:
             RuntimeError: before `squared_norms`, or a `.grad` is there; or the sum is longer than
                 the clipped gradients together can be.
-            ValueError: not one factor in [0, 1] per example.
+            ValueError: not one factor in [0, most] per example.
         """
         self._refuse_leaks()
         if self._batch is None or self._squared is None:
@@ -219,8 +220,8 @@ class Recorder:
         if factors.shape != (self._batch,):
             got = list(factors.shape)
             raise ValueError(f"expected factors [{self._batch}], got shape={got}")
-        if not bool(((factors >= 0) & (factors <= 1)).all()):
-            raise ValueError("expected factors from 0 to 1, got others")
+        if not bool(((factors >= 0) & (factors <= most)).all()):
+            raise ValueError(f"expected factors from 0 to {most:g}, got others")
         self._take_back()
         sums = self._added_up(factors)
         rows = self._rows()

@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from privacy.checks import positive
+from privacy.checks import one_of, positive
+from privacy.dp_sgd.clipping import (
+    CLIPPING,
+    STABILITY,
+    STRETCH,
+    automatic_factors,
+    clip_factors,
+    scale_rows,
+)
 from privacy.events import PoissonGaussianEvent
 from privacy.mechanism import Cost, Unit, clip_rows
 from privacy.noise import NoiseModel
@@ -17,6 +26,11 @@ class DPSGD:
     """Clips each example's whole gradient to `clip_norm` and noises the sum of a Poisson sample.
 
     noise_std = noise_multiplier * clip_norm, on the sum.
+
+    clipping: "flat" shortens a gradient that is longer than `clip_norm` to it. "automatic" scales
+    every gradient by clip_norm / (norm + stability): each comes out shorter than `clip_norm`, so
+    the sensitivity is the same, and no clip norm has to be found; it scales steps and noise
+    alike, which AdamW undoes. stability: the norm below which a gradient counts for less.
 
     Guarantee: add-or-remove-one record, per step, for whoever sees only the noised sums or what is
     computed from them (the released model). It holds if
@@ -39,35 +53,58 @@ class DPSGD:
     |---|---|
     | `clip_norm` or `noise_multiplier` zero, negative, infinite or NaN | `ValueError` |
     | `sample_rate` not above 0 and at most 1 | `ValueError` |
+    | another `clipping`; `stability` given with flat clipping | `ValueError` |
+    | `stability` not positive and finite, or below a millionth of `clip_norm` | `ValueError` |
+    | a gradient of zeros | stays zero, under either clipping |
     | gradients with NaN or infinity | `ValueError` that names how many values |
     | no records | the noise alone |
 
-    Reference: Abadi et al. (2016), "Deep learning with differential privacy".
+    References: Abadi et al. (2016), "Deep learning with differential privacy"; Bu, Wang, Zha,
+    Karypis (2023), "Automatic clipping: differentially private deep learning made easier and
+    stronger".
     """
 
     clip_norm: float
     noise_multiplier: float
     sample_rate: float
+    clipping: str = "flat"
+    stability: float = STABILITY
 
     def __post_init__(self) -> None:
         """Check every field."""
         positive("clip_norm", self.clip_norm)
+        one_of("clipping", self.clipping, CLIPPING)
+        positive("stability", self.stability)
+        if self.clipping == "flat" and self.stability != STABILITY:
+            told = f"got stability={self.stability} with clipping='flat'"
+            raise ValueError(f"expected stability with clipping automatic alone, {told}")
+        if self.clipping == "automatic" and self.stability * STRETCH < self.clip_norm:
+            told = f"got stability={self.stability}"
+            raise ValueError(f"expected stability >= clip_norm / {STRETCH:,.0f}, {told}")
         PoissonGaussianEvent(self.noise_multiplier, self.sample_rate)
 
     @classmethod
     def calibrated(
-        cls, target_epsilon: float, delta: float, clip_norm: float, sample_rate: float, steps: int
+        cls,
+        target_epsilon: float,
+        delta: float,
+        clip_norm: float,
+        sample_rate: float,
+        steps: int,
+        clipping: str = "flat",
+        stability: float = STABILITY,
     ) -> "DPSGD":
         """The mechanism with the least noise for which `steps` steps meet the target.
 
         Raises:
             ValueError: target_epsilon or clip_norm not positive and finite, delta not strictly
-                between 0 and 1, sample_rate not above 0 and at most 1, or steps below 1.
+                between 0 and 1, sample_rate not above 0 and at most 1, steps below 1, clipping
+                or stability as they may not be.
         """
         from privacy.calibration import poisson_noise_multiplier  # accountants: only when asked
 
         multiplier = poisson_noise_multiplier(target_epsilon, delta, sample_rate, steps)
-        return cls(clip_norm=clip_norm, noise_multiplier=multiplier, sample_rate=sample_rate)
+        return cls(clip_norm, multiplier, sample_rate, clipping, stability)
 
     @property
     def unit(self) -> Unit:
@@ -79,11 +116,28 @@ class DPSGD:
         """Standard deviation of the noise on each value of the sum."""
         return self.noise_multiplier * self.clip_norm
 
+    def factors(self, squared_norms: Tensor) -> Tensor:
+        """The factors [example] float64 that clip gradients of these squared norms, or of less.
+
+        Raises:
+            ValueError: a squared norm is negative or not finite.
+        """
+        if self.clipping == "automatic":
+            return automatic_factors(squared_norms, self.clip_norm, self.stability)
+        return clip_factors(squared_norms, self.clip_norm)
+
+    @property
+    def largest_factor(self) -> float:
+        """The factor of a gradient of zeros: no other has a larger one."""
+        return float(self.factors(torch.zeros(1)))
+
     def clip(self, records: Tensor) -> Tensor:
         """The gradients `[example, value]`, each with an L2 norm of at most `clip_norm`.
 
         For gradients that are there one by one; the engine clips without forming them.
         """
+        if self.clipping == "automatic":
+            return scale_rows(records, self.clip_norm, self.stability)
         return clip_rows(records, self.clip_norm)
 
     def add_noise(self, records: Tensor, draws: Draws) -> Tensor:

@@ -39,12 +39,12 @@ STRATEGIES = ("centralised", "fedavg", "parallel", "sequential")
 CLIP = 0.05
 
 
-def dp_sgd(noise: float = 1e-12) -> Defence:
-    return Defence("dp-sgd", training=DPSGD(CLIP, noise, sample_rate=0.25))
+def dp_sgd(noise: float = 1e-12, clipping: str = "flat") -> Defence:
+    return Defence("dp-sgd", training=DPSGD(CLIP, noise, 0.25, clipping))
 
 
 def oracle(
-    split: SplitBert, data: ClientData, config: Any
+    split: SplitBert, data: ClientData, config: Any, clipping: str = "flat"
 ) -> tuple[dict[str, Tensor], list[float]]:
     """DP-SGD without noise by a loop over single examples; also the share of clipped examples."""
     total = config.training.rounds * config.training.local_steps
@@ -61,9 +61,12 @@ def oracle(
             split.losses(one).sum().backward()
             grads = {n: p.grad for n, p in held.items() if p.grad is not None}
             norm = torch.stack([g.norm() for g in grads.values()]).norm()
-            shares.append(float(norm > CLIP))
+            factor = min(1.0, CLIP * (1 - MARGIN) / max(float(norm), 1e-300))
+            if clipping == "automatic":
+                factor = CLIP * (1 - MARGIN) / (float(norm) + 0.01)
+            shares.append(float(factor < 1))
             for n, g in grads.items():
-                summed[n] += g * min(1.0, CLIP * (1 - MARGIN) / max(float(norm), 1e-300))
+                summed[n] += g * factor
         for n, p in held.items():
             p.grad = summed[n] / (data.sample_rate * len(data.encoded))
         for group in optimizer.param_groups:
@@ -74,22 +77,24 @@ def oracle(
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize(
-    ("kind", "cut_layer", "freeze"),
-    [("two", 0, False), ("score", 1, False), ("mlm-tied", 0, False), ("mlm-untied", 2, False),
-     ("two", 0, True), ("mlm-tied", 0, True)],
+    ("kind", "cut_layer", "freeze", "clipping"),
+    [("two", 0, False, "flat"), ("score", 1, False, "flat"), ("mlm-tied", 0, False, "flat"),
+     ("mlm-untied", 2, False, "flat"), ("two", 0, True, "flat"), ("mlm-tied", 0, True, "flat"),
+     ("two", 0, False, "automatic"), ("mlm-tied", 0, True, "automatic")],
 )  # fmt: skip
 def test_dp_sgd_clips_every_examples_whole_gradient(
-    kind: str, cut_layer: int, freeze: bool, strategy: str
+    kind: str, cut_layer: int, freeze: bool, clipping: str, strategy: str
 ) -> None:
     config = tiny.config_of(
         kind, strategy=strategy, cut_layer=cut_layer, freeze=freeze, precision="float64"
     )
     prepared = tiny.prepared_for(config, kind, dropout=0.0)
-    noise = noise_of(config, prepared, dp_sgd())
+    defence = dp_sgd(clipping=clipping)
+    noise = noise_of(config, prepared, defence)
     data = poisson_sampled(prepared, noise).clients[0]
     split = cut(tiny.twin(prepared.split.whole), cut_layer)
-    expected, shares = oracle(split, data, config)
-    done = train(config, prepared, dp_sgd(), noise=noise)
+    expected, shares = oracle(split, data, config, clipping)
+    done = train(config, prepared, defence, noise=noise)
     assert (
         np.mean(shares) > 0
         and np.mean(shares) == done.protection["training"].summary()["clipped_share"]

@@ -43,6 +43,7 @@ EVERY: list[Mechanism] = [
     DPFedAvg(0.5, 0.7),
     LocalDPFedAvg(0.5, 0.7),
     AdaptiveDPFedAvg(0.5, 0.7),
+    DPSGD(0.5, 0.7, sample_rate=0.1, clipping="automatic"),  # before flat: CLIPPING takes the last
     DPSGD(0.5, 0.7, sample_rate=0.1),
     Laplace(0.5, 3.0),
     Laplace(2.0, 0.4, unit="sequence"),

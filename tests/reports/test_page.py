@@ -111,6 +111,16 @@ def test_the_page_and_the_table_say_that_no_guarantee_covers_them(examples):
         assert "No guarantee covers this report" in text and "the hash of the data" in text
 
 
+def test_the_page_says_once_what_a_clipped_share_is_where_all_is_scaled(examples):
+    told = "the clipped share counts those that it made shorter"
+    for name, times in (("DPSGD", 0), ("DPSGD (automatic clipping)", 1)):
+        records = [
+            replace(record, mechanisms={"training": {"name": name, "clipped_share": 0.4}})
+            for record in (examples.done(), examples.done(seed=1))
+        ]
+        assert page(records, "t").count(told) == times
+
+
 def test_what_may_be_wrong_stands_once_before_any_figure(examples):
     told = "data x.csv for own: 6 of 30 words (20%) are [UNK] to the tokenizer"
     plain = [examples.done(), examples.done(seed=1)]

@@ -24,8 +24,10 @@ from evaluation.metrics.epsilon_bounds import distance_bound, gaussian_mu_bound,
 from evaluation.metrics.intervals import clopper_pearson
 from evaluation.metrics.one_run_gaussian import right_guesses
 from fedbert.config import Config
+from fedbert.data.client_data import ClientData
 from fedbert.errors import InputError, expect
 from fedbert.fleet import InProcess
+from fedbert.micro_batches import micro_batches
 from fedbert.noise import simulated
 from fedbert.prepare import Prepared, poisson_sampled
 from fedbert.private_step import PrivateStep
@@ -48,7 +50,8 @@ RATE_SHARE = 0.1  # of the significance, for the sampling rate
 class Canaries:
     """The canaries of one client: where they ride, what they are, and what was seen of them.
 
-    records [canary]: positions in the client's data. coins [canary] bool: whether it is there.
+    records [canary]: positions in the client's data, ascending. coins [canary] bool: whether it is
+    there. most: of the training's examples in a part of a step's batch; None: all.
     coordinates: by party, each canary's among the party's values [canary], or -1.
     seen: per canary the sum over steps of its log-likelihood ratio. there, empty: what lay at the
     canaries' coordinates in the steps that drew them, by coin; drawn: how many draws there were.
@@ -57,14 +60,20 @@ class Canaries:
     records: np.ndarray
     coins: np.ndarray
     mechanism: DPSGD
-    chosen: Callable[[int], np.ndarray]
+    data: ClientData
     rate: float
     length: float
+    most: int | None = None
     coordinates: dict[str, np.ndarray] = field(default_factory=dict)
     seen: np.ndarray = field(default_factory=lambda: np.zeros(0))
     there: list[np.ndarray] = field(default_factory=list)
     empty: list[np.ndarray] = field(default_factory=list)
     drawn: int = 0
+
+    def chosen(self, step: int) -> list[np.ndarray]:
+        """Return the positions of a step's examples, those of each part by themselves [example]."""
+        parts = micro_batches(self.data.batch(step), self.most, by_example=True)
+        return [own.batch.index.numpy() for own in parts] or [np.zeros(0, dtype=np.int64)]
 
     def take_coordinates(self, party: str, values: int, own: np.ndarray, seed: int) -> None:
         """Give the canaries `own` [canary] bool a coordinate each among a party's values."""
@@ -94,19 +103,18 @@ class CanaryStep:
         self.inner, self.canaries, self.party = inner, canaries, party
         self.mechanism, self.parameters = inner.mechanism, inner.parameters
         self.step = 0
+        self._riding: list[tuple[np.ndarray, Tensor]] = []  # by part: canaries, their factors
 
     def record(self, owner: Tensor | None = None) -> AbstractContextManager[object]:
         """As the party's own."""
         return self.inner.record(owner)
 
     def _riders(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return positions in the batch that canaries ride on, and which canaries they are."""
-        chosen = self.canaries.chosen(self.step)
+        """Return positions in the part that canaries ride on, and which canaries they are."""
+        chosen = self.canaries.chosen(self.step)[len(self._riding)]
         expect(len(chosen) == batch, f"a batch of {len(chosen)}", "batch", batch)
-        order = {int(record): number for number, record in enumerate(self.canaries.records)}
-        pairs = [(i, order[int(r)]) for i, r in enumerate(chosen) if int(r) in order]
-        found = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        return found[:, 0], found[:, 1]
+        at = np.flatnonzero(np.isin(chosen, self.canaries.records))
+        return at, np.searchsorted(self.canaries.records, chosen[at])
 
     def squared_norms(self, batch: int) -> Tensor:
         """As the party's own; of a canary, its share of the chosen gradient's."""
@@ -116,21 +124,29 @@ class CanaryStep:
         norms[torch.from_numpy(where)] = torch.from_numpy(riding * self.canaries.length**2)
         return norms
 
+    def _without(self, factors: Tensor) -> Tensor:
+        """Return a part's factors, those of the riders 0; theirs are put down."""
+        at, which = (torch.from_numpy(each) for each in self._riders(len(factors)))
+        self._riding.append((which.numpy(), factors[at]))
+        return factors.index_fill(0, at, 0.0)
+
+    def keep(self, factors: Tensor) -> None:
+        """As the party's own, without the riders."""
+        self.inner.keep(self._without(factors))
+
     def gradients(self, factors: Tensor, *where: int) -> float:
         """Set every gradient: the party's own without the riders, and the canaries' in their place.
 
         What came out is heard.
         """
-        at, which = self._riders(len(factors))
-        clean = factors.clone()
-        clean[torch.from_numpy(at)] = 0.0
-        noise = self.inner.gradients(clean, *where)
+        noise = self.inner.gradients(self._without(factors), *where)
+        which = np.concatenate([canaries for canaries, _ in self._riding])
+        own = torch.cat([own for _, own in self._riding])
         coordinates = self.canaries.coordinates[self.party][which]
         mine = (coordinates >= 0) & self.canaries.coins[which]
         add, expected = torch.from_numpy(coordinates[mine]), self.inner.share.expected
-        sizes = factors[torch.from_numpy(at[mine])] * self.canaries.length / expected
-        flat = []
-        start = 0
+        sizes = own[torch.from_numpy(mine)] * self.canaries.length / expected
+        flat, start = list[Tensor](), 0
         for parameter in self.parameters.values():
             grad = parameter.grad
             if grad is None:
@@ -141,7 +157,7 @@ class CanaryStep:
             start += grad.numel()
         sums = torch.cat(flat).double().numpy() * expected / self.mechanism.clip_norm
         self.canaries.hear(self.party, which, sums)
-        self.step += 1
+        self.step, self._riding = self.step + 1, []
         return noise
 
 
@@ -152,7 +168,6 @@ class CanaryFleet:
         """Hold what to put in; shares: which canaries lie at each party."""
         self.inner, self.canaries, self.shares, self.seed = InProcess(), canaries, shares, seed
         self.steps: dict[str, CanaryStep] = {}
-        self._client: Any = None
         self._server: Any = None
 
     def spawn(self, name: str, factory: Callable[[], Any]) -> None:
@@ -188,9 +203,8 @@ class CanaryFleet:
         if party not in self.canaries.coordinates:
             values = sum(p.numel() for p in inner.parameters.values())
             self.canaries.take_coordinates(party, values, self.shares[party], self.seed)
-        before = self.steps.get(party)
         made = CanaryStep(inner, self.canaries, party)
-        made.step = before.step if before is not None else 0
+        made.step = getattr(self.steps.get(party), "step", 0)
         self.steps[party] = made
         holder.private = made
 
@@ -213,7 +227,7 @@ def with_canaries(
         records=np.arange(count),
         coins=coins,
         mechanism=defence.training,
-        chosen=data.chosen,
+        data=data,
         rate=data.sample_rate,
         length=LENGTH * defence.training.clip_norm,
         seen=np.zeros(count),
@@ -244,11 +258,11 @@ def audit_training(
     expect(len(prepared.clients) == 1, "one client", "clients", len(prepared.clients))
     noise = simulated(derive(seed, "canaries"), config, prepared, defence)
     canaries = with_canaries(prepared, defence, count, seed, noise)
+    canaries.most = config.training.micro_batch
     claimed = claimed_noise or canaries.mechanism.noise_multiplier
     split = config.training.strategy in ("parallel", "sequential")
     at_server = (np.arange(count) % 2 == 1) & split
-    shares = {"server": at_server, "client": ~at_server}
-    fleet = CanaryFleet(canaries, shares, seed)
+    fleet = CanaryFleet(canaries, {"server": at_server, "client": ~at_server}, seed)
     train(config, prepared, defence, fleet=fleet, noise=noise)
     steps = planned_steps(config)[0]
     claim = Claim(poisson_gaussian_epsilon(claimed, canaries.rate, steps, delta), delta)

@@ -17,7 +17,6 @@ from evaluation.auditing.mechanisms.distinguish import Probe, Statistics
 from fedbert.errors import InputError
 from fedbert.private_step import PrivateStep, Share
 from fedbert.seeding import generator, numpy_rng
-from privacy.dp_sgd.clipping import clip_factors
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.mechanism import Mechanism
 from privacy.randomised_response import RandomisedResponse
@@ -187,7 +186,7 @@ def step_probe(mechanism: DPSGD, seed: int) -> Probe:
             with step.record():
                 losses = layer(shown)[:, 0]
             losses.sum().backward()
-            factors = clip_factors(step.squared_norms(len(shown)), mechanism.clip_norm)
+            factors = mechanism.factors(step.squared_norms(len(shown)))
             step.gradients(factors, number)
             if layer.weight.grad is None:
                 raise InputError("expected a gradient of the layer, got none")

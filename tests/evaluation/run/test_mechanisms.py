@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, DefenceSpec, Spec
-from evaluation.run.cell import run_cell
+from evaluation.run.cell import _mechanisms, run_cell
 from fedbert.errors import InputError
 from fedbert.messages import ClientParts
 from fedbert.prepare import prepare
 from privacy.defence import Defence
+from privacy.dp_sgd.mechanism import DPSGD
 from privacy.empirical import FeatureDropout, Quantise
 from privacy.gaussian import Gaussian
 from privacy.laplace import Laplace
@@ -165,3 +167,10 @@ def test_every_mechanism_runs_through_a_cell(name: str, small_grid: Path) -> Non
         assert record.mechanisms[place]["name"]
         costs_nothing = record.mechanisms[place]["cost"] is None
         assert costs_nothing is (name in NONE), f"law: no guarantee of {name}, no cost"
+
+
+def test_a_record_says_that_every_gradient_was_scaled() -> None:
+    done: Any = SimpleNamespace(protection={})
+    for clipping, name in (("flat", "DPSGD"), ("automatic", "DPSGD (automatic clipping)")):
+        defence = Defence("d", training=DPSGD(1.0, 1.0, 0.1, clipping))
+        assert _mechanisms(defence, done, [])["training"]["name"] == name

@@ -54,14 +54,21 @@ def test_gradient_canaries_reach_half_of_the_claim_and_catch_halved_noise(bert) 
     assert steps.verdict == VIOLATES
 
 
-@pytest.mark.parametrize("strategy", ["centralised", "parallel", "sequential"])
-def test_a_canary_adds_one_clip_at_its_own_coordinate_and_nothing_else(strategy: str) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "clipping", "most"),
+    [("centralised", "flat", None), ("parallel", "flat", None), ("sequential", "flat", None),
+     ("sequential", "automatic", None), ("centralised", "automatic", 2)],
+)  # fmt: skip
+def test_a_canary_adds_one_clip_at_its_own_coordinate_and_nothing_else(
+    strategy: str, clipping: str, most: int | None
+) -> None:
     """All but without noise: what lies there is 1 with a coin of one, 0 without."""
-    config = tiny.config_of(clients=1, strategy=strategy)
+    config = tiny.config_of(clients=1, strategy=strategy, micro_batch=most)
     prepared = tiny.prepared_for(config)
-    defence = Defence("d", training=DPSGD(0.5, 1e-6, 0.25))
+    defence = Defence("d", training=DPSGD(5.0, 1e-6, 0.25, clipping))
     noise = noise_of(config, prepared, defence)
     canaries = with_canaries(prepared, defence, 24, 3, noise)
+    canaries.most = most
     split = strategy != "centralised"
     at_server = (np.arange(24) % 2 == 1) & split
     fleet = CanaryFleet(canaries, _shares(at_server), 3)
