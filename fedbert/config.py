@@ -175,6 +175,8 @@ class TrainingConfig:
     local_steps: optimiser steps of a client in a round.
     batch_size: examples in a step.
     clients_per_round: None = all of them.
+    participation: who they are: "random" (drawn anew for each round), or "cyclic" (in one order
+        that is drawn once, so that nobody comes again before all have been).
     learning_rate: the peak of a linear warm-up over warmup_fraction of all steps and a linear
         decay to zero.
     warmup_fraction: of all steps.
@@ -195,6 +197,7 @@ class TrainingConfig:
     local_steps: Steps = 8
     batch_size: Annotated[int, Field(ge=1, le=BATCH)] = 32
     clients_per_round: Annotated[int | None, Field(ge=1, le=CLIENTS)] = None
+    participation: Literal["random", "cyclic"] = "random"
     learning_rate: Positive = 5e-4
     warmup_fraction: Fraction = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -283,13 +286,13 @@ class Config:
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as nested plain dictionaries.
 
-        The message's settings stand in it where they are read.
+        The message's settings stand in it where they are read, who takes part unless it is random.
         """
-        one = self.training.strategy == ONE_MESSAGE
+        one, drawn = self.training.strategy == ONE_MESSAGE, ("participation", "random")
         return {
             "model": dict(vars(self.model)),
             "data": self.data.to_json(),
-            "training": dict(vars(self.training)),
+            "training": dict(each for each in vars(self.training).items() if each != drawn),
             "seed": self.seed,
             "noise": self.noise,
             **({"message": dict(vars(self.message))} if one else {}),

@@ -47,7 +47,8 @@ CONFIG = {
     "model": ("architecture", "cut_layer", "dropout", "freeze_embeddings", "tie_decoder"),
     "data": ("task", "max_length", "clients", "text", "pair", "label", "labels", "metric"),
     "training": (
-        "strategy", "rounds", "local_steps", "batch_size", "clients_per_round", "learning_rate",
+        "strategy", "rounds", "local_steps", "batch_size", "clients_per_round", "participation",
+        "learning_rate",
         "warmup_fraction", "weight_decay", "max_grad_norm", "optimizer", "optimizer_state",
         "client_parts", "precision",
     ),
