@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
-from fedbert.config import Config, DataConfig, ModelConfig, TrainingConfig
+from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded
 from fedbert.data.client_data import ClientData, Vocabulary
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng, scoped
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import TASKS
+from fedbert.training_settings import TrainingConfig
 
 VOCABULARY = Vocabulary(size=30_522, pad=0, mask=4, special=(0, 1, 2, 3, 4))
 SHAPES = {"tiny": (2, 128, 2, 512), "MiniLM": (6, 384, 12, 1536), "base": (12, 768, 12, 3072)}

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedbert.config import TrainingConfig
 from fedbert.data.batches import Batch
 from fedbert.data.client_data import ClientData
 from fedbert.optim import decays, learning_rate
 from fedbert.prepare import Prepared
 from fedbert.split import cut
+from fedbert.training_settings import TrainingConfig
 
 
 def default_adamw(

@@ -12,9 +12,10 @@ import torch
 
 from fedbert.messages import Array, RowValues, dense
 from fedbert.protect import MechanismLog
+from privacy.correlated_noise import RoundNoise
 from privacy.mechanism import Mechanism
 from privacy.randomness.draws import Draws
-from privacy.randomness.release import cut
+from privacy.randomness.release import add_noise, cut
 
 Values = Mapping[str, Array | RowValues]
 
@@ -111,12 +112,16 @@ class Noised:
         base: Mapping[str, Array],
         divisor: int,
         draws: Draws,
+        noise: RoundNoise | None = None,
     ) -> None:
-        """Start a sum of updates away from `base`; base names every trained parameter."""
+        """Start a sum of updates away from `base`; base names every trained parameter.
+
+        noise: that of this round, where rounds share noise; None: the mechanism's own, of `draws`.
+        """
         self.mechanism = mechanism
         self.base = dict(base)
         self.divisor = divisor
-        self.draws = draws
+        self.draws, self.noise = draws, noise
         size = sum(v.size for v in self.base.values())
         self._sum = torch.zeros(1, size, dtype=torch.float64)
         self.log = MechanismLog()
@@ -141,11 +146,18 @@ class Noised:
         found, start = {}, 0
         for name, old in self.base.items():  # piece by piece: the sum is as large as the model
             total = self._sum[:, start : start + old.size]
-            noised = self.mechanism.add_noise(total, self.draws)
-            noise = self.mechanism.noise_std**2 * old.size
+            noised, std = self._noised(total, start)
+            noise = std**2 * old.size
             self.log += MechanismLog(signal=float(total.square().sum()), noise=noise)
             change = (noised[0] / self.divisor).numpy().reshape(old.shape)
             found[name] = (old + change).astype(old.dtype)
             found[name].flags.writeable = False
             start += old.size
         return found
+
+    def _noised(self, total: torch.Tensor, start: int) -> tuple[torch.Tensor, float]:
+        """Return a part [1, value] of the sum under noise, and the noise's standard deviation."""
+        if self.noise is None:
+            return self.mechanism.add_noise(total, self.draws), self.mechanism.noise_std
+        drawn = self.noise.part(start, start + total.shape[1])[None]
+        return add_noise(total, drawn, self.mechanism.noise_std), self.noise.std

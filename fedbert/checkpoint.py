@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from fedbert.arrivals import refuse_diverged
-from fedbert.config import ONE_MESSAGE, Config
+from fedbert.config import Config
 from fedbert.disk.writer import sweep, whole_folder
 from fedbert.errors import InputError
 from fedbert.manifest import (
@@ -40,6 +40,7 @@ from fedbert.precision import settled
 from fedbert.prepare import Prepared
 from fedbert.provenance import provenance
 from fedbert.run_key import FILE, keyed, run_key
+from fedbert.setting_types import ONE_MESSAGE
 from fedbert.settings import first_difference, from_mapping
 from fedbert.split import duplicate
 from fedbert.trainer import State, load_values

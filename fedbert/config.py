@@ -1,17 +1,29 @@
 """Configuration of one training, as frozen values that check themselves."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fedbert.errors import InputError, expect
 from fedbert.message_settings import MessageConfig
 from fedbert.pooling import Pooling
+from fedbert.setting_types import (
+    CLIENTS,
+    EXAMPLES,
+    ONE_MESSAGE,
+    CutLayer,
+    Examples,
+    Fraction,
+    Partition,
+    Positive,
+    Seed,
+    TaskName,
+    Text,
+)
 from fedbert.settings import one_of, settings
 from fedbert.tasks import (
     CLASS_METRICS,
-    NAMES,
     OWN,
     SCORE_METRICS,
     TASKS,
@@ -20,26 +32,8 @@ from fedbert.tasks import (
     label_word,
     own_task,
 )
+from fedbert.training_settings import TrainingConfig
 from privacy.randomness.keys import NoiseMode
-
-Strategy = Literal["centralised", "fedavg", "parallel", "sequential", "one_message"]
-Partition = Literal["iid", "dirichlet", "quantity"]
-Optimizer = Literal["adamw", "sgd"]
-STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
-ONE_MESSAGE: Strategy = "one_message"
-SIZES = ("tiny", "mini", "small", "base")
-EXAMPLES, CLIENTS, STEPS, BATCH, LAYERS = 10_000_000, 100_000, 1_000_000, 65_536, 1_000
-"""The most of each that a training may ask for: loops and tables grow with them."""
-
-TaskName = Annotated[str, one_of(NAMES)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Delta = Annotated[float, Field(gt=0, lt=1)]
-CutLayer = Annotated[int, Field(ge=0, le=LAYERS)]
-Examples = Annotated[int | None, Field(ge=2, le=EXAMPLES)]
-Steps = Annotated[int, Field(ge=1, le=STEPS)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-Text = Annotated[str, Field(min_length=1)]
 
 
 def _word(value: Any) -> Any:
@@ -176,69 +170,6 @@ class DataConfig:
 
 
 @settings
-class TrainingConfig:
-    """How the parties train: rounds x local_steps steps for every client that takes part in all.
-
-    strategy: who holds what: "centralised", "fedavg", "parallel" (FedBERT), "sequential", or
-        "one_message", which sends each record once and reads none of the settings below but
-        precision and device.
-    rounds: how often the parties' models are averaged.
-    local_steps: optimiser steps of a client in a round.
-    batch_size: examples in a step.
-    micro_batch: "centralised" and "fedavg" only: at most so many examples of a step are in memory
-        at once; their gradients are added up before the step's noise and update. None = all.
-    clients_per_round: None = all of them.
-    learning_rate: the peak of a linear warm-up over warmup_fraction of all steps and a linear
-        decay to zero.
-    warmup_fraction: of all steps.
-    weight_decay: AdamW's, decoupled from the gradient.
-    max_grad_norm: each party clips the gradient of what it holds (client parts; body).
-    optimizer: "adamw", or "sgd" (without momentum: one local step then gives its gradient away).
-    optimizer_state: "keep" (each party keeps its own moments from round to round), "reset" (fresh
-        moments in every round), or "hand_on" (sequential only: the client parts' moments travel
-        with the client parts to the next client, who can read from them which tokens were seen).
-    client_parts: sequential only: "hand_on" from client to client, or "average" after each round.
-    precision: what the parties compute in: "float32", "float64", "bf16" (products alone; weights,
-        moments and sums stay float32), or "auto": bf16 where this machine gains by it.
-    device: "cpu", "cuda" or "cuda:N".
-    """
-
-    strategy: Strategy = "parallel"
-    rounds: Steps = 4
-    local_steps: Steps = 8
-    batch_size: Annotated[int, Field(ge=1, le=BATCH)] = 32
-    clients_per_round: Annotated[int | None, Field(ge=1, le=CLIENTS)] = None
-    micro_batch: Annotated[int | None, Field(ge=1, le=BATCH)] = None
-    learning_rate: Positive = 5e-4
-    warmup_fraction: Fraction = 0.1
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    max_grad_norm: Positive = 1.0
-    optimizer: Optimizer = "adamw"
-    optimizer_state: Literal["keep", "reset", "hand_on"] = "keep"
-    client_parts: Literal["hand_on", "average"] = "hand_on"
-    precision: Literal["float32", "float64", "bf16", "auto"] = "float32"
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        """Check what concerns more than one field."""
-        device, _, number = self.device.partition(":")
-        named = device in ("cpu", "cuda") and (number.isdecimal() or ":" not in self.device)
-        expect(named, "cpu, cuda or cuda:N", "device", self.device)
-        local = self.strategy in ("centralised", "fedavg")
-        told = "micro_batch with strategy centralised or fedavg alone, where no batch is sent"
-        expect(self.micro_batch is None or local, told, "strategy", self.strategy)
-        if self.optimizer_state != "hand_on":
-            return
-        for name, needed, told in (
-            ("strategy", "sequential", "sequential with optimizer_state hand_on"),
-            ("optimizer", "adamw", "adamw with optimizer_state hand_on: sgd has no moments"),
-            ("client_parts", "hand_on", "client parts handed on together with their moments"),
-        ):
-            found = getattr(self, name)
-            expect(found == needed, told, name, found)
-
-
-@settings
 class Config:
     """Everything that determines one training, apart from the defence.
 
@@ -297,9 +228,7 @@ class Config:
         return {
             "model": self.model.to_json(),
             "data": self.data.to_json(),
-            "training": {
-                k: v for k, v in vars(self.training).items() if k != "micro_batch" or v is not None
-            },
+            "training": self.training.to_json(),
             "seed": self.seed,
             "noise": self.noise,
             **({"message": dict(vars(self.message))} if one else {}),

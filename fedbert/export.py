@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from fedbert.checkpoint import Checkpoint, read
-from fedbert.config import ONE_MESSAGE
 from fedbert.disk.writer import sweep, whole_folder
 from fedbert.errors import InputError
 from fedbert.manifest import EXPORT, VERSION, as_text, exported, hashes_of
 from fedbert.one_message.files import MESSAGE
+from fedbert.setting_types import ONE_MESSAGE
 
 WEIGHTS = "model.safetensors"
 WHOLE = (WEIGHTS, MESSAGE, "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt")
@@ -50,7 +50,8 @@ CONFIG = {
     ),
     "data": ("task", "max_length", "clients", "text", "pair", "label", "labels", "metric"),
     "training": (
-        "strategy", "rounds", "local_steps", "batch_size", "clients_per_round", "learning_rate",
+        "strategy", "rounds", "local_steps", "batch_size", "clients_per_round", "participation",
+        "learning_rate",
         "warmup_fraction", "weight_decay", "max_grad_norm", "optimizer", "optimizer_state",
         "client_parts", "precision", "micro_batch",
     ),

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fedbert.config import STEPS
 from fedbert.errors import InputError
+from fedbert.setting_types import STEPS
 
 Check = Callable[[Any], bool]
 Entries = dict[str, tuple[str, Check]]

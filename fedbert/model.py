@@ -19,13 +19,14 @@ from transformers import (
     RobertaConfig,
 )
 
-from fedbert.config import SIZES, ModelConfig
+from fedbert.config import ModelConfig
 from fedbert.data.client_data import Vocabulary
 from fedbert.errors import InputError
 from fedbert.inert import refuse_code_in
 from fedbert.model_settings import PROBLEMS, check_settings, raw_settings, set_dropout
 from fedbert.pooling import SETTING, pools_by_mean
 from fedbert.seeding import scoped
+from fedbert.setting_types import SIZES
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import Task
 from fedbert.tensor_files import read_tensors

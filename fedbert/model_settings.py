@@ -6,8 +6,8 @@ from typing import Any
 from transformers import PreTrainedConfig
 from transformers.activations import ACT2FN
 
-from fedbert.config import LAYERS
 from fedbert.errors import InputError, nearest
+from fedbert.setting_types import LAYERS
 
 HONOURED: dict[str, tuple[object, ...]] = {
     "position_embedding_type": ("absolute",),

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from fedbert.config import COLUMNS, ONE_MESSAGE, Config
+from fedbert.config import COLUMNS, Config
 from fedbert.one_message.facts import public_sha256
 from fedbert.precision import settled
 from fedbert.prepare import Prepared
+from fedbert.setting_types import ONE_MESSAGE
 from privacy.defence import PLACES, Defence
 from privacy.dp_sgd.clipping import STABILITY
 from privacy.randomness.source import NoiseSource

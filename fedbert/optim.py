@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from fedbert.config import TrainingConfig
 from fedbert.messages import Array, to_array
+from fedbert.training_settings import TrainingConfig
 
 
 def decays(name: str) -> bool:

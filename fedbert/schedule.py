@@ -1,9 +1,13 @@
 """Schedule of a training: who takes part in which round, with how many steps, sending how often."""
 
 from collections import Counter
+from collections.abc import Sequence
 
-from fedbert.config import ONE_MESSAGE, Config
+import numpy as np
+
+from fedbert.config import Config
 from fedbert.prepare import Prepared
+from fedbert.setting_types import ONE_MESSAGE
 from privacy.randomness.source import public
 
 
@@ -42,15 +46,46 @@ def repeated_releases(config: Config, prepared: Prepared, rounds: int, restarts:
 def participants(config: Config, round_: int) -> tuple[int, ...]:
     """Return the clients of a round, in the order in which they are served.
 
-    Who is asked when is public, and no guarantee rests on it: what each sends is counted.
+    Who is asked when is public and fixed beforehand; no guarantee rests on its being drawn: what
+    each client sends is counted.
     """
     if config.training.strategy == "centralised":
         return (0,)
     count = config.training.clients_per_round or config.data.clients
     if count == config.data.clients:
         return tuple(range(count))
+    if config.training.participation == "cyclic":
+        order = public("cyclic participants", config.seed).permutation(config.data.clients)
+        places = (round_ * count + np.arange(count)) % len(order)
+        return tuple(sorted(order[places].tolist()))
     drawn = public("participants", config.seed, round_).choice(config.data.clients, count)
     return tuple(sorted(drawn.tolist()))
+
+
+def participations(
+    config: Config, spans: Sequence[range] | None = None
+) -> tuple[int | None, int | None]:
+    """Return the most rounds that one client takes part in, and the fewest from one to its next.
+
+    spans: of rounds that were done, one for each launch; None: every round once. None for what no
+    client does: taking part twice, or, under one message, in a round.
+    """
+    rounds = config.training.rounds
+    if config.training.strategy == ONE_MESSAGE:
+        return None, None
+    done = [range(rounds)] if spans is None else list(spans)
+    count = config.training.clients_per_round or config.data.clients
+    if count == config.data.clients or config.training.strategy == "centralised":
+        return sum(map(len, done)), (1 if rounds > 1 else None)
+    who = [participants(config, round_) for round_ in range(rounds)]
+    turns = Counter(client for span in done for round_ in span for client in who[round_])
+    last: dict[int, int] = {}
+    apart = rounds
+    for round_, clients in enumerate(who):
+        apart = min([apart, *(round_ - last[client] for client in clients if client in last)])
+        last |= dict.fromkeys(clients, round_)
+    again = max(Counter(client for clients in who for client in clients).values()) > 1
+    return max(turns.values(), default=0), (apart if again else None)
 
 
 def local_steps(config: Config) -> int:

@@ -23,7 +23,8 @@ from fedbert.passing import Passing
 from fedbert.private_step import PrivateStep, Share
 from fedbert.protect import MechanismLog
 from fedbert.split import SplitBert
-from privacy.defence import Defence, adaptive_clip
+from privacy.correlated_noise import CorrelatedNoise
+from privacy.defence import Defence, adaptive_clip, over_rounds
 from privacy.mechanism import Identity
 from privacy.randomness.source import NoiseSource
 
@@ -67,6 +68,9 @@ class Server:
         self.states: dict[int, dict[str, Array]] = {}  # T's moments per client; -1: the one body's
         self.handed: dict[str, Array] = {}  # E's and H's moments on their way to the next client
         self.average: Average | None = None
+        correlated = over_rounds(self.mechanism)
+        size = sum(v.size for v in self._noisy().values())
+        self.correlated = None if correlated is None else CorrelatedNoise(correlated, size)
         self.logs = {place: MechanismLog() for place in ("training", "update")}
 
     def values(self) -> dict[str, Array]:
@@ -92,9 +96,13 @@ class Server:
         if isinstance(self.mechanism, Identity):
             self.average = Weighted(examples)
             return
-        base = {n: v for n, v in self.edge.items() if n in self.edge_trained} | self.body
         draws = self.noise.draws("update", round_)
-        self.average = Noised(self.mechanism, base, participants, draws)
+        shared = None if self.correlated is None else self.correlated.of(round_, draws)
+        self.average = Noised(self.mechanism, self._noisy(), participants, draws, shared)
+
+    def _noisy(self) -> dict[str, Array]:
+        """Return the values that rounds change, in the order in which their noise is drawn."""
+        return {n: v for n, v in self.edge.items() if n in self.edge_trained} | self.body
 
     def open_group(self, clients: Sequence[int]) -> None:
         """Give every client of a group its own copy of T (`parallel`)."""
@@ -215,7 +223,10 @@ class Server:
         arrays = {f"{c}/{n}": v for c, state in self._states().items() for n, v in state.items()}
         arrays |= {f"handed/{n}": v for n, v in self.handed.items()}
         logs = {place: log.to_json() for place, log in self.logs.items()}
-        return arrays, {"logs": logs, "clip_norm": self.mechanism.clip_norm}
+        plain: dict[str, Any] = {"logs": logs, "clip_norm": self.mechanism.clip_norm}
+        if self.correlated is not None:  # how far it is, and nothing of the noise itself
+            plain["noised_rounds"] = self.correlated.round
+        return arrays, plain
 
     def restore(
         self, values: Mapping[str, Array], arrays: Mapping[str, Array], plain: Mapping[str, Any]
@@ -235,6 +246,13 @@ class Server:
         adaptive = adaptive_clip(self.mechanism)
         if adaptive is not None:
             self.mechanism = adaptive.at(plain["clip_norm"])
+        if self.correlated is None:
+            return
+        if self.noise.mode == "repeatable":
+            done = plain["noised_rounds"]
+            self.correlated.replay(done, lambda round_: self.noise.draws("update", round_))
+        else:  # its key is gone: a launch of its own, whose rounds the ledger counts
+            self.correlated.begin(plain["noised_rounds"])
 
     def _states(self) -> dict[int, dict[str, Array]]:
         """Return T's moments, those that held groups have in place included."""

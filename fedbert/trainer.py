@@ -11,7 +11,7 @@ import torch
 
 from fedbert.arrivals import Arrivals, arrivals, refuse_diverged
 from fedbert.client import Client
-from fedbert.config import ONE_MESSAGE, Config
+from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.frozen import frozen_of
@@ -26,6 +26,7 @@ from fedbert.protect import MechanismGuard, MechanismLog, guards
 from fedbert.roster import Roster
 from fedbert.schedule import local_steps, participants, planned_releases, planned_steps
 from fedbert.server import Server
+from fedbert.setting_types import ONE_MESSAGE
 from fedbert.split import SplitBert, duplicate
 from fedbert.strategies import SERVER, STRATEGIES, Round, client_name
 from privacy.defence import Defence, refuse

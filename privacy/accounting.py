@@ -8,7 +8,7 @@ import logging
 from dataclasses import replace
 
 from privacy.claims import above_the_tails, breach, breach_words, epsilon_claim
-from privacy.defence import ONE_MESSAGE, Defence, refuse_update
+from privacy.defence import ONE_MESSAGE, Defence, over_rounds, refuse_rounds, refuse_update
 from privacy.events import MetricEvent, PoissonGaussianEvent
 from privacy.facts import TrainingFacts
 from privacy.group_privacy import for_persons
@@ -27,6 +27,7 @@ from privacy.guarantee import (
     NoGuarantee,
     NothingSent,
     Scope,
+    participation_exclusion,
 )
 from privacy.mechanism import VIEWS, Cost, Identity, Mechanism, View
 from privacy.message_claims import message_ledger
@@ -185,7 +186,15 @@ def _averaged(view: View, defence: Defence, facts: TrainingFacts) -> Entry:
             "one client moves the others' updates too, by more than the clip norm allows for",
         )
     exclusions = LOCAL_UPDATE_EXCLUSIONS if defence.local_update else UPDATE_EXCLUSIONS
-    return _claim(view, cost, facts.rounds, facts, "data set", exclusions)
+    correlated = over_rounds(defence.update)
+    if correlated is None:
+        return _claim(view, cost, facts.rounds, facts, "data set", exclusions)
+    apart = refuse_rounds(correlated, facts)
+    if apart is not None:
+        return NoGuarantee(view, f"the noise on updates {apart}")
+    times = facts.participations or 0
+    known = participation_exclusion(times, correlated.bands)
+    return _claim(view, cost, times, facts, "data set", (known, *exclusions))
 
 
 def _trained(defence: Defence, facts: TrainingFacts) -> Guarantee | NoGuarantee:

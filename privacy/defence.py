@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from privacy.adaptive_clip import AdaptiveDPFedAvg
 from privacy.checks import one_of
 from privacy.distance_correlation import DistanceCorrelation
+from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.facts import STRATEGIES, TrainingFacts
 from privacy.mechanism import Identity, Mechanism
@@ -94,6 +95,7 @@ def refuse(defence: Defence, facts: TrainingFacts) -> str | None:
     found = (
         _refuse_message(defence, facts),
         _refuse_update(defence, strategy),
+        refuse_rounds(defence.update, facts),
         _refuse_smashed(defence, facts),
         _refuse_training(defence, facts),
         _refuse_labels(defence, facts),
@@ -181,6 +183,30 @@ def _refuse_labels(defence: Defence, facts: TrainingFacts) -> str | None:
         return None
     what = {"mlm": "its labels are the masked words", "regression": "its labels are scores"}
     return f"randomises classes, and {what[facts.kind]}"
+
+
+def over_rounds(mechanism: Mechanism) -> DPFTRL | None:
+    """The mechanism if its noise is correlated over rounds, else None."""
+    return mechanism if isinstance(mechanism, DPFTRL) else None
+
+
+def refuse_rounds(mechanism: Mechanism, facts: TrainingFacts) -> str | None:
+    """Why noise that is correlated over rounds cannot cover those of a training, as a clause."""
+    correlated = over_rounds(mechanism)
+    if correlated is None:
+        return None
+    if facts.participations is None:
+        return "counts how often a client takes part, and nobody told"
+    apart, bands = facts.separation, correlated.bands
+    if apart is not None and apart < bands:
+        every = "after one round" if apart == 1 else f"after {apart} rounds"
+        return (
+            f"has bands={bands}, and a client may take part again {every}: at most so many bands, "
+            'or fewer clients_per_round with participation = "cyclic"'
+        )
+    if not facts.restarts and facts.rounds > correlated.rounds:
+        return f"has noise for {correlated.rounds} rounds, and there are {facts.rounds}"
+    return None
 
 
 def adaptive_clip(mechanism: Mechanism) -> AdaptiveDPFedAvg | None:

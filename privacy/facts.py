@@ -51,12 +51,16 @@ class TrainingFacts:
     how many classes there are; None where nobody counted. `kind` is the task's. `restarts` counts
     how often the training began again under fresh noise: what is drawn once was then drawn again.
     `person_rows` is the most records of one person; None where nobody told whose they are.
+    `participations` is the most rounds that one client took part in, those that a restart did
+    again included; None where nobody counted. `separation` is the fewest rounds from one of them
+    to the client's next, by a schedule that is public and fixed beforehand; None where nobody takes
+    part twice.
     `message` is what a training by one message adds.
 
     Raises:
         ValueError: an unknown strategy, accountant or kind, a count below zero, records, width,
-            length or person_rows below 1, delta not strictly between 0 and 1, a sample rate outside
-            (0, 1], or releases under a strategy that sends no activations.
+            length, person_rows or separation below 1, delta not strictly between 0 and 1, a sample
+            rate outside (0, 1], or releases under a strategy that sends no activations.
     """
 
     strategy: str
@@ -77,6 +81,8 @@ class TrainingFacts:
     restarts: int = 0
     person_rows: int | None = None
     message: MessageFacts | None = None
+    participations: int | None = None
+    separation: int | None = None
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -89,8 +95,9 @@ class TrainingFacts:
             open_unit("delta", self.delta)
         if self.sample_rate is not None and not 0 < self.sample_rate <= 1:
             raise ValueError(f"expected 0 < sample_rate <= 1, got sample_rate={self.sample_rate}")
-        for name in ("records", "width", "length", "labels", "person_rows"):
+        for name in ("records", "width", "length", "labels", "person_rows", "separation"):
             _counted(name, getattr(self, name), 0 if name == "labels" else 1)
+        _counted("participations", self.participations, 0)
         if self.strategy in ("centralised", "fedavg") and self.releases > 0:
             raise ValueError(
                 f"expected releases=0 under {self.strategy}, got releases={self.releases}"

@@ -47,6 +47,18 @@ LOCAL_UPDATE_EXCLUSIONS = (
     "optimiser state and training losses, which are kept to resume and may be printed",
     *_ALWAYS,
 )
+
+
+def participation_exclusion(times: int, bands: int) -> str:
+    """What a claim under noise over rounds presumes of who takes part when, as a noun phrase."""
+    often = "once" if times == 1 else f"{times} times"
+    again = f", or again within {bands} rounds" if bands > 1 else ""
+    return (
+        f"a client who takes part more than {often}{again}: each time counts as one release, who "
+        "takes part when is public and fixed beforehand, and no sampling is counted"
+    )
+
+
 SEVERAL_RECORDS = "a person with several records, or a text that was cut into several"
 DP_SGD_MESSAGES = "the norm and clip factor of each example's gradient"
 DP_SGD_EXCLUSIONS = (

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from evaluation.grid.spec import AttackSettings
-from fedbert.config import DataConfig, ModelConfig, TrainingConfig
+from fedbert.config import DataConfig, ModelConfig
+from fedbert.training_settings import TrainingConfig
 from tests import architecture, parameters
 
 APHORISMS = re.compile(

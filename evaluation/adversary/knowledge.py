@@ -24,7 +24,7 @@ from fedbert.schedule import participants
 from fedbert.smashing import nearest_words
 from fedbert.split import Bottom, EmbeddingTables, SplitBert, duplicate
 from fedbert.trainer import load_values
-from privacy.defence import Defence, adaptive_clip
+from privacy.defence import Defence, adaptive_clip, over_rounds
 from privacy.mechanism import Identity
 from privacy.noise import NoiseModel
 
@@ -196,6 +196,9 @@ def received_noise(observation: Observation, rounds: range) -> float | Lacks:
     if adaptive_clip(mechanism) is not None:
         words = "the noise follows a clip that moves from round to round, which peers are not told"
         return Lacks(("noise_std",), words)
+    correlated = over_rounds(mechanism)
+    if correlated is not None:  # every round's sum is divided by the same number of clients
+        return correlated.std_over(rounds) / len(participants(config, rounds.start))
     variance = 0.0
     for number in rounds:
         sizes = np.array(

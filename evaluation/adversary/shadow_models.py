@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from evaluation.adversary.inference import answers_on
-from fedbert.config import ONE_MESSAGE, Config
+from fedbert.config import Config
 from fedbert.data.repeats import coin_groups, twins
 from fedbert.disk.writer import sweep, whole
 from fedbert.model import load_model
@@ -29,6 +29,7 @@ from fedbert.precision import settled
 from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
 from fedbert.schedule import planned_steps
 from fedbert.seeding import derive, numpy_rng
+from fedbert.setting_types import ONE_MESSAGE
 from fedbert.trainer import give_back_memory, train
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource

@@ -32,11 +32,11 @@ from evaluation.attacking.membership import unmatched
 from evaluation.attacking.one_message import BY_DEFAULT, lacking_basis
 from evaluation.grid.catalogue import FAMILIES
 from evaluation.grid.spec import AttackSettings, Cell
-from fedbert.config import ONE_MESSAGE
 from fedbert.data.repeats import one_of_each
 from fedbert.frozen import dropout_of
 from fedbert.messages import ClientParts
 from fedbert.prepare import Prepared
+from fedbert.setting_types import ONE_MESSAGE
 from fedbert.trainer import State, Trained
 from privacy.defence import Defence
 from reports.leaks import what_of

@@ -29,12 +29,12 @@ from evaluation.metrics.membership import (
     judged,
     too_few,
 )
-from fedbert.config import ONE_MESSAGE
 from fedbert.data.batches import Encoded
 from fedbert.data.repeats import clusters, one_of_each
 from fedbert.frozen import dropout_of
 from fedbert.prepare import Prepared
 from fedbert.seeding import derive, numpy_rng
+from fedbert.setting_types import ONE_MESSAGE
 from fedbert.trainer import State
 from privacy.defence import Defence
 from reports.leak import Leak, LeakageEntry

@@ -21,11 +21,12 @@ from evaluation.adversary.signals import features_of, part
 from evaluation.auditing.foreign_model import check_head, foreign_config, refuse_code, settings_of
 from evaluation.auditing.subject import Subject
 from evaluation.grid.spec import SHADOWS
-from fedbert.config import SIZES, Config
+from fedbert.config import Config
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError
 from fedbert.model import load_model
 from fedbert.prepare import Prepared, poisson_sampled
+from fedbert.setting_types import SIZES
 from fedbert.settings import settings
 
 FROM_MESSAGES = ("round_losses", "alignments", "projections", "nearness")  # of Signals

@@ -26,6 +26,7 @@ from fedbert.one_message.codes import codes_of
 from fedbert.one_message.facts import layout_of
 from fedbert.stopped import aside
 from fedbert.tasks import with_columns
+from privacy.defence import over_rounds
 from privacy.message_claims import event_of
 from privacy.tradeoff import allowed_by_line
 from reports.card.content import (
@@ -177,7 +178,8 @@ def _isolation(subject: Subject) -> Iterator[Check]:
             continue
         found = audit_any(mechanism, subject.delta, subject.config.seed)
         if found is not None:
-            name = f"{place}: {found.what} in isolation, one release"
+            what = "one release" if over_rounds(mechanism) is None else "over rounds"
+            name = f"{place}: {found.what} in isolation, {what}"
             yield Check(name, found.verdict, found.detail())
 
 

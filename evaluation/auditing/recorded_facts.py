@@ -14,11 +14,12 @@ from evaluation.auditing.subject import Subject
 from evaluation.grid.defence import NO_LAUNCHES
 from evaluation.grid.launches import Launches
 from fedbert.checkpoint import Checkpoint
-from fedbert.config import ONE_MESSAGE, Config
+from fedbert.config import Config
 from fedbert.known_facts import facts_before
 from fedbert.manifest import exported
 from fedbert.one_message.facts import layout_of
-from fedbert.schedule import local_steps, planned_steps
+from fedbert.schedule import local_steps, participations, planned_steps
+from fedbert.setting_types import ONE_MESSAGE
 from privacy.facts import TrainingFacts
 
 SENT = ("smashed", "hidden", "hidden_gradient", "smashed_gradient")
@@ -134,6 +135,7 @@ def recorded_facts(
         length=config.data.max_length,
         labels=len(subject.task.label_names),
         restarts=launches.restarts,
+        participations=participations(config, launches.spans(config.training.rounds, done))[0],
     )
 
 
@@ -162,7 +164,8 @@ def _exported_facts(
     """
     manifest, config = checkpoint.manifest, checkpoint.config
     planned, defence = config.training.rounds, manifest["defence"]
-    asked = any("target_epsilon" in defence.get(place, {}) for place in (*SENT, "training"))
+    places = ("update", *SENT, "training") if _drawn(config) else (*SENT, "training")
+    asked = any("target_epsilon" in defence.get(place, {}) for place in places)
     if asked and (manifest["round"] < planned or launches.restarts):
         return None
     done = planned if rounds is None else rounds
@@ -170,6 +173,10 @@ def _exported_facts(
     steps = max(planned_steps(config, done).values(), default=0) + again * local_steps(config)
     silent = config.training.strategy in ("centralised", "fedavg")
     sent = [cost["releases"] for cost in manifest["costs"] if cost["place"] in SENT]
+    turns = participations(config, launches.spans(planned, done))[0]
+    if _drawn(config):  # by a seed that an export does not have
+        told = [cost["releases"] for cost in manifest["costs"] if cost["place"] == "update"]
+        turns = max(told, default=turns)
     return replace(
         facts_before(config),
         delta=subject.delta,
@@ -181,7 +188,14 @@ def _exported_facts(
         length=config.data.max_length,
         labels=len(subject.task.label_names),
         restarts=launches.restarts,
+        participations=turns,
     )
+
+
+def _drawn(config: Config) -> bool:
+    """Whether clients are drawn afresh for each round."""
+    some = config.training.clients_per_round not in (None, config.data.clients)
+    return some and config.training.participation == "random"
 
 
 def _one_shot(defence: dict[str, Any]) -> bool:

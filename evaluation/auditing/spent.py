@@ -5,7 +5,7 @@ from typing import Any
 
 from evaluation.auditing.subject import Subject
 from evaluation.grid.defence import SPEAKS_FOR
-from fedbert.config import ONE_MESSAGE
+from fedbert.setting_types import ONE_MESSAGE
 from privacy.events import Event
 from privacy.mechanism import Cost
 from privacy.message_claims import together

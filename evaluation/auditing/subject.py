@@ -16,7 +16,7 @@ from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.defence_file import DefenceSettings
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.checkpoint import Checkpoint, read
-from fedbert.config import ONE_MESSAGE, Config, DataConfig, ModelConfig
+from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import Vocabulary
 from fedbert.data.sources import load_one
@@ -33,6 +33,7 @@ from fedbert.prepare import (
     room_of,
     typed,
 )
+from fedbert.setting_types import ONE_MESSAGE
 from fedbert.settings import from_mapping
 from fedbert.split import SplitBert
 from fedbert.stopped import aside

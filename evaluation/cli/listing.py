@@ -21,7 +21,7 @@ def list_() -> None:
 
     from evaluation.grid.catalogue import FAMILIES, MECHANISMS
     from evaluation.grid.durations import NOTE, estimated
-    from fedbert.config import SIZES, STRATEGIES
+    from fedbert.setting_types import SIZES, STRATEGIES
     from fedbert.tasks import CLASS_METRICS, OWN, SCORE_METRICS, TASKS
 
     table = Table(box=None, header_style="bold", pad_edge=False)

@@ -50,6 +50,9 @@ MECHANISMS = {
     "adaptive_dp_fedavg": Entry(
         "privacy.adaptive_clip:AdaptiveDPFedAvg", "the same, the clip follows a quantile"
     ),
+    "dp_ftrl": Entry(
+        "privacy.dp_ftrl:DPFTRL", "DP-FedAvg, its noise correlated over rounds; no sampling"
+    ),
     "local_dp_fedavg": Entry(
         "privacy.local_dp_fedavg:LocalDPFedAvg", "every client noises its own update (fedavg)"
     ),

@@ -13,8 +13,14 @@ from fedbert.errors import InputError
 from fedbert.known_facts import facts_before
 from fedbert.one_message.facts import layout_of, message_facts
 from fedbert.prepare import Prepared, most_rows, poisson_sampled
-from fedbert.schedule import local_steps, planned_releases, planned_steps, repeated_releases
-from privacy.defence import ONE_MESSAGE, Defence
+from fedbert.schedule import (
+    local_steps,
+    participations,
+    planned_releases,
+    planned_steps,
+    repeated_releases,
+)
+from privacy.defence import ONE_MESSAGE, Defence, over_rounds
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import Event
@@ -37,6 +43,7 @@ SPEAKS_FOR = {
 """The views for which a mechanism at a place can make a claim."""
 CALIBRATED_FOR = (
     "delta", "releases", "rounds", "steps", "sample_rate", "width", "length", "labels", "records",
+    "participations",
 )  # fmt: skip
 """The facts that a mechanism's maker is told where it asks for them and the grid is silent."""
 
@@ -60,13 +67,14 @@ def facts_of(
     if config.training.strategy == ONE_MESSAGE:
         known = message or message_facts(config, prepared)
         return message_facts_of(config, prepared, delta, launches, known)
-    again = launches.redone(config.training.rounds)
+    planned = config.training.rounds
+    again, done = launches.redone(planned), planned if rounds is None else rounds
     return replace(
         facts_before(config),
         delta=delta,
         releases=planned_releases(config, prepared, rounds)
         + repeated_releases(config, prepared, again, launches.restarts),
-        rounds=(config.training.rounds if rounds is None else rounds) + again,
+        rounds=done + again,
         steps=max(planned_steps(config, rounds).values(), default=0) + again * local_steps(config),
         sample_rate=max(data.sample_rate for data in prepared.clients),
         width=prepared.split.whole.config.hidden_size,
@@ -75,6 +83,7 @@ def facts_of(
         records=min(len(data.encoded) for data in prepared.clients),
         restarts=launches.restarts,
         person_rows=most_rows(prepared),
+        participations=participations(config, launches.spans(planned, done))[0],
     )
 
 
@@ -121,6 +130,7 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
             known[count] = max(known[count], 1)
         if place == "update":
             known |= {"unit": "client", "releases": known["rounds"]}
+            known["participations"] = facts.participations or 1
         if made.get("one_shot") and place == "smashed":
             known["releases"] = 1
         if one and place == "smashed":  # into the unit ball, as a whole, its label beside it
@@ -182,7 +192,7 @@ def costs(defence: Defence, facts: TrainingFacts) -> list[dict[str, Any]]:
     """Return what a training spent: each mechanism's cost, its place and its releases."""
     once = 1 + facts.restarts
     counts = {
-        "update": facts.rounds,
+        "update": facts.rounds if over_rounds(defence.update) is None else facts.participations,
         "training": facts.steps,
         "labels": once,
         "smashed": once if defence.one_shot or facts.strategy == ONE_MESSAGE else facts.releases,

@@ -8,8 +8,8 @@ from pydantic import AfterValidator
 
 from evaluation.grid.frontier import check_ends
 from evaluation.grid.spec import PLACES, DefenceSpec, Spec
-from fedbert.config import Text
 from fedbert.errors import InputError
+from fedbert.setting_types import Text
 from fedbert.settings import Plain, distinct, refused, settings
 
 LEVEL = 'level = {"smashed.KEY" = [..]}'

@@ -16,8 +16,8 @@ from evaluation.grid.file import (
     TrainingSettings,
 )
 from evaluation.grid.spec import AttackSettings, Cell, as_written
-from fedbert.config import ONE_MESSAGE
 from fedbert.errors import InputError
+from fedbert.setting_types import ONE_MESSAGE
 from fedbert.settings import from_mapping
 
 CELLS = 100_000

@@ -9,21 +9,12 @@ from pydantic import Field
 from evaluation.grid.defence_file import DefenceSettings
 from evaluation.grid.frontier import FrontierSettings
 from evaluation.grid.spec import PLACES, AttackSettings
-from fedbert.config import (
-    Config,
-    CutLayer,
-    DataConfig,
-    Delta,
-    ModelConfig,
-    Seed,
-    Strategy,
-    TaskName,
-    Text,
-    TrainingConfig,
-)
+from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.errors import InputError, unknown_key, within
 from fedbert.message_settings import MessageConfig
+from fedbert.setting_types import CutLayer, Delta, Seed, Strategy, TaskName, Text
 from fedbert.settings import Distinct, Plain, PlainOrList, check_field, settings
+from fedbert.training_settings import TrainingConfig
 from privacy.randomness.keys import NoiseMode
 
 DELTA = 1e-5

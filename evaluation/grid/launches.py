@@ -55,6 +55,19 @@ class Launches:
         before = sum(each.end(rounds) - each.start for each in self.each[:-1])
         return max(0, before - self.each[-1].start)
 
+    def spans(self, rounds: int, done: int) -> list[range]:
+        """Return the rounds of each launch, of so many in all of which so many are done.
+
+        Of an earlier launch those that it may have begun; without launches, one of all.
+
+        >>> Launches().began(0, 2).saved(4).began(4, 2).spans(10, 8)
+        [range(0, 6), range(4, 8)]
+        """
+        if not self.each:
+            return [range(done)]
+        earlier = [range(each.start, each.end(rounds)) for each in self.each[:-1]]
+        return [*earlier, range(self.each[-1].start, done)]
+
     def to_json(self) -> list[list[int]]:
         """Return [start, every, saved] of each launch."""
         return [[each.start, each.every, each.saved] for each in self.each]

@@ -20,9 +20,10 @@ from evaluation.grid.file import (
 )
 from evaluation.grid.frontier import FrontierSettings
 from evaluation.grid.spec import PLACES, AttackSettings
-from fedbert.config import DataConfig, ModelConfig, TrainingConfig
+from fedbert.config import DataConfig, ModelConfig
 from fedbert.message_settings import MessageConfig
 from fedbert.tasks import NAMES
+from fedbert.training_settings import TrainingConfig
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 CLASSES = (

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from evaluation.grid.catalogue import FAMILIES
-from fedbert.config import EXAMPLES, Config, ModelConfig
+from fedbert.config import Config, ModelConfig
 from fedbert.errors import InputError, expect
+from fedbert.setting_types import EXAMPLES
 from fedbert.settings import plain, refused, settings
 
 Scalar = str | int | float | bool

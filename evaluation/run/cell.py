@@ -22,13 +22,13 @@ from evaluation.grid.preflight import Make, afresh, doubts_of
 from evaluation.grid.spec import PLACES, Cell
 from evaluation.run.outcome import Outcome
 from evaluation.run.utility import measure
-from fedbert.config import ONE_MESSAGE
 from fedbert.messages import Listener
 from fedbert.noise import noise_of
 from fedbert.precision import settled
 from fedbert.prepare import poisson_sampled
 from fedbert.protect import MechanismLog
 from fedbert.provenance import provenance
+from fedbert.setting_types import ONE_MESSAGE
 from fedbert.trainer import Trained, give_back_memory, train
 from privacy.accounting import label_claims, ledger
 from privacy.defence import Defence, refuse

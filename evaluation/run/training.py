@@ -19,12 +19,13 @@ from evaluation.run.journal import Journal
 from evaluation.run.utility import measure
 from fedbert import stopped
 from fedbert.checkpoint import check_same, read, recover, save
-from fedbert.config import ONE_MESSAGE, Config
+from fedbert.config import Config
 from fedbert.errors import InputError, within
 from fedbert.noise import noise_of
 from fedbert.precision import in_words
 from fedbert.prepare import Prepared, prepare
 from fedbert.run_key import keyed, run_key
+from fedbert.setting_types import ONE_MESSAGE
 from fedbert.settings import from_mapping
 from fedbert.trainer import State, check, train
 from privacy.accounting import label_claims, ledger

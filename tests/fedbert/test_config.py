@@ -8,19 +8,11 @@ from typing import Any
 
 import pytest
 
-from fedbert.config import (
-    BATCH,
-    CLIENTS,
-    EXAMPLES,
-    LAYERS,
-    STEPS,
-    Config,
-    DataConfig,
-    ModelConfig,
-    TrainingConfig,
-)
+from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.errors import InputError
+from fedbert.setting_types import BATCH, CLIENTS, EXAMPLES, LAYERS, STEPS
 from fedbert.settings import from_mapping
+from fedbert.training_settings import TrainingConfig
 
 
 def line(error: pytest.ExceptionInfo[InputError]) -> str:

@@ -22,9 +22,11 @@ from fedbert.smashing import nearest_words
 from fedbert.split import SplitBert, cut
 from fedbert.trainer import train
 from privacy.adaptive_clip import AdaptiveDPFedAvg
+from privacy.banded_factorisation import noise_rows
 from privacy.defence import Defence
 from privacy.distance_correlation import DistanceCorrelation, distance_correlation
 from privacy.dp_fedavg import DPFedAvg
+from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.clipping import MARGIN
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.gaussian import Gaussian
@@ -294,6 +296,84 @@ def test_adaptive_dp_fedavg_moves_its_clip_and_resumes() -> None:
     assert len(set(clips)) == 3 and clips[2] < clips[0] < 100.0
     rest = train(config, prepared, defence, start=states[0], on_round=lambda state: None)
     assert tiny.as_bytes(rest.state) == tiny.as_bytes(done.state)
+
+
+FTRL = DPFTRL(0.4, 1.5, bands=3, rounds=6)
+FTRL_TRAINING = {
+    "clients": 6, "clients_per_round": 2, "participation": "cyclic", "rounds": 6,
+    "local_steps": 1, "learning_rate": 1e-9, "strategy": "fedavg", "optimizer": "sgd",
+}  # fmt: skip
+
+
+def noise_of_rounds(states: list[Any], before: dict[str, np.ndarray]) -> np.ndarray:
+    """The noise [round, value] on the sums behind some states, where next to nothing is learnt."""
+    values = [before, *(state.values for state in states)]
+    flat = [np.concatenate([v[n].astype(float).ravel() for n in sorted(before)]) for v in values]
+    return 2 * np.diff(flat, axis=0)
+
+
+def white(rows: np.ndarray, std: float) -> bool:
+    """Whether rows [round, value] are independent normal noise; false alarms below 1e-4."""
+    low, high = stats.chi2.ppf([2e-5, 1 - 2e-5], rows.size)
+    apart = np.corrcoef(rows)[np.triu_indices(len(rows), 1)]
+    fits = low < np.square(rows / std).sum() < high
+    return bool(fits and np.abs(apart).max(initial=0) < 5 / np.sqrt(rows.shape[1]))
+
+
+def test_dp_ftrl_noises_every_value_of_every_round_as_its_matrix_says() -> None:
+    """From the models that are sent: C makes of their noise independent noise again."""
+    config = tiny.config_of("two", **FTRL_TRAINING)
+    prepared, states = tiny.prepared_for(config), []
+    done = train(config, prepared, Defence("d", update=FTRL), on_round=states.append)
+    before = {n: p.detach().numpy() for n, p in prepared.split.whole.named_parameters()}
+    noise = noise_of_rounds(states, before)
+    rows = noise_rows(FTRL.coefficients, 6)
+    z = np.linalg.inv(rows) @ noise
+    assert white(z, 0.6) and not white(noise, 0.6) and not white(z * 0.95, 0.6)
+    touched = noise != 0
+    assert touched.all(), "rows that no client trained have noise as well"
+    log = done.protection["update"]
+    assert log.records == 12 and log.noise == pytest.approx(
+        0.36 * np.square(rows).sum() * noise.shape[1]
+    )
+
+
+def test_dp_ftrl_goes_on_with_the_noise_that_it_had() -> None:
+    """Repeatable noise: the same bytes; and no state holds a row of it."""
+    config = tiny.config_of("two", **FTRL_TRAINING | {"learning_rate": 1e-2})
+    prepared, states = tiny.prepared_for(config), []
+    done = train(config, prepared, Defence("d", update=FTRL), on_round=states.append)
+    rest = train(
+        config, prepared, Defence("d", update=FTRL), start=states[3], on_round=lambda state: None
+    )
+    assert tiny.as_bytes(rest.state) == tiny.as_bytes(done.state)
+    assert not any(name.startswith("server:") for name in states[3].arrays)
+    assert states[3].plain["server"].keys() == {"logs", "clip_norm", "noised_rounds"}
+    assert states[3].plain["server"]["noised_rounds"] == 4
+
+
+def test_dp_ftrl_under_secret_noise_begins_anew_after_a_stop() -> None:
+    """What the first launch drew is gone: the rest is a mechanism of its own."""
+    config = replace(tiny.config_of("two", **FTRL_TRAINING), noise="secret")
+    prepared, first, second = tiny.prepared_for(config), [], []
+    defence = Defence("d", update=FTRL)
+    train(config, prepared, defence, on_round=first.append)
+    train(config, prepared, defence, start=first[1], on_round=second.append)
+    before = {n: p.detach().numpy() for n, p in prepared.split.whole.named_parameters()}
+    own = noise_of_rounds(first, before)
+    rest = noise_of_rounds(second, first[1].values)
+    back = np.linalg.inv(noise_rows(FTRL.coefficients, 6))
+    assert white(back[2:, 2:] @ rest, 0.6)
+    assert white(np.concatenate([back @ own, back[2:, 2:] @ rest]), 0.6), "nothing of one in other"
+    joined = np.concatenate([own[:2], rest])
+    assert not white(back @ joined, 0.6)
+
+
+def test_dp_ftrl_is_refused_where_clients_come_again_too_soon() -> None:
+    for change in ({"participation": "random"}, {"clients_per_round": None}):
+        config = tiny.config_of("two", **FTRL_TRAINING | change)
+        with pytest.raises(InputError, match="has bands=3, and a client may take part again after"):
+            train(config, tiny.prepared_for(config), Defence("d", update=FTRL))
 
 
 def test_the_penalty_lowers_the_distance_correlation_of_what_is_sent() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fedbert import frozen
-from fedbert.config import ONE_MESSAGE, STRATEGIES, Config
+from fedbert.config import Config
 from fedbert.data.batches import Batch
 from fedbert.frozen import Frozen, by_length, dropout_of, keepers
 from fedbert.kept import Kept, KeptStore
@@ -23,6 +23,7 @@ from fedbert.messages import (
 )
 from fedbert.prepare import Prepared, with_model
 from fedbert.schedule import planned_steps
+from fedbert.setting_types import ONE_MESSAGE, STRATEGIES
 from fedbert.split import Bottom
 from fedbert.trainer import train
 from privacy.defence import Defence

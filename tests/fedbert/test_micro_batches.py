@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedbert import client, smashing
-from fedbert.config import TrainingConfig
 from fedbert.data.batches import Batch
 from fedbert.data.client_data import ClientData
 from fedbert.errors import InputError
@@ -20,6 +19,7 @@ from fedbert.micro_batches import micro_batches
 from fedbert.noise import noise_of
 from fedbert.seeding import scoped
 from fedbert.trainer import train
+from fedbert.training_settings import TrainingConfig
 from privacy.defence import Defence
 from privacy.dp_sgd.mechanism import DPSGD
 from tests.fedbert import tiny

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from fedbert import precision
 from fedbert.checkpoint import read, save
-from fedbert.config import TrainingConfig
 from fedbert.copies import PlainCopy, StackedCopies
 from fedbert.errors import InputError
 from fedbert.export import export
 from fedbert.messages import HiddenGradient, SmashedData, to_array
 from fedbert.precision import GAIN, WIDE, autocast, best_of, in_words, measured, settled
 from fedbert.trainer import State, train
+from fedbert.training_settings import TrainingConfig
 from tests.fedbert import tiny
 
 ROOMY = SimpleNamespace(hidden_size=WIDE, intermediate_size=4 * WIDE)

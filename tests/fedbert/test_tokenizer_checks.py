@@ -10,7 +10,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
-from fedbert.config import Config, DataConfig, ModelConfig, TrainingConfig
+from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.examples import Examples
 from fedbert.data.synthetic import WORDS
@@ -25,6 +25,7 @@ from fedbert.model import (
 from fedbert.prepare import prepare, typed
 from fedbert.tasks import TASKS
 from fedbert.tokenizer_checks import check_tokenizer, doubts, unknown_words
+from fedbert.training_settings import TrainingConfig
 from tests.fedbert import tiny
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -17,7 +17,7 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from fedbert.config import Config, DataConfig, ModelConfig, TrainingConfig
+from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded
 from fedbert.messages import KINDS as MESSAGE_KINDS
 from fedbert.messages import Message
@@ -25,6 +25,7 @@ from fedbert.prepare import Prepared, assemble
 from fedbert.split import SplitBert, cut
 from fedbert.tasks import TASKS
 from fedbert.trainer import State, Trained, train
+from fedbert.training_settings import TrainingConfig
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource
 

@@ -17,6 +17,7 @@ from evaluation.grid.build import resolve
 from evaluation.grid.catalogue import MECHANISMS
 from privacy.adaptive_clip import AdaptiveDPFedAvg
 from privacy.dp_fedavg import DPFedAvg
+from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.empirical import FeatureDropout, Quantise
 from privacy.events import GaussianEvent, MetricEvent, PureEvent
@@ -41,6 +42,7 @@ EVERY: list[Mechanism] = [
     Gaussian(0.5, 0.3),
     Gaussian(2.0, 1.5, unit="sequence"),
     DPFedAvg(0.5, 0.7),
+    DPFTRL(0.5, 0.7, bands=2, rounds=4),
     LocalDPFedAvg(0.5, 0.7),
     AdaptiveDPFedAvg(0.5, 0.7),
     DPSGD(0.5, 0.7, sample_rate=0.1, clipping="automatic"),  # before flat: CLIPPING takes the last

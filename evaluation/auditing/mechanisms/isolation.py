@@ -13,10 +13,12 @@ from torch import Tensor
 
 from evaluation.auditing.mechanisms.distinguish import SIGNIFICANCE, distinguish
 from evaluation.auditing.mechanisms.probes import label_probe, row_probes, step_probe, sum_probe
+from evaluation.auditing.mechanisms.rounds import audit_rounds
 from evaluation.auditing.verdict import Claim, Finding
 from fedbert.errors import InputError
 from privacy.accountants import gaussian_epsilon
 from privacy.composition import epsilon_of
+from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import (
     Event,
@@ -136,13 +138,15 @@ def hostile(clip_norm: float, records: int = 16, values: int = 40) -> tuple[Tens
 
 
 def audit_any(mechanism: Any, delta: float, seed: int, samples: int = SAMPLES) -> Finding | None:
-    """Return the audit that fits a mechanism of a defence, DP-SGD's through its own step.
+    """Return the audit that fits a mechanism of a defence: of DP-SGD a step, of DP-FTRL its rounds.
 
     Raises:
         InputError: for something that is no mechanism.
     """
     if isinstance(mechanism, DPSGD):
         return audit_step(mechanism, delta, seed)
+    if isinstance(mechanism, DPFTRL):
+        return audit_rounds(mechanism, delta, seed, samples)
     if not hasattr(mechanism, "cost"):
         raise InputError(f"expected a mechanism, got {type(mechanism).__name__}")
     return audit_mechanism(mechanism, delta, seed, samples=samples)

@@ -30,6 +30,7 @@ CROSSED: list[tuple[str, str, dict[str, Any], str]] = [
     ("dp_fedavg", "update", UPDATE, "fedavg"),
     ("dp_fedavg", "update", UPDATE, "parallel"),
     ("adaptive_dp_fedavg", "update", UPDATE, "parallel"),
+    ("dp_ftrl", "update", {"bands": 1} | UPDATE, "parallel"),
     ("local_dp_fedavg", "update", UPDATE, "fedavg"),
     ("dp_sgd", "training", {"clip_norm": 0.1, "noise_multiplier": 1.0}, "parallel"),
     ("clip_only", "hidden_gradient", {"clip_norm": 1.0}, "parallel"),

@@ -12,7 +12,7 @@ from evaluation.auditing import subject as subjects
 from evaluation.auditing.manifest import mismatches
 from evaluation.auditing.recorded_facts import Sizes
 from evaluation.auditing.subject import open_subject
-from evaluation.grid.defence import facts_of, make_defence
+from evaluation.grid.defence import NO_LAUNCHES, facts_of, make_defence
 from evaluation.grid.launches import Launches
 from evaluation.run.journal import Journal
 from evaluation.run.training import _Saver, read_training
@@ -21,6 +21,7 @@ from fedbert.errors import InputError
 from fedbert.manifest import content_sha256
 from fedbert.prepare import prepare
 from fedbert.trainer import State
+from privacy.accountants import gaussian_epsilon
 
 pytestmark = pytest.mark.xdist_group("manifest")  # one worker: what they set up is dear
 
@@ -56,6 +57,8 @@ DP_SGD = 'training = { mechanism = "dp_sgd", clip_norm = 1.0, noise_multiplier =
 DP_SGD_ASKED = DP_SGD.replace("noise_multiplier = 2.0", "target_epsilon = 3.0")
 FEDAVG = 'update = { mechanism = "dp_fedavg", clip_norm = 1.0, noise_multiplier = 2.0 }'
 FEDAVG_ASKED = FEDAVG.replace("noise_multiplier = 2.0", "target_epsilon = 9.0")
+FTRL = FEDAVG_ASKED.replace("dp_fedavg", "dp_ftrl").replace("clip_norm", "bands = 2, clip_norm")
+CYCLE = 'clients_per_round = 1\nparticipation = "cyclic"'
 LABELS = 'labels = { mechanism = "randomised_response", epsilon = 1.0 }'
 LAPLACE = 'smashed = { mechanism = "laplace", clip_norm = 4.0, epsilon = 3.0 }'
 GRADIENT = (
@@ -64,7 +67,7 @@ GRADIENT = (
 )
 
 
-def made(folder: Path, done: int = 4, **parts: str) -> Path:
+def made(folder: Path, done: int = 4, launches: Launches = NO_LAUNCHES, **parts: str) -> Path:
     """Return the checkpoint that a training would have left, without the training."""
     filled = {"model": "", "task": "sst2", "data": "", "training": "", "strategy": "parallel",
               "defence": ""} | parts  # fmt: skip
@@ -79,7 +82,7 @@ def made(folder: Path, done: int = 4, **parts: str) -> Path:
     defence = make_defence(settings.defence, facts)
     journal = Journal(folder / "launches.json", "of")
     saver = _Saver(
-        settings, prepared, defence, folder / "checkpoint", 1, lambda *_: None, journal, Launches()
+        settings, prepared, defence, folder / "checkpoint", 1, lambda *_: None, journal, launches
     )
     saver.round(State(done, {}, {}, {}, {}, (0.5,) * done))
     return folder / "checkpoint"
@@ -103,6 +106,7 @@ GOOD = [
     {"strategy": "parallel", "defence": FEDAVG_ASKED},
     {"strategy": "parallel", "defence": f"{SMASHED}\n{DP_SGD}", "data": 'partition = "quantity"'},
     {"strategy": "parallel", "defence": ASKED, "data": 'partition = "dirichlet"'},
+    {"strategy": "fedavg", "defence": FTRL, "training": CYCLE},
     {"strategy": "sequential", "defence": f"{SEQUENCE}\n{GRADIENT}", "model": "cut_layer = 1"},
     {"strategy": "sequential", "defence": SMASHED, "training": "clients_per_round = 1"},
     {"strategy": "sequential", "defence": LAPLACE, "training": 'optimizer_state = "hand_on"'},
@@ -130,6 +134,21 @@ def test_a_good_manifest_contradicts_nothing(
     done = 1 if "target_epsilon" in parts.get("defence", "") else 4
     subject = open_subject(made(tmp_path, done, **parts), None)
     assert subject.own is None and mismatches(subject) == []
+
+
+def test_a_client_pays_for_its_rounds_done_again(tmp_path: Path, without_data: None) -> None:
+    """Two clients in turn, four rounds: by three launches rounds 0 and 1, then 0 to 3, 2 and 3."""
+    launches = Launches().began(0, 2).began(0, 2).saved(2).began(2, 2)
+    directory = made(tmp_path, launches=launches, **TURNS)
+    manifest = json.loads((directory / "manifest.json").read_text())
+    (cost,) = manifest["costs"]
+    assert cost["releases"] == 1 + 2 + 1
+    claim = next(each for each in manifest["guarantees"] if each["view"] == "release")
+    assert claim["epsilon"] == pytest.approx(
+        gaussian_epsilon(cost["event"]["noise_multiplier"], 4, 1e-5)
+    )
+    assert "takes part more than 4 times, or again within 2 rounds" in claim["sentence"]
+    assert mismatches(open_subject(directory, None)) == []
 
 
 Change = Callable[[dict[str, Any]], None]
@@ -172,6 +191,7 @@ def defence_of(place: str, **values: Any) -> Change:
 
 BOTH = {"defence": f"{SMASHED}\n{DP_SGD}\n{LABELS}"}
 UPDATE = {"strategy": "fedavg", "defence": FEDAVG}
+TURNS = {"strategy": "fedavg", "defence": FTRL, "training": CYCLE}
 LIES: dict[str, tuple[dict[str, str], Change, str]] = {
     "fewer steps": (BOTH, cost_of("training", releases=11), "training releases"),
     "more local steps": (BOTH, config_of("training", local_steps=4), "training releases"),
@@ -183,6 +203,9 @@ LIES: dict[str, tuple[dict[str, str], Change, str]] = {
     "fewer clients": (BOTH, config_of("data", clients=1), "sample_rate"),
     "fewer releases": (BOTH, cost_of("smashed", releases=2), "smashed releases"),
     "fewer rounds on updates": (UPDATE, cost_of("update", releases=2), "update releases"),
+    "fewer turns of a client": (TURNS, cost_of("update", releases=1), "update releases"),
+    "more bands than rounds apart": (TURNS, defence_of("update", bands=3), "has bands=3"),
+    "turns drawn by chance": (TURNS, config_of("training", participation="random"), "has bands=2"),
     "labels sent twice": (BOTH, cost_of("labels", releases=2), "labels releases"),
     "another unit": (BOTH, cost_of("training", unit="client"), "training unit"),
     "epsilon": (BOTH, claim_of("release", epsilon=0.01), "epsilon"),
@@ -207,7 +230,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Checkpoints before somebody changes them, by their defence."""
     return {
         parts["defence"]: made(tmp_path_factory.mktemp("honest"), **parts)
-        for parts in (BOTH, UPDATE)
+        for parts in (BOTH, UPDATE, TURNS)
     }
 
 

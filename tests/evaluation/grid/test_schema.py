@@ -10,7 +10,7 @@ import pytest
 from evaluation.grid.catalogue import MEMBERSHIP
 from evaluation.grid.parse import default_grid
 from evaluation.grid.schema import field_docs, grid_schema, training_schema
-from fedbert.config import TrainingConfig
+from fedbert.training_settings import TrainingConfig
 
 KINDS = {
     "object": dict, "array": list, "string": str, "boolean": bool, "integer": int,

@@ -53,6 +53,10 @@ EXAMPLES: dict[str, tuple[str, Params, Params, Params]] = {
     "feature_dropout": ("smashed", {"rate": 0.2}, {}, {}),
     "dp_fedavg": ("update", {"clip_norm": 1.0, "target_epsilon": 50.0}, {}, {}),
     "adaptive_dp_fedavg": ("update", {"clip_norm": 1.0, "target_epsilon": 50.0}, {}, {}),
+    "dp_ftrl": (
+        "update", {"clip_norm": 1.0, "target_epsilon": 50.0, "bands": 2}, {},
+        {"clients_per_round": 1, "participation": "cyclic"},
+    ),
     "local_dp_fedavg": (
         "update", {"clip_norm": 1.0, "target_epsilon": 50.0}, {}, {"strategy": "fedavg"},
     ),

@@ -12,12 +12,13 @@ from evaluation.auditing.canaries.gradients import CanaryFleet, audit_training, 
 from evaluation.auditing.canaries.texts import audit_texts, canary_texts, joined
 from evaluation.auditing.verdict import Claim
 from evaluation.metrics.epsilon_bounds import distance_bound
-from fedbert.config import Config, DataConfig, ModelConfig, TrainingConfig
+from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.repeats import clusters
 from fedbert.errors import InputError
 from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, prepare
 from fedbert.trainer import train
+from fedbert.training_settings import TrainingConfig
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_sgd.mechanism import DPSGD

@@ -16,6 +16,7 @@ from evaluation.auditing.mechanisms.isolation import (
 from evaluation.auditing.verdict import Claim
 from privacy.adaptive_clip import AdaptiveDPFedAvg
 from privacy.dp_fedavg import DPFedAvg
+from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.gaussian import Gaussian
 from privacy.laplace import Laplace
@@ -74,6 +75,7 @@ def test_the_bound_on_plain_gaussian_noise_reaches_nine_tenths(epsilon: float) -
         Laplace(1.0, 2.0),
         RandomisedResponse(1.0, 3),
         DPFedAvg(1.0, 0.9),
+        DPFTRL(1.0, 2.5, bands=3, rounds=20),
         AdaptiveDPFedAvg(1.0, 0.9),
         LocalDPFedAvg(1.0, 0.9),
         MatrixGaussian(1.0, 0.9, width=16, length=4, column_spread=4.0, keep=8),
