@@ -15,7 +15,7 @@ from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import Row, reason, setting_rows
 from reports.samples import LEVELS, Sampled
-from reports.tables import by_guarantee, by_short, confidence
+from reports.tables import by_guarantee, by_short, confidence, together
 from reports.wording import beside, decimal, duration, interval, size, source, what_is_allowed
 
 TERMS = (
@@ -68,6 +68,7 @@ def page(
         "beside": beside,
         "by_short": by_short,
         "what_is_allowed": what_is_allowed,
+        "together": together,
         "metric_title": metrics.title,
         "further": further_labels,
         "phrase": phrase,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reports.alike import over_seeds
 from reports.averages import mean, mean_estimate
 from reports.comparison import GAP, Comparison, comparisons, group_of
 from reports.estimate import Estimate
@@ -267,7 +268,7 @@ def _weakest(found: Sequence[GuaranteeCell]) -> GuaranteeCell:
         view=last.view,
         kind="no guarantee" if unsure else last.kind,
         short=" or ".join(dict.fromkeys(each.short for each in found)),
-        sentence=" Or, for another seed: ".join(dict.fromkeys(each.sentence for each in found)),
+        sentence=over_seeds(each.sentence for each in found),
         unit="" if unsure else last.unit,
         epsilon=None if unsure else last.epsilon,
         delta=None if unsure else last.delta,

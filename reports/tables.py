@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import checks, metrics
+from reports.alike import over_views
 from reports.faults import fault, faults, noted
 from reports.labels import cells, columns
 from reports.layout import unbroken, with_heads
@@ -14,7 +15,7 @@ from reports.leak import Leak
 from reports.markup import escaped, markdown_table
 from reports.noise_mode import noise_note
 from reports.records import CellResult
-from reports.rows import Row, setting_rows
+from reports.rows import GuaranteeCell, Row, setting_rows
 from reports.story import UNNOISED, doubts
 from reports.terminal import cell, harmless
 from reports.wording import (
@@ -73,7 +74,7 @@ def markdown(records: Sequence[CellResult]) -> str:
     for row, tasks in groups:
         title = escaped(", ".join((row.model, row.strategy, row.name)))
         lines += ["", f"**{title}** ({escaped(', '.join(tasks))})", ""]
-        lines += [f"- {each.view}: {escaped(each.sentence)}" for each in row.guarantees]
+        lines += [f"- {v}: {escaped(sentence)}" for v, _, sentence in together(row.guarantees)]
         lines += [f"- {escaped(what_is_allowed(each))}" for each in row.allows]
     return "\n".join(lines) + "\n"
 
@@ -83,6 +84,18 @@ HOW_AVERAGED = (
     "the runs' own intervals in quadrature. The worst attack is the one with the highest mean; "
     "its interval is its own, not corrected for having been chosen."
 )
+
+
+def together(guarantees: Iterable[GuaranteeCell]) -> list[tuple[str, str, str]]:
+    """Return (views, short form, sentence) of a row's guarantees: views told the same once."""
+    by_short: dict[str, list[tuple[str, str]]] = {}
+    for each in guarantees:
+        by_short.setdefault(each.short, []).append((each.view, each.sentence))
+    return [
+        (views, short, sentence)
+        for short, said in by_short.items()
+        for views, sentence in over_views(said)
+    ]
 
 
 def by_guarantee(rows: Iterable[Row]) -> list[tuple[Row, tuple[str, ...]]]:

@@ -19,6 +19,7 @@ from privacy.composition import EXACT
 from privacy.events import GaussianEvent
 from privacy.signal import faint_words
 from privacy.tradeoff import Curve, gaussian_curve, poisson_gaussian_curve
+from reports.alike import over_views
 
 REPLACE, REMOVE = "replace-one", "add-or-remove-one"
 
@@ -148,7 +149,8 @@ def view_lines(path: Path, allow_code: bool = False) -> Iterator[str]:
                 said = [f"refused: {reason}"]
             else:
                 claims = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
-                said = [f"{claim.view}: {claim.sentence()}" for claim in claims]
+                each = over_views([(claim.view, claim.sentence()) for claim in claims])
+                said = [f"{views}: {sentence}" for views, sentence in each]
                 said += [f"Warning: {words}" for words in faint_places(defence)]
                 foresight.look(cell, prepared, defence)
         tasks = told.setdefault((*setting[1:], *said), ([], said))[0]

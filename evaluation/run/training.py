@@ -33,6 +33,7 @@ from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.guarantee import Entry
 from privacy.randomness.keys import canonical_json
+from reports.alike import over_views
 from reports.terminal import working
 
 logger = logging.getLogger(__name__)
@@ -151,7 +152,8 @@ def run_training(
         constant = majority.get(name)
         beside = "" if constant is None else f"; without the text {constant:.4f}"
         lines.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] (n={e.n}){beside}")
-    lines += [entry.sentence() for entry in saver.entries(rounds)]
+    said = [(entry.view, entry.sentence()) for entry in saver.entries(rounds)]
+    lines += [sentence for _, sentence in over_views(said)]
     lines += saver.notes()
     return lines + _where(directory, config)
 
