@@ -37,7 +37,7 @@ def over_views(said: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return (views, sentence) of (view, sentence): views that are told the same stand together.
 
     >>> over_views([("peer", "To the peer view: 1."), ("release", "To the release view: 1.")])
-    [('peer, release', 'To the peer, release view: 1.')]
+    [('peer, release', 'To the peer, release views: 1.')]
     """
     found: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     for view, sentence in said:
@@ -46,6 +46,8 @@ def over_views(said: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     together = []
     for group in found.values():
         views = ", ".join(view for view, _ in group)
-        sentence = as_one((sentence for _, sentence in group), ", ")
-        together.append((views, sentence or group[0][1]))
+        sentence = as_one((sentence for _, sentence in group), ", ") or group[0][1]
+        if len(group) > 1:
+            sentence = sentence.replace(f"{views} view", f"{views} views")
+        together.append((views, sentence))
     return together

@@ -25,11 +25,11 @@ def test_other_sentences_are_told_one_after_the_other() -> None:
 def test_views_stand_together_only_where_all_else_is_the_same() -> None:
     said = [(v, f"Against the {v} view 1.") for v in ("forward", "peer", "release")]
     assert over_views(said) == [
-        ("forward, peer, release", "Against the forward, peer, release view 1.")
+        ("forward, peer, release", "Against the forward, peer, release views 1.")
     ]
     other = [*said[:2], ("release", "Against the release view 2.")]
     assert over_views(other) == [
-        ("forward, peer", "Against the forward, peer view 1."),
+        ("forward, peer", "Against the forward, peer views 1."),
         ("release", "Against the release view 2."),
     ]
 
