@@ -17,8 +17,6 @@ from fedbert.errors import InputError
 from tests.attacks import worlds
 from tests.attacks.inversion.test_language_prior import batch_of, dense, known, source
 
-pytestmark = pytest.mark.xdist_group("masked_prior")  # one worker: what they set up is dear
-
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
@@ -107,8 +105,8 @@ def test_texts_of_a_token_or_none() -> None:
 def test_agrees_with_adding_up_over_all_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bigram model, every sentence gone through: each word's probability given all rows.
 
-    Of 400 sweeps the chances' standard error is below 0.04 here: places where the two likeliest
-    words are less than 0.25 apart are not compared.
+    Of 100 sweeps the chances' standard error is below 0.08 here: places where the two likeliest
+    words are less than 0.5 apart are not compared.
     """
     monkeypatch.setattr("attacks.inversion.masked_prior.TRUST", 1.0)
     monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 0)
@@ -118,7 +116,7 @@ def test_agrees_with_adding_up_over_all_sentences(monkeypatch: pytest.MonkeyPatc
     batch = batch_of(source(vocab, 24, length, np.random.default_rng(1)))
     message = worlds.smashed(split, batch, noise_std=2.5)
     knowledge = known(split, texts, noise_std=2.5)
-    attack = MaskedPrior(shortlist=vocab, sweeps=400, warm_up=20)
+    attack = MaskedPrior(shortlist=vocab, sweeps=110, warm_up=10)
     [guess] = attack.reconstruct([message], knowledge, generator())
     model = cloze.fit_cloze(texts, table(vocab), generator())
     log = np.log(dense(model.ngram))
@@ -137,7 +135,7 @@ def test_agrees_with_adding_up_over_all_sentences(monkeypatch: pytest.MonkeyPatc
         places = range(length + 2)
         chance = np.stack([joint.sum(tuple(p for p in places if p != s)) for s in places])
         first, second = np.sort(chance, 1)[:, -1], np.sort(chance, 1)[:, -2]
-        clear = first - second > 0.25
+        clear = first - second > 0.5
         compared += int(clear.sum())
         np.testing.assert_array_equal(found[clear], chance.argmax(1)[clear])
     assert compared > 70
@@ -145,7 +143,9 @@ def test_agrees_with_adding_up_over_all_sentences(monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(scope="module")
 def shares() -> dict[float, dict[str, np.ndarray]]:
-    """Return each sentence's recovered share [sentence] by noise level and attack."""
+    """Return each sentence's recovered share [sentence] by noise level and attack, of a model that
+    learnt briefly: it starts from the bigrams.
+    """
     split = worlds.model(moved=False, vocab_size=300, hidden_size=64)
     auxiliary = tuple(source(300, 600, 12, np.random.default_rng(3)))
     batch = batch_of(source(300, 60, 12, np.random.default_rng(4)))
@@ -153,10 +153,13 @@ def shares() -> dict[float, dict[str, np.ndarray]]:
     found: dict[float, dict[str, np.ndarray]] = {}
     for level in (1.5, 2.5):
         message = worlds.smashed(split, batch, noise_std=level)
-        guesses = {
-            a.name: a.reconstruct([message], known(split, auxiliary, noise_std=level), generator())
-            for a in (NearestToken(), LanguagePrior(), MaskedPrior())
-        }
+        knowledge = known(split, auxiliary, noise_std=level)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cloze, "MOST_STEPS", 80)
+            guesses = {
+                a.name: a.reconstruct([message], knowledge, generator())
+                for a in (NearestToken(), LanguagePrior(), MaskedPrior())
+            }
         found[level] = {name: (g[:, 1:-1] == truth).mean(1) for name, [g] in guesses.items()}
     return found
 

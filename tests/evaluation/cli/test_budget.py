@@ -1,7 +1,6 @@
 """The budget commands: the references to the printed digits, and what each number holds for."""
 
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -294,21 +293,3 @@ def test_views_speak_of_every_swept_value(budget: Run, small_text: str, tmp_path
     ]
     told = [re.search(r"sampling at rate ([\d.]+)", block) for block in blocks]
     assert None not in told and len({each[1] for each in told if each}) == 2
-
-
-@pytest.mark.parametrize(
-    ("command", "heavy"),
-    [
-        ("--help", ("torch", "transformers", "dp_accounting", "opacus")),
-        ("noise --epsilon 1 --delta 1e-5", ("torch", "transformers")),
-    ],
-)
-def test_no_command_imports_more_than_it_needs(command: str, heavy: tuple[str, ...]) -> None:
-    code = (
-        "import sys, evaluation.cli.main as c\n"
-        f"sys.argv = 'fedbert-eval budget {command}'.split()\n"
-        "try:\n    c.main()\nexcept SystemExit as end:\n"
-        f"    print([m for m in {heavy!r} if m in sys.modules], end.code)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip().splitlines()[-1] in ("[] 0", "[] None"), done.stdout + done.stderr
