@@ -1,10 +1,15 @@
 """Settings of every run of the tests: what was imported is not gone through for garbage again."""
 
 import gc
+import os
+import sys
 
 import pytest
 
 gc.set_threshold(20_000, 20, 20)
+# What one process compiles of ours, the dozens that the tests start need not compile again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

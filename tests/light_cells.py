@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.grid.parse import read_grid
-from evaluation.grid.spec import Cell
+from evaluation.grid.spec import Cell, Grid
 from evaluation.run import runner, workers
+from evaluation.run.changes import Known
 from evaluation.run.outcome import Outcome
 from fedbert.disk.writer import whole
 from reports.records import CellResult
@@ -33,6 +34,18 @@ def worked(cell: Cell, shadows: Path) -> Outcome:
     sentences = [{"words": [["word", 1, 2]], "best": {"attack": "a", "words": ["word"]}}]
     scored = {"attack": Scored(scores, scores > 0.5, 7)}
     return Outcome(record, {"0": {"negative": 3}}, sentences, scored, {"loss": scores})
+
+
+def unchecked(grid: Grid) -> Known:
+    """Return nothing of note about a grid: model and data are not looked at."""
+    return Known([])
+
+
+def hangs(cell: Cell, shadows: Path) -> Outcome:
+    """Return the outcome of a cell of no defence; of any other, never."""
+    if cell.defence.name != "none":
+        time.sleep(600)
+    return worked(cell, shadows)
 
 
 def main() -> None:

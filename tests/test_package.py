@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("package")  # one worker: what they set up is dear
-
 PACKAGES = {"fedbert", "privacy", "attacks", "evaluation", "reports"}
 
 

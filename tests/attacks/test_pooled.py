@@ -24,8 +24,6 @@ from evaluation.metrics.text import frequent_words_chance, scores
 from fedbert.errors import InputError
 from reports.estimate import Estimate
 
-pytestmark = pytest.mark.xdist_group("pooled")  # one worker: what they learn is dear
-
 SURE = 1 - 1e-4  # confidence of the intervals: the false-alarm rate of each control
 WORDS, HIDDEN, SPECIAL = 24, 32, (0, 1, 2)
 ATTACKS: dict[str, Any] = {

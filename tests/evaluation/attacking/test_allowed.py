@@ -36,8 +36,6 @@ from reports.tables import markdown
 from reports.tradeoff import allowed, beside_leak
 from tests.reports import examples
 
-pytestmark = pytest.mark.xdist_group("allowed")  # one worker: what they set up is dear
-
 RATE, STEPS = 0.016376663254861822, 190
 FACTS = TrainingFacts(
     strategy="parallel", delta=1e-5, releases=3, rounds=3, steps=STEPS, sample_rate=RATE,

@@ -10,6 +10,7 @@ from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import INVERSION
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, DefenceSpec, Spec
+from evaluation.metrics import intervals
 from evaluation.run.cell import run_cell
 from reports.leak import Leak, LeakageEntry, NotMeasured
 from tests.evaluation.run.test_mechanisms import EXAMPLES, Params
@@ -35,10 +36,12 @@ FORWARD = tuple(INVERSION)
 
 @pytest.fixture
 def cell(small_grid: Path, monkeypatch: pytest.MonkeyPatch) -> Cell:
-    """A cell with one round of messages; decoders barely train."""
+    """A cell with one round of messages; decoders barely train, intervals are rough."""
     monkeypatch.setattr("attacks.inversion.learned_decoder.MOST_STEPS", 2)
     monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 2)
     monkeypatch.setattr("attacks.inversion.parts.simulation.TOKENS_PER_WIDTH", 4)
+    real = intervals.ratio_resamples
+    monkeypatch.setattr(intervals, "ratio_resamples", lambda a, b, rng, *_: real(a, b, rng, 40))
     found = read_grid(small_grid).cells[0]
     nothing: dict[str, Any] = dict.fromkeys(("backward", "updates", "membership"), ())
     attacks = replace(found.attacks, inversion=FORWARD, **nothing)

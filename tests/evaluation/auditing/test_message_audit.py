@@ -33,8 +33,6 @@ from privacy.randomised_response import RandomisedResponse
 from reports.card.content import CONSISTENT, NOT_MEASURED, TOO_WEAK, VIOLATES
 from tests.evaluation.auditing.message_world import ANSWERED, trained
 
-pytestmark = pytest.mark.xdist_group("one message audit")  # one worker: what they set up is dear
-
 DELTA = 1e-5
 LOUD = 'smashed = { mechanism = "gaussian", noise_multiplier = 0.2 }'  # of which a tenth shows
 LOUD_ANSWERED = f'{LOUD}\nlabels = {{ mechanism = "randomised_response", epsilon = 10.0 }}'

@@ -1,7 +1,6 @@
 """The budget commands: the references to the printed digits, and what each number holds for."""
 
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -61,7 +60,6 @@ def test_the_clip_the_relation_and_the_releases_count(budget: Run) -> None:
     ("setting", "expected"),
     [
         ("1.0 .01 1000", {"rdp": "2.10137", "pld": "1.82824", "prv": "1.83837"}),
-        ("0.8 .02 500", {"rdp": "5.37186", "pld": "4.66801", "prv": "4.67835"}),
         ("5.0 1.0 10", {"rdp": "2.81365", "pld": "2.59438", "prv": "2.60454"}),
     ],
 )
@@ -296,21 +294,3 @@ def test_views_speak_of_every_swept_value(budget: Run, small_text: str, tmp_path
     ]
     told = [re.search(r"sampling at rate ([\d.]+)", block) for block in blocks]
     assert None not in told and len({each[1] for each in told if each}) == 2
-
-
-@pytest.mark.parametrize(
-    ("command", "heavy"),
-    [
-        ("--help", ("torch", "transformers", "dp_accounting", "opacus")),
-        ("noise --epsilon 1 --delta 1e-5", ("torch", "transformers")),
-    ],
-)
-def test_no_command_imports_more_than_it_needs(command: str, heavy: tuple[str, ...]) -> None:
-    code = (
-        "import sys, evaluation.cli.main as c\n"
-        f"sys.argv = 'fedbert-eval budget {command}'.split()\n"
-        "try:\n    c.main()\nexcept SystemExit as end:\n"
-        f"    print([m for m in {heavy!r} if m in sys.modules], end.code)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip().splitlines()[-1] in ("[] 0", "[] None"), done.stdout + done.stderr

@@ -6,11 +6,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from reports.records import read_records
-
-pytestmark = pytest.mark.xdist_group("runner")  # with those whose workers are forked from one
 
 ROWS = 100
 GRID = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -146,11 +146,11 @@ def test_a_defence_is_calibrated_for_the_training_it_serves() -> None:
     cost = once.smashed.cost()
     assert once.one_shot and gaussian_epsilon(cost.event.noise_multiplier, 1, 1e-5) <= 8.0
     assert [c["releases"] for c in costs(once, FACTS)] == [1]
-    private = made(training={"mechanism": "dp_sgd", "clip_norm": 0.1, "target_epsilon": 4.0})
+    private = made(training={"mechanism": "dp_sgd", "clip_norm": 0.1, "target_epsilon": 1.0})
     event = private.training.cost().event
     assert event.sample_rate == 0.1
     epsilon = poisson_gaussian_epsilon(event.noise_multiplier, 0.1, 20, 1e-5)
-    assert 3.99 < epsilon <= 4.0
+    assert 0.998 < epsilon <= 1.0
     labels = made(labels={"mechanism": "randomised_response", "target_epsilon": 1.0})
     assert labels.labels.labels == 3 and labels.labels.epsilon == 1.0
     matrix = made(smashed={**gaussian, "mechanism": "matrix_gaussian", "keep": 4})

@@ -40,7 +40,7 @@ batch_size = 6
 name = "d"
 {defence}
 """
-DP_SGD = 'training = { mechanism = "dp_sgd", clip_norm = 1.0, target_epsilon = 8.0 }'
+DP_SGD = 'training = { mechanism = "dp_sgd", clip_norm = 1.0, target_epsilon = 1.0 }'
 DEFENCES = {
     "dp-sgd": ("parallel", DP_SGD),
     "none": ("sequential", ""),

@@ -27,8 +27,6 @@ from fedbert.prepare import prepare
 from privacy.accountants import gaussian_epsilon
 from tests.evaluation.auditing.message_world import ANSWERED, trained, written
 
-pytestmark = pytest.mark.xdist_group("one message")  # one worker: what they set up is dear
-
 
 @pytest.fixture(scope="module")
 def said() -> list[Any]:

@@ -6,20 +6,22 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
 from evaluation.grid.parse import read_grid
+from evaluation.grid.spec import Grid
 from evaluation.run.files import locked
 from evaluation.run.runner import remaining, run_grid
-from evaluation.run.workers import Loop, Workers
+from evaluation.run.workers import Loop
 from fedbert.disk.writer import SUFFIX
 from fedbert.errors import InputError
 from reports.records import read_records, without_times
-
-pytestmark = pytest.mark.xdist_group("runner")  # one worker: what they set up is dear
+from tests.evaluation.cli.test_main import HEAVY, without
 
 
 def comparable(path: Path) -> list[dict[str, object]]:
@@ -34,55 +36,94 @@ def children(pid: int) -> list[int]:
     return [int(each) for each in found]
 
 
+def in_a_loop(grid: Grid, run: Path) -> bool:
+    """Run a grid in this process."""
+    return run_grid(grid, run, Loop(), lambda *_: None, lambda _: None)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(
     tmp_path_factory: pytest.TempPathFactory, small_text: str
 ) -> list[dict[str, object]]:
     place = tmp_path_factory.mktemp("undisturbed")
     (place / "small.toml").write_text(small_text)
-    grid = read_grid(place / "small.toml")
-    assert run_grid(grid, place / "run", Loop(), lambda *_: None, lambda _: None)
+    assert in_a_loop(read_grid(place / "small.toml"), place / "run")
     return comparable(place / "run" / "records.jsonl")
 
 
-def test_records_do_not_depend_on_workers(tmp_path: Path, small_grid: Path, undisturbed) -> None:
-    grid = read_grid(small_grid)
-    assert run_grid(grid, tmp_path / "run", Workers(2), lambda *_: None, lambda _: None)
-    assert comparable(tmp_path / "run" / "records.jsonl") == undisturbed
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_killed_and_continued_equals_undisturbed(
-    tmp_path: Path, small_grid: Path, undisturbed, workers: int, environment, here
-) -> None:
-    run = tmp_path / "run"
-    command = [sys.executable, "-m", "evaluation.cli.main", "privacy-utility", str(small_grid)]
-    command += ["--out", str(run), "--workers", str(workers)]
-    first = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+def killed(pid: int, run: Path, alive: Callable[[], bool]) -> bytes:
+    """Kill a run that has left a record, with a write torn by it; return the whole records."""
     deadline = time.monotonic() + 120
     records = run / "records.jsonl"
     while not (records.exists() and records.read_bytes().count(b"\n")):
-        assert time.monotonic() < deadline and first.poll() is None
+        assert time.monotonic() < deadline and alive()
         time.sleep(0.02)
-    workers_of_first = children(first.pid)
-    first.kill()
-    first.wait()
-    while any(Path(f"/proc/{pid}").exists() for pid in workers_of_first):  # none lives on
+    started = children(pid)
+    os.kill(pid, signal.SIGKILL)
+    while alive() or any(Path(f"/proc/{each}").exists() for each in started):  # none lives on
         assert time.monotonic() < deadline
         time.sleep(0.05)
     before = records.read_bytes()
-    kept = before[: before.rfind(b"\n") + 1]
-    with records.open("ab") as file:  # what a write torn by the kill would leave
+    with records.open("ab") as file:
         file.write(b'{"cell": "ab')
-    second = here("privacy-utility", small_grid, "--out", run, "--workers", workers)
-    assert second.returncode == 0, second.stderr
-    assert records.read_bytes().startswith(kept)  # nothing lost, nothing repeated
+    return before[: before.rfind(b"\n") + 1]
+
+
+def continued(run: Path, kept: bytes, undisturbed: list[dict[str, object]]) -> None:
+    """Check what a run has left that was killed and went on: nothing lost, nothing repeated."""
+    records = run / "records.jsonl"
+    assert records.read_bytes().startswith(kept)
     assert comparable(records) == undisturbed
     assert [p for p in run.rglob("*") if p.name.endswith((".tmp", SUFFIX))] == []
     samples = json.loads((run / "samples.json").read_text())
     assert sorted(samples) == [record["cell"] for record in undisturbed]
+
+
+def test_killed_and_continued_equals_undisturbed(
+    tmp_path: Path, small_grid: Path, undisturbed, here
+) -> None:
+    """A loop's process is forked from this one, which has imported what it needs."""
+    run = tmp_path / "run"
+    first = get_context("fork").Process(target=in_a_loop, args=(read_grid(small_grid), run))
+    first.start()
+    assert first.pid is not None
+    kept = killed(first.pid, run, first.is_alive)
+    second = here("privacy-utility", small_grid, "--out", run, "--workers", 1)
+    assert second.returncode == 0, second.stderr
+    continued(run, kept, undisturbed)
+
+
+def test_with_workers_too_and_neither_run_nor_report_need_torch_themselves(
+    tmp_path: Path, small_grid: Path, undisturbed, environment, here
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "evaluation.cli.main", "privacy-utility", str(small_grid)]
+    first = subprocess.Popen(
+        [*command, "--out", str(run), "--workers", "2"],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    kept = killed(first.pid, run, lambda: first.poll() is None)
+    second = without(HEAVY, "privacy-utility", small_grid, "--out", run, "--workers", 2)
+    assert "report: " in second.stdout and "nearest token" in second.stdout
+    continued(run, kept, undisturbed)
+    lines = (run / "records.jsonl").read_text().splitlines()
+    first_record = json.loads(lines[0])
+    assert [each["view"] for each in first_record["guarantees"]] == [
+        "forward", "backward", "aggregator", "peer", "release",
+    ]  # fmt: skip
+    left = {p.name: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    (run / "report.html").unlink()
+    without(("torch", "transformers"), "report", run)
+    assert left == {p.name: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+    # The same directory again: nothing to do, nothing changes.
+    more = here("privacy-utility", small_grid, "--out", run)
+    assert more.returncode == 0 and "4 of 4 cells have a record already" in more.stderr
+    assert (run / "records.jsonl").read_text().splitlines() == lines
+
+    plots = here("plot", run, run, "--out", tmp_path / "plots")
+    assert plots.returncode == 0, plots.stderr
+    assert all(Path(tmp_path / p).stat().st_size > 1000 for p in plots.stdout.split())
 
 
 def test_second_run_on_a_directory_is_refused(tmp_path: Path, small_grid: Path, here) -> None:
@@ -104,21 +145,33 @@ def test_records_of_another_grid_are_refused(tmp_path: Path, small_grid: Path, u
         remaining(tmp_path / "run", read_grid(small_grid))
 
 
+HANGING = """
+from evaluation.cli.main import main
+from evaluation.run import runner, workers
+from tests import light_cells
+
+workers.PRELOAD = "tests.light_cells"
+runner.checked, runner.worked = light_cells.unchecked, light_cells.hangs
+main()
+"""
+
+
 @pytest.mark.parametrize("wait_for_record", [False, True])
 def test_ctrl_c_ends_all_processes_with_one_line(
     tmp_path: Path, small_grid: Path, environment, wait_for_record: bool
 ) -> None:
+    """As the run begins, and while its workers are at cells, which here train nothing."""
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "evaluation.cli.main", "privacy-utility", str(small_grid)]
     first = subprocess.Popen(
-        [*command, "--out", str(run), "--workers", "2"],
+        [sys.executable, "-c", HANGING, "privacy-utility", str(small_grid), "--out", str(run),
+         "--workers", "2"],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # nohup ignores it
-    )
+    )  # fmt: skip
     awaited = run / ("records.jsonl" if wait_for_record else "grid.json")
     deadline = time.monotonic() + 120
     while not awaited.exists():
@@ -138,29 +191,19 @@ from privacy.mechanism import ClipOnly
 class Broken(ClipOnly):
     def clip(self, records):
         raise RuntimeError("broken on purpose")
-
-class Deadly(ClipOnly):
-    def clip(self, records):
-        import os
-        os.kill(os.getpid(), 9)
 """
-
-
-def _with_outsider(tmp_path: Path, grid: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "outsider.py").write_text(BROKEN)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.getcwd()}")
-    text = grid.read_text().split('[[defences]]\nname = "gaussian"')[0]
-    text += f'[[defences]]\nname = "{name}"\n'
-    text += f'smashed = {{ mechanism = "outsider:{name}", clip_norm = 1.0 }}\n'
-    grid.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
-    return grid
 
 
 def test_a_broken_cell_is_recorded_and_the_run_goes_on(
     tmp_path: Path, small_grid: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grid = read_grid(_with_outsider(tmp_path, small_grid, "Broken", monkeypatch), allow_code=True)
+    (tmp_path / "outsider.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = small_grid.read_text().split('[[defences]]\nname = "gaussian"')[0]
+    text += '[[defences]]\nname = "Broken"\n'
+    text += 'smashed = { mechanism = "outsider:Broken", clip_norm = 1.0 }\n'
+    small_grid.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
+    grid = read_grid(small_grid, allow_code=True)
     order = replace(grid, cells=tuple(reversed(grid.cells)))
     good = run_grid(order, tmp_path / "run", Loop(), lambda *_: None, lambda _: None)
     records = read_records(tmp_path / "run" / "records.jsonl")
@@ -168,17 +211,6 @@ def test_a_broken_cell_is_recorded_and_the_run_goes_on(
     assert "broken on purpose" in records[0].traceback
     # A failed cell runs again; a finished one does not.
     assert [c.id for c in remaining(tmp_path / "run", order)] == [records[0].cell]
-
-
-def test_a_dying_worker_costs_its_cells_alone(
-    tmp_path: Path, small_grid: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    grid = read_grid(_with_outsider(tmp_path, small_grid, "Deadly", monkeypatch), allow_code=True)
-    order = replace(grid, cells=tuple(reversed(grid.cells)))
-    good = run_grid(order, tmp_path / "run", Workers(1), lambda *_: None, lambda _: None)
-    records = read_records(tmp_path / "run" / "records.jsonl")
-    assert not good and [r.status for r in records] == ["failed", "done"]
-    assert "worker process died" in records[0].traceback
 
 
 def test_refused_combinations_are_skipped_with_the_reason(tmp_path: Path, small_grid: Path) -> None:

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from multiprocessing import connection, forkserver
 from pathlib import Path
@@ -13,11 +14,11 @@ import pytest
 
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, Grid
-from evaluation.run import workers
+from evaluation.run import runner, workers
 from evaluation.run.outcome import Outcome
 from evaluation.run.workers import TRIES, Loop, Workers, _Worker
 from fedbert.errors import InputError
-from reports.records import CellResult
+from reports.records import CellResult, read_records
 from tests import kills
 
 
@@ -49,6 +50,13 @@ def hangs(place: Path, cell: Cell) -> Outcome:
 
 def raises(cell: Cell) -> Outcome:
     raise InputError(f"expected better of {cell.config.seed}")
+
+
+def deadly(cell: Cell, shadows: Path) -> Outcome:
+    """End well where there is no defence, and kill every worker elsewhere."""
+    if cell.defence.name != "none":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return record(cell)
 
 
 def checks(place: Path, times: int, grid: Grid) -> None:
@@ -87,6 +95,18 @@ def test_a_killed_worker_costs_its_own_cell_which_is_tried_again(
     assert fates == ["failed", *["skipped"] * 3]
     reason = found[grid.cells[0]].record.reason
     assert "the worker process died by SIGKILL" in reason and "3 times" in reason
+
+
+def test_a_dying_worker_costs_a_run_its_cells_alone(
+    tmp_path: Path, grid: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "worked", deadly)
+    order = replace(grid, cells=(grid.cells[-1], grid.cells[0]))
+    run = tmp_path / "run"
+    assert not runner.run_grid(order, run, Workers(1), lambda *_: None, lambda _: None)
+    records = read_records(run / "records.jsonl")
+    assert [each.status for each in records] == ["failed", "skipped"]
+    assert "worker process died" in records[0].traceback
 
 
 def test_a_cell_beyond_its_time_is_given_up_and_its_process_ends(

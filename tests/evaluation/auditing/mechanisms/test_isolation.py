@@ -32,6 +32,15 @@ DELTA = 1e-5
 FEW = 20_000
 
 
+@pytest.fixture
+def few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of the batches that are looked at beside a known row, where none gives anything
+    away: the level of a bound, its false alarms, does not depend on their number.
+    """
+    monkeypatch.setattr("evaluation.auditing.mechanisms.probes.BATCHES", 1000)
+
+
+@pytest.mark.usefixtures("few_batches")
 @pytest.mark.parametrize("name", PAIRS)
 def test_every_published_mistake_violates_its_claim_with_an_eighth_of_the_samples(
     name: str,
@@ -39,14 +48,6 @@ def test_every_published_mistake_violates_its_claim_with_an_eighth_of_the_sample
     """All the more at the default, whose bounds docs/results/audit-fixtures.md prints."""
     found = PAIRS[name][0](0, SAMPLES // 8)
     assert found is not None and found.verdict == VIOLATES, found
-
-
-@pytest.fixture
-def few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quarter of the batches that are looked at beside a known row, where none gives anything
-    away: the level of a bound, its false alarms, does not depend on their number.
-    """
-    monkeypatch.setattr("evaluation.auditing.mechanisms.probes.BATCHES", 1000)
 
 
 @pytest.mark.usefixtures("few_batches")
