@@ -237,7 +237,9 @@ class Client:
 
     def _scope(self, part: str, own: MicroBatch) -> AbstractContextManager[None]:
         labels, device = (self.data.client, self.step, *own.part), self.config.training.device
-        return scoped(self.config.seed, part, *labels, device=device)
+        if part == "body":
+            return scoped(self.config.seed, "body", *labels, device=device)
+        return scoped(self.config.seed, "head", *labels, device=device)
 
     def _loss(self, z: Tensor, own: MicroBatch) -> Tensor:
         batch = own.batch
@@ -287,14 +289,12 @@ class Client:
         self.logs["training"] += MechanismLog(noise=self.private.gradients(factors, self.step))
 
     def _update(self, rate: float) -> None:
-        if self.private is None:
-            limit = self.config.training.max_grad_norm
-            clip_gradients(self.bench.edge.values(), limit)
-            clip_gradients(self.bench.body.values(), limit)
+        held = (self.bench.edge, self.bench.body) if self.private is None else ()
+        for own in held:
+            clip_gradients(own.values(), self.config.training.max_grad_norm)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # clients of a group do not hold theirs at once
         decay = self.config.training.weight_decay
         self._factor *= 1 - rate * decay if self.word is not None and decays(self.word) else 1
-        self.step += 1
-        self._graph = {}
+        self.step, self._graph = self.step + 1, {}
