@@ -30,7 +30,7 @@ from fedbert.optim import (
 from fedbert.pooling import through_mean
 from fedbert.precision import autocast
 from fedbert.private_step import PrivateStep
-from fedbert.seeding import generator, scoped
+from fedbert.seeding import coins, generator, scoped
 from fedbert.split import Body
 from fedbert.stacked import Ragged, StackedPass, run_stacked, stack, unstack
 
@@ -67,6 +67,7 @@ class PlainCopy:
         """Take over a body; `names` are its parameters by transformers' name; training: DP-SGD."""
         self.body, self.names, self.config, self.private = body, names, config, training
         self.optimizer = optimizer_for(names, config.training) if names else None
+        self.seed = coins(config.seed, None if training is None else training.share.noise)
         self._graph: tuple[Tensor, Pass] | None = None
 
     def load(self, values: Mapping[str, Array], state: Mapping[str, Array]) -> None:
@@ -93,7 +94,7 @@ class PlainCopy:
         quiet = self.private is None or len(a) == 0
         recorded = nullcontext() if quiet else self._private().record()
         with (
-            scoped(self.config.seed, "body", m.client, m.step, device=device),
+            scoped(self.seed, "body", m.client, m.step, device=device),
             autocast(self.config, self.private is not None),
             recorded,
         ):

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from privacy.randomness.source import NoiseSource
+
 HEADER, WORDS = 24, 624  # bytes before the words of the Mersenne Twister in torch's CPU state
 
 
@@ -22,6 +24,19 @@ def derive(seed: int, *labels: str | int) -> int:
 
 def _digest(seed: int, labels: tuple[str | int, ...], size: int) -> bytes:
     return hashlib.shake_256(json.dumps([seed, *labels]).encode()).digest(size)
+
+
+def coins(seed: int, noise: NoiseSource | None) -> int:
+    """Return the seed of a party's dropout and masking; noise: the party's own under DP-SGD.
+
+    Masks follow the place in the batch. Under DP-SGD a record that is left out moves the others to
+    other places, and so to other masks: whoever knew all masks would see them all move, by more
+    than one clip. Whoever knows none sees independent coins either way. So they come from the
+    noise's source, as secret as the noise is.
+    """
+    if noise is None:
+        return seed
+    return int.from_bytes(noise.decided("coins").integers(2**63, (3,)).tobytes(), "little")
 
 
 def generator(seed: int, *labels: str | int) -> torch.Generator:

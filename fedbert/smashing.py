@@ -12,7 +12,7 @@ from fedbert.data.client_data import ClientData
 from fedbert.frozen import Frozen, unvaried
 from fedbert.precision import autocast
 from fedbert.protect import MechanismLog, protect
-from fedbert.seeding import scoped
+from fedbert.seeding import coins, scoped
 from fedbert.split import Bottom, position_ids
 from privacy.defence import Defence
 from privacy.distance_correlation import DistanceCorrelation
@@ -36,6 +36,7 @@ class Smashing:
         """Hold a defence, the client's data and its own noise; frozen: E that is not trained."""
         self.defence, self.data, self.config, self.noise = defence, data, config, noise
         self.frozen = frozen
+        self.seed = coins(config.seed, None if defence.training is None else noise)
         self.log = MechanismLog()
 
     def rewritten(self, bottom: Any, batch: Batch, step: int) -> Batch:
@@ -68,7 +69,7 @@ class Smashing:
         """Return E's own output."""
         if self.frozen is not None:
             return self.frozen.of(self.data, batch)
-        seed, device = self.config.seed, self.config.training.device
+        seed, device = self.seed, self.config.training.device
         scope = scoped(seed, "bottom", self.data.client, *step, device=device)
         with scope, autocast(self.config, self.defence.training is not None):
             a: Tensor = bottom(batch)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedbert.data.batches import Batch, Encoded, collate, epoch_order, mask_tokens
-from fedbert.seeding import generator
+from fedbert.seeding import coins, generator
 from privacy.randomness.source import NoiseSource
 
 
@@ -88,5 +88,6 @@ class ClientData:
         if self.encoded.task.kind != "mlm" or len(batch) == 0:
             return batch
         v = self.vocabulary
-        draws = generator(self.seed, "mask", self.client, step)
+        seed = coins(self.seed, self.coins if self.poisson else None)
+        draws = generator(seed, "mask", self.client, step)
         return mask_tokens(batch, v.mask, v.size, v.special, draws)

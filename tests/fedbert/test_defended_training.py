@@ -10,6 +10,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from fedbert import seeding
+from fedbert.data import client_data
 from fedbert.data.batches import collate
 from fedbert.data.client_data import ClientData
 from fedbert.errors import InputError
@@ -455,3 +457,43 @@ def test_combinations_without_a_meaning_are_refused(
     config = tiny.config_of(**{"strategy": "parallel"} | settings)
     with pytest.raises(InputError, match=words):
         train(config, tiny.prepared_for(config, kind), defence)
+
+
+def private_a(kind: str, noise: NoiseSource, defence: Defence) -> list[np.ndarray]:
+    """What a training with dropout sends to the server, of one seed, whatever its noise's key."""
+    config = tiny.config_of(kind, strategy="parallel", rounds=1, local_steps=2, batch_size=24)
+    heard = tiny.Recorder("smashed", "hidden")
+    train(config, tiny.prepared_for(config, kind, 0.5), defence, listeners=[heard], noise=noise)
+    return [getattr(m, "activations", getattr(m, "hidden", None)) for m in heard.messages]
+
+
+@pytest.mark.parametrize("kind", ["two", "mlm-tied"])
+def test_under_dp_sgd_dropout_and_masks_are_as_secret_as_the_noise(kind: str) -> None:
+    """Who knows the seed alone knows no mask: else one record moves the masks of all others."""
+    everyone = Defence("dp", training=DPSGD(CLIP, 1e-9, 1.0))  # all records in every batch
+    sources = [NoiseSource(bytes([n]) * 16, "secret") for n in (1, 1, 2)]
+    first, again, other = (private_a(kind, each, everyone) for each in sources)
+    for one, same, differs in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(one, same)
+        assert one.shape == differs.shape and (one != differs).any()
+    plain = [private_a(kind, each, tiny.NO_DEFENCE) for each in sources[1:]]
+    for one, same in zip(*plain, strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+@pytest.mark.parametrize("place", ["bottom", "body", "head", "mask"])
+def test_masks_of_every_part_follow_the_key(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: set[int] = set()
+    plain = seeding.generator
+
+    def seen(seed: int, *labels: str | int) -> torch.Generator:
+        if labels[0] == place:
+            seeds.add(seed)
+        return plain(seed, *labels)
+
+    monkeypatch.setattr(seeding, "generator", seen)
+    monkeypatch.setattr(client_data, "generator", seen)
+    kind = "mlm-tied" if place == "mask" else "two"
+    config = tiny.config_of(kind, strategy="parallel", rounds=1, local_steps=1)
+    train(config, tiny.prepared_for(config, kind), dp_sgd())
+    assert seeds and config.seed not in seeds
