@@ -12,6 +12,10 @@ from torch import Tensor
 from fedbert.data.batches import Encoded
 
 
+STORE_BYTES = 5 * 10**8
+"""How much of it a process keeps from one training to the next, beside what the one at work holds."""
+
+
 def wide(a: Tensor) -> Tensor:
     """Return values that bf16 holds as float32: noise is not rounded to so few bits."""
     return a.float() if a.dtype == torch.bfloat16 else a

@@ -27,15 +27,14 @@ def looked_at(config: "Config") -> "Prepared":
 
 def shared(config: "Config") -> "Prepared":
     """Return a training's inputs; loaded afresh, and kept in place of others, only where needed."""
-    from fedbert.frozen import KEPT_BYTES
-    from fedbert.kept import KeptStore
+    from fedbert.kept import STORE_BYTES, KeptStore
     from fedbert.prepare import dealt, loaded, source_of
 
     key = source_of(config)
     if key not in _held:
         _held.clear()
         _held[key] = loaded(config)
-    store = _stores.setdefault("kept", KeptStore(KEPT_BYTES))
+    store = _stores.setdefault("kept", KeptStore(STORE_BYTES))
     return replace(dealt(config, _held[key], coin=True), store=store)
 
 
