@@ -11,9 +11,8 @@ from torch import Tensor
 
 from fedbert.data.batches import Encoded
 
-
 STORE_BYTES = 5 * 10**8
-"""How much of it a process keeps from one training to the next, beside what the one at work holds."""
+"""How much a process keeps from training to training, beside what the one at work holds."""
 
 
 def wide(a: Tensor) -> Tensor:
