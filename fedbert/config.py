@@ -219,6 +219,11 @@ class Config:
         task = self.data.chosen_task
         expect(task.kind != "mlm", f"a task with labels with strategy {ONE_MESSAGE}", "task", "mlm")
 
+    @property
+    def head_reads_mean(self) -> bool:
+        """Return whether a task's head is trained that reads the mean of all tokens."""
+        return self.model.pooling == "mean" and self.data.task != "mlm"
+
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as nested plain dictionaries.
 

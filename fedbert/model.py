@@ -197,7 +197,9 @@ def _pretrained(
             f"expected pooling 'mean', as the config.json of source={config.source!r} says, "
             f"got pooling={config.pooling!r}"
         )
-    place = Place(config.source, raw, architecture, task, config.tie_decoder, trained)
+    place = Place(
+        config.source, raw, architecture, task, config.tie_decoder, trained, config.pooling
+    )
     adjusted = _adjust(settings, config, task)
 
     def load() -> tuple[Any, Weights]:

@@ -13,6 +13,11 @@ Pooling = Literal["mean", "cls"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 SETTING = "classifier_pooling"
 """How transformers calls it in the config.json of models that know it."""
+FEDBERT_ALONE = (
+    "the head reads the mean of all tokens, which transformers' own classes do not: "
+    "load it with fedbert"
+)
+"""What is said where a model is handed over whose classifier pools by the mean."""
 
 
 def pools_by_mean(config: Any) -> bool:

@@ -13,6 +13,7 @@ import torch
 from fedbert.errors import InputError
 from fedbert.label_order import order_of, saved_names
 from fedbert.model_settings import PROBLEMS, has_head
+from fedbert.pooling import SETTING, Pooling
 from fedbert.tasks import Task
 from fedbert.tensor_files import Tensors, plain_names, some
 
@@ -22,7 +23,8 @@ class Place:
     """What a model's files are to fill.
 
     raw: the config.json; trained: whether the head has to be in the files (an audit), or may be
-    new (the start of a training); tied: whether the masked-LM decoder is the word table.
+    new (the start of a training); tied: whether the masked-LM decoder is the word table; pooling:
+    what a task's head is to read.
     """
 
     source: str
@@ -31,6 +33,7 @@ class Place:
     task: Task
     tied: bool
     trained: bool
+    pooling: Pooling
 
     @property
     def output(self) -> str:
@@ -114,17 +117,23 @@ def _settle_decoder(tensors: Tensors, place: Place) -> list[str]:
 
 
 def _settle_labels(tensors: Tensors, place: Place) -> list[str]:
-    """Put the rows of a saved head into the task's order; take out one of something else.
+    """Put the rows of a saved head into the task's order; take out one of something else, or one
+    that reads the first token where the mean is to be read.
 
     Raises:
         InputError: for a head of something else where it has to be the task's.
     """
     output = [n for n in (f"{place.output}.weight", f"{place.output}.bias") if n in tensors]
-    if has_head(place.raw, place.task.kind) is False and not place.trained:
-        other = [name for name in tensors if name.split(".")[0] == "classifier"]
-        for name in other:
+    head = [name for name in tensors if name.split(".")[0] == "classifier"]
+    other = has_head(place.raw, place.task.kind) is False and not place.trained
+    first = place.pooling == "mean" and place.raw.get(SETTING) != "mean"
+    if head and first and place.trained:
+        raise place.refused("a head on the mean", "one of the first token")
+    if other or first:
+        for name in head:
             del tensors[name]
-        return ["the saved head is of another task"] if other else []
+        what = "is of another task" if other else "reads the first token"
+        return [f"the saved head {what}"] if head else []
     if not output or tensors[output[0]].ndim == 0:
         return []
     rows = len(tensors[output[0]])

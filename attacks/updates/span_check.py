@@ -52,7 +52,8 @@ class SpanCheck:
     | tokens >= hidden values | NotApplicable: every row lies in the span |
     | noise, AdamW, dropout, several steps | `missing` says so: the span is not that of E's rows |
 
-    In the last layer of a classifier the first token alone asks: there, that row is tried.
+    In the last layer of a classifier on the first token that one alone asks: there, its row is
+    tried. Where the head reads the mean, every token asks.
 
     Reference: Petrov, Dimitrov, Baader, Mueller, Vechev (2024), "DAGER: Exact gradient inversion
     for large language models", sections 4 and 5.
@@ -193,7 +194,7 @@ def _settled(
     generator: torch.Generator,
 ) -> list[np.ndarray]:
     """Return the guesses after a search for whole sequences that the second layer bears out."""
-    last = len(layers_of(split)) == 2
+    last = len(layers_of(split)) == 2 and not split.body.mean
     parts = ("query",) if last else ("query", "key", "value")
     second = span_of(step, split, 1, parts)
     if isinstance(second, NotApplicable):

@@ -25,6 +25,7 @@ def export(checkpoint: Path, out: Path) -> None:
     quiet()
     from evaluation.auditing.run_folder import refuse_run
     from fedbert.export import export as write
+    from fedbert.pooling import FEDBERT_ALONE
     from fedbert.stopped import aside
 
     refuse_run(checkpoint)
@@ -38,5 +39,7 @@ def export(checkpoint: Path, out: Path) -> None:
     if done < planned:
         stopped = aside(checkpoint.resolve().parent)
         say(f"round {done} of {planned}: the training was not finished{stopped}")
+    if found.config.head_reads_mean:
+        say(FEDBERT_ALONE)
     say(HELD_BACK)
     say(f"export: {out}")

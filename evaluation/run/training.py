@@ -22,6 +22,7 @@ from fedbert.checkpoint import check_same, read, recover, save
 from fedbert.config import Config
 from fedbert.errors import InputError, within
 from fedbert.noise import noise_of
+from fedbert.pooling import FEDBERT_ALONE
 from fedbert.precision import in_words
 from fedbert.prepare import Prepared, prepare
 from fedbert.run_key import keyed, run_key
@@ -154,8 +155,7 @@ def run_training(
         lines.append(f"{name} {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] (n={e.n}){beside}")
     said = [(entry.view, entry.sentence()) for entry in saver.entries(rounds)]
     lines += [sentence for _, sentence in over_views(said)]
-    lines += saver.notes()
-    return lines + _where(directory, config)
+    return [*lines, *saver.notes(), *_where(directory, config)]
 
 
 def _where(directory: Path, config: Config) -> list[str]:
@@ -166,6 +166,7 @@ def _where(directory: Path, config: Config) -> list[str]:
     return [
         f"checkpoint: {directory}",
         f"{what}: {directory / 'model'}",
+        *([FEDBERT_ALONE] if config.head_reads_mean else []),
         f"{private} fedbert-eval export {directory} --out DIR",
     ]
 

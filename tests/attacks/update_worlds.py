@@ -10,7 +10,9 @@ from attacks.updates.embedding_rows import TableKnowledge
 from attacks.updates.whole_update import UpdateKnowledge
 from fedbert.messages import ClientParts, ClientUpdate, Message
 from fedbert.optim import decays, learning_rate
+from fedbert.pooling import SETTING
 from fedbert.prepare import assemble
+from fedbert.split import SplitBert, cut
 from fedbert.trainer import train
 from tests.attacks import worlds
 from tests.fedbert import tiny
@@ -35,9 +37,13 @@ def one_round(
     architecture: str = "bert",
     hidden: int = 64,
     layers: int = 2,
+    mean: bool = False,
     **settings: Any,
 ) -> Round:
-    """Return a round of one step of SGD each under `fedavg`, in float64 unless asked otherwise."""
+    """Return a round of one step of SGD each under `fedavg`, in float64 unless asked otherwise.
+
+    mean: the head reads the mean of all tokens.
+    """
     chosen = {
         "strategy": "fedavg",
         "optimizer": "sgd",
@@ -58,6 +64,7 @@ def one_round(
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
     )
+    split = by_mean(split) if mean else split
     rng = torch.Generator().manual_seed(2)
     with torch.no_grad():  # off the start, where all words of a sequence have the same gradient
         for parameter in split.whole.parameters():
@@ -101,6 +108,13 @@ def one_round(
         rows = [(b.input_ids * b.attention_mask).numpy() for b in own]
         true.append(np.concatenate([np.pad(r, ((0, 0), (0, width - r.shape[1]))) for r in rows]))
     return Round(transcript.messages, knowledge, TableKnowledge(table.format("word")), true)
+
+
+def by_mean(split: SplitBert) -> SplitBert:
+    """Return a BERT cut at the embeddings whose head reads the mean of all tokens."""
+    setattr(split.whole.config, SETTING, "mean")
+    split.whole.bert.pooler = None
+    return cut(split.whole, 0)
 
 
 def drowned(world: Round, std: float = 1.0) -> Round:

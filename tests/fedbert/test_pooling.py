@@ -160,6 +160,28 @@ def test_a_saved_head_on_the_mean_is_read_as_one(architecture: str, tmp_path: Pa
         load_model(replace(config, pooling="cls"), TASKS["sst2"], words, 0)
 
 
+@pytest.mark.parametrize("kind", ["two", "three"])
+@pytest.mark.parametrize("architecture", ["bert", "roberta"])
+def test_a_saved_head_on_the_first_token_is_no_head_on_the_mean(
+    architecture: str, kind: str, tmp_path: Path
+) -> None:
+    saved = tiny.whole_model(architecture, kind)
+    saved.save_pretrained(tmp_path)
+    config, words = ModelConfig(str(tmp_path), pooling="mean"), tiny.tokenizer()
+    split = load_model(config, TASKS["sst2"], words, 0)
+    assert split.notes[0] == "the saved head reads the first token"
+    assert split.notes[-1].startswith("a new head of 2 labels") and split.body.mean
+    state, before = split.whole.state_dict(), saved.state_dict()
+    for name in state:
+        head = name.startswith("classifier.")
+        assert head or torch.equal(state[name], before[name]), name
+        if head and name.endswith("weight"):
+            assert not torch.equal(state[name], before[name]), name
+    with pytest.raises(InputError, match="a head on the mean, got one of the first token at"):
+        load_model(config, TASKS["sst2"], words, 0, trained=True)
+    assert load_model(config, TASKS["mlm"], words, 0).notes[-1].startswith("a new masked-LM head")
+
+
 def test_a_model_with_a_pooler_starts_a_head_on_the_mean() -> None:
     config = ModelConfig("tiny", tokenizer="generated", pooling="mean")
     split = load_model(config, TASKS["sst2"], load_tokenizer(config), 0)

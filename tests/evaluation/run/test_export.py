@@ -13,9 +13,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from evaluation.auditing.manifest import mismatches
 from evaluation.auditing.subject import open_subject
 from evaluation.run.training import read_training, run_training
+from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.errors import InputError
 from fedbert.export import export
 from fedbert.manifest import content_sha256
+from fedbert.pooling import FEDBERT_ALONE
 
 TRAINING = """
 seed = 7654321
@@ -23,6 +25,7 @@ noise = "{noise}"
 [model]
 source = "tiny"
 tokenizer = "generated"
+pooling = "{pooling}"
 [data]
 source = "{source}"
 pool_size = 40
@@ -55,7 +58,7 @@ DEFENCES = {
 }  # fmt: skip
 
 
-def trained(folder: Path, defence: str, noise: str = "secret") -> Path:
+def trained(folder: Path, defence: str, noise: str = "secret", pooling: str = "cls") -> Path:
     from fedbert.data.sources import load
 
     examples = load("sst2", "generated", 40, 4, 0)
@@ -67,7 +70,9 @@ def trained(folder: Path, defence: str, noise: str = "secret") -> Path:
         ]
         (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
     strategy, acts = DEFENCES[defence]
-    text = TRAINING.format(noise=noise, source=folder, strategy=strategy, defence=acts)
+    text = TRAINING.format(
+        noise=noise, source=folder, strategy=strategy, defence=acts, pooling=pooling
+    )
     (folder / "t.toml").write_text(text)
     settings = read_training(folder / "t.toml", pretraining=False)
     run_training(settings, folder / "out", 1, lambda *_: None)
@@ -187,6 +192,21 @@ def test_transformers_loads_an_export(handed: Path, checkpoint: Path) -> None:
         AutoTokenizer.from_pretrained(handed)("w1 w2")["input_ids"]
         == (AutoTokenizer.from_pretrained(checkpoint / "model")("w1 w2")["input_ids"])
     )
+
+
+def test_a_head_that_transformers_reads_otherwise_is_said_where_it_is_handed_over(
+    tmp_path: Path, checkpoint: Path, here: Any
+) -> None:
+    """RoBERTa's class would read the first token, and say nothing."""
+    mean = trained(tmp_path / "mean", "none", pooling="mean")
+    for source, said in ((mean, True), (checkpoint, False)):
+        settings = read_training(source.parent.parent / "t.toml", pretraining=False)
+        lines = run_training(settings, source.parent, 1, lambda *_: None)
+        done = here("export", source, "--out", tmp_path / f"over-{said}")
+        assert done.returncode == 0, done.stderr
+        for told in (" ".join(lines), " ".join(done.stdout.split())):
+            assert (FEDBERT_ALONE in told) is said
+    assert not Config(ModelConfig(pooling="mean"), DataConfig(task="mlm")).head_reads_mean
 
 
 @pytest.mark.parametrize("defence", DEFENCES)
