@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedbert.config import Config
 from fedbert.prepare import Prepared
@@ -14,8 +16,12 @@ from privacy.randomness.source import public
 def planned_steps(config: Config, rounds: int | None = None) -> Counter[int]:
     """Return how many steps each client takes in so many rounds (None: in all)."""
     total = config.training.rounds if rounds is None else rounds
-    turns = Counter(client for r in range(total) for client in participants(config, r))
-    return Counter({client: count * local_steps(config) for client, count in turns.items()})
+    each = local_steps(config)
+    if _everybody(config):
+        return Counter(dict.fromkeys(participants(config, 0), total * each) if total else {})
+    who = _cohorts(*_chosen_by(config), max(total, config.training.rounds))[:total]
+    turns = np.bincount(who.ravel()).tolist()
+    return Counter({client: count * each for client, count in enumerate(turns) if count})
 
 
 def planned_releases(config: Config, prepared: Prepared, rounds: int | None = None) -> int:
@@ -51,15 +57,9 @@ def participants(config: Config, round_: int) -> tuple[int, ...]:
     """
     if config.training.strategy == "centralised":
         return (0,)
-    count = config.training.clients_per_round or config.data.clients
-    if count == config.data.clients:
-        return tuple(range(count))
-    if config.training.participation == "cyclic":
-        order = public("cyclic participants", config.seed).permutation(config.data.clients)
-        places = (round_ * count + np.arange(count)) % len(order)
-        return tuple(sorted(order[places].tolist()))
-    drawn = public("participants", config.seed, round_).choice(config.data.clients, count)
-    return tuple(sorted(drawn.tolist()))
+    if _everybody(config):
+        return tuple(range(config.data.clients))
+    return tuple(_cohort(*_chosen_by(config), round_).tolist())
 
 
 def participations(
@@ -74,18 +74,13 @@ def participations(
     if config.training.strategy == ONE_MESSAGE:
         return None, None
     done = [range(rounds)] if spans is None else list(spans)
-    count = config.training.clients_per_round or config.data.clients
-    if count == config.data.clients or config.training.strategy == "centralised":
+    if _everybody(config):
         return sum(map(len, done)), (1 if rounds > 1 else None)
-    who = [participants(config, round_) for round_ in range(rounds)]
-    turns = Counter(client for span in done for round_ in span for client in who[round_])
-    last: dict[int, int] = {}
-    apart = rounds
-    for round_, clients in enumerate(who):
-        apart = min([apart, *(round_ - last[client] for client in clients if client in last)])
-        last |= dict.fromkeys(clients, round_)
-    again = max(Counter(client for clients in who for client in clients).values()) > 1
-    return max(turns.values(), default=0), (apart if again else None)
+    who = _cohorts(*_chosen_by(config), rounds)
+    turns = np.zeros(config.data.clients, dtype=np.int64)
+    for span in done:
+        turns += np.bincount(who[span.start : span.stop].ravel(), minlength=len(turns))
+    return int(turns.max()), _separation(*_chosen_by(config), rounds)
 
 
 def local_steps(config: Config) -> int:
@@ -94,3 +89,47 @@ def local_steps(config: Config) -> int:
     if config.training.strategy != "centralised":
         return steps
     return steps * (config.training.clients_per_round or config.data.clients)
+
+
+def _everybody(config: Config) -> bool:
+    """Whether all take part in every round."""
+    everyone = config.training.clients_per_round in (None, config.data.clients)
+    return everyone or config.training.strategy == "centralised"
+
+
+def _chosen_by(config: Config) -> tuple[int, int, int, bool]:
+    """Return what a schedule follows from: seed, clients, how many a round, whether in a cycle."""
+    count = config.training.clients_per_round or config.data.clients
+    return config.seed, config.data.clients, count, config.training.participation == "cyclic"
+
+
+@lru_cache(maxsize=8)
+def _order(seed: int, clients: int) -> NDArray[np.int64]:
+    return public("cyclic participants", seed).permutation(clients)
+
+
+def _cohort(seed: int, clients: int, count: int, cyclic: bool, round_: int) -> NDArray[np.int64]:
+    """Return the clients of a round, sorted."""
+    if cyclic:
+        places = (round_ * count + np.arange(count)) % clients
+        return np.sort(_order(seed, clients)[places])
+    return np.sort(public("participants", seed, round_).choice(clients, count))
+
+
+@lru_cache(maxsize=8)  # drawing takes seconds at 100,000 clients, and every save counts
+def _cohorts(seed: int, clients: int, count: int, cyclic: bool, rounds: int) -> NDArray[np.int32]:
+    """Return the clients `[round, place]` of so many rounds."""
+    found = np.empty((rounds, count), dtype=np.int32)
+    for round_ in range(rounds):
+        found[round_] = _cohort(seed, clients, count, cyclic, round_)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _separation(seed: int, clients: int, count: int, cyclic: bool, rounds: int) -> int | None:
+    """Return the fewest rounds from one of a client's to its next; None where there is no next."""
+    who = _cohorts(seed, clients, count, cyclic, rounds).ravel()
+    order = np.argsort(who, kind="stable")  # by client, then by round
+    same = np.diff(who[order]) == 0
+    gaps = np.diff(order // count)[same]
+    return int(gaps.min()) if len(gaps) else None

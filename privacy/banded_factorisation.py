@@ -89,19 +89,22 @@ def column_norms(own: tuple[float, ...], rounds: int) -> Floats:
     return norms
 
 
-def noise_rows(own: tuple[float, ...], rounds: int) -> Floats:
+def noise_rows(own: tuple[float, ...], rounds: int, first: int | None = None) -> Floats:
     """The matrix C^-1 `[round, round]`: by row, what of each round's Z a round's noise is made of.
+
+    first: only so many of its rows and columns; None: all.
 
     >>> noise_rows((1.0,), 2).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
     from scipy.signal import lfilter
 
-    first = lfilter([1.0], own, np.eye(1, rounds)[0])
-    rows = np.zeros((rounds, rounds))
-    for column in range(rounds):
-        rows[column:, column] = first[: rounds - column]
-    return np.asarray(column_norms(own, rounds)[:, None] * rows)
+    size = rounds if first is None else min(first, rounds)
+    below = lfilter([1.0], own, np.eye(1, size)[0])
+    rows = np.zeros((size, size))
+    for column in range(size):
+        rows[column:, column] = below[: size - column]
+    return np.asarray(column_norms(own, rounds)[:size, None] * rows)
 
 
 def round_variances(own: tuple[float, ...], rounds: int, begun: int = 0) -> Floats:

@@ -143,6 +143,8 @@ def _manifest(subject: Subject) -> Iterator[Check]:
     for line in wrong:
         yield Check(name, VIOLATES, line)
     claims = manifest.claims_of(subject)
+    for line in manifest.not_checked(subject):
+        yield Check("manifest: schedule", NOT_MEASURED, line)
     if not wrong and claims:
         views: dict[str, list[str]] = {}  # of what follows for each
         for claim in claims:

@@ -6,7 +6,7 @@ from typing import Any
 
 from evaluation.auditing.differences import CLOSE, differences
 from evaluation.auditing.message_facts import recorded_message
-from evaluation.auditing.recorded_facts import contradictions, recorded_facts
+from evaluation.auditing.recorded_facts import contradictions, recorded_facts, unchecked
 from evaluation.auditing.spent import spent_on
 from evaluation.auditing.subject import Subject, defence_of, spec_of
 from evaluation.grid.defence import costs, facts_of
@@ -39,6 +39,11 @@ def mismatches(subject: Subject) -> list[str]:
     """
     found = list(_from_costs(subject))
     return found + [line for line in _from_configuration(subject) if line not in found]
+
+
+def not_checked(subject: Subject) -> list[str]:
+    """Return what a manifest claims and what it has cannot show or refute, a line each."""
+    return [] if subject.checkpoint is None else list(unchecked(subject.checkpoint))
 
 
 def recomputed(subject: Subject, claim: dict[str, Any]) -> tuple[float, str] | None:
@@ -97,7 +102,7 @@ def _from_configuration(subject: Subject) -> Iterator[str]:
     manifest, config = checkpoint.manifest, checkpoint.config
     launches = Launches.from_json(manifest.get("launches", []), str(subject.directory))
     if own is None:
-        yield from contradictions(checkpoint)
+        yield from contradictions(checkpoint, launches)
         made = _by_the_manifest(subject, checkpoint, launches)
         if made is None:
             return
@@ -105,7 +110,7 @@ def _from_configuration(subject: Subject) -> Iterator[str]:
     elif spec is None or defence is None:
         return
     else:
-        yield from contradictions(checkpoint)
+        yield from contradictions(checkpoint, launches)
         known = recorded_message(checkpoint) if subject.no_public else None
         done = manifest["round"]
         facts = facts_of(config, own, spec, subject.delta, done, launches, known)

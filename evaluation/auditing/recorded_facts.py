@@ -25,13 +25,14 @@ from privacy.facts import TrainingFacts
 SENT = ("smashed", "hidden", "hidden_gradient", "smashed_gradient")
 
 
-def contradictions(checkpoint: Checkpoint) -> Iterator[str]:
+def contradictions(checkpoint: Checkpoint, launches: Launches) -> Iterator[str]:
     """Yield what in the counts of a manifest cannot be, a line each."""
     manifest, config = checkpoint.manifest, checkpoint.config
     round_, rounds = manifest["round"], config.training.rounds
     if not 0 <= round_ <= rounds:
         yield f"round: recorded {round_}, recomputed {rounds} at most, by the configuration"
     if exported(manifest):
+        yield from _too_few(checkpoint, launches)
         return
     members = manifest["members"]
     one = config.training.strategy == ONE_MESSAGE
@@ -171,14 +172,16 @@ def _exported_facts(
     done = planned if rounds is None else rounds
     again = launches.redone(planned)
     steps = max(planned_steps(config, done).values(), default=0) + again * local_steps(config)
+    before = facts_before(config)
     silent = config.training.strategy in ("centralised", "fedavg")
     sent = [cost["releases"] for cost in manifest["costs"] if cost["place"] in SENT]
     turns = participations(config, launches.spans(planned, done))[0]
     if _drawn(config):  # by a seed that an export does not have
-        told = [cost["releases"] for cost in manifest["costs"] if cost["place"] == "update"]
-        turns = max(told, default=turns)
+        told = {cost["place"]: cost["releases"] for cost in manifest["costs"]}
+        turns, steps = told.get("update", turns), told.get("training", steps)
+        before = replace(before, separation=most_apart(config))
     return replace(
-        facts_before(config),
+        before,
         delta=subject.delta,
         releases=0 if silent else max(sent, default=steps),
         rounds=done + again,
@@ -192,10 +195,60 @@ def _exported_facts(
     )
 
 
+def unchecked(checkpoint: Checkpoint) -> Iterator[str]:
+    """Yield what an export claims by a seed that it does not have, a line each."""
+    manifest, config = checkpoint.manifest, checkpoint.config
+    if not exported(manifest) or not _drawn(config):
+        return
+    why = "drawn by a seed that an export does not have, so that this cannot be recomputed"
+    told = {cost["place"]: cost["releases"] for cost in manifest["costs"]}
+    update = manifest["defence"].get("update", {})
+    if update.get("mechanism") == "dp_ftrl" and "update" in told:
+        bands = update.get("bands", 1)
+        apart = f" and not again within {bands} rounds" if bands > 1 else ""
+        yield f"rounds of clients: as recorded, at most {told['update']} for each{apart}: {why}"
+    if "training" in told:
+        yield f"steps of clients: as recorded, at most {told['training']} for each: {why}"
+
+
+def _too_few(checkpoint: Checkpoint, launches: Launches) -> Iterator[str]:
+    """Yield counts of an export that no draw of clients allows: one has at least an even share."""
+    manifest, config = checkpoint.manifest, checkpoint.config
+    if not _drawn(config):
+        return
+    planned, done = config.training.rounds, manifest["round"]
+    turns = even_share(config, sum(map(len, launches.spans(planned, done))))
+    steps = (even_share(config, done) + launches.redone(planned)) * local_steps(config)
+    least = {"update": turns, "training": steps}
+    for cost in manifest["costs"]:
+        place, told = cost["place"], cost["releases"]
+        if told < least.get(place, 0):
+            yield (
+                f"costs {place} releases: recorded {told}, recomputed {least[place]} at least, "
+                "whoever was drawn"
+            )
+
+
 def _drawn(config: Config) -> bool:
     """Whether clients are drawn afresh for each round."""
-    some = config.training.clients_per_round not in (None, config.data.clients)
-    return some and config.training.participation == "random"
+    training = config.training
+    some = training.clients_per_round not in (None, config.data.clients)
+    chosen = training.strategy not in ("centralised", ONE_MESSAGE)
+    return some and chosen and training.participation == "random"
+
+
+def even_share(config: Config, rounds: int) -> int:
+    """Return the fewest of so many rounds that whoever takes part most often can have."""
+    return -(-rounds * (config.training.clients_per_round or 0) // config.data.clients)
+
+
+def most_apart(config: Config) -> int | None:
+    """Return the most rounds that can lie from one of a client's to its next, for every client.
+
+    In one round more than that somebody comes twice. None where nobody has to.
+    """
+    apart = config.data.clients // (config.training.clients_per_round or config.data.clients)
+    return apart if config.training.rounds > apart else None
 
 
 def _one_shot(defence: dict[str, Any]) -> bool:

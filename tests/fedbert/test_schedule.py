@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedbert import schedule
 from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.known_facts import facts_before
 from fedbert.schedule import participants, participations, planned_steps
 from fedbert.settings import from_mapping
 from fedbert.training_settings import TrainingConfig
+from privacy.randomness import source
+from privacy.randomness.draws import Draws
+from privacy.randomness.keys import Label
 from tests.fedbert import tiny
 
 
@@ -60,8 +64,32 @@ def test_what_is_counted_is_what_a_loop_over_clients_counts(
         times.append(sum(done.count(r) for r in there))
         gaps += [later - earlier for earlier, later in pairwise(there)]
     assert participations(config, spans) == (max(times), min(gaps, default=None))
+    steps = {client: r for client, r in enumerate(times) if r} if spans is None else None
+    assert steps is None or planned_steps(config) == {
+        client: count * config.training.local_steps for client, count in steps.items()
+    }
     facts = facts_before(config)
     assert (facts.participations, facts.separation) == participations(config)
+
+
+@pytest.mark.parametrize(("how", "draws"), [("random", 30), ("cyclic", 1)])
+def test_a_schedule_is_drawn_once_however_often_it_is_counted(
+    monkeypatch: pytest.MonkeyPatch, how: str, draws: int
+) -> None:
+    """Each save of a training counts; at 100,000 clients drawing takes seconds."""
+    asked = []
+
+    def public(*labels: Label) -> Draws:
+        asked.append(labels)
+        return source.public(*labels)
+
+    monkeypatch.setattr(schedule, "public", public)
+    config = replace(config_of(50, 5, 30, how), seed=8_317)  # of no other test
+    for done in (0, 1, 30):
+        facts_before(config)
+        planned_steps(config, done)
+        participations(config, [range(done)])
+    assert len(asked) == draws
 
 
 def test_the_order_is_public_and_another_for_another_seed() -> None:

@@ -36,6 +36,10 @@ def test_the_rows_of_noise_are_those_of_the_inverse(bands: int, rounds: int) -> 
     c, rows = dense(bands, rounds), noise_rows(coefficients(bands, rounds), rounds)
     np.testing.assert_allclose(c @ rows, np.eye(rounds), atol=1e-12)
     assert not np.triu(rows, 1).any(), "a round's noise is made of rounds that are past"
+    for first in (1, rounds, rounds + 1):
+        np.testing.assert_array_equal(
+            noise_rows(coefficients(bands, rounds), rounds, first), rows[:first, :first]
+        )
     gram = c.T @ c
     np.testing.assert_allclose(np.diag(gram), 1.0)
     apart = np.abs(np.subtract.outer(np.arange(rounds), np.arange(rounds)))

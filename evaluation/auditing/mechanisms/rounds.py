@@ -61,7 +61,7 @@ def _releases(
     sent[own] = mechanism.clip_norm
     if side == 0:
         seen += sent[:, None]
-    back = np.linalg.inv(noise_rows(mechanism.coefficients, mechanism.rounds)[:rounds, :rounds])
+    back = np.linalg.inv(noise_rows(mechanism.coefficients, mechanism.rounds, rounds))
     return {
         "likelihood ratio": (back.T @ (back @ sent)) @ seen,
         "the last model": seen.sum(0),

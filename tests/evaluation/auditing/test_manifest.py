@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from evaluation.auditing import subject as subjects
-from evaluation.auditing.manifest import mismatches
-from evaluation.auditing.recorded_facts import Sizes
+from evaluation.auditing.card import audit
+from evaluation.auditing.manifest import mismatches, not_checked
+from evaluation.auditing.recorded_facts import Sizes, even_share, most_apart
+from evaluation.auditing.request import Request
 from evaluation.auditing.subject import open_subject
 from evaluation.grid.defence import NO_LAUNCHES, facts_of, make_defence
 from evaluation.grid.launches import Launches
@@ -18,13 +23,17 @@ from evaluation.run.journal import Journal
 from evaluation.run.training import _Saver, read_training
 from fedbert.config import Config, DataConfig
 from fedbert.errors import InputError
+from fedbert.export import export
 from fedbert.manifest import content_sha256
 from fedbert.prepare import prepare
+from fedbert.schedule import participations
 from fedbert.trainer import State
+from fedbert.training_settings import TrainingConfig
 from privacy.accountants import gaussian_epsilon
+from reports.card.content import NOT_MEASURED
 
 TRAINING = """
-seed = 3
+seed = {seed}
 [model]
 source = "tiny"
 tokenizer = "generated"
@@ -68,7 +77,7 @@ GRADIENT = (
 def made(folder: Path, done: int = 4, launches: Launches = NO_LAUNCHES, **parts: str) -> Path:
     """Return the checkpoint that a training would have left, without the training."""
     filled = {"model": "", "task": "sst2", "data": "", "training": "", "strategy": "parallel",
-              "defence": ""} | parts  # fmt: skip
+              "defence": "", "seed": "3"} | parts  # fmt: skip
     text = TRAINING
     for key, value in filled.items():
         text = text.replace("{" + key + "}", value)
@@ -202,6 +211,7 @@ LIES: dict[str, tuple[dict[str, str], Change, str]] = {
     "fewer releases": (BOTH, cost_of("smashed", releases=2), "smashed releases"),
     "fewer rounds on updates": (UPDATE, cost_of("update", releases=2), "update releases"),
     "fewer turns of a client": (TURNS, cost_of("update", releases=1), "update releases"),
+    "a round too many in turn": (TURNS, lambda m: m.update(round=5), "round: recorded 5"),
     "more bands than rounds apart": (TURNS, defence_of("update", bands=3), "has bands=3"),
     "turns drawn by chance": (TURNS, config_of("training", participation="random"), "has bands=2"),
     "labels sent twice": (BOTH, cost_of("labels", releases=2), "labels releases"),
@@ -248,6 +258,103 @@ def test_a_contradiction_is_named(honest: dict[str, Path], without_data: None, n
         path.write_text(before)
     assert subject.own is None and any(named in line for line in found), found
     assert all("recorded" in line for line in found), found
+
+
+DRAWN = {
+    "strategy": "fedavg", "defence": FTRL.replace("target_epsilon = 9.0", "noise_multiplier = 2.0"),
+    "training": "clients_per_round = 1",
+}  # fmt: skip
+ONE_BAND = DRAWN | {"defence": DRAWN["defence"].replace("bands = 2", "bands = 1")}
+STEPS = {"defence": DP_SGD, "training": "clients_per_round = 1"}
+
+
+def handed(folder: Path, *changes: Change, seed: int, done: int = 4, **parts: Any) -> Path:
+    """Return an export whose manifest somebody may have changed and sealed again."""
+    directory = export(made(folder, done, seed=str(seed), **parts), folder / "over").directory
+    path = directory / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for change in changes:
+        change(manifest)
+    path.write_text(json.dumps(manifest | {"manifest_sha256": content_sha256(manifest)}))
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("parts", "seed", "count", "told"),
+    [
+        (
+            DRAWN,
+            19,
+            2,
+            "most 2 for each and not again within 2 rounds: drawn",
+        ),
+        (ONE_BAND, 20, 4, "most 4 for each: drawn"),  # always the same
+        (STEPS, 20, 12, "most 12 for each: drawn"),
+    ],
+    ids=["in turn", "always the same", "steps"],
+)
+def test_an_honest_export_of_drawn_clients_is_no_violation_and_not_checked(
+    tmp_path: Path, parts: dict[str, str], seed: int, count: int, told: str
+) -> None:
+    """Two clients, one in each of four rounds; no export has the seed."""
+    directory = handed(tmp_path, seed=seed, **parts)
+    (cost,) = json.loads((directory / "manifest.json").read_text())["costs"]
+    assert cost["releases"] == count and mismatches(open_subject(directory, None)) == []
+    card = audit(directory, Request())
+    (check,) = [each for each in card.checks if each.what == "manifest: schedule"]
+    assert check.verdict == NOT_MEASURED and told in check.detail and card.code == 3
+    assert "a seed that an export does not have" in check.detail
+
+
+def test_what_an_export_can_be_held_against_is_said_of_no_other(
+    tmp_path: Path, honest: dict[str, Path]
+) -> None:
+    """A cycle is the same count for every seed, and a checkpoint has its seed."""
+    turns = export(honest[FTRL], tmp_path / "over").directory
+    for directory in (turns, honest[FTRL]):
+        subject = open_subject(directory, None)
+        assert not_checked(subject) == [] and mismatches(subject) == []
+
+
+EPSILON = gaussian_epsilon(2.0, 1, 1e-5)
+FITTED = [claim_of(view, releases=1, epsilon=EPSILON) for view in ("peer", "release")]
+AGAIN = Launches().began(0, 2).began(0, 2).saved(2).began(2, 2)  # 2, 4 and 2 rounds
+FEWER: dict[str, tuple[dict[str, Any], int, str, int, list[Change]]] = {
+    "rounds": (ONE_BAND, 4, "update", 2, FITTED),
+    "rounds of all launches": (ONE_BAND | {"launches": AGAIN}, 4, "update", 4, FITTED),
+    "rounds, unfinished": (ONE_BAND | {"defence": FTRL}, 3, "update", 2, []),
+    "steps": (STEPS, 4, "training", 6, [claim_of("release", releases=1)]),
+}
+
+
+@pytest.mark.parametrize("name", FEWER)
+def test_an_export_cannot_claim_fewer_than_every_draw_of_clients_comes_to(
+    tmp_path: Path, name: str
+) -> None:
+    parts, done, place, least, changes = FEWER[name]
+    lie = cost_of(place, releases=1)
+    directory = handed(tmp_path, lie, *changes, seed=20, done=done, **parts)
+    said = f"costs {place} releases: recorded 1, recomputed {least} at least, whoever was drawn"
+    assert said in mismatches(open_subject(directory, None))
+
+
+@examples(max_examples=40, deadline=None)
+@given(st.integers(2, 7), st.integers(1, 6), st.integers(1, 12), st.integers(0, 1000))
+def test_every_draw_of_clients_is_within_what_an_export_is_held_to(
+    n: int, count: int, rounds: int, seed: int
+) -> None:
+    training = TrainingConfig(strategy="fedavg", rounds=rounds, clients_per_round=min(count, n - 1))
+    config = Config(data=DataConfig(clients=n), training=training, seed=seed)
+    turns, apart = participations(config)
+    most = most_apart(config)
+    assert turns is not None and turns >= even_share(config, rounds)
+    assert apart is None or most is None or apart <= most
+    assert (apart is None) <= (most is None)
+
+
+def test_an_export_of_more_bands_than_any_draw_allows_is_a_violation(tmp_path: Path) -> None:
+    directory = handed(tmp_path, defence_of("update", bands=3), seed=19, **DRAWN)
+    assert any("has bands=3" in line for line in mismatches(open_subject(directory, None)))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Noise over rounds, attacked: whoever sees all models and knows when a client took part."""
 
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -74,6 +75,17 @@ def test_a_client_shows_no_more_than_its_rounds_allow_and_nearly_that() -> None:
         assert "likelihood ratio" in found.how
     long = audit_rounds(DPFTRL(0.5, 5.0, 10, 1000), DELTA, 3, 5000)
     assert long.verdict == CONSISTENT and "there in 7 of 64 rounds" in long.how
+
+
+def test_memory_does_not_grow_as_rounds_squared() -> None:
+    """All rows of 3,000 rounds are 72 MB."""
+    mechanism = DPFTRL(0.5, 5.0, 1, 3000)
+    tracemalloc.start()
+    try:
+        audit_rounds(mechanism, DELTA, 3, 100)
+        assert tracemalloc.get_traced_memory()[1] < 8e6
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
