@@ -55,7 +55,7 @@ EXAMPLES: dict[str, tuple[str, Params, Params, Params]] = {
     "adaptive_dp_fedavg": ("update", {"clip_norm": 1.0, "target_epsilon": 50.0}, {}, {}),
     "dp_ftrl": (
         "update", {"clip_norm": 1.0, "target_epsilon": 50.0, "bands": 2}, {},
-        {"clients_per_round": 1, "participation": "cyclic"},
+        {"clients_per_round": 1, "participation": "cyclic", "rounds": 2},
     ),
     "local_dp_fedavg": (
         "update", {"clip_norm": 1.0, "target_epsilon": 50.0}, {}, {"strategy": "fedavg"},
