@@ -197,7 +197,7 @@ def test_pretrain_then_finetune(tmp_path: Path, here) -> None:
     assert other.returncode == 2 and "expected a checkpoint of the same defence" in other.stderr
     done = here("finetune", "tune.toml", "--out", "guarded")
     assert done.returncode == 0, done.stderr
-    assert "Against the release view, each client is protected" in done.stdout
+    assert "Against the peer, release views, each client is protected" in done.stdout
     manifest = json.loads((tmp_path / "guarded" / "checkpoint" / "manifest.json").read_text())
     assert [g["view"] for g in manifest["guarantees"] if g["kind"] == "guarantee"] == [
         "peer",
