@@ -7,7 +7,6 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fedbert.errors import InputError, expect
 from fedbert.message_settings import MessageConfig
-from fedbert.pooling import Pooling
 from fedbert.setting_types import (
     CLIENTS,
     EXAMPLES,
@@ -16,6 +15,7 @@ from fedbert.setting_types import (
     Examples,
     Fraction,
     Partition,
+    Pooling,
     Positive,
     Seed,
     TaskName,

@@ -4,12 +4,13 @@ Where a model pools by "mean", T ends with a step without parameters: the first 
 over the rows that are no padding, so that H reads the first token's row under either pooling.
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
-Pooling = Literal["mean", "cls"]
+from fedbert.setting_types import Pooling
+
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 SETTING = "classifier_pooling"
 """How transformers calls it in the config.json of models that know it."""

@@ -12,6 +12,7 @@ Partition = Literal["iid", "dirichlet", "quantity"]
 Optimizer = Literal["adamw", "sgd"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 ONE_MESSAGE: Strategy = "one_message"
+Pooling = Literal["mean", "cls"]
 SIZES = ("tiny", "mini", "small", "base")
 EXAMPLES, CLIENTS, STEPS, BATCH, LAYERS = 10_000_000, 100_000, 1_000_000, 65_536, 1_000
 """The most of each that a training may ask for: loops and tables grow with them."""

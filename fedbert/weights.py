@@ -13,7 +13,8 @@ import torch
 from fedbert.errors import InputError
 from fedbert.label_order import order_of, saved_names
 from fedbert.model_settings import PROBLEMS, has_head
-from fedbert.pooling import SETTING, Pooling
+from fedbert.pooling import SETTING
+from fedbert.setting_types import Pooling
 from fedbert.tasks import Task
 from fedbert.tensor_files import Tensors, plain_names, some
 

@@ -10,7 +10,8 @@ from fedbert.errors import InputError
 from fedbert.inert import refuse_code_in
 from fedbert.label_order import saved_names
 from fedbert.model_settings import check_labels, has_head, is_tied
-from fedbert.pooling import SETTING, Pooling
+from fedbert.pooling import SETTING
+from fedbert.setting_types import Pooling
 from fedbert.tasks import TASKS, Task
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz", ".py")

@@ -9,7 +9,8 @@ from fedbert.data.batches import Batch
 from fedbert.head import Head
 from fedbert.one_message.learner import LinearHead
 from fedbert.one_message.projection import Projection
-from fedbert.pooling import Pooling, pooled
+from fedbert.pooling import pooled
+from fedbert.setting_types import Pooling
 from fedbert.split import Body, Bottom, SplitBert
 
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from fedbert.config import Config
 from fedbert.data.batches import Encoded, collate
-from fedbert.pooling import Pooling, pooled
+from fedbert.pooling import pooled
 from fedbert.precision import autocast
+from fedbert.setting_types import Pooling
 from fedbert.split import SplitBert, answering
 
 BATCH = 64
