@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from privacy.dp_sgd.engine import Recorder
-from privacy.dp_sgd.kept import Kept
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.dp_sgd.noising import noise_sums
+from privacy.dp_sgd.part_sums import PartSums
 from privacy.dp_sgd.uses import Summed
 from privacy.randomness.release import widened
 from privacy.randomness.source import NoiseSource
@@ -58,7 +58,7 @@ class PrivateStep:
         self.noise_std = mechanism.noise_std * wider / share.expected
         self.recorder = Recorder(parts, parameters, ragged, unused) if parameters else None
         self._buffers: dict[str, Tensor] = {}
-        self._kept = Kept(self.parameters)
+        self._kept = PartSums(self.parameters)
 
     def record(self, owner: Tensor | None = None) -> AbstractContextManager[object]:
         """Return the context of a step's forward; owner [row]: whose example each lone row is."""

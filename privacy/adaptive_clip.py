@@ -4,13 +4,12 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from privacy.calibration import noise_multiplier_for
 from privacy.checks import open_unit, positive
+from privacy.client_updates import ClientUpdates
 from privacy.events import GaussianEvent
-from privacy.mechanism import Cost, Unit, clip_rows
-from privacy.noise import NoiseModel
+from privacy.mechanism import Cost
 from privacy.randomness.draws import Draws
 from privacy.randomness.release import add_gaussian
 
@@ -19,7 +18,7 @@ SHARE = 1.05
 
 
 @dataclass(frozen=True)
-class AdaptiveDPFedAvg:
+class AdaptiveDPFedAvg(ClientUpdates):
     """Clips whole updates to a norm that is learnt on the way, and noises their sum.
 
     Each round also releases, under noise, how many updates were not clipped; the next clip is
@@ -42,16 +41,14 @@ class AdaptiveDPFedAvg:
     adaptive clipping", theorem 1.
     """
 
-    clip_norm: float
-    noise_multiplier: float
     target_quantile: float = 0.5
     clip_learning_rate: float = 0.2
     bit_noise: float | None = None
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for name in ("clip_norm", "noise_multiplier", "clip_learning_rate"):
-            positive(name, getattr(self, name))
+        super().__post_init__()
+        positive("clip_learning_rate", self.clip_learning_rate)
         open_unit("target_quantile", self.target_quantile)
         if self.bit_noise is not None:
             positive("bit_noise", self.bit_noise)
@@ -78,11 +75,6 @@ class AdaptiveDPFedAvg:
         return cls(clip_norm, multiplier, target_quantile, clip_learning_rate)
 
     @property
-    def unit(self) -> Unit:
-        """A client: one row is one client's whole update."""
-        return "client"
-
-    @property
     def bit_std(self) -> float:
         """Standard deviation of the noise on the count of updates that were not clipped."""
         if self.bit_noise is not None:
@@ -99,14 +91,6 @@ class AdaptiveDPFedAvg:
         """Standard deviation of the noise on each value of the sum."""
         return self.update_multiplier * self.clip_norm
 
-    def clip(self, records: Tensor) -> Tensor:
-        """The updates `[client, value]`, each with an L2 norm of at most `clip_norm`."""
-        return clip_rows(records, self.clip_norm)
-
-    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
-        """The sum of the clipped updates, of any shape, plus noise of `noise_std`."""
-        return add_gaussian(records, self.noise_std, draws)
-
     def at(self, clip_norm: float) -> "AdaptiveDPFedAvg":
         """The same mechanism with another clip."""
         return replace(self, clip_norm=clip_norm, bit_noise=self.bit_std)
@@ -118,10 +102,6 @@ class AdaptiveDPFedAvg:
         share = noisy / participants + 0.5
         step = self.clip_learning_rate * (share - self.target_quantile)
         return self.at(self.clip_norm * math.exp(-step))
-
-    def noise_model(self) -> NoiseModel:
-        """Gaussian noise of `noise_std` on every value of the sum."""
-        return NoiseModel("gaussian", self.noise_std)
 
     def cost(self) -> Cost | None:
         """One Gaussian release of sum and count together, add-or-remove-one client."""

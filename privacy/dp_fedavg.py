@@ -2,19 +2,14 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from privacy.calibration import noise_multiplier_for
-from privacy.checks import positive
+from privacy.client_updates import ClientUpdates
 from privacy.events import GaussianEvent
-from privacy.mechanism import Cost, Unit, clip_rows
-from privacy.noise import NoiseModel
-from privacy.randomness.draws import Draws
-from privacy.randomness.release import add_gaussian
+from privacy.mechanism import Cost
 
 
 @dataclass(frozen=True)
-class DPFedAvg:
+class DPFedAvg(ClientUpdates):
     """Clips each client's whole update to `clip_norm` and noises the sum of the clipped updates.
 
     Guarantee: add-or-remove-one client, per round, for whoever sees only the noised sums. A
@@ -42,14 +37,6 @@ class DPFedAvg:
     language models", with the fixed-denominator estimator.
     """
 
-    clip_norm: float
-    noise_multiplier: float
-
-    def __post_init__(self) -> None:
-        """Check every field."""
-        positive("clip_norm", self.clip_norm)
-        positive("noise_multiplier", self.noise_multiplier)
-
     @classmethod
     def calibrated(
         cls, target_epsilon: float, delta: float, clip_norm: float, rounds: int
@@ -65,28 +52,6 @@ class DPFedAvg:
         """
         multiplier = noise_multiplier_for(target_epsilon, delta, rounds)
         return cls(clip_norm=clip_norm, noise_multiplier=multiplier)
-
-    @property
-    def unit(self) -> Unit:
-        """A client: one row is one client's whole update."""
-        return "client"
-
-    @property
-    def noise_std(self) -> float:
-        """Standard deviation of the noise on each value of the sum."""
-        return self.noise_multiplier * self.clip_norm
-
-    def clip(self, records: Tensor) -> Tensor:
-        """The updates `[client, value]`, each with an L2 norm of at most `clip_norm`."""
-        return clip_rows(records, self.clip_norm)
-
-    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
-        """The sum of the clipped updates, of any shape, plus noise of `noise_std`."""
-        return add_gaussian(records, self.noise_std, draws)
-
-    def noise_model(self) -> NoiseModel:
-        """Gaussian noise of `noise_std` on every value of the sum."""
-        return NoiseModel("gaussian", self.noise_std)
 
     def cost(self) -> Cost | None:
         """One Gaussian release of the sum, add-or-remove-one client."""

@@ -3,20 +3,15 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from torch import Tensor
-
 from privacy.banded_factorisation import coefficients, sum_variance
 from privacy.calibration import noise_multiplier_for
-from privacy.checks import positive
+from privacy.client_updates import ClientUpdates
 from privacy.events import GaussianEvent
-from privacy.mechanism import Cost, Unit, clip_rows
-from privacy.noise import NoiseModel
-from privacy.randomness.draws import Draws
-from privacy.randomness.release import add_gaussian
+from privacy.mechanism import Cost
 
 
 @dataclass(frozen=True)
-class DPFTRL:
+class DPFTRL(ClientUpdates):
     """Clips whole updates and noises their sum, a round's noise taking off some of the last ones'.
 
     Round i adds noise_std * (C^-1 Z)_i to the sum of the clipped updates, Z drawn afresh for every
@@ -48,15 +43,12 @@ class DPFTRL:
     learning without sampling or shuffling"; for the noise see `privacy.banded_factorisation`.
     """
 
-    clip_norm: float
-    noise_multiplier: float
     bands: int
     rounds: int
 
     def __post_init__(self) -> None:
         """Check every field."""
-        positive("clip_norm", self.clip_norm)
-        positive("noise_multiplier", self.noise_multiplier)
+        super().__post_init__()
         _ = self.coefficients
 
     @classmethod
@@ -88,32 +80,10 @@ class DPFTRL:
         """The coefficients `[band]` of C."""
         return coefficients(self.bands, self.rounds)
 
-    @property
-    def unit(self) -> Unit:
-        """A client: one row is one client's whole update."""
-        return "client"
-
-    @property
-    def noise_std(self) -> float:
-        """Standard deviation of Z on each value of the sum: no round's own noise has less."""
-        return self.noise_multiplier * self.clip_norm
-
-    def clip(self, records: Tensor) -> Tensor:
-        """The updates `[client, value]`, each with an L2 norm of at most `clip_norm`."""
-        return clip_rows(records, self.clip_norm)
-
-    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
-        """The sum of the clipped updates, of any shape, plus noise of a round by itself."""
-        return add_gaussian(records, self.noise_std, draws)
-
     def std_over(self, span: range) -> float:
         """Standard deviation of the noise that a span of rounds together adds to the sums."""
         variance = sum_variance(self.coefficients, self.rounds, span)
         return float(self.noise_std * variance**0.5)
-
-    def noise_model(self) -> NoiseModel:
-        """Gaussian noise of `noise_std` on every value of the sum, as `add_noise` adds it."""
-        return NoiseModel("gaussian", self.noise_std)
 
     def cost(self) -> Cost | None:
         """One participation of one client, add-or-remove-one."""

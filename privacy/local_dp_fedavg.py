@@ -2,19 +2,14 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from privacy.calibration import noise_multiplier_for
-from privacy.checks import positive
+from privacy.client_updates import ClientUpdates
 from privacy.events import GaussianEvent
-from privacy.mechanism import Cost, Unit, clip_rows
-from privacy.noise import NoiseModel
-from privacy.randomness.draws import Draws
-from privacy.randomness.release import add_gaussian
+from privacy.mechanism import Cost
 
 
 @dataclass(frozen=True)
-class LocalDPFedAvg:
+class LocalDPFedAvg(ClientUpdates):
     """Clips a client's whole update to `clip_norm` and noises every value of it, at the client.
 
     Guarantee: replace-one client, per round, for whoever sees the noised update or anything made
@@ -30,14 +25,6 @@ class LocalDPFedAvg:
 
     Reference: the Gaussian mechanism (Balle and Wang 2018) on the updates of McMahan et al. (2018).
     """
-
-    clip_norm: float
-    noise_multiplier: float
-
-    def __post_init__(self) -> None:
-        """Check every field."""
-        positive("clip_norm", self.clip_norm)
-        positive("noise_multiplier", self.noise_multiplier)
 
     @classmethod
     def calibrated(
@@ -61,26 +48,9 @@ class LocalDPFedAvg:
         return "client"
 
     @property
-    def unit(self) -> Unit:
-        """A client: one row is one client's whole update."""
-        return "client"
-
-    @property
     def noise_std(self) -> float:
         """Standard deviation of the noise on each value of an update."""
         return self.noise_multiplier * 2.0 * self.clip_norm
-
-    def clip(self, records: Tensor) -> Tensor:
-        """The updates `[client, value]`, each with an L2 norm of at most `clip_norm`."""
-        return clip_rows(records, self.clip_norm)
-
-    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
-        """The clipped update plus noise of `noise_std` on every value."""
-        return add_gaussian(records, self.noise_std, draws)
-
-    def noise_model(self) -> NoiseModel:
-        """Gaussian noise of `noise_std` on every value."""
-        return NoiseModel("gaussian", self.noise_std)
 
     def cost(self) -> Cost | None:
         """One Gaussian release of a client's update, replace-one."""

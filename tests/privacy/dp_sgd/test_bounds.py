@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from privacy.dp_sgd import bounds, linear
 from privacy.dp_sgd.clipping import CLIPPING, check_sum, clip_factors
 from privacy.dp_sgd.engine import Recorder
-from privacy.dp_sgd.kept import Kept
 from privacy.dp_sgd.mechanism import DPSGD
+from privacy.dp_sgd.part_sums import PartSums
 
 CLIP = 1.0
 ALLOWED = 1.0 + 1e-6
@@ -140,7 +140,7 @@ def test_many_examples_are_added_up_in_float64(part) -> None:
     recorder = Recorder(module, dict(module.named_parameters()))
     rng = torch.Generator().manual_seed(0)
     value, grad = (torch.rand(count, rows, 32, generator=rng) for _ in range(2))
-    kept, found = Kept(dict(module.named_parameters())), []
+    kept, found = PartSums(dict(module.named_parameters())), []
     for own, back in zip(value.split(part), grad.split(part), strict=True):
         with recorder.record():
             module(own).backward(back)

@@ -1,4 +1,4 @@
-"""Kept sums: the clipped sums of a step's parts, added up in float64 until its noise is due."""
+"""Sums over parts: a step's clipped sums, part by part in float64, until its noise is due."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from privacy.dp_sgd.uses import Summed
 
 
-class Kept:
+class PartSums:
     """The sums of what was added since they were last taken, by parameter.
 
     Each part was rounded by itself, and float64 adds them up: as `Recorder` does with the parts of
