@@ -1,6 +1,7 @@
 """Kept A: what a frozen E made of a client's examples, and a store of it over several trainings."""
 
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -12,7 +13,16 @@ from torch import Tensor
 from fedbert.data.batches import Encoded
 
 STORE_BYTES = 5 * 10**8
-"""How much a process keeps from training to training, beside what the one at work holds."""
+"""The least that a process keeps from training to training, beside what the one at work holds."""
+
+
+def store_bytes() -> int:
+    """Return how much a process keeps from training to training: an eighth of the memory."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # a system that does not say
+        return STORE_BYTES
+    return max(STORE_BYTES, memory // 8)
 
 
 def wide(a: Tensor) -> Tensor:

@@ -27,14 +27,14 @@ def looked_at(config: "Config") -> "Prepared":
 
 def shared(config: "Config") -> "Prepared":
     """Return a training's inputs; loaded afresh, and kept in place of others, only where needed."""
-    from fedbert.kept import STORE_BYTES, KeptStore
+    from fedbert.kept import KeptStore, store_bytes
     from fedbert.prepare import dealt, loaded, source_of
 
     key = source_of(config)
     if key not in _held:
         _held.clear()
         _held[key] = loaded(config)
-    store = _stores.setdefault("kept", KeptStore(STORE_BYTES))
+    store = _stores.setdefault("kept", KeptStore(store_bytes()))
     return replace(dealt(config, _held[key], coin=True), store=store)
 
 

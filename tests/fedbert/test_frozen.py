@@ -1,5 +1,6 @@
 """Frozen E: what is kept equals what is computed afresh, and is computed once."""
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from fedbert import frozen
 from fedbert.config import Config
 from fedbert.data.batches import Batch
 from fedbert.frozen import Frozen, by_length, dropout_of, keepers
-from fedbert.kept import Kept, KeptStore
+from fedbert.kept import STORE_BYTES, Kept, KeptStore, store_bytes
 from fedbert.messages import (
     KINDS,
     ExampleNorms,
@@ -261,3 +262,12 @@ def test_a_store_keeps_what_it_has_room_for_and_lets_the_oldest_go() -> None:
     assert made[-2:] == ["large", "large"]
     get("b")
     assert len(made) == 6
+
+
+def test_a_process_keeps_an_eighth_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10**7}.__getitem__)
+    assert store_bytes() == 4096 * 10**7 // 8
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10}.__getitem__)
+    assert store_bytes() == STORE_BYTES
+    monkeypatch.delattr(os, "sysconf")
+    assert store_bytes() == STORE_BYTES
