@@ -134,7 +134,7 @@ def _message(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _defence(defence: Mapping[str, Any]) -> dict[str, Any]:
-    found = _chosen(defence, ("name", "delta"))
+    found = _chosen(defence, ("name", "delta", "chosen_among"))
     for place in PLACES:
         if isinstance(defence.get(place), dict):
             found[place] = {

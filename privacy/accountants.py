@@ -210,7 +210,7 @@ def _rdp(noise_multiplier: float, sample_rate: float, steps: int, delta: float) 
 
     accountant = RdpAccountant()
     gaussian = dp_accounting.GaussianDpEvent(noise_multiplier)
-    with _without_absl():
+    with without_absl():
         accountant.compose(dp_accounting.PoissonSampledDpEvent(sample_rate, gaussian), steps)
     epsilon = float(accountant.get_epsilon(delta))
     if math.isfinite(epsilon):
@@ -219,7 +219,7 @@ def _rdp(noise_multiplier: float, sample_rate: float, steps: int, delta: float) 
 
 
 @contextmanager
-def _without_absl() -> Iterator[None]:
+def without_absl() -> Iterator[None]:
     """Orders of RDP that do not converge are left out, which is sound: no line for each."""
     log = logging.getLogger("absl")
     level = log.level

@@ -7,7 +7,7 @@ Costs are stored, guarantees are derived from them here. The numbers come from
 import logging
 from dataclasses import replace
 
-from privacy.claims import above_the_tails, breach, breach_words, epsilon_claim
+from privacy.claims import above_the_tails, best_of, breach, breach_words, epsilon_claim
 from privacy.defence import ONE_MESSAGE, Defence, over_rounds, refuse_rounds, refuse_update
 from privacy.events import MetricEvent, PoissonGaussianEvent
 from privacy.facts import TrainingFacts
@@ -31,6 +31,7 @@ from privacy.guarantee import (
 )
 from privacy.mechanism import VIEWS, Cost, Identity, Mechanism, View
 from privacy.message_claims import message_ledger
+from privacy.selection import SEES_ALL, Selection
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def ledger(defence: Defence, facts: TrainingFacts) -> dict[View, Entry]:
     Of a training by one message see `privacy.message_claims`.
 
     What holds of the labels besides is in `label_claims`; where that is all, an entry says so.
+    Of a model that was chosen among several trainings the claim is `privacy.selection`'s.
     Where rows belong to persons, claims say what is left for one with several: `for_persons`.
     """
     if facts.strategy == ONE_MESSAGE:
@@ -79,6 +81,8 @@ def label_claims(defence: Defence, facts: TrainingFacts) -> list[Guarantee]:
         for view in (VIEWS if one else LABEL_VIEWS)
         if one or _nothing_sent(view, facts) is None
     ]
+    if defence.chosen is not None:
+        claims = [best_of(c, cost, defence.chosen) for c in claims if c.view == "release"]
     return [for_persons(claim, facts.person_rows) for claim in claims]
 
 
@@ -86,6 +90,8 @@ def _entry(view: View, defence: Defence, facts: TrainingFacts) -> Entry:
     silence = _nothing_sent(view, facts)
     if silence is not None:
         return NothingSent(view, silence)
+    if defence.chosen is not None and view != "release":
+        return NoGuarantee(view, SEES_ALL)
     if view == "forward":
         return _forward(defence, facts)
     if view == "backward":
@@ -188,13 +194,14 @@ def _averaged(view: View, defence: Defence, facts: TrainingFacts) -> Entry:
     exclusions = LOCAL_UPDATE_EXCLUSIONS if defence.local_update else UPDATE_EXCLUSIONS
     correlated = over_rounds(defence.update)
     if correlated is None:
-        return _claim(view, cost, facts.rounds, facts, "data set", exclusions)
+        return _claim(view, cost, facts.rounds, facts, "data set", exclusions, defence.chosen)
     apart = refuse_rounds(correlated, facts)
     if apart is not None:
         return NoGuarantee(view, f"the noise on updates {apart}")
     times = facts.participations or 0
     known = participation_exclusion(times, correlated.bands)
-    return _claim(view, cost, times, facts, "data set", (known, *exclusions))
+    exclusions = (known, *exclusions)
+    return _claim(view, cost, times, facts, "data set", exclusions, defence.chosen)
 
 
 def _trained(defence: Defence, facts: TrainingFacts) -> Guarantee | NoGuarantee:
@@ -219,7 +226,7 @@ def _trained(defence: Defence, facts: TrainingFacts) -> Guarantee | NoGuarantee:
     if isinstance(event, PoissonGaussianEvent) and event.sample_rate < facts.sample_rate:
         cost = replace(cost, event=replace(event, sample_rate=facts.sample_rate))
     claim = epsilon_claim("release", cost, facts.steps, facts, "data set", DP_SGD_EXCLUSIONS)
-    return above_the_tails(claim, cost)
+    return above_the_tails(claim, cost, defence.chosen)
 
 
 def _seen_in_training(view: View) -> NoGuarantee:
@@ -246,7 +253,9 @@ def _claim(
     facts: TrainingFacts,
     scope: Scope,
     exclusions: tuple[str, ...],
+    chosen: Selection | None = None,
 ) -> Guarantee | MetricGuarantee | NoGuarantee:
     if isinstance(cost.event, MetricEvent):
         return MetricGuarantee(view, cost.unit, cost.event.eta, releases, exclusions, scope)
-    return above_the_tails(epsilon_claim(view, cost, releases, facts, scope, exclusions), cost)
+    claim = epsilon_claim(view, cost, releases, facts, scope, exclusions)
+    return above_the_tails(claim, cost, chosen)

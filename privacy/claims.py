@@ -1,5 +1,6 @@
 """Claim of one epsilon and delta, with what cut tails of noise and a large delta take from it."""
 
+import math
 from dataclasses import replace
 
 from privacy.composition import epsilon_of, tail_floor
@@ -7,12 +8,26 @@ from privacy.facts import TrainingFacts
 from privacy.guarantee import Guarantee, NoGuarantee, Scope
 from privacy.mechanism import Cost, View
 from privacy.randomness.tails import why_below_floor
-from privacy.tradeoff import allowed_by
+from privacy.selection import (
+    BY_SELECTION,
+    CHOSEN_EXCLUSIONS,
+    Selection,
+    selected_bound,
+    selected_curve,
+)
+from privacy.tradeoff import allowed_by, stored
 
 
-def above_the_tails(claim: Guarantee, cost: Cost) -> Guarantee | NoGuarantee:
-    """The claim with what the cut tails of noise add to delta; none where they take it all."""
+def above_the_tails(
+    claim: Guarantee, cost: Cost, chosen: Selection | None = None
+) -> Guarantee | NoGuarantee:
+    """The claim with what the cut tails of noise add to delta; none where they take it all.
+
+    chosen: the claim is about the best of so many trainings, of one of which it speaks.
+    """
     floor = tail_floor(cost.event, claim.releases)
+    if chosen is not None:
+        claim, floor = best_of(claim, cost, chosen), math.inf if floor else 0.0
     why = why_below_floor(claim.delta, floor)
     if why:
         return NoGuarantee(claim.view, why)
@@ -20,6 +35,20 @@ def above_the_tails(claim: Guarantee, cost: Cost) -> Guarantee | NoGuarantee:
         return claim
     curve = None if claim.tradeoff is None else claim.tradeoff.raised(floor)
     return replace(claim, delta=claim.delta + floor, tradeoff=curve)
+
+
+def best_of(claim: Guarantee, cost: Cost, chosen: Selection) -> Guarantee:
+    """What a claim about one training leaves of the best of several, their number at random."""
+    bound = selected_bound(cost.event, claim.releases, chosen, claim.delta or 0.5)
+    curve = selected_curve(cost.event, claim.releases, chosen)
+    return replace(
+        claim,
+        epsilon=bound.epsilon,
+        delta=bound.delta,
+        accountant=f"{bound.accountant} (mean {chosen.mean:g}, shape {chosen.shape:g})",
+        exclusions=(*CHOSEN_EXCLUSIONS, *claim.exclusions),
+        tradeoff=stored(curve, BY_SELECTION),
+    )
 
 
 def epsilon_claim(

@@ -11,6 +11,7 @@ from privacy.facts import STRATEGIES, TrainingFacts
 from privacy.mechanism import Identity, Mechanism
 from privacy.metric import Metric
 from privacy.randomised_response import RandomisedResponse
+from privacy.selection import Selection
 
 MESSAGES = ("smashed", "hidden", "hidden_gradient", "smashed_gradient")
 PLACES = (*MESSAGES, "update", "labels", "training", "penalty")
@@ -28,7 +29,8 @@ class Defence:
     noised once), or at the client where the mechanism's `place` says so. `labels` randomises every
     class label once, before training. `training` is DP-SGD over E, T and H together. `penalty` is a
     term of the clients' loss. `one_shot`: each example is passed through E and `smashed` once, and
-    that noisy A serves in every epoch.
+    that noisy A serves in every epoch. `chosen`: the released model is the best of a number of
+    trainings that was drawn at random.
 
     Raises:
         ValueError: `name` is empty, a message's mechanism has another unit than token or sequence,
@@ -45,6 +47,7 @@ class Defence:
     training: DPSGD | None = None
     penalty: DistanceCorrelation | None = None
     one_shot: bool = False
+    chosen: Selection | None = None
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -139,6 +142,8 @@ def _refuse_message(defence: Defence, facts: TrainingFacts) -> str | None:
     acting += [p for p in ("training", "penalty") if getattr(defence, p) is not None]
     if acting:
         return f"acts at {acting[0]}, and under {ONE_MESSAGE} one message is all that is sent"
+    if defence.chosen is not None:
+        return "is chosen among trainings, and what is made of messages sent once costs nothing"
     if defence.nearest_word:
         return f"maps rows of A to words, and under {ONE_MESSAGE} a message is no word's row"
     if defence.one_shot:

@@ -252,24 +252,24 @@ def allowed_by(event: Event, releases: int) -> TradeOff:
         ValueError: metric privacy, which has no curve, or a negative count.
     """
     if isinstance(event, GaussianEvent):
-        return _stored(gaussian_curve(event.noise_multiplier, releases), BY_GAUSSIAN)
+        return stored(gaussian_curve(event.noise_multiplier, releases), BY_GAUSSIAN)
     if isinstance(event, PoissonGaussianEvent):
         curve = poisson_gaussian_curve(event.noise_multiplier, event.sample_rate, releases)
-        return _stored(curve, BY_LOSS)
+        return stored(curve, BY_LOSS)
     if isinstance(event, PureEvent):
-        return _stored(pure_curve(event.epsilon, releases), BY_PURE)
+        return stored(pure_curve(event.epsilon, releases), BY_PURE)
     if isinstance(event, MessageEvent):
         curve = message_curve(event.noise_multiplier, event.label_epsilon, releases)
-        return _stored(curve, BY_MESSAGE)
+        return stored(curve, BY_MESSAGE)
     raise ValueError(f"expected an event with a trade-off curve, got event={event!r}")
 
 
 def allowed_by_line(epsilon: float, delta: float) -> TradeOff:
     """What one (epsilon, delta) allows; its basis says that this is all that is known."""
-    return _stored(line_curve(epsilon, delta), BY_LINE)
+    return stored(line_curve(epsilon, delta), BY_LINE)
 
 
-def _stored(curve: Curve, basis: str) -> TradeOff:
+def stored(curve: Curve, basis: str) -> TradeOff:
     """A curve as a record keeps it."""
     points = tuple((fpr, _up(tpr)) for fpr, tpr in curve.points(STORED))
     return TradeOff(points, _up(curve.advantage()), basis)

@@ -86,6 +86,37 @@ def budget_epsilon(noise_multiplier: float, delta: float, accountant: Any, **spe
         say(line)
 
 
+@budget.command("tuning")
+@click.option("--epsilon", type=float, help="A target: how much noise each training needs.")
+@click.option("--noise-multiplier", type=float, help="Of each training: what choosing costs.")
+@with_options(SPENDING)
+@click.option("--mean", type=float, required=True, help="How many trainings, on average.")
+@click.option("--shape", type=float, default=1.0, show_default=True, help="1: geometric.")
+@click.option("--draw", is_flag=True, help="Draw their number, now and in secret.")
+def budget_tuning(
+    epsilon: float | None,
+    noise_multiplier: float | None,
+    delta: float,
+    mean: float,
+    shape: float,
+    draw: bool,
+    **spent: Any,
+) -> None:
+    """What it costs to choose the best of several trainings on the same records."""
+    from evaluation.cli.budget_tuning import tuning_lines
+
+    releases, sampling = _sampling(spent)
+    if spent["label_epsilon"] is not None:
+        raise InputError("expected no --label-epsilon: what is made of messages sent once is free")
+    if (epsilon is None) == (noise_multiplier is None):
+        found = "neither" if epsilon is None else "both"
+        raise InputError(f"expected --epsilon or --noise-multiplier, got {found}")
+    rate, count = sampling or (None, 1 if releases is None else releases)
+    asked = epsilon, noise_multiplier
+    for line in tuning_lines(asked, delta, (rate, count), (mean, shape), draw, spent["records"]):
+        say(line)
+
+
 @budget.command("views")
 @click.argument("grid", type=FILE)
 @ALLOW_CODE

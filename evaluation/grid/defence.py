@@ -122,6 +122,9 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
             continue
         where = f"defence {spec.name!r}: {place}"
         params: dict[str, Any] = dict(named.params)
+        if spec.chosen is not None and "target_epsilon" in params:
+            told = "noise_multiplier with chosen_among (`budget tuning` says how much)"
+            raise InputError(f"{where}: expected {told}, got target_epsilon")
         if place == "smashed" and "one_shot" in params:
             made["one_shot"] = _flag(params.pop("one_shot"), where)
         _check_view(params.pop("view", None), place, where)
@@ -149,7 +152,7 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
             told = f"got none of {named.name!r}"
             raise InputError(f"{where}: expected a NoiseModel of noise_model(), {told}")
     try:
-        return Defence(spec.name, **made)
+        return Defence(spec.name, **made, chosen=spec.chosen)
     except ValueError as error:
         raise InputError(f"defence {spec.name!r}: {error}") from None
 

@@ -11,6 +11,7 @@ from evaluation.grid.spec import PLACES, DefenceSpec, Spec
 from fedbert.errors import InputError
 from fedbert.setting_types import Text
 from fedbert.settings import Plain, distinct, refused, settings
+from privacy.selection import Selection
 
 LEVEL = 'level = {"smashed.KEY" = [..]}'
 
@@ -32,7 +33,22 @@ def _only(level: dict[str, tuple[Any, ...]]) -> tuple[Any, ...]:
     return next(iter(level.values()), ())
 
 
+def _selection(value: dict[str, float]) -> dict[str, float]:
+    selection_of(value)
+    return value
+
+
+def selection_of(value: dict[str, float]) -> Selection:
+    """Return how many trainings a model was chosen among, as a file says it."""
+    if not {"mean"} <= value.keys() <= {"mean", "shape"}:
+        raise refused("chosen_among = { mean = 10.0, shape = 1.0 }")
+    return Selection(**value)
+
+
 Mechanism = Annotated[dict[str, Plain], AfterValidator(_mechanism)]
+
+
+Chosen = Annotated[dict[str, float], AfterValidator(_selection)]
 
 
 @settings
@@ -48,6 +64,8 @@ class DefenceSettings:
     labels: randomises every class label once, before training.
     training: DP-SGD over all parameters together.
     penalty: a term of the clients' loss.
+    chosen_among: its settings were chosen as the best of so many trainings on the same records,
+        their number drawn at random beforehand: { mean = 10.0, shape = 1.0 }.
     level: one parameter at one place, over several values: {"smashed.target_epsilon" = [1.0, 8.0]};
         of several parameters the first values belong together, then the second.
     set: settings in place of the grid's, for this defence alone: {"training.batch_size" = 256}.
@@ -65,6 +83,7 @@ class DefenceSettings:
     labels: Mechanism | None = None
     training: Mechanism | None = None
     penalty: Mechanism | None = None
+    chosen_among: Chosen | None = None
     level: Annotated[dict[str, tuple[Plain, ...]], AfterValidator(_different)] = field(
         default_factory=dict
     )
@@ -100,6 +119,11 @@ class DefenceSettings:
             raise InputError(f"epsilon: expected one mechanism, and no search, got {found}")
         return {f"{places[0]}.target_epsilon": self.epsilon}
 
+    @property
+    def chosen(self) -> Selection | None:
+        """How many trainings it was chosen among; None where it is the only one."""
+        return None if self.chosen_among is None else selection_of(self.chosen_among)
+
     def levels(self) -> Iterator[tuple[DefenceSpec, str]]:
         """Yield the defence at every one of its levels, with the level's label."""
         if not self.level:
@@ -121,7 +145,7 @@ class DefenceSettings:
                 }
                 params = {**written, **own}
                 specs[place] = Spec(params.pop("mechanism"), tuple(sorted(params.items())))
-        return DefenceSpec(self.name, **specs)
+        return DefenceSpec(self.name, **specs, chosen=self.chosen)
 
 
 def level_label(level: dict[str, Any]) -> str:

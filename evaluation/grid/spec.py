@@ -15,6 +15,7 @@ from fedbert.config import Config, ModelConfig
 from fedbert.errors import InputError, expect
 from fedbert.setting_types import EXAMPLES
 from fedbert.settings import plain, refused, settings
+from privacy.selection import Selection
 
 Scalar = str | int | float | bool
 PLACES = (
@@ -67,7 +68,10 @@ AttackSpec = Annotated[Spec, BeforeValidator(attack_spec)]
 
 @dataclass(frozen=True)
 class DefenceSpec:
-    """A defence: a name for the tables, and a mechanism for each place that has one."""
+    """A defence: a name for the tables, and a mechanism for each place that has one.
+
+    chosen: the model is the best of so many trainings.
+    """
 
     name: str
     smashed: Spec | None = None
@@ -78,11 +82,13 @@ class DefenceSpec:
     labels: Spec | None = None
     training: Spec | None = None
     penalty: Spec | None = None
+    chosen: Selection | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the defence as it stands in a grid file, levels applied."""
         places = {place: getattr(self, place) for place in PLACES}
-        return {"name": self.name} | {
+        chosen = {} if self.chosen is None else {"chosen_among": self.chosen.to_json()}
+        return {"name": self.name, **chosen} | {
             place: {"mechanism": spec.name, **dict(spec.params)}
             for place, spec in places.items()
             if spec is not None

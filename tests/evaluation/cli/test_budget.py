@@ -294,3 +294,30 @@ def test_views_speak_of_every_swept_value(budget: Run, small_text: str, tmp_path
     ]
     told = [re.search(r"sampling at rate ([\d.]+)", block) for block in blocks]
     assert None not in told and len({each[1] for each in told if each}) == 2
+
+
+def test_tuning_says_what_choosing_costs_and_how_much_noise_it_takes(budget: Run) -> None:
+    common = "tuning --delta 1e-5 --mean 10 --sample-rate 0.0157 --steps 300"
+    code, out, err = budget(f"{common} --noise-multiplier 0.7")
+    assert (code, err) == (0, "")
+    assert float(number(out, "epsilon")) == pytest.approx(8.867, abs=1e-3)
+    assert float(number(out, "one training")) == pytest.approx(4.419, abs=1e-3)
+    code, out, _ = budget(f"{common} --epsilon 3 --draw")
+    assert code == 0 and float(number(out, "epsilon")) <= 3.0
+    assert int(number(out, "trainings to make:")) >= 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("--mean 10", "expected --epsilon or --noise-multiplier, got neither"),
+        ("--mean 10 --epsilon 1 --noise-multiplier 2", "got both"),
+        ("--mean 0 --epsilon 1", "expected 1 < mean"),
+        ("--mean 10 --epsilon 1e-9", "that some noise meets"),
+        ("--mean 10 --epsilon 1 --label-epsilon 1", "messages sent once is free"),
+        ("--mean 10 --noise-multiplier 1 --releases 0", "expected releases > 0"),
+    ],
+)
+def test_tuning_refuses_in_one_line(budget: Run, asked: str, told: str) -> None:
+    code, out, err = budget(f"tuning --delta 1e-5 {asked}")
+    assert (code, out) == (2, "") and told in err and err.count("\n") == 1
