@@ -18,6 +18,8 @@ from evaluation.cli.shared import (
     quiet,
 )
 from evaluation.run.times import Times
+from fedbert.errors import InputError
+from reports.disclosure.readers import READERS, Reader
 from reports.terminal import say, working
 
 if TYPE_CHECKING:
@@ -72,14 +74,35 @@ def privacy_utility(
 
 @click.command()
 @click.argument("run", type=FILE)
-def report(run: Path) -> None:
+@click.option(
+    "--for", "reader", type=click.Choice(READERS), help="Write a disclosure of one setting instead."
+)
+@click.option("--defence", help="Of the disclosure: which defence.")
+@click.option("--level", help="Of the disclosure: which level, as tables name it.")
+@click.option("--schema", type=FILE, help="The registry's schema, to check its entry against.")
+def report(
+    run: Path, reader: Reader | None, defence: str | None, level: str | None, schema: Path | None
+) -> None:
     """Rebuild the report of RUN.
 
-    Tables, figures and the HTML page, from the records alone.
+    Tables, figures and the HTML page, from the records alone. With --for: what a data protection
+    officer asks (disclosure.md, disclosure.json), or an entry for the Differential Privacy
+    Deployments Registry (registry.yaml), with the words of the grid's [deployment].
 
     Where the scores of attacks are kept, their numbers are made again and must be the same. Of
     records of an earlier version, intervals that did not hold are replaced, or left out.
     """
+    if reader is not None:
+        from reports.disclosure.written import disclose
+
+        written = or_refuse(lambda: disclose(run, reader, defence, level, schema))
+        for path in written:
+            say(str(path))
+        return
+    if lost := next(
+        (k for k, v in {"defence": defence, "level": level, "schema": schema}.items() if v), None
+    ):
+        raise InputError(f"expected --{lost} with --for, got it alone")
     from evaluation.run.verify import made_again, unclustered, verify_run
 
     checked = or_refuse(lambda: verify_run(run))

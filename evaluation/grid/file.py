@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast
 from pydantic import Field
 
 from evaluation.grid.defence_file import DefenceSettings
+from evaluation.grid.deployment import DeploymentSettings
 from evaluation.grid.frontier import FrontierSettings
 from evaluation.grid.spec import PLACES, AttackSettings
 from fedbert.config import Config, DataConfig, ModelConfig
@@ -93,6 +94,7 @@ class GridSettings:
     sweep: further settings, each over a list of values: {"data.clients" = [4, 64]}. Any of model,
         data, training, message, the numbers of attacks, and delta; each is a column of the tables.
     frontier: what `fedbert-eval frontier` looks for.
+    deployment: what `fedbert-eval report --for` says in the user's words.
     """
 
     tasks: Annotated[tuple[TaskName, ...], Field(min_length=1), Distinct]
@@ -116,6 +118,7 @@ class GridSettings:
         default_factory=dict
     )
     frontier: FrontierSettings | None = None
+    deployment: DeploymentSettings | None = None
 
     def __post_init__(self) -> None:
         """Check that defences have names of their own, and that a sweep is over what it may be."""

@@ -97,7 +97,9 @@ def grid_of(asked: GridSettings, where: str, name: str, allow_code: bool = False
     """Return the grid of settings that were read; its arguments are those of `grid_from`."""
     cells = with_leave(cells_of(asked, where), allow_code, where)
     wish = None if asked.frontier is None else asked.frontier.to_json()
-    return Grid(run_name(asked.name or name, where), cells, where, asked.cell_time_limit, wish)
+    said = None if asked.deployment is None else asked.deployment.to_json()
+    called = run_name(asked.name or name, where)
+    return Grid(called, cells, where, asked.cell_time_limit, wish, said)
 
 
 def _is_training(values: Mapping[str, Any]) -> bool:

@@ -212,12 +212,15 @@ class Grid:
     where: str
     cell_time_limit: float | None = None  # seconds; no part of what a cell is
     frontier: Mapping[str, Any] | None = None  # what its report is to answer, as its file has it
+    deployment: Mapping[str, Any] | None = None  # what the user says of it, for disclosures
 
     def to_json(self) -> dict[str, Any]:
         """Return the grid as plain JSON."""
         limit = {} if self.cell_time_limit is None else {"cell_time_limit": self.cell_time_limit}
         wish = {} if self.frontier is None else {"frontier": dict(self.frontier)}
-        return {"name": self.name, **limit, **wish, "cells": [each.spec() for each in self.cells]}
+        said = {} if self.deployment is None else {"deployment": dict(self.deployment)}
+        cells = [each.spec() for each in self.cells]
+        return {"name": self.name, **limit, **wish, **said, "cells": cells}
 
 
 def _model_label(model: ModelConfig) -> str:
