@@ -5,7 +5,13 @@ import os
 import sys
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+# How long a draw takes says how busy the machine is, and nothing of the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 gc.set_threshold(20_000, 20, 20)
 # What one process compiles of ours, the dozens that the tests start need not compile again.
 sys.dont_write_bytecode = False

@@ -31,7 +31,7 @@ def average(weights: Sequence[int], clients: Sequence[dict[str, object]]) -> dic
     return total.result()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=ARRAYS, weights=WEIGHTS)
 def test_average_of_identical_clients_is_the_identity(
     values: np.ndarray, weights: list[int]
@@ -42,7 +42,7 @@ def test_average_of_identical_clients_is_the_identity(
     assert not found.flags.writeable and not np.shares_memory(found, values)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     values=hnp.arrays(np.float64, 7, elements=st.floats(-1e300, 1e300)), weight=st.integers(1, 9)
 )
@@ -50,7 +50,7 @@ def test_average_of_one_client_is_exact_in_float64_too(values: np.ndarray, weigh
     np.testing.assert_array_equal(average([weight], [{"w": values}])["w"], values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_average_is_the_weighted_mean(data: st.DataObject) -> None:
     weights = data.draw(WEIGHTS)
@@ -61,7 +61,7 @@ def test_average_is_the_weighted_mean(data: st.DataObject) -> None:
     np.testing.assert_allclose(average(weights, clients)["w"], expected, atol=1e-7 * scale, rtol=0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_compact_rows_average_as_their_dense_arrays_do(data: st.DataObject) -> None:
     base = data.draw(hnp.arrays(np.float32, (6, 3), elements=st.floats(-100, 100, width=32)))
@@ -82,7 +82,7 @@ def test_compact_rows_average_as_their_dense_arrays_do(data: st.DataObject) -> N
 
 
 @given(weights=WEIGHTS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_identical_compact_clients_are_the_identity(weights: list[int]) -> None:
     base = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
     client = {"w": RowValues(np.array([1, 4]), base[[1, 4]] * 3, base, 0.999)}

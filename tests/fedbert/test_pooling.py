@@ -44,7 +44,7 @@ def case(
     return config, with_model(tiny.prepared_for(config), split)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=4), st.integers(0, 3), st.integers(0, 99))
 def test_the_first_row_is_the_mean_and_its_gradient_comes_back(
     lengths: list[int], further: int, seed: int

@@ -28,7 +28,7 @@ def config_of(clients: int, count: int | None, rounds: int, how: str = "cyclic")
     )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 20))
 def test_in_a_cycle_nobody_comes_again_before_all_have_been(
     n: int, count: int, rounds: int
@@ -47,7 +47,7 @@ def test_in_a_cycle_nobody_comes_again_before_all_have_been(
         assert apart is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 6), st.integers(1, 6), st.integers(1, 9), st.sampled_from(["random", "cyclic"]),
     st.lists(st.tuples(st.integers(0, 8), st.integers(0, 9)), max_size=3),

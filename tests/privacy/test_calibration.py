@@ -27,7 +27,7 @@ def test_the_reference_values_to_the_printed_digits(epsilon, sigma):
     assert round(gaussian_sigma(epsilon, 1e-5, 1.0), 6) == sigma
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0.05, 20.0), st.floats(1e-8, 0.1))
 def test_it_is_the_smallest_sigma_of_the_theorem(epsilon, delta):
     sigma = gaussian_sigma(epsilon, delta, 1.0)
@@ -35,7 +35,7 @@ def test_it_is_the_smallest_sigma_of_the_theorem(epsilon, delta):
     assert spent(sigma * (1 - 1e-5), epsilon) > delta
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0.05, 100.0), st.floats(1e-9, 0.1), st.integers(1, 5000))
 def test_composition_equals_direct_calibration_and_never_exceeds_the_target(epsilon, delta, count):
     multiplier = noise_multiplier_for(epsilon, delta, count)

@@ -38,7 +38,7 @@ def exact_norms(records: torch.Tensor) -> list[float]:
     return [math.fsum(abs(value) for value in row) for row in records.double().tolist()]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(MATRICES, st.floats(1e-6, 1e6))
 def test_l1_norms_never_exceed_the_bound_and_directions_stay(records, clip_norm):
     clipped = clip_rows_l1(torch.from_numpy(records), clip_norm)

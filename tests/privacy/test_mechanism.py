@@ -242,7 +242,7 @@ MATRICES = st.sampled_from([np.float32, np.float64]).flatmap(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(MATRICES, st.floats(1e-6, 1e6))
 @pytest.mark.parametrize("make", CLIPPING)
 def test_norms_never_exceed_the_bound(make, records, clip_norm):
@@ -259,7 +259,7 @@ def test_norms_never_exceed_the_bound_in_float32_with_many_values(values):
     assert float(norms.min()) >= 1.0 - 1e-6  # clipped to the bound, not far below it
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(MATRICES, st.floats(1e-6, 1e6))
 def test_clip_equals_a_loop(records, clip_norm):
     clipped = ClipOnly(clip_norm).clip(torch.from_numpy(records)).numpy()

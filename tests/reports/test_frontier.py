@@ -124,7 +124,7 @@ def test_more_leakage_than_wished_for_is_no_answer():
 LEAK = st.floats(0.5, 0.99)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.floats(0.7, 0.8), LEAK), min_size=2, max_size=4), st.floats(0, 0.3),
        st.integers(0, 3))  # fmt: skip
 def test_more_leakage_never_makes_a_defence_preferred(rows, more, which):

@@ -88,7 +88,7 @@ ANY = st.lists(
 
 
 @given(ANY, ANY)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_stronger_adversary_never_recovers_less(examples, attacks, further):
     """Stronger by seeing more, or by having more attacks."""
 

@@ -146,7 +146,7 @@ def test_entropies_are_those_of_the_definition() -> None:
     assert ModifiedEntropy().score(sure, ANY)[0] == pytest.approx(0.0)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.sampled_from([0.1, 0.5, 0.9]))
 def test_quantile_regression_minimises_the_pinball_loss(seed: int, quantile: float) -> None:
     rng = np.random.default_rng(seed)

@@ -338,7 +338,7 @@ def test_an_export_cannot_claim_fewer_than_every_draw_of_clients_comes_to(
     assert said in mismatches(open_subject(directory, None))
 
 
-@examples(max_examples=40, deadline=None)
+@examples(max_examples=40)
 @given(st.integers(2, 7), st.integers(1, 6), st.integers(1, 12), st.integers(0, 1000))
 def test_every_draw_of_clients_is_within_what_an_export_is_held_to(
     n: int, count: int, rounds: int, seed: int

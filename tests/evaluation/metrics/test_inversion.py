@@ -111,7 +111,7 @@ def test_a_class_without_tokens_says_so() -> None:
 
 
 @given(st.lists(st.integers(0, 11), min_size=12, max_size=12), st.integers(0, 11))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_what_stands_at_specials_and_padding_never_counts(guess: list[int], other: int) -> None:
     one = np.array(guess).reshape(2, 6)
     assert scores(one) == scores(np.where(COUNTED, one, other))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
@@ -43,14 +43,12 @@ def test_auc_of_the_step_curve() -> None:
     assert found.low < 0.5 < found.high and found.n == 8
 
 
-@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_auc_agrees_with_scikit_learn_with_ties(ins: np.ndarray, outs: np.ndarray) -> None:
     labels = np.r_[np.ones(len(ins)), np.zeros(len(outs))]
     assert auc(ins, outs).value == pytest.approx(roc_auc_score(labels, np.r_[ins, outs]), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_auc_is_antisymmetric(ins: np.ndarray, outs: np.ndarray) -> None:
     one, other = auc(ins, outs), auc(outs, ins)
@@ -59,7 +57,6 @@ def test_auc_is_antisymmetric(ins: np.ndarray, outs: np.ndarray) -> None:
     assert one.high == pytest.approx(1 - other.low, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(SCORES, SCORES, st.sampled_from([np.exp, np.arctan, lambda x: x**3, lambda x: 5 * x - 3]))
 def test_only_the_order_matters(ins: np.ndarray, outs: np.ndarray, transform: object) -> None:
     assert callable(transform)
@@ -120,7 +117,6 @@ def test_a_lower_bound_above_chance_is_rare_without_a_difference() -> None:
 # --- tpr at fpr
 
 
-@settings(deadline=None)
 @given(SCORES, SCORES, st.sampled_from([0.0, 0.1, 0.25, 1 / 3, 0.5, 0.9, 1.0]))
 def test_tpr_is_the_largest_on_the_step_curve(
     ins: np.ndarray, outs: np.ndarray, fpr: float
@@ -256,7 +252,6 @@ def f1(shared: float, ours: int, theirs: int) -> float:
     return 0.0 if shared == 0 else 2 * precision * recall / (precision + recall)
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_rouge_and_sets_agree_with_brute_force(true: np.ndarray, guess: np.ndarray) -> None:
     right, other = words_of(true[0]), words_of(guess[0])

@@ -69,7 +69,7 @@ def test_without_privacy_loss_it_is_the_tail_of_fair_coins() -> None:
         assert not refuted(guesses, guesses, correct, tail * 0.999, gaussian_least(0.0))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(2, 60), st.data())
 def test_it_grows_with_right_guesses_and_confidence_falls(canaries: int, data) -> None:
     guesses = data.draw(st.integers(1, canaries))

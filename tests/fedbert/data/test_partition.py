@@ -17,7 +17,7 @@ def labels_for(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
     return rng.integers(0, 3, n)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     seed=st.integers(0, 10**6),
     clients=st.integers(1, 16),

@@ -51,7 +51,7 @@ def _drawn(seed: int, count: int, directions: int, classes: int) -> tuple[np.nda
     return rows, rng.integers(classes, size=count)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 99), st.integers(1, 6), st.integers(2, 5), st.sampled_from(PLACES))
 def test_a_message_lies_in_the_unit_ball_and_tells_its_row(seed, directions, classes, place):
     """So one record in place of another moves a message by at most 2, twice the clip of 1."""

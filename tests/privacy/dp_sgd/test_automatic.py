@@ -82,7 +82,7 @@ def test_a_sum_is_that_of_a_loop_in_float64(kind, parties) -> None:
 
 
 @pytest.mark.parametrize("stability", [0.01, 1e-4])
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(lengths=st.lists(st.integers(2, 30), min_size=1, max_size=3), seed=st.integers(0, 10**6))
 def test_in_bf16_each_is_within_the_clip_whatever_the_batch(stability, lengths, seed) -> None:
     split = tiny.split_model("bert", "mlm-tied", pad=0)

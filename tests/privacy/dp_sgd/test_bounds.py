@@ -83,7 +83,7 @@ def test_cancelling_rows_do_not_pass_unclipped(kind, cancellation, monkeypatch) 
     scales=st.tuples(st.integers(-22, 8), st.integers(-22, 8)),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_input_is_above_the_clip(
     kind, clipping, direct, rows, width, cancellation, scales, seed
 ) -> None:
@@ -113,7 +113,7 @@ def test_scales_whose_products_underflow_are_clipped(direct, monkeypatch) -> Non
 
 
 @given(rows=st.integers(1, 5), width=st.integers(1, 5000), scale=st.integers(-30, 15))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_norms_are_upper_bounds(rows, width, scale) -> None:
     values = torch.rand(rows, width) * 10.0**scale
     truth = values.double().square().sum(1)

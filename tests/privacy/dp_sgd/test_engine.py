@@ -62,7 +62,7 @@ def test_parties_add_their_norms(kind, cut_layer) -> None:  # cut 2: the server 
     agrees(oracle.two_parties(split), oracle.batch_of(kind, LENGTHS), torch.float64)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     lengths=st.lists(st.integers(2, 20), min_size=1, max_size=6),
     kind=st.sampled_from(tiny.KINDS),

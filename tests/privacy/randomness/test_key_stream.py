@@ -53,7 +53,7 @@ def test_the_published_vectors(key: str) -> None:
     assert bytes(a ^ b for a, b in zip(stream, plain, strict=True)).hex() == VECTORS[key]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 9), max_size=8), st.booleans())
 def test_requests_of_any_size_give_the_same_words_in_order(sizes: list[int], wide: bool) -> None:
     sizes = [*sizes, *([CHUNK + 1] if wide else [])]

@@ -34,7 +34,7 @@ def first(source: NoiseSource, *label: str | int) -> list[int]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(labels, labels)
 def test_two_labels_have_two_keys(one: list[str | int], two: list[str | int]) -> None:
     assert (stream_key(bytes(32), one) == stream_key(bytes(32), two)) == (one == two)
@@ -88,7 +88,7 @@ def test_what_others_draw_does_not_matter() -> None:
     assert first(one, "client", 1) == first(two, "client", 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(labels, st.integers(1, 20)), max_size=6), st.integers(2, 4))
 def test_no_key_and_counter_is_used_twice(asked: list[Any], parts: int) -> None:
     """Whatever is asked for, by whichever part of a run, in whichever order."""

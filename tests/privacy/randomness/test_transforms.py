@@ -59,7 +59,7 @@ def exact_tail(log2: float) -> float:
         return float(mpmath.findroot(gap, (start * 0.97, start)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(-(2**63) + 2**54 + 2**11, 2**63 - 2**54 - 2**11))
 def test_a_body_word_is_its_exact_quantile(word: int) -> None:
     found = value("gaussian", signed(word), scale=3.0)
