@@ -17,6 +17,7 @@ from evaluation.auditing.released_head import head_checks
 from evaluation.auditing.request import Request, limits
 from evaluation.auditing.subject import NOT_KNOWN, Subject, doubts_of, open_subject, spec_of
 from evaluation.auditing.verdict import Claim
+from evaluation.grid.defence import SPEAKS_FOR
 from evaluation.grid.foreign import is_foreign
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.data.batches import Encoded
@@ -42,6 +43,8 @@ from reports.tradeoff import Allowed
 from reports.wording import what_is_allowed
 
 NO_MECHANISM = ("penalty",)
+ABOVE_ASKED = 1e-3
+"""By what share a claim may pass its target before a card says so: calibration is this close."""
 
 
 def audit(directory: Path, request: Request) -> Card:
@@ -112,6 +115,8 @@ def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
         if subject.one_message:
             named["rounds"] = "none: one message of each record"
         named["defence"] = str(subject.checkpoint.manifest["defence"].get("name", ""))
+        if told := _more_than_asked(subject):
+            named["asked for"] = told
     if subject.split.notes:
         named["model"] = "; ".join(subject.split.notes)
     if subject.unknown:
@@ -123,6 +128,25 @@ def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
         count = f"{len(candidates.members)} ({int(candidates.members.sum())} members)"
         named["candidates"] = f"{count}: {candidates.origin}{told}"
     return named
+
+
+def _more_than_asked(subject: Subject) -> str:
+    """Say where a claim came out above the epsilon that its mechanism was asked for, and why."""
+    if subject.checkpoint is None:
+        return ""
+    recorded = subject.checkpoint.manifest
+    found = []
+    for claim in manifest.claims_of(subject):
+        places = [p for p in PLACES if claim["view"] in SPEAKS_FOR.get(p, ())]
+        asked = [recorded["defence"].get(place, {}).get("target_epsilon") for place in places]
+        targets = [float(each) for each in asked if isinstance(each, int | float)]
+        if targets and claim["epsilon"] > max(targets) * (1 + ABOVE_ASKED):
+            found.append(
+                f"epsilon {max(targets):g}, claimed {claim['epsilon']:.4g} ({claim['view']})"
+            )
+    again = len(recorded.get("launches", [])) > 1
+    why = ": what a stop made it do again counts as well" if found and again else ""
+    return "; ".join(dict.fromkeys(found)) + why
 
 
 def _sentences(subject: Subject) -> tuple[str, ...]:
@@ -266,6 +290,9 @@ def _read_off(subject: Subject, request: Request) -> list[LeakageEntry]:
         text = own.pool.take(np.flatnonzero(chosen))
         if own.members is not None and subject.task.kind != "mlm":
             auxiliary = own.pool.take(np.flatnonzero(~chosen))
+    if subject.checkpoint is None and request.max_token_recovery is None:
+        why = "nobody is known to split this model; --max-token-recovery asks as if somebody did"
+        return [forward.EVERY.not_measured(why)]
     if text is None:
         why = f"no text is given, and the training's own is {NOT_KNOWN} (see above)"
         return [forward.EVERY.not_measured(why)]

@@ -13,7 +13,7 @@ from evaluation.adversary.simulated_noise import source_from
 from evaluation.attacking.loop import Head, Named, entries, named
 from evaluation.auditing.subject import Subject
 from evaluation.grid.catalogue import INVERSION, looking
-from evaluation.metrics.tokens import token_accuracy
+from evaluation.metrics.tokens import token_accuracy, token_chance
 from fedbert.data.batches import Encoded, collate
 from fedbert.data.client_data import ClientData
 from fedbert.frozen import Frozen, dropout_of
@@ -56,6 +56,9 @@ def inversion(
     if auxiliary is not None:
         texts = tuple(np.split(auxiliary.tokens, auxiliary.offsets[1:-1]))
     rate = dropout_of(subject.split)
+    known = text.tokens if auxiliary is None else auxiliary.tokens
+    common = np.bincount(known[~np.isin(known, special)], minlength=1)
+    chance = token_chance(ids, counted, common)
     knowledge = knowledge_of(defence, tables, rate, texts)
     looked_up = NearestToken().missing(knowledge) is None
     if not looked_up and texts is not None:  # a deeper cut, or unknown noise: it takes a decoder
@@ -77,7 +80,8 @@ def inversion(
 
     def judge(each: Named, guessed: list[np.ndarray]) -> Iterator[Leak]:
         rng = numpy_rng(seed, "judge", each.attack.name)
-        yield each.head.leak("token_accuracy", token_accuracy(ids, guessed, counted, rng), "token")
+        found = token_accuracy(ids, guessed, counted, rng)
+        yield each.head.leak("token_accuracy", found, "token", chance)
 
     attacks = named(looking(INVERSION), "inversion")
     return list(entries(attacks, ask, judge))

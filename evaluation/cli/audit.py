@@ -94,10 +94,13 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
         say(told, err=True)
     card = card_of(checkpoint, request)
     from reports.card.files import tables, write
+    from reports.card.summary import in_short
 
     for name, value in card.subject.items():
         say(f"{name}: {value}")
     print_tables(tables(card), 120)
+    for sentence in in_short(card):
+        say(sentence)
     say(f"verdict: {card.verdict}")
     if out is not None:
         for path in write(card, out):

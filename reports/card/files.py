@@ -9,10 +9,12 @@ from rich.table import Table
 
 from fedbert.disk.writer import sweep, write_whole
 from reports.card.content import FAILED, WEAK, WHO, Card, figure, note
+from reports.card.summary import in_short
 from reports.html import html
 from reports.layout import with_heads
 from reports.metrics import title
 from reports.terminal import cell, harmless
+from reports.wording import beside
 
 
 def write(card: Card, directory: Path) -> list[Path]:
@@ -29,7 +31,10 @@ def write(card: Card, directory: Path) -> list[Path]:
 
 def as_json(card: Card) -> str:
     """The card as JSON."""
-    return json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n"
+    content = card.to_json()
+    first = {"format": content.pop("format"), "version": content.pop("version")}
+    told = {**first, "in_short": list(in_short(card)), **content}
+    return json.dumps(told, indent=1, allow_nan=False) + "\n"
 
 
 def as_junit(card: Card) -> str:
@@ -67,8 +72,9 @@ def as_html(card: Card) -> str:
     """The card as one page: everything escaped, no script, nothing fetched."""
     return html(
         "card",
-        {"figure": figure, "note": note, "metric_title": title},
+        {"figure": figure, "note": note, "metric_title": title, "beside": beside},
         card=card,
+        short=in_short(card),
         who=WHO,
         failed=FAILED,
         weak=WEAK,
@@ -80,10 +86,11 @@ def tables(card: Card) -> list[Table]:
     checks = _table("Verdicts", "what", "verdict", "behind it")
     for check in card.checks:
         checks.add_row(*map(cell, (check.what, check.verdict, check.detail)))
-    measured = _table("Who recovers what", "view", "attack", "metric", "value [interval]", "note")
+    heads = ("view", "attack", "metric", "value [interval]", "beside", "note")
+    measured = _table("Who recovers what", *heads)
     for each in card.leaks:
         view = f"{each.view}: {WHO.get(each.view, '')}"
-        told = (view, each.name, title(each.metric), figure(each), note(each))
+        told = (view, each.name, title(each.metric), figure(each), beside(each), note(each))
         measured.add_row(*map(cell, told))
     unmeasured = _table("Not measured", "view", "attacks", "why")
     for view, why, names in card.not_measured:

@@ -1,0 +1,86 @@
+"""Card in short: the verdict in plain words, and what a manager has to know, a sentence each."""
+
+from collections.abc import Sequence
+
+from reports.card.content import (
+    ABOVE,
+    CONSISTENT,
+    FAILED,
+    NOT_MEASURED,
+    TOO_WEAK,
+    VIOLATES,
+    WEAK,
+    WHO,
+    Card,
+)
+from reports.leak import Leak
+from reports.leaks import worst
+from reports.metrics import SHOWN, title
+from reports.wording import beside, interval
+
+PLAIN = {
+    VIOLATES: "Do not ship: a claim about this model does not hold.",
+    ABOVE: "Do not ship: an attack passed a limit that was set.",
+    TOO_WEAK: "Not shown: this audit was too weak to contradict every claim, so it clears none.",
+    NOT_MEASURED: "Not shown: something that was asked for could not be measured.",
+    CONSISTENT: "Nothing here speaks against what is claimed. That is no proof.",
+}
+UNTESTED = "Nothing was tested: there is no claim, and no limit was set."
+
+
+def in_short(card: Card) -> tuple[str, ...]:
+    """The verdict in plain words; who reads text; who finds members; how sure that is."""
+    return (PLAIN.get(card.verdict, UNTESTED), _text(card), _members(card), _sure(card))
+
+
+def _text(card: Card) -> str:
+    """Who reads text, by the first metric that any attack was judged by."""
+    found = (worst(card.leaks, "inversion", metric) for metric in SHOWN)
+    leak = next((each for each in found if each is not None), None)
+    if leak is None:
+        why = _why(card, "inversion")
+        return f"Whether anybody can read the text was not measured{why}."
+    return f"The text: {_reaches(leak)}."
+
+
+def _members(card: Card) -> str:
+    """Who finds members, where few may be accused wrongly; else over all of them."""
+    asked = ("tpr_at_1pct_fpr", "auc")
+    found = (worst(card.leaks, "membership", metric) for metric in asked)
+    leak = next((each for each in found if each is not None), None)
+    if leak is None:
+        return f"Whether members can be told was not measured{_why(card, 'membership')}."
+    return f"Who was trained on: {_reaches(leak)}."
+
+
+def _reaches(leak: Leak) -> str:
+    who = WHO.get(leak.view, leak.view)
+    value = f"{title(leak.metric)} {interval(leak.estimate)}"
+    return f"{who} reaches {value} by {leak.name} ({beside(leak)})"
+
+
+def _why(card: Card, family: str) -> str:
+    """The first reason why attacks of a family did not run, as a clause."""
+    every = (e for e in card.measured if not isinstance(e, Leak) and e.family == family)
+    first = next(every, None)
+    return f": {first.reason}" if first is not None else ""
+
+
+def _sure(card: Card) -> str:
+    """Which check decided the verdict, or how many there were."""
+    for words in (FAILED, WEAK):
+        if deciding := [each for each in card.checks if each.verdict in words]:
+            first = deciding[0]
+            more = _more(deciding)
+            return f"How sure: {first.what} {first.verdict}{more}: {first.detail}."
+    count = len(card.checks)
+    if not count:
+        return "How sure: no check was made."
+    return (
+        f"How sure: each of {count} checks could have contradicted what is claimed, and none did."
+    )
+
+
+def _more(deciding: Sequence[object]) -> str:
+    rest = len(deciding) - 1
+    return f" (and {rest} more)" if rest else ""

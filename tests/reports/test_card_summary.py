@@ -1,0 +1,67 @@
+"""A card in short: the sentences say what the card holds, and never more."""
+
+import json
+
+import pytest
+
+from reports.card.content import VERDICTS, Card, Check
+from reports.card.files import as_html, as_json
+from reports.card.summary import PLAIN, UNTESTED, in_short
+from reports.estimate import Estimate
+from reports.leak import Leak, LeakageEntry, NotMeasured
+
+READ = Leak(
+    "forward", "nearest token", "inversion", "token_accuracy",
+    Estimate(0.9, 0.88, 0.92, n=700), "token", 0.04,
+)  # fmt: skip
+FOUND = Leak(
+    "release", "LiRA", "membership", "tpr_at_1pct_fpr", Estimate(0.2, 0.1, 0.3, n=300), "record",
+    0.01,
+)  # fmt: skip
+AREA = Leak("release", "loss", "membership", "auc", Estimate(0.6, 0.5, 0.7, n=300), "record", 0.5)
+NOTHING = NotMeasured("forward", "all", "inversion", "no activations are sent")
+
+
+def card(*checks: str, measured: tuple[LeakageEntry, ...] = ()) -> Card:
+    made = tuple(Check(f"check {i}", verdict, f"why {i}") for i, verdict in enumerate(checks))
+    return Card({"name": "m"}, (), made, measured)
+
+
+def test_every_verdict_has_plain_words() -> None:
+    for verdict in VERDICTS:
+        first = in_short(card(verdict))[0]
+        assert first == PLAIN[verdict if verdict != "within the limit" else "consistent"]
+    assert in_short(card())[0] == UNTESTED
+
+
+@pytest.mark.parametrize("bad", ["violates the claim", "above the limit"])
+def test_what_failed_is_said_before_what_was_weak(bad: str) -> None:
+    told = in_short(card("too weak to say", bad, "consistent", bad))
+    assert told[0].startswith("Do not ship")
+    assert told[3] == f"How sure: check 1 {bad} (and 1 more): why 1."
+
+
+def test_who_reads_and_who_finds_are_named_with_chance_beside() -> None:
+    told = in_short(card("consistent", measured=(AREA, FOUND, READ)))
+    assert told[1] == (
+        "The text: the server that runs the body reaches token accuracy 0.900 [0.880, 0.920] by "
+        "nearest token (chance 0.04)."
+    )
+    assert "anyone who has the model reaches TPR at 1 % FPR 0.200" in told[2]
+    assert "LiRA (chance 0.01)" in told[2]
+    assert "each of 1 checks" in told[3]
+    assert "AUC 0.600" in in_short(card(measured=(AREA,)))[2]
+
+
+def test_what_was_not_measured_is_said_with_its_reason() -> None:
+    told = in_short(card(measured=(NOTHING,)))
+    assert told[1] == "Whether anybody can read the text was not measured: no activations are sent."
+    assert told[2] == "Whether members can be told was not measured."
+
+
+def test_page_and_json_begin_with_it() -> None:
+    made = card("consistent", measured=(FOUND,))
+    page, told = as_html(made), json.loads(as_json(made))
+    assert told["in_short"] == list(in_short(made)) and list(told)[:2] == ["format", "version"]
+    assert page.index(PLAIN["consistent"]) < page.index("<table>")
+    assert "chance 0.01" in page
