@@ -1,7 +1,5 @@
 """Card in short: the verdict in plain words, and what a manager has to know, a sentence each."""
 
-from collections.abc import Sequence
-
 from reports.card.content import (
     ABOVE,
     CONSISTENT,
@@ -25,6 +23,13 @@ PLAIN = {
     NOT_MEASURED: "Not shown: something that was asked for could not be measured.",
     CONSISTENT: "Nothing here speaks against what is claimed. That is no proof.",
 }
+DOES = {
+    "token_accuracy": "reads {} of the tokens",
+    "masked_token_accuracy": "reads {} of the masked words",
+    "label_accuracy": "tells {} of the labels",
+    "tpr_at_1pct_fpr": "finds {} of the members where 1 % of all others are accused",
+}
+"""What an attack does, by the metric that it is judged by."""
 UNTESTED = "Nothing was tested: there is no claim, and no limit was set."
 
 
@@ -54,9 +59,13 @@ def _members(card: Card) -> str:
 
 
 def _reaches(leak: Leak) -> str:
-    who = WHO.get(leak.view, leak.view)
-    value = f"{title(leak.metric)} {interval(leak.estimate)}"
-    return f"{who} reaches {value} by {leak.name} ({beside(leak)})"
+    """Who reaches how much, with its interval and what a guess reaches, in hundredths."""
+    who, e = WHO.get(leak.view, leak.view), leak.estimate
+    guess = "unknown" if leak.chance is None else f"{leak.chance:.0%}"
+    told = f"({e.low:.0%} to {e.high:.0%}; a guess: {guess}), by {leak.name}"
+    if leak.metric not in DOES:
+        return f"{who} reaches {title(leak.metric)} {interval(e)} ({beside(leak)}), by {leak.name}"
+    return f"{who} {DOES[leak.metric].format(f'{e.value:.0%}')} {told}"
 
 
 def _why(card: Card, family: str) -> str:
@@ -68,19 +77,14 @@ def _why(card: Card, family: str) -> str:
 
 def _sure(card: Card) -> str:
     """Which check decided the verdict, or how many there were."""
+    count = len(card.checks)
     for words in (FAILED, WEAK):
         if deciding := [each for each in card.checks if each.verdict in words]:
             first = deciding[0]
-            more = _more(deciding)
-            return f"How sure: {first.what} {first.verdict}{more}: {first.detail}."
-    count = len(card.checks)
+            of = f"{len(deciding)} of {count} checks" if count > 1 else "the one check"
+            return (
+                f'How sure: {of} decided, first "{first.what}" ({first.verdict}): {first.detail}.'
+            )
     if not count:
         return "How sure: no check was made."
-    return (
-        f"How sure: each of {count} checks could have contradicted what is claimed, and none did."
-    )
-
-
-def _more(deciding: Sequence[object]) -> str:
-    rest = len(deciding) - 1
-    return f" (and {rest} more)" if rest else ""
+    return f"How sure: each of {count} checks could have contradicted the claims, and none did."

@@ -38,17 +38,17 @@ def test_every_verdict_has_plain_words() -> None:
 def test_what_failed_is_said_before_what_was_weak(bad: str) -> None:
     told = in_short(card("too weak to say", bad, "consistent", bad))
     assert told[0].startswith("Do not ship")
-    assert told[3] == f"How sure: check 1 {bad} (and 1 more): why 1."
+    assert told[3] == f'How sure: 2 of 4 checks decided, first "check 1" ({bad}): why 1.'
 
 
 def test_who_reads_and_who_finds_are_named_with_chance_beside() -> None:
     told = in_short(card("consistent", measured=(AREA, FOUND, READ)))
     assert told[1] == (
-        "The text: the server that runs the body reaches token accuracy 0.900 [0.880, 0.920] by "
-        "nearest token (chance 0.04)."
+        "The text: the server that runs the body reads 90% of the tokens (88% to 92%; a guess: "
+        "4%), by nearest token."
     )
-    assert "anyone who has the model reaches TPR at 1 % FPR 0.200" in told[2]
-    assert "LiRA (chance 0.01)" in told[2]
+    assert "anyone who has the model finds 20% of the members where 1 % of all" in told[2]
+    assert "(10% to 30%; a guess: 1%), by LiRA" in told[2]
     assert "each of 1 checks" in told[3]
     assert "AUC 0.600" in in_short(card(measured=(AREA,)))[2]
 
