@@ -26,7 +26,8 @@ class PooledKnowledge:
     embed: returns the vectors [text, hidden] that the model makes of texts (token ids [seq] each,
         special tokens included), before clip and noise; None: the adversary lacks the model.
     auxiliary: such texts of the same kind as the private ones, none of them private.
-    special: the ids that are nobody's text.
+    special: the ids that are nobody's text. between: those that stand between two texts, where each
+        text is a pair of them.
     clip_norm, noise_std: each vector is clipped to this L2 norm, then gets noise of this root mean
         square on every coordinate. noise: its distribution, as in `attacks.attack.Knowledge`.
 
@@ -37,6 +38,7 @@ class PooledKnowledge:
     embed: Callable[[Texts], np.ndarray] | None = None
     auxiliary: tuple[np.ndarray, ...] | None = None
     special: tuple[int, ...] = ()
+    between: tuple[int, ...] = ()
     clip_norm: float | None = None
     noise_std: float = 0.0
     noise: str = "gaussian"
@@ -74,8 +76,14 @@ class PooledKnowledge:
         return text[~np.isin(text, self.special)]
 
     def framed(self, body: np.ndarray) -> np.ndarray:
-        """Return a body between the special ids with which the auxiliary texts begin and end."""
+        """Return a body between the special ids with which the auxiliary texts begin and end.
+
+        Of pairs each text gets half of it.
+        """
         first = self.auxiliary[0] if self.auxiliary else np.zeros(0, dtype=np.int64)
+        if self.between:
+            parts = np.array_split(body, 2)
+            return np.concatenate([first[:1], parts[0], self.between, parts[1], first[-1:]])
         inside = np.flatnonzero(~np.isin(first, self.special))
         start, end = (inside[0], inside[-1] + 1) if len(inside) else (len(first), len(first))
         return np.concatenate([first[:start], body, first[end:]])
