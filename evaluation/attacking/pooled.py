@@ -43,7 +43,7 @@ def pooled(
     for pooling in POOLINGS:
         attacks = named(cell.attacks.pooled, "pooled", of=pooling)
         embed = partial(service.vectors, pooling=pooling)
-        knowledge = PooledKnowledge(embed, auxiliary, tuple(special), between)
+        knowledge = PooledKnowledge(embed, auxiliary, tuple(special), between=between)
         ask = partial(_ask, embed, private, knowledge, seed)
         found += entries(attacks, ask, partial(judge_texts, private, knowledge, seed))
     return found

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from attacks.pooled.bag_of_words import BagOfWords
-from attacks.pooled.knowledge import PooledKnowledge
+from attacks.pooled.knowledge import BORDER, PooledKnowledge
 from evaluation.cli.main import main
 from evaluation.grid.parse import grid_from
 from fedbert.errors import InputError
@@ -121,7 +121,7 @@ def test_words_are_read_out_of_comparisons_that_hold_them() -> None:
 
     turn = np.linalg.qr(rng.standard_normal((40, 40)))[0].astype(np.float32)
     private, auxiliary = [text() for _ in range(30)], tuple(text() for _ in range(400))
-    knowledge = PooledKnowledge(embed, auxiliary, (0, 2, 3), between)
+    knowledge = PooledKnowledge(embed, auxiliary, (0, 2, 3), between=between)
     attack, draws = BagOfWords(splices=50), torch.Generator().manual_seed(0)
     found = attack.invert(embed(private), knowledge, draws)
     shares = [
@@ -134,9 +134,12 @@ def test_words_are_read_out_of_comparisons_that_hold_them() -> None:
 def test_a_pair_of_the_attacks_making_has_two_texts() -> None:
     texts = (np.array([2, 3, 7, 3]), np.array([2, 7, 3, 3]))  # without a first one, or a second
     for first in texts:
-        knowledge = PooledKnowledge(None, (first,), (2, 3), (3,))
+        knowledge = PooledKnowledge(None, (first,), (2, 3), between=(3,))
         assert knowledge.framed(np.array([5, 6, 8])).tolist() == [2, 5, 6, 3, 8, 3]
+        assert knowledge.framed(knowledge.bordered(first)).tolist() == first.tolist()
         assert knowledge.framed(np.zeros(0, dtype=np.int64)).tolist() == [2, 3, 3]
+    twice = np.array([5, BORDER, 6, 8, BORDER, 9])  # of two pairs' parts
+    assert knowledge.framed(twice).tolist() == [2, 5, 3, 6, 8, 9, 3]
 
 
 def test_pairs_speak_of_the_tasks_that_have_them() -> None:
