@@ -182,7 +182,7 @@ def _members(prepared: Prepared) -> list[int]:
 def _write_model(directory: Path, config: Config, prepared: Prepared, state: State) -> None:
     """Write the joined model with the state's values, and the tokenizer."""
     if config.training.strategy == ONE_MESSAGE:
-        write_released(directory, prepared.split, state.values)
+        write_released(directory, config, prepared.split, state.values)
     else:
         split = duplicate(prepared.split)
         load_values(split, state.values)

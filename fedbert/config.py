@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fedbert.errors import InputError, expect
-from fedbert.message_settings import MessageConfig
+from fedbert.message_settings import COMPARED, SINGLE, MessageConfig
 from fedbert.setting_types import (
     CLIENTS,
     EXAMPLES,
@@ -218,11 +218,35 @@ class Config:
         expect(few is None, f"all clients with strategy {ONE_MESSAGE}", "clients_per_round", few)
         task = self.data.chosen_task
         expect(task.kind != "mlm", f"a task with labels with strategy {ONE_MESSAGE}", "task", "mlm")
+        told, pairs = "pairs under [message] with a task of pairs alone", self.message.pairs
+        expect(pairs is None or self._of_pairs, told, "pairs", pairs)
 
     @property
     def head_reads_mean(self) -> bool:
         """Return whether a task's head is trained that reads the mean of all tokens."""
         return self.model.pooling == "mean" and self.data.task != "mlm"
+
+    @property
+    def compares(self) -> bool:
+        """Return whether a message compares the two texts of a pair, each read by itself."""
+        one = self.training.strategy == ONE_MESSAGE
+        return one and self._of_pairs and self.message.pairs != "together"
+
+    @property
+    def _of_pairs(self) -> bool:
+        return len(self.data.chosen_task.columns) == 2
+
+    @property
+    def directions(self) -> int:
+        """Return how many values the row of a message has."""
+        own = self.message.directions
+        return own or (COMPARED if self.compares else SINGLE)
+
+    def _message(self) -> dict[str, Any]:
+        """Return the message's settings in effect; of single texts as before there were pairs."""
+        written = dict(vars(self.message)) | {"directions": self.directions}
+        pairs = written.pop("pairs") or "apart"
+        return written | ({"pairs": pairs} if self._of_pairs else {})
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as nested plain dictionaries.
@@ -236,5 +260,5 @@ class Config:
             "training": self.training.to_json(),
             "seed": self.seed,
             "noise": self.noise,
-            **({"message": dict(vars(self.message))} if one else {}),
+            **({"message": self._message()} if one else {}),
         }

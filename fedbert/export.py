@@ -56,7 +56,7 @@ CONFIG = {
         "client_parts", "precision", "micro_batch",
     ),
 }  # fmt: skip
-SENT = ("public_size", "pooling", "directions", "clip_quantile", "labels")
+SENT = ("public_size", "pooling", "directions", "clip_quantile", "labels", "pairs")
 PUBLIC = "not named"
 """How an export calls the public text of a training by one message, whose source may be a path."""
 PLACES = (

@@ -11,6 +11,7 @@ from fedbert.manifest_types import check_types, read_json
 from fedbert.paths import within
 from fedbert.run_key import key_of, keyed
 from fedbert.stopped import aside
+from fedbert.tasks import is_of_pairs
 
 FORMAT, EXPORT = "fedbert-privacy checkpoint", "fedbert-privacy export"
 VERSION = 1
@@ -95,7 +96,8 @@ def check_files(directory: Path, manifest: Mapping[str, Any]) -> None:
 def upgraded(config: Any) -> Any:
     """Return a manifest's configuration with the keys of today.
 
-    One without a word about noise was trained with noise that follows from its seed.
+    One without a word about noise was trained with noise that follows from its seed; one by one
+    message without a word about pairs read them as one text.
 
     >>> upgraded({"data": {"pool": 60}, "seed": 1})
     {'data': {'pool_size': 60}, 'seed': 1, 'noise': 'repeatable'}
@@ -103,6 +105,10 @@ def upgraded(config: Any) -> Any:
     if isinstance(config, dict) and "noise" not in config:
         config = config | {"noise": "repeatable"}
     data = config.get("data") if isinstance(config, dict) else None
+    message = config.get("message") if isinstance(config, dict) else None
+    if isinstance(message, dict) and isinstance(data, dict) and "pairs" not in message:
+        of_pairs = is_of_pairs(str(data.get("task")), data.get("pair"))
+        config = config | {"message": message | ({"pairs": "together"} if of_pairs else {})}
     if not isinstance(data, dict) or "pool" not in data or "pool_size" in data:
         return config
     return config | {"data": {RENAMED.get(key, key): value for key, value in data.items()}}

@@ -8,6 +8,9 @@ from fedbert.settings import settings
 
 MOST_TEXTS = 10_000_000
 """The most public texts that a training may ask for."""
+SINGLE, COMPARED = 16, 1
+"""Directions where none are asked for. The first one of compared pairs is, near enough, how alike
+the two texts are; on no GLUE task tried did a second one bring as much as it costs in noise."""
 
 
 @settings
@@ -18,15 +21,19 @@ class MessageConfig:
         masked-LM.
     public_size: so many sentences of it, a choice that does not follow the seed.
     pooling: what of a record is sent: the "mean" of its tokens, or that of its first token ("cls").
-    directions: onto how many principal directions of the public text it is projected.
+    directions: onto how many principal directions of the public text it is projected; None: SINGLE,
+        of pairs that are compared COMPARED.
     clip_quantile: the share of the public text whose rows the clip leaves as they are.
     labels: "within" (row and label are one vector under one noise), or "beside" (each label goes
         with its row, answered at random by the mechanism at labels).
+    pairs: of a task of pairs, how the encoder reads one: "apart" (each text by itself, and their
+        vectors are compared; what None means), or "together" (both as one text). None elsewhere.
     """
 
     public: Annotated[str, Field(min_length=1)] | None = None
     public_size: Annotated[int, Field(ge=8, le=MOST_TEXTS)] = 8000
     pooling: Literal["mean", "cls"] = "mean"
-    directions: Annotated[int, Field(ge=1, le=4096)] = 16
+    directions: Annotated[int | None, Field(ge=1, le=4096)] = None
     clip_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.4
     labels: Literal["within", "beside"] = "within"
+    pairs: Literal["apart", "together"] | None = None

@@ -40,6 +40,16 @@ class Tsv:
     short_rows: bool = False
 
 
+def is_of_pairs(name: str, pair: str | None) -> bool:
+    """Return whether a task's examples have two texts; pair: the second column of one's own.
+
+    >>> is_of_pairs("rte", None), is_of_pairs("sst2", None), is_of_pairs("own", "answer")
+    (True, False, True)
+    """
+    known = TASKS.get(name)
+    return pair is not None if known is None else len(known.columns) == 2
+
+
 @dataclass(frozen=True)
 class Task:
     """One task: its text columns, labels (in the hub's numbering), metrics and splits.

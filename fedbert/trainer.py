@@ -18,6 +18,7 @@ from fedbert.frozen import frozen_of
 from fedbert.known_facts import facts_before
 from fedbert.messages import Array, Channel, Listener, to_tensor
 from fedbert.noise import noise_of
+from fedbert.one_message.comparison import frame_of
 from fedbert.one_message.facts import layout_of
 from fedbert.one_message.run import from_values, one_message, values_of
 from fedbert.precision import settled
@@ -144,7 +145,8 @@ def _once(
     """
     log, channel = MechanismLog(), Channel(listeners, None, Arrivals(layout_of(config).width, {}))
     if start is not None:
-        split = from_values(config, prepared.split, start.values)
+        frame = frame_of(config, prepared.tokenizer)
+        split = from_values(config, prepared.split, start.values, frame)
     else:
         under_way = under(prepared, defence, noise)
         split, log = one_message(config, under_way, defence, channel, noise)

@@ -14,6 +14,8 @@ from fedbert.errors import expect
 Texts = Sequence[np.ndarray]
 LEAST = 40
 """Auxiliary texts below which nothing can be learnt and checked."""
+BORDER = -1
+"""Stands between the two texts of a pair while its parts are put together anew."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class PooledKnowledge:
     special: the ids that are nobody's text.
     clip_norm, noise_std: each vector is clipped to this L2 norm, then gets noise of this root mean
         square on every coordinate. noise: its distribution, as in `attacks.attack.Knowledge`.
+    between: where each text is a pair, the special ids that stand between its two.
 
     Raises:
         InputError: for a mechanism that cannot be.
@@ -40,6 +43,7 @@ class PooledKnowledge:
     clip_norm: float | None = None
     noise_std: float = 0.0
     noise: str = "gaussian"
+    between: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the mechanism."""
@@ -73,9 +77,24 @@ class PooledKnowledge:
         """Return a text's ids [word] without special ones."""
         return text[~np.isin(text, self.special)]
 
+    def bordered(self, text: np.ndarray) -> np.ndarray:
+        """Return a text's body, of a pair with BORDER between its two texts."""
+        if not self.between:
+            return self.body(text)
+        at = np.flatnonzero(text == self.between[0])[0]
+        return np.concatenate([self.body(text[:at]), [BORDER], self.body(text[at:])])
+
     def framed(self, body: np.ndarray) -> np.ndarray:
-        """Return a body between the special ids with which the auxiliary texts begin and end."""
+        """Return a body between the special ids with which the auxiliary texts begin and end.
+
+        Of pairs the second text begins at the body's first BORDER, or half-way where it has none.
+        """
         first = self.auxiliary[0] if self.auxiliary else np.zeros(0, dtype=np.int64)
+        if self.between:
+            at = np.flatnonzero(body == BORDER)[:1]
+            cut = at if len(at) else [len(body) - len(body) // 2]
+            parts = [part[part != BORDER] for part in np.split(body, cut)]
+            return np.concatenate([first[:1], parts[0], self.between, parts[1], first[-1:]])
         inside = np.flatnonzero(~np.isin(first, self.special))
         start, end = (inside[0], inside[-1] + 1) if len(inside) else (len(first), len(first))
         return np.concatenate([first[:start], body, first[end:]])

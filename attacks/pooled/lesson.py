@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.pooled.knowledge import PooledKnowledge, Texts, required
+from attacks.pooled.knowledge import BORDER, PooledKnowledge, Texts, required
 
 HELD_OUT, FEWEST_HELD, MOST_HELD = 0.1, 10, 500  # share of the auxiliary texts; bounds
 LONGEST_SPLICE = 96  # words
@@ -51,11 +51,13 @@ class Lesson:
         held = min(MOST_HELD, max(FEWEST_HELD, int(HELD_OUT * len(texts))))
         rest, out = order[held:], order[:held]
         bodies = [knowledge.body(text) for text in texts]
-        made = splice([bodies[i] for i in rest if len(bodies[i])], splices, generator)
+        whole = [knowledge.bordered(texts[i]) for i in rest if len(bodies[i])]
+        made = [body for body in splice(whole, splices, generator) if (body != BORDER).any()]
         extra = clean[:0]
         if made and knowledge.embed is not None:
             framed = [knowledge.framed(body) for body in made]
             extra = knowledge.clipped(knowledge.embed(framed))
+        made = [body[body != BORDER] for body in made]
         words, index = np.unique(np.concatenate(bodies), return_inverse=True)
         ends = np.cumsum([len(body) for body in bodies])[:-1]
         indexed = [torch.from_numpy(x) for x in np.split(index.astype(np.int64), ends)]

@@ -18,6 +18,7 @@ from evaluation.attacking.loop import Head, Named, entries, named
 from evaluation.attacking.pooled import JUDGED, judge_texts
 from evaluation.grid.spec import Spec
 from evaluation.metrics.tokens import token_accuracy, token_chance
+from fedbert.one_message.comparison import between_texts
 from fedbert.seeding import generator, numpy_rng
 from privacy.mechanism import Identity
 from privacy.noise import NoiseModel
@@ -73,6 +74,7 @@ def inverted(observation: Observation) -> list[LeakageEntry]:
         embed,
         auxiliary,
         tuple(special),
+        between=between_texts(cell.config, prepared.tokenizer),
         noise_std=model.std * float(np.sqrt(np.square(larger).mean())),
         noise=model.kind,
     )

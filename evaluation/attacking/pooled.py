@@ -11,6 +11,7 @@ from evaluation.adversary.embedding_service import POOLINGS, EmbeddingService
 from evaluation.attacking.loop import Named, entries, named
 from evaluation.grid.spec import Cell
 from evaluation.metrics.text import frequent_words_chance, scores
+from fedbert.one_message.comparison import between_texts
 from fedbert.prepare import Prepared
 from fedbert.seeding import generator, numpy_rng
 from fedbert.split import SplitBert
@@ -37,11 +38,12 @@ def pooled(
     judged = {text.tobytes() for text in private}
     auxiliary = tuple(text for text in texts[1] if text.tobytes() not in judged)
     service = EmbeddingService(split, prepared.vocabulary.pad, prepared.tokenizer.sep_token_id)
+    between = between_texts(cell.config, prepared.tokenizer)
     found: list[LeakageEntry] = []
     for pooling in POOLINGS:
         attacks = named(cell.attacks.pooled, "pooled", of=pooling)
         embed = partial(service.vectors, pooling=pooling)
-        knowledge = PooledKnowledge(embed, auxiliary, tuple(special))
+        knowledge = PooledKnowledge(embed, auxiliary, tuple(special), between=between)
         ask = partial(_ask, embed, private, knowledge, seed)
         found += entries(attacks, ask, partial(judge_texts, private, knowledge, seed))
     return found

@@ -19,6 +19,7 @@ from evaluation.grid.spec import AttackSettings, Cell, as_written
 from fedbert.errors import InputError
 from fedbert.setting_types import ONE_MESSAGE
 from fedbert.settings import from_mapping
+from fedbert.tasks import is_of_pairs
 
 CELLS = 100_000
 """The most cells of a grid."""
@@ -116,6 +117,15 @@ def _training(
             values[part][name] = value
     if values["training"].get("strategy") == ONE_MESSAGE:
         values["model"].setdefault("freeze_embeddings", True)
+        others = (_of_pairs(asked, task) for task in asked.tasks)
+        if any(others) and not _of_pairs(asked, point["data.task"]):
+            values["message"].pop("pairs", None)  # it speaks of the grid's other tasks
     else:
         del values["message"]
     return from_mapping(TrainingSettings, values, where)
+
+
+def _of_pairs(asked: GridSettings, task: str) -> bool:
+    """Return whether a task of the grid has pairs of texts."""
+    own = asked.override.get(task, OverrideSettings())
+    return is_of_pairs(task, {**asked.data, **own.data}.get("pair"))

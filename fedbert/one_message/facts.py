@@ -1,6 +1,7 @@
 """Facts of a training by one message: its layout, its public text, and what its claim rests on."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,9 +14,15 @@ from fedbert.data.batches import Encoded, encode
 from fedbert.data.examples import Examples
 from fedbert.known_facts import known_of
 from fedbert.one_message.codes import codes_of
+from fedbert.one_message.comparison import frame_of
 from fedbert.one_message.layout import Layout
-from fedbert.one_message.projection import Projection, check_directions, fit_projection
-from fedbert.one_message.public_text import FEWEST_WORDS, public_sentences
+from fedbert.one_message.projection import Projection, check_counts, fit_projection
+from fedbert.one_message.public_text import (
+    FEWEST_WORDS,
+    lacking_words,
+    public_pairs,
+    public_sentences,
+)
 from fedbert.one_message.vectors import Vectors
 from fedbert.prepare import Prepared, typed
 from privacy.facts import MessageFacts
@@ -28,28 +35,49 @@ CHOICE = 0
 def layout_of(config: Config) -> Layout:
     """Return where values stand in a message."""
     codes = codes_of(config.data.chosen_task)
-    return Layout(config.message.directions, codes.values, config.message.labels)
+    return Layout(config.directions, codes.values, config.message.labels)
 
 
 def message_facts(config: Config, prepared: Prepared) -> MessageFacts:
     """Return what the claim of a training by one message rests on."""
     public = public_text(config, prepared)
-    check_directions(config.message.directions, len(public), prepared.split.whole.config)
-    return replace(
-        known_of(config), mixed=_same_place(config) or mixed(public, prepared.pool, prepared)
-    )
+    width = width_of(config, prepared.split.whole.config.hidden_size)
+    check_counts(config.directions, len(public), width)
+    told = whole_sentences(config, public, prepared)
+    same = _same_place(config) or mixed(told, prepared.pool, prepared)
+    return replace(known_of(config), mixed=same)
+
+
+def width_of(config: Config, hidden: int) -> int:
+    """Return how many values a vector has, of which the row of a message is made."""
+    return hidden * (1 + config.compares)
+
+
+def whole_sentences(config: Config, public: Encoded, prepared: Prepared) -> tuple[Encoded, ...]:
+    """Return the public texts that are sentences as the source has them.
+
+    Of pairs that are compared some have a second text that lacks words: nobody's record holds it,
+    and it would make the share of what is among the records look smaller.
+    """
+    frame = frame_of(config, prepared.tokenizer)
+    if frame is None:
+        return (public,)
+    first, second = frame.halves(public)
+    return first, second.take(np.flatnonzero(~lacking_words(len(public))))
 
 
 _mixed: dict[bytes, bool] = {}  # answers: every cell of a grid asks the same
 
 
-def mixed(public: Encoded, pool: Encoded, prepared: Prepared) -> bool:
+def mixed(public: Sequence[Encoded], pool: Encoded, prepared: Prepared) -> bool:
     """Return whether more than MIXED of the public sentences stand among the records'."""
-    made = hashlib.sha256(public.tokens.tobytes() + public.offsets.tobytes())
-    made.update(pool.tokens.tobytes() + pool.offsets.tobytes())
+    made = hashlib.sha256()
+    for each in (*public, pool):
+        made.update(each.tokens.tobytes() + each.offsets.tobytes())
     key = made.digest()
     if key not in _mixed:
-        told, held = phrases(public, prepared), phrases(pool, prepared)
+        told = set().union(*(phrases(each, prepared) for each in public))
+        held = phrases(pool, prepared)
         _mixed[key] = sum(each in held for each in told) > MIXED * len(told)
     return _mixed[key]
 
@@ -76,13 +104,14 @@ def phrases(encoded: Encoded, prepared: Prepared) -> set[bytes]:
     return {part.tobytes() for part in parts if len(part) >= FEWEST_WORDS}
 
 
-_public: dict[tuple[str | None, int, int, int], tuple[Any, Encoded]] = {}  # tokenizer, text
+_public: dict[tuple[str | None, int, int, int, bool], tuple[Any, Encoded]] = {}
+"""Of what was asked, the tokenizer and the text."""
 
 
 def public_text(config: Config, prepared: Prepared) -> Encoded:
-    """Return the public sentences as the model reads them; of a task of pairs, neighbours."""
-    pairs = len(prepared.task.columns)
-    key = config.message.public, config.message.public_size, pairs, config.data.max_length
+    """Return the public sentences as the model reads them; of a task of pairs, pairs of them."""
+    message, pairs = config.message, len(prepared.task.columns)
+    key = message.public, message.public_size, pairs, config.data.max_length, config.compares
     known = _public.get(key)
     if known is not None and known[0] is prepared.tokenizer:
         return known[1]
@@ -96,9 +125,13 @@ def _public_text(config: Config, prepared: Prepared) -> Encoded:
     message = config.message
     if message.public is None:
         raise ValueError("expected public text, got public=None")
-    pairs = len(prepared.task.columns) == 2
-    texts = sentences_of(message.public, message.public_size * (1 + pairs))
-    rows = tuple(zip(*[iter(texts)] * (1 + pairs), strict=False))
+    rows: tuple[tuple[str, ...], ...]
+    if config.compares:
+        rows = pairs_of(message.public, message.public_size)
+    else:
+        columns = len(prepared.task.columns)
+        texts = sentences_of(message.public, message.public_size * columns)
+        rows = tuple(zip(*[iter(texts)] * columns, strict=False))
     labels = np.zeros(len(rows), dtype=prepared.pool.labels.dtype)
     examples = Examples(prepared.task, rows, labels, f"public text {message.public}")
     encoded = encode(examples, prepared.tokenizer, config.data.max_length)
@@ -120,7 +153,13 @@ def sentences_of(source: str, count: int) -> tuple[str, ...]:
     return public_sentences(source, count, CHOICE)
 
 
+@lru_cache(maxsize=4)
+def pairs_of(source: str, count: int) -> tuple[tuple[str, str], ...]:
+    """Return `public_pairs`, read once by a process."""
+    return public_pairs(source, count, CHOICE)
+
+
 def projection_of(config: Config, public: Encoded, vectors: Vectors) -> Projection:
     """Return the projection that the public text says."""
     message = config.message
-    return fit_projection(vectors.of(public), message.directions, message.clip_quantile)
+    return fit_projection(vectors.of(public), config.directions, message.clip_quantile)

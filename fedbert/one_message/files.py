@@ -19,6 +19,8 @@ from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.messages import Array
 from fedbert.model import load_model
+from fedbert.one_message.comparison import frame_of
+from fedbert.one_message.facts import width_of
 from fedbert.one_message.run import HEAD, from_values
 from fedbert.split import SplitBert
 from fedbert.tasks import Task
@@ -31,9 +33,13 @@ CENTRE, MATRIX = "encoder.centre", "encoder.matrix"
 WEIGHT, BIAS = f"{HEAD}.weight", f"{HEAD}.bias"
 KINDS = {CENTRE: "float64", MATRIX: "float64", WEIGHT: "float32", BIAS: "float32"}
 """What the file of a message holds: the public mean and directions, and the head's two tensors."""
+PAIRS, APART, TOGETHER = "pairs", "apart", "together"
+"""Of pairs that are compared its header says so; one without a word reads an example as it is."""
 
 
-def write_released(directory: Path, public: SplitBert, values: Mapping[str, Array]) -> None:
+def write_released(
+    directory: Path, config: Config, public: SplitBert, values: Mapping[str, Array]
+) -> None:
     """Write the model that a training by one message released.
 
     public: the model whose E was used; values: what `values_of` named.
@@ -41,7 +47,7 @@ def write_released(directory: Path, public: SplitBert, values: Mapping[str, Arra
     whole = public.whole
     getattr(whole, whole.config.model_type).save_pretrained(directory)
     made = {name: np.asarray(values[name], order="C") for name in KINDS}
-    save_file(made, directory / MESSAGE)
+    save_file(made, directory / MESSAGE, {PAIRS: APART} if config.compares else None)
 
 
 def read_released(directory: Path, config: Config, task: Task, tokenizer: Any) -> SplitBert:
@@ -58,13 +64,18 @@ def read_released(directory: Path, config: Config, task: Task, tokenizer: Any) -
     base = getattr(public.whole, public.whole.config.model_type)
     if missing := base.state_dict().keys() - names:
         raise InputError(f"expected a whole encoder, got one without {some(missing)} in {path}")
-    hidden, outputs = public.whole.config.hidden_size, task.num_labels
-    values = read_message(directory, hidden, config.message.directions, outputs)
-    return replace(from_values(config, public, values), notes=())
+    frame, outputs = frame_of(config, tokenizer), task.num_labels
+    width = width_of(config, public.whole.config.hidden_size)
+    values = read_message(directory, width, config.directions, outputs, config.compares)
+    return replace(from_values(config, public, values, frame), notes=())
 
 
-def read_message(directory: Path, hidden: int, directions: int, outputs: int) -> dict[str, Array]:
-    """Return projection and head by name: of `hidden` values onto so many directions, outputs.
+def read_message(
+    directory: Path, width: int, directions: int, outputs: int, compares: bool = False
+) -> dict[str, Array]:
+    """Return projection and head by name: of `width` values onto so many directions, outputs.
+
+    compares: whether the values compare the two texts of a pair.
 
     Raises:
         InputError: as `read_released`.
@@ -72,11 +83,15 @@ def read_message(directory: Path, hidden: int, directions: int, outputs: int) ->
     path = directory / MESSAGE
     try:
         found = load_file(path)
+        with safe_open(path, framework="numpy") as file:
+            told = (file.metadata() or {}).get(PAIRS, TOGETHER)
     except (SafetensorError, OSError, TypeError) as error:
         raise InputError(f"expected the safetensors of a message, got {error} in {path}") from None
+    if told != (expected := APART if compares else TOGETHER):
+        raise InputError(f"expected pairs {expected!r} as the settings say, got {told!r} in {path}")
     shapes = {
-        CENTRE: torch.Size([hidden]),
-        MATRIX: torch.Size([hidden, directions]),
+        CENTRE: torch.Size([width]),
+        MATRIX: torch.Size([width, directions]),
         WEIGHT: torch.Size([outputs, directions]),
         BIAS: torch.Size([outputs]),
     }

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from fedbert.data.batches import Batch
+from fedbert.data.pairs import PairFrame
 from fedbert.head import Head
+from fedbert.one_message.comparison import compared
 from fedbert.one_message.learner import LinearHead
 from fedbert.one_message.projection import Projection
 from fedbert.pooling import pooled
@@ -15,15 +17,20 @@ from fedbert.split import Body, Bottom, SplitBert
 
 
 class MessageEncoder(nn.Module):
-    """E with the projection behind it: what a record is before label, clip and noise."""
+    """E with the projection behind it: what a record is before label, clip and noise.
+
+    frame: of pairs that are compared, as `fedbert.one_message.vectors.Vectors` does.
+    """
 
     centre: Tensor
     matrix: Tensor
 
-    def __init__(self, bottom: Bottom, projection: Projection, pooling: Pooling) -> None:
+    def __init__(
+        self, bottom: Bottom, projection: Projection, pooling: Pooling, frame: PairFrame | None
+    ) -> None:
         """Hold E and what was made of public text."""
         super().__init__()
-        self.bottom, self.pooling = bottom, pooling
+        self.bottom, self.pooling, self.frame = bottom, pooling, frame
         self.config = bottom.config
         self.register_buffer("centre", torch.as_tensor(projection.centre))
         self.register_buffer("matrix", torch.as_tensor(projection.matrix))
@@ -35,7 +42,9 @@ class MessageEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return rows in the unit ball [batch, 1, direction] float32."""
-        vectors = pooled(self.bottom(batch).float(), batch.attention_mask, self.pooling)
+        halves = (batch,) if self.frame is None else self.frame.halves_of(batch)
+        asked = [pooled(self.bottom(h).float(), h.attention_mask, self.pooling) for h in halves]
+        vectors = asked[0] if self.frame is None else compared(*asked)
         return unit_ball((vectors.double() - self.centre) @ self.matrix).float()[:, None, :]
 
 
@@ -75,13 +84,17 @@ class OneMessageModel(nn.Module):
 
 
 def released(
-    split: SplitBert, projection: Projection, pooling: Pooling, head: LinearHead
+    split: SplitBert,
+    projection: Projection,
+    pooling: Pooling,
+    frame: PairFrame | None,
+    head: LinearHead,
 ) -> SplitBert:
     """Return the model that a training by one message releases, in the form of all others.
 
     split: the public model, whose E it shares. T has no layers, Z is the row itself.
     """
-    encoder = MessageEncoder(split.bottom, projection, pooling)
+    encoder = MessageEncoder(split.bottom, projection, pooling, frame)
     classifier = RowClassifier(head)
     whole = OneMessageModel(encoder, classifier)
     bottom: Any = encoder

@@ -1,7 +1,6 @@
 """Projection of pooled vectors onto a few directions of public text, into the unit ball."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -47,14 +46,6 @@ def within_ball(rows: np.ndarray) -> np.ndarray:
     """Return rows [row, value], those of norm above 1 at 1."""
     clipped: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
     return clipped
-
-
-def check_directions(directions: int, count: int, model: Any) -> None:
-    """Refuse more directions than a model's vectors have, or too few public texts for them.
-
-    model: the settings of a transformers model.
-    """
-    check_counts(directions, count, int(model.hidden_size))
 
 
 def check_counts(directions: int, count: int, hidden: int) -> None:

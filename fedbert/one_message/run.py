@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedbert.config import Config
+from fedbert.data.pairs import PairFrame
 from fedbert.messages import Array, Channel, to_array
+from fedbert.one_message.comparison import frame_of
 from fedbert.one_message.facts import projection_of, public_text
 from fedbert.one_message.learner import LinearHead
 from fedbert.one_message.model import released
@@ -29,24 +31,39 @@ class PublicPart:
     projection: Projection
 
 
+_vectors: dict[str, Vectors] = {}
 _latest: dict[str, PublicPart] = {}
 
 
 def public_part(config: Config, prepared: Prepared) -> PublicPart:
     """Return the public part of a training, that of the last one where it is the same."""
     public = public_text(config, prepared)
+    key, vectors = _vectors_of(config, prepared)
     made = hashlib.sha256(public.tokens.tobytes() + public.offsets.tobytes())
-    for name, value in sorted(prepared.split.bottom.state_dict().items()):
-        made.update(name.encode() + to_array(value).tobytes())
-    training = config.training
-    made.update(repr((config.message, training.precision, training.device)).encode())
+    made.update(repr((key, config.message, config.directions)).encode())
     key = made.hexdigest()
     if key not in _latest:
         _latest.clear()
-        pad, pooling = prepared.vocabulary.pad, config.message.pooling
-        vectors = Vectors(prepared.split, config, pad, pooling)
         _latest[key] = PublicPart(vectors, projection_of(config, public, vectors))
     return _latest[key]
+
+
+def _vectors_of(config: Config, prepared: Prepared) -> tuple[str, Vectors]:
+    """Return the vectors of an encoder, those of the last training where it is the same, and what
+    tells them from others'.
+    """
+    made = hashlib.sha256()
+    for name, value in sorted(prepared.split.bottom.state_dict().items()):
+        made.update(name.encode() + to_array(value).tobytes())
+    training, frame = config.training, frame_of(config, prepared.tokenizer)
+    pad, pooling = prepared.vocabulary.pad, config.message.pooling
+    told = pad, pooling, frame, training.precision, training.device
+    made.update(repr((*told, prepared.split.cut_layer)).encode())
+    key = made.hexdigest()
+    if key not in _vectors:
+        _vectors.clear()
+        _vectors[key] = Vectors(prepared.split, config, pad, pooling, frame)
+    return key, _vectors[key]
 
 
 def one_message(
@@ -60,7 +77,8 @@ def one_message(
     head, log = train_once(
         config, prepared.clients, part.vectors, part.projection, defence, channel, noise
     )
-    return released(prepared.split, part.projection, config.message.pooling, head), log
+    pooling, frame = config.message.pooling, part.vectors.frame
+    return released(prepared.split, part.projection, pooling, frame, head), log
 
 
 def values_of(split: SplitBert) -> dict[str, Array]:
@@ -69,10 +87,15 @@ def values_of(split: SplitBert) -> dict[str, Array]:
     return {n: to_array(v) for n, v in held.items() if not n.startswith("encoder.bottom.")}
 
 
-def from_values(config: Config, public: SplitBert, values: Mapping[str, Array]) -> SplitBert:
-    """Return the released model of a public one and the values that `values_of` named."""
+def from_values(
+    config: Config, public: SplitBert, values: Mapping[str, Array], frame: PairFrame | None
+) -> SplitBert:
+    """Return the released model of a public one and the values that `values_of` named.
+
+    frame: how its tokenizer frames pairs that are compared, as `frame_of` says.
+    """
     values = {name: value.copy() for name, value in values.items()}  # theirs may be read-only
     centre, matrix = values["encoder.centre"], values["encoder.matrix"]
     head = LinearHead(values[f"{HEAD}.weight"], values[f"{HEAD}.bias"])
     projection = Projection(centre, matrix, matrix[:0])
-    return released(public, projection, config.message.pooling, head)
+    return released(public, projection, config.message.pooling, frame, head)

@@ -3,9 +3,12 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from fedbert.config import Config
 from fedbert.data.batches import Encoded, collate
+from fedbert.data.pairs import PairFrame
+from fedbert.one_message.comparison import compared
 from fedbert.pooling import pooled
 from fedbert.precision import autocast
 from fedbert.setting_types import Pooling
@@ -21,16 +24,30 @@ class Vectors:
     """The pooled vectors of a public encoder E, which is neither trained nor given dropout.
 
     Shadow models, seeds and defences ask for the same texts: what was asked once is kept.
+
+    frame: how pairs are taken apart, so that the vector of one compares those of its two texts, of
+    which each is asked by itself; None: what E makes of each example as it is.
     """
 
     split: SplitBert
     config: Config
     pad: int
     pooling: Pooling
+    frame: PairFrame | None = None
     _known: dict[bytes, np.ndarray] = field(default_factory=dict)
 
     def of(self, encoded: Encoded) -> np.ndarray:
-        """Return the vectors [example, hidden] float32 of examples."""
+        """Return the vectors [example, value] float32 of examples: hidden values, or twice as many
+        that compare a pair's texts.
+        """
+        if self.frame is None:
+            return self._each(encoded)
+        halves = self.frame.halves(encoded)
+        found: np.ndarray = compared(*(torch.from_numpy(self._each(h)) for h in halves)).numpy()
+        return found
+
+    def _each(self, encoded: Encoded) -> np.ndarray:
+        """Return the vectors [example, hidden] float32 that E makes of examples as they are."""
         width = self.split.whole.config.hidden_size
         found = np.empty((len(encoded), width), dtype=np.float32)
         keys = keys_of(encoded)

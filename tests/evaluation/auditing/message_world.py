@@ -31,6 +31,7 @@ public = "{public}"
 public_size = 100
 directions = {directions}
 labels = "{labels}"
+{more}
 [defence]
 name = "d"
 {defence}
@@ -43,6 +44,7 @@ labels = { mechanism = "randomised_response", epsilon = 1.0 }
 USUAL = {
     "noise": "secret", "task": "sst2", "source": "generated", "pool": "400",
     "public": "generated", "labels": "within", "defence": GAUSSIAN, "directions": "8",
+    "more": "",
 }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_what_is_read_answers_bit_for_bit_as_what_was_trained(
     assert made.keys() == found.state.values.keys()
     assert all(made[n].tobytes() == v.tobytes() for n, v in found.state.values.items())
     config = found.config
-    again = replace(subject, split=from_values(config, prepare(config).split, made))
+    again = replace(subject, split=from_values(config, prepare(config).split, made, None))
     batch = some(subject)
     assert torch.equal(answers(again, batch), answers(subject, batch))
     assert subject.split.notes == ()
