@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
+from privacy.allowed import allowed_by
 from privacy.composition import epsilon_of, tail_floor
 from privacy.facts import TrainingFacts
 from privacy.guarantee import Guarantee, NoGuarantee, Scope
 from privacy.mechanism import Cost, View
 from privacy.randomness.tails import why_below_floor
-from privacy.tradeoff import allowed_by
 
 
 def above_the_tails(claim: Guarantee, cost: Cost) -> Guarantee | NoGuarantee:

@@ -10,6 +10,8 @@ from reports import checks
 from reports.leak import Leak
 
 KEYS = ("tradeoff", "advantage", "tradeoff_basis")
+FURTHER = ("mu", "mu_delta")
+"""Of a curve that is no harder to tell than two Gaussians, down to that delta; earlier: absent."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ def check(entry: Mapping[str, Any], where: str) -> None:
         return
     checks.has_keys(entry, KEYS, where)
     checks.text(entry["tradeoff_basis"], f"{where}.tradeoff_basis")
+    if any(key in entry for key in FURTHER):
+        checks.has_keys(entry, FURTHER, where)
+        for key in FURTHER:
+            if checks.number(entry[key], f"{where}.{key}") < 0:
+                raise ValueError(f"expected {key} >= 0, got {where}.{key}={entry[key]!r}")
     points = entry["tradeoff"]
     pairs = isinstance(points, list) and all(isinstance(x, list) and len(x) == 2 for x in points)
     if not pairs or not points:

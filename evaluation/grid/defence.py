@@ -177,7 +177,7 @@ def refuse_drowned(defence: Defence) -> None:
             raise InputError(
                 f"defence {defence.name!r}: {place}: expected noise of at most {LOST:,.0f} times "
                 f"what one unit changes, which leaves nothing to train on, got {ratio:,.0f} times: "
-                "raise target_epsilon or lower the noise"
+                "raise the target or lower the noise"
             )
 
 
