@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 BY_LOSSES = "privacy loss distributions, composed"
 BY_MIXTURE = "privacy loss distribution of a mixture of Gaussians"
 BY_ITERATION = "the curve of a record, passed through itself for each record of the user"
-MIXTURE_POINTS = 6000  # of the loss of one step; a second or two
+MIXTURE_POINTS = 4000  # of the loss of one step; a second or two
 MOST_RECORDS = 10_000
 RATES = 600  # false-positive rates at which an iterated curve is known
 

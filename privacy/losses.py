@@ -28,17 +28,22 @@ def mixture_loss(
     noise_multiplier: float, sample_rate: float, steps: int, records: int, interval: float
 ) -> Any:
     """The privacy loss of so many steps for a user whose every record is drawn by itself."""
+    return self_composed(_mixture(noise_multiplier, sample_rate, records, interval), steps)
+
+
+@lru_cache(maxsize=8)  # seconds each, and asked for again after every round of a training
+def _mixture(noise_multiplier: float, sample_rate: float, records: int, interval: float) -> Any:
+    """The privacy loss of one step for a user."""
     from dp_accounting.pld import privacy_loss_distribution
     from scipy.stats import binom
 
     together = np.arange(records + 1)
-    one = privacy_loss_distribution.from_mixture_gaussian_mechanism(
+    return privacy_loss_distribution.from_mixture_gaussian_mechanism(
         noise_multiplier,
         sensitivities=together.tolist(),
         sampling_probs=binom.pmf(together, records, sample_rate).tolist(),
         value_discretization_interval=interval,
     )
-    return self_composed(one, steps)
 
 
 def gaussian_loss(noise_multiplier: float, interval: float) -> Any:

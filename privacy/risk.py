@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, get_args
 
+from privacy.accountants import PLD_STEPS
 from privacy.allowed import curve_of, up
 from privacy.checks import one_of, positive, whole
 from privacy.events import (
@@ -24,7 +25,8 @@ from privacy.events import (
     PureEvent,
 )
 from privacy.least_noise import least_noise
-from privacy.tradeoff import Curve, ever_drawn
+from privacy.losses import composed_loss
+from privacy.tradeoff import Curve, ever_drawn, loss_interval
 
 Measure = Literal["tpr_at_1pct", "advantage"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -34,7 +36,9 @@ FPR = 0.01
 CHANCE = {"tpr_at_1pct": FPR, "advantage": 0.0}
 CALLS = 60
 LOWEST_START = 0.2  # of the noise of DP-SGD: below, the formula says nothing
-SAMPLED_CALLS = 16  # a curve of DP-SGD takes a second
+SAMPLED_CALLS = 12  # a curve of DP-SGD takes a second
+COARSE = 16.0  # of the grid on the way there, times the usual one
+EPSILONS = tuple(0.08 * each for each in range(60))  # at which that is read: up to -log(FPR)
 SHY = 1e-9  # relative head room of the closed forms, for rounding
 
 
@@ -75,6 +79,10 @@ class Risk:
     def of(self, curve: Curve) -> float:
         """The measure of a curve, rounded up as a record keeps it."""
         return up(curve.tpr_at(FPR) if self.measure == "tpr_at_1pct" else curve.advantage())
+
+    def of_event(self, event: Event, releases: int) -> float:
+        """The measure of so many events, as their claim states it."""
+        return self.of(curve_of(event, releases)[0])
 
     def over(self, found: float) -> float:
         """What is found beyond chance, as a share of what the target leaves; 1 at most is met."""
@@ -158,7 +166,23 @@ def sampled_noise(risk: Risk, sample_rate: float, steps: int) -> float:
     # many steps are nearly Gaussian: mu^2 = steps rate^2 (e^(1 / noise^2) - 1)
     ratio = gaussian_mu(risk) / (sample_rate * math.sqrt(steps))
     start = max(LOWEST_START, math.log1p(ratio**2) ** -0.5)
-    return _least(risk, event, steps, start, SAMPLED_CALLS)
+    near = least_noise(_coarse(risk, sample_rate, steps), risk.over, start, CALLS).sigma
+    return _least(risk, event, steps, near, SAMPLED_CALLS)
+
+
+def _coarse(risk: Risk, sample_rate: float, steps: int) -> Callable[[float], float]:
+    """About what DP-SGD allows at a noise multiplier: by a coarse loss, read at few epsilons."""
+
+    def found(noise: float) -> float:
+        interval = COARSE * loss_interval(noise, sample_rate, steps)
+        if steps > PLD_STEPS or interval > 1:
+            return risk.of_event(PoissonGaussianEvent(noise, sample_rate), steps)
+        loss = composed_loss(noise, sample_rate, steps, interval)
+        tried = (0.0,) if risk.measure == "advantage" else EPSILONS
+        deltas = [float(loss.get_delta_for_epsilon(each)) for each in tried]
+        return risk.of(Curve(tried, tuple(deltas)))
+
+    return found
 
 
 @lru_cache(maxsize=1024)
@@ -194,14 +218,14 @@ def _least(
     """The least noise of these events that keeps to a risk."""
 
     def found(noise: float) -> float:
-        return risk.of(curve_of(event(noise), releases)[0])
+        return risk.of_event(event(noise), releases)
 
     return least_noise(found, risk.over, start, calls).sigma
 
 
 def _left(risk: Risk, label_epsilon: float, releases: int) -> None:
     """Refuse a risk of which labels alone leave nothing."""
-    alone = risk.of(curve_of(PureEvent(label_epsilon), releases)[0])
+    alone = risk.of_event(PureEvent(label_epsilon), releases)
     if risk.most <= alone:
         raise ValueError(
             f"expected {risk.name} > {alone:g}, which the labels take alone, "

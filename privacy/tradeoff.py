@@ -61,8 +61,9 @@ class Curve:
         above = np.exp(np.minimum(epsilons, 700.0)) * rates + deltas  # beyond, 1 and more
         # the other direction, turned round: 1 - fpr <= e^epsilon (1 - tpr) + delta
         below = 1.0 - np.exp(-epsilons) * (1.0 - rates - deltas)
-        found: np.ndarray = np.minimum(above.min(1), below.min(1))
-        return np.minimum(1.0, np.maximum(fprs, found))
+        least = np.minimum(above.min(1), below.min(1))
+        found: np.ndarray = np.minimum(1.0, np.maximum(fprs, least))
+        return found
 
     def epsilon_at(self, delta: float) -> float:
         """The least of the curve's epsilons whose delta is at most this one; inf for none."""

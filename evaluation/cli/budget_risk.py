@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from fedbert.config import USER_RECORDS
 from fedbert.errors import expect
-from privacy.allowed import MU_DELTA, TradeOff, curve_of
+from privacy.allowed import MU_DELTA, TradeOff
 from privacy.composed import Part, composed
 from privacy.events import Event, GaussianEvent
 from privacy.risk import FPR, Risk, Target
@@ -28,7 +28,7 @@ def allowed_lines(allowed: TradeOff) -> Iterator[str]:
 def risk_lines(target: Target, event: Event, count: int) -> Iterator[str]:
     """What the noise found reaches of the risk that was asked for; nothing of an epsilon."""
     if isinstance(target, Risk):
-        found = target.of(curve_of(event, count)[0])
+        found = target.of_event(event, count)
         name = f"TPR at {100 * FPR:g} % FPR" if target.measure == "tpr_at_1pct" else "advantage"
         yield f"{name:18}  {found:g}  (at most {target.most:g} was asked for)"
 
