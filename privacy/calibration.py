@@ -154,7 +154,7 @@ def _search(
         return lambda sigma: best_bound(sigma, sample_rate, steps, delta, name, grain)
 
     def over(bound: Bound) -> float:
-        return bound.epsilon / target
+        return max(bound.epsilon, 1e-300) / target
 
     start = noise_multiplier_for(target, delta, steps)  # enough without any sampling
     found = least_noise(by("rdp"), over, start, RDP_CALLS)

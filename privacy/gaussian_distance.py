@@ -19,7 +19,7 @@ Points = NDArray[np.float64]
 
 CLOSE = 1e-5  # relative: how far mu may lie above what the known points need
 READINGS = 60  # of further deltas
-BETWEEN = 8  # points of each line
+BETWEEN = 4000  # points on all lines together, 8 on each at least: one long line bends far
 FAR = 60.0  # beyond this epsilon, and beyond this mu, none is stated
 
 
@@ -86,7 +86,8 @@ def _bends_down(
 
 def _lines(odds: Points, deltas: Points, floor: float) -> tuple[Points, Points]:
     """Points on the lines between neighbours, and where they cross the floor, none below it."""
-    shares = np.arange(1, BETWEEN) / BETWEEN
+    pieces = max(8, BETWEEN // len(odds))
+    shares = np.arange(1, pieces) / pieces
     at = odds[:-1, None] + np.diff(odds)[:, None] * shares
     height = deltas[:-1, None] + np.diff(deltas)[:, None] * shares
     last = int(np.flatnonzero(deltas >= floor)[-1])

@@ -47,7 +47,7 @@ def least_noise(
         sigma = math.exp(place)
         answer = answer_at(sigma)
         share = over(answer)
-        tried = _Tried(place, math.log(max(share, 1e-300)))
+        tried = _Tried(place, math.log(max(share, 1e-308)))
         if share <= 1:
             same_side = same_side + 1 if above is None else 0
             below, found = tried, Found(sigma, answer, close=False)

@@ -140,9 +140,10 @@ def build(
     plain, calibrated = parameters_of(kind), calibrated_parameters(kind)
     target = _target(params, calibrated, kind, where)
     allowed, others = (calibrated, plain) if target else (plain, calibrated)
+    ways = {**allowed, **others}
     for key, value in params.items():
-        if key not in {*allowed, *others}:
-            raise InputError(f"{where}: {unknown_key(key, [*others, *allowed, *also])}")
+        if key not in ways:
+            raise InputError(f"{where}: {unknown_key(key, [*ways, *also])}")
         if key not in allowed:
             when = f"without {target}" if target else f"with {_either(calibrated)}"
             raise InputError(

@@ -48,14 +48,19 @@ def test_a_gaussian_has_its_own_mu(mu: float) -> None:
 
 
 def test_lines_between_points_count() -> None:
-    """Randomised response: its delta is such a line, and its ends alone would need less."""
-    mu = gaussian_distance(pure_curve(1.0), 1e-5)
-    assert mu is not None
-    epsilons = np.linspace(0.0, 0.999, 200)
-    delta = (math.e - np.exp(epsilons)) / (1 + math.e)
-    assert bool((gaussian_delta(epsilons, mu) >= delta).all())
-    ends = gaussian_distance(gaussian_curve(1 / 1.2308), 1e-5)  # of its advantage alone
-    assert ends is not None and mu > ends
+    """All that is known of a Gaussian are four points: between them delta may be on the line."""
+    known = np.array([0.0, 1.5, 3.0, 6.0])
+    deltas = gaussian_delta(known, 1.0)
+    mu = gaussian_distance(Curve(tuple(known.tolist()), tuple(deltas.tolist())), 1e-5)
+    assert mu is not None and mu > 1.01  # the points alone have 1
+    epsilons = np.linspace(0.0, 5.9, 400)
+    lines = np.interp(np.exp(epsilons), np.exp(known), deltas)
+    above = lines >= 1e-5
+    assert bool((gaussian_delta(epsilons, mu) >= lines * (1 - 1e-4))[above].all())
+    pure = gaussian_distance(pure_curve(1.0), 1e-5)
+    assert pure is not None
+    law = (math.e - np.exp(np.linspace(0.0, 0.999, 200))) / (1 + math.e)
+    assert bool((gaussian_delta(np.linspace(0.0, 0.999, 200), pure) >= law * (1 - 1e-6)).all())
 
 
 def test_what_fails_outright_has_no_mu_below_that() -> None:
