@@ -124,9 +124,9 @@ def _curve(value: dict[str, Any]) -> bool:
         return False
     if not isinstance(points, list) or not points or not all(map(pair, points)):
         return False
-    if any(key in value for key in ("mu", "mu_delta")):
-        if not (amount(value.get("mu")) and amount(value.get("mu_delta"))):
-            return False
+    further = [value[key] for key in ("mu", "mu_delta") if key in value]
+    if len(further) == 1 or not all(map(amount, further)):
+        return False
     steps = list(pairwise(points))
     return all(a[0] < b[0] and a[1] <= b[1] for a, b in steps)
 
