@@ -48,6 +48,7 @@ LabelName = Annotated[
 MetricName = Annotated[str, one_of((*CLASS_METRICS, *SCORE_METRICS))]
 COLUMNS = ("text", "pair", "label", "labels", "metric", "group", "group_rows")
 """Settings of [data] that describe somebody's own columns."""
+USER_RECORDS = 10_000
 
 
 @settings
@@ -108,6 +109,8 @@ class DataConfig:
     group: the column of the person that a row belongs to, of one's own columns or "mlm". Then
         splits, partition and hold-out take persons whole, and intervals count them.
     group_rows: at most so many rows of a person are trained on (a seeded choice); None = all.
+    records_per_user: nobody has more records than this, as whoever writes it states: claims about a
+        record then stand beside one about a user. Where a column names the persons, `group`.
     """
 
     task: TaskName = "sst2"
@@ -126,10 +129,16 @@ class DataConfig:
     metric: MetricName | None = None
     group: Text | None = None
     group_rows: Annotated[int | None, Field(ge=1, le=EXAMPLES)] = None
+    records_per_user: Annotated[int | None, Field(ge=1, le=USER_RECORDS)] = None
 
     def __post_init__(self) -> None:
         """Check that columns are named where they are read, and fit each other."""
         _ = self.chosen_task
+        if self.records_per_user is not None and self.group is not None:
+            raise InputError(
+                "expected records_per_user without group, whose column says how many records a "
+                f"person has, got records_per_user={self.records_per_user} and group={self.group!r}"
+            )
 
     @property
     def chosen_task(self) -> Task:
@@ -165,7 +174,8 @@ class DataConfig:
 
         A training without them is written, and hashed, as it was before there were any.
         """
-        written = {k: v for k, v in vars(self).items() if k not in COLUMNS or v}
+        unset = (*COLUMNS, "records_per_user")
+        written = {k: v for k, v in vars(self).items() if k not in unset or v}
         return written | ({"labels": list(self.labels)} if self.labels else {})
 
 

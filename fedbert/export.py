@@ -48,7 +48,9 @@ CONFIG = {
     "model": (
         "architecture", "cut_layer", "dropout", "freeze_embeddings", "pooling", "tie_decoder",
     ),
-    "data": ("task", "max_length", "clients", "text", "pair", "label", "labels", "metric"),
+    "data": ("task", "max_length", "clients", "text", "pair", "label", "labels", "metric",
+        "records_per_user",
+    ),
     "training": (
         "strategy", "rounds", "local_steps", "batch_size", "clients_per_round", "participation",
         "learning_rate",
@@ -70,6 +72,7 @@ EVENT = ("kind", "noise_multiplier", "sample_rate", "epsilon", "eta")
 GUARANTEE = (
     "view", "kind", "unit", "relation", "epsilon", "delta", "eta", "releases", "scope",
     "accountant", "exclusions", "reason", "sentence", "tradeoff", "tradeoff_basis", "advantage",
+    "mu", "mu_delta",
 )  # fmt: skip
 PROVENANCE = ("commit", "dirty", "versions", "precision")
 COUNTED = re.compile(r"n=\d+ records")

@@ -20,6 +20,7 @@ def facts_before(config: Config) -> TrainingFacts:
         message=known_of(config) if config.training.strategy == ONE_MESSAGE else None,
         participations=times,
         separation=apart,
+        records_per_user=config.data.records_per_user,
     )
 
 

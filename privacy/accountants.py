@@ -8,12 +8,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
 from privacy.checks import one_of, open_unit, positive, whole
+from privacy.losses import composed_loss
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +25,8 @@ UNSAMPLED = "gaussian without sampling"
 PRV_POINTS = 2**20
 PRV_EPSILON_ERROR = 0.01
 
-# The most steps that PLD may be asked to compose, and the most of them at once.
+# The most steps that PLD may be asked to compose.
 PLD_STEPS = 1_000_000
-AT_ONCE = 10_000
 
 # Below this delta the rounding of PLD's and PRV's Fourier transforms shows, in either direction
 # (PLD at 1e-14, 100,000 releases at noise multiplier 300: 8.27 for a true 8.33; at 1e-12 it lies
@@ -249,30 +248,6 @@ def _pld(
         logger.warning("PLD failed", exc_info=True)
         return None
     return Bound(epsilon, "pld", delta) if math.isfinite(epsilon) else None
-
-
-@lru_cache(maxsize=8)  # epsilon and the trade-off curve of a claim ask for the same, a second each
-def composed_loss(noise_multiplier: float, sample_rate: float, steps: int, interval: float) -> Any:
-    """dp-accounting's privacy loss of so many steps: its delta at an epsilon is an upper bound."""
-    from dp_accounting.pld import privacy_loss_distribution
-
-    one = privacy_loss_distribution.from_gaussian_mechanism(
-        noise_multiplier, value_discretization_interval=interval, sampling_prob=sample_rate
-    )
-    return _self_composed(one, steps)
-
-
-def _self_composed(one: Any, steps: int) -> Any:
-    """The privacy loss of so many steps, in two stages where they are many.
-
-    dp-accounting raises an integer to the power of the steps, which takes longer than the rest.
-    """
-    if steps <= AT_ONCE:
-        return one.self_compose(steps)
-    stage = math.isqrt(steps)
-    rounds, rest = divmod(steps, stage)
-    most = one.self_compose(stage).self_compose(rounds)
-    return most.compose(one.self_compose(rest)) if rest else most
 
 
 def _prv(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> Bound | None:

@@ -222,11 +222,20 @@ def _trained(defence: Defence, facts: TrainingFacts) -> Guarantee | NoGuarantee:
             "release",
             "batches were not drawn by Poisson sampling, which the accountant of DP-SGD presumes",
         )
-    event = cost.event
-    if isinstance(event, PoissonGaussianEvent) and event.sample_rate < facts.sample_rate:
-        cost = replace(cost, event=replace(event, sample_rate=facts.sample_rate))
+    cost = sampled_cost(defence, facts) or cost
     claim = epsilon_claim("release", cost, facts.steps, facts, "data set", DP_SGD_EXCLUSIONS)
     return above_the_tails(claim, cost, defence.chosen)
+
+
+def sampled_cost(defence: Defence, facts: TrainingFacts) -> Cost | None:
+    """What a step of DP-SGD cost, at the largest rate at which a record was drawn; None without."""
+    cost = None if defence.training is None else defence.training.cost()
+    if cost is None or facts.sample_rate is None:
+        return cost
+    event = cost.event
+    if isinstance(event, PoissonGaussianEvent) and event.sample_rate < facts.sample_rate:
+        return replace(cost, event=replace(event, sample_rate=facts.sample_rate))
+    return cost
 
 
 def _seen_in_training(view: View) -> NoGuarantee:

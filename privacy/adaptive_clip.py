@@ -12,6 +12,7 @@ from privacy.events import GaussianEvent
 from privacy.mechanism import Cost
 from privacy.randomness.draws import Draws
 from privacy.randomness.release import add_gaussian
+from privacy.risk import Target
 
 SHARE = 1.05
 """Without a say, the noise on the updates is so much larger than without the count of bits."""
@@ -59,7 +60,7 @@ class AdaptiveDPFedAvg(ClientUpdates):
     @classmethod
     def calibrated(
         cls,
-        target_epsilon: float,
+        target: Target,
         delta: float,
         clip_norm: float,
         rounds: int,
@@ -71,7 +72,7 @@ class AdaptiveDPFedAvg(ClientUpdates):
         Raises:
             ValueError: as in the table, or for a target, delta or rounds out of range.
         """
-        multiplier = noise_multiplier_for(target_epsilon, delta, rounds)
+        multiplier = noise_multiplier_for(target, delta, rounds)
         return cls(clip_norm, multiplier, target_quantile, clip_learning_rate)
 
     @property

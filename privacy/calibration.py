@@ -1,10 +1,9 @@
-"""Calibration: the least Gaussian noise that meets a target epsilon and delta."""
+"""Calibration: the least Gaussian noise that meets a target: an epsilon at a delta, or a risk."""
 
 import logging
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 
 from privacy.accountants import (
     ACCOUNTANTS,
@@ -14,7 +13,9 @@ from privacy.accountants import (
     warn_of_fallback,
 )
 from privacy.checks import one_of, open_unit, positive, whole
+from privacy.least_noise import Found, least_noise
 from privacy.one_message import message_multiplier
+from privacy.risk import Risk, Target, gaussian_noise, message_noise, sampled_noise
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +23,8 @@ logger = logging.getLogger(__name__)
 # calibrated mechanism never comes out above its target.
 MARGIN = 1e-9
 
-# How close the noise of DP-SGD comes to the least, relatively, and the most often that an
-# accountant is asked on the way. RDP is quick, PLD on a coarse grid, too; PLD on its own grid and
-# PRV may take a second each.
-CLOSE = 1e-4
+# The most often that an accountant is asked on the way to the least noise of DP-SGD. RDP is quick,
+# PLD on a coarse grid, too; PLD on its own grid and PRV may take a second each.
 RDP_CALLS = 60
 CALLS = 12
 COARSE = 16.0
@@ -62,20 +61,24 @@ def gaussian_sigma(epsilon: float, delta: float, sensitivity: float) -> float:
     return sigma * (1.0 + MARGIN) * sensitivity
 
 
-def noise_multiplier_for(target_epsilon: float, delta: float, releases: int) -> float:
+def noise_multiplier_for(target: Target, delta: float, releases: int) -> float:
     """The least noise, in sensitivities, for which `releases` Gaussian releases meet the target.
 
+    target: an epsilon, met at `delta`; or a risk, which delta says nothing of.
+
     Raises:
-        ValueError: target_epsilon not positive and finite, delta not strictly between 0 and 1,
-            or releases not an integer of at least 1.
+        ValueError: an epsilon not positive and finite, delta not strictly between 0 and 1, or
+            releases not an integer of at least 1.
     """
-    positive("target_epsilon", target_epsilon)
     whole("releases", releases)
     positive("releases", releases)
-    return gaussian_sigma(target_epsilon, delta, sensitivity=math.sqrt(releases))
+    if isinstance(target, Risk):
+        return gaussian_noise(target, releases)
+    positive("target_epsilon", target)
+    return gaussian_sigma(target, delta, sensitivity=math.sqrt(releases))
 
 
-def multiplier_beside(target_epsilon: float, delta: float, releases: int, beside: float) -> float:
+def multiplier_beside(target: Target, delta: float, releases: int, beside: float) -> float:
     """The least noise with which Gaussian releases meet a target that includes another cost.
 
     beside: the epsilon of a pure release about the same record with each of them; 0.0 for none.
@@ -84,8 +87,21 @@ def multiplier_beside(target_epsilon: float, delta: float, releases: int, beside
         ValueError: as `noise_multiplier_for`, or a target that the other cost alone takes.
     """
     if not beside:
-        return noise_multiplier_for(target_epsilon, delta, releases)
-    return message_multiplier(target_epsilon, delta, beside, releases)
+        return noise_multiplier_for(target, delta, releases)
+    if isinstance(target, Risk):
+        return message_noise(target, beside, releases)
+    return message_multiplier(target, delta, beside, releases)
+
+
+def sampled_multiplier(target: Target, delta: float, sample_rate: float, steps: int) -> float:
+    """The least noise, in clip norms, for which so many steps of DP-SGD meet the target.
+
+    Raises:
+        ValueError: as `poisson_noise_multiplier`, or as `sampled_noise`.
+    """
+    if isinstance(target, Risk):
+        return sampled_noise(target, sample_rate, steps)
+    return poisson_noise_multiplier(target, delta, sample_rate, steps)
 
 
 def poisson_noise_multiplier(
@@ -124,90 +140,25 @@ def poisson_noise_multiplier(
     found = _search(target_epsilon, delta, sample_rate, steps, accountant)
     if not found.close:
         logger.warning("noise multiplier %s meets its target, but less noise might", found.sigma)
-    warn_of_fallback(found.bound, accountant)
+    warn_of_fallback(found.answer, accountant)
     return found.sigma
-
-
-class _Found(NamedTuple):
-    """A noise multiplier that meets the target, and whether less noise is known not to."""
-
-    sigma: float
-    bound: Bound
-    close: bool
 
 
 @lru_cache(maxsize=1024)  # the cells of a grid ask for the same again, at seconds a time
 def _search(
     target: float, delta: float, sample_rate: float, steps: int, accountant: Accountant
-) -> _Found:
+) -> Found[Bound]:
     """The least noise for checked arguments: by RDP, from there by PLD, coarsely, and at last."""
 
     def by(name: Accountant, grain: float = 1.0) -> Callable[[float], Bound]:
         return lambda sigma: best_bound(sigma, sample_rate, steps, delta, name, grain)
 
+    def over(bound: Bound) -> float:
+        return max(bound.epsilon, 1e-300) / target
+
     start = noise_multiplier_for(target, delta, steps)  # enough without any sampling
-    found = _least(by("rdp"), target, start, RDP_CALLS)
+    found = least_noise(by("rdp"), over, start, RDP_CALLS)
     if accountant != "rdp":
-        found = _least(by("pld", COARSE), target, found.sigma, CALLS)
-        found = _least(by(accountant), target, found.sigma, CALLS)
+        found = least_noise(by("pld", COARSE), over, found.sigma, CALLS)
+        found = least_noise(by(accountant), over, found.sigma, CALLS)
     return found
-
-
-class _Tried(NamedTuple):
-    """A noise multiplier's logarithm, and that of its epsilon over the target."""
-
-    place: float
-    excess: float
-
-
-def _least(bound_at: Callable[[float], Bound], target: float, start: float, calls: int) -> _Found:
-    """The least noise multiplier whose epsilon is at most the target.
-
-    Epsilon is nearly a power of the noise, so secants on the logarithms meet the target in a few
-    calls; each guess is shifted a little to the side that is not known yet.
-    """
-    place, same_side = math.log(start), 0
-    above: _Tried | None = None  # too little noise: epsilon above the target
-    below: _Tried | None = None
-    last: _Tried | None = None
-    found: _Found | None = None
-    steepness = 1.0
-    while calls > 0 or found is None:
-        calls -= 1
-        sigma = math.exp(place)
-        bound = bound_at(sigma)
-        tried = _Tried(place, math.log(max(bound.epsilon, 1e-300) / target))
-        if bound.epsilon <= target:
-            same_side = same_side + 1 if above is None else 0
-            below, found = tried, _Found(sigma, bound, close=False)
-        else:
-            same_side = same_side + 1 if below is None else 0
-            above = tried
-        if above is not None and below is not None and found is not None:
-            close = below.place - above.place < 0.9 * CLOSE
-            if close:
-                return found._replace(close=True)
-        if last is not None and tried.place != last.place:
-            slope = (last.excess - tried.excess) / (tried.place - last.place)
-            steepness = min(max(slope, 0.2), 8.0)
-        place, last = _next(above, below, tried, steepness, same_side), tried
-    return found
-
-
-def _next(
-    above: _Tried | None, below: _Tried | None, tried: _Tried, steepness: float, same_side: int
-) -> float:
-    """Where to look next: across the target from the side that is known too well already."""
-    if above is None or below is None:
-        nudge = 0.3 * CLOSE * 4.0**same_side
-        step = tried.excess / steepness
-        step += nudge if below is None else -nudge
-        return tried.place + min(max(step, -2.0), 2.0)
-    width = below.place - above.place
-    share = above.excess / (above.excess - below.excess)
-    guess = tried.place + tried.excess / steepness
-    if not above.place < guess < below.place:
-        guess = above.place + share * width
-    guess += -0.4 * CLOSE if below.place - guess < guess - above.place else 0.4 * CLOSE
-    edge = min(0.05 * width, 0.4 * CLOSE)
-    return min(max(guess, above.place + edge), below.place - edge)

@@ -3,7 +3,9 @@
 import math
 from dataclasses import replace
 
+from privacy.allowed import TradeOff, allowed_by, stored
 from privacy.composition import epsilon_of, tail_floor
+from privacy.events import Event
 from privacy.facts import TrainingFacts
 from privacy.guarantee import Guarantee, NoGuarantee, Scope
 from privacy.mechanism import Cost, View
@@ -15,7 +17,6 @@ from privacy.selection import (
     selected_bound,
     selected_curve,
 )
-from privacy.tradeoff import allowed_by, stored
 
 
 def above_the_tails(
@@ -40,15 +41,19 @@ def above_the_tails(
 def best_of(claim: Guarantee, cost: Cost, chosen: Selection) -> Guarantee:
     """What a claim about one training leaves of the best of several, their number at random."""
     bound = selected_bound(cost.event, claim.releases, chosen, claim.delta or 0.5)
-    curve = selected_curve(cost.event, claim.releases, chosen)
     return replace(
         claim,
         epsilon=bound.epsilon,
         delta=bound.delta,
         accountant=f"{bound.accountant} (mean {chosen.mean:g}, shape {chosen.shape:g})",
         exclusions=(*CHOSEN_EXCLUSIONS, *claim.exclusions),
-        tradeoff=stored(curve, BY_SELECTION),
+        tradeoff=selected_allowed(cost.event, claim.releases, chosen),
     )
+
+
+def selected_allowed(event: Event, releases: int, chosen: Selection) -> TradeOff:
+    """What the best of several trainings allows, each of so many releases."""
+    return stored(selected_curve(event, releases, chosen), BY_SELECTION)
 
 
 def epsilon_claim(

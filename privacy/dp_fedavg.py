@@ -6,6 +6,7 @@ from privacy.calibration import noise_multiplier_for
 from privacy.client_updates import ClientUpdates
 from privacy.events import GaussianEvent
 from privacy.mechanism import Cost
+from privacy.risk import Target
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,17 @@ class DPFedAvg(ClientUpdates):
     """
 
     @classmethod
-    def calibrated(
-        cls, target_epsilon: float, delta: float, clip_norm: float, rounds: int
-    ) -> "DPFedAvg":
+    def calibrated(cls, target: Target, delta: float, clip_norm: float, rounds: int) -> "DPFedAvg":
         """The mechanism with the least noise for which `rounds` rounds meet the target.
 
         >>> round(DPFedAvg.calibrated(8.0, 1e-5, clip_norm=1.0, rounds=1).noise_std, 6)
         0.600229
 
         Raises:
-            ValueError: target_epsilon or clip_norm not positive and finite, delta not strictly
+            ValueError: an epsilon or clip_norm not positive and finite, delta not strictly
                 between 0 and 1, or rounds below 1.
         """
-        multiplier = noise_multiplier_for(target_epsilon, delta, rounds)
+        multiplier = noise_multiplier_for(target, delta, rounds)
         return cls(clip_norm=clip_norm, noise_multiplier=multiplier)
 
     def cost(self) -> Cost | None:

@@ -8,6 +8,7 @@ from privacy.calibration import noise_multiplier_for
 from privacy.client_updates import ClientUpdates
 from privacy.events import GaussianEvent
 from privacy.mechanism import Cost
+from privacy.risk import Target
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class DPFTRL(ClientUpdates):
     @classmethod
     def calibrated(
         cls,
-        target_epsilon: float,
+        target: Target,
         delta: float,
         clip_norm: float,
         bands: int,
@@ -72,7 +73,7 @@ class DPFTRL(ClientUpdates):
         Raises:
             ValueError: as in the table, or for a target, delta or participations out of range.
         """
-        multiplier = noise_multiplier_for(target_epsilon, delta, participations)
+        multiplier = noise_multiplier_for(target, delta, participations)
         return cls(clip_norm, multiplier, bands, rounds)
 
     @cached_property

@@ -51,6 +51,7 @@ class TrainingFacts:
     how many classes there are; None where nobody counted. `kind` is the task's. `restarts` counts
     how often the training began again under fresh noise: what is drawn once was then drawn again.
     `person_rows` is the most records of one person; None where nobody told whose they are.
+    `records_per_user` is the most that one user has, as somebody states; None where nobody does.
     `participations` is the most rounds that one client took part in, those that a restart did
     again included; None where nobody counted. `separation` is the fewest rounds from one of them
     to the client's next, by a schedule that is public and fixed beforehand; None where nobody takes
@@ -59,8 +60,9 @@ class TrainingFacts:
 
     Raises:
         ValueError: an unknown strategy, accountant or kind, a count below zero, records, width,
-            length, person_rows or separation below 1, delta not strictly between 0 and 1, a sample
-            rate outside (0, 1], or releases under a strategy that sends no activations.
+            length, person_rows, records_per_user or separation below 1, delta not strictly between
+            0 and 1, a sample rate outside (0, 1], or releases under a strategy that sends no
+            activations.
     """
 
     strategy: str
@@ -80,6 +82,7 @@ class TrainingFacts:
     kind: str = "classification"
     restarts: int = 0
     person_rows: int | None = None
+    records_per_user: int | None = None
     message: MessageFacts | None = None
     participations: int | None = None
     separation: int | None = None
@@ -95,7 +98,8 @@ class TrainingFacts:
             open_unit("delta", self.delta)
         if self.sample_rate is not None and not 0 < self.sample_rate <= 1:
             raise ValueError(f"expected 0 < sample_rate <= 1, got sample_rate={self.sample_rate}")
-        for name in ("records", "width", "length", "labels", "person_rows", "separation"):
+        counts = ("records", "width", "length", "labels", "person_rows", "separation")
+        for name in (*counts, "records_per_user"):
             _counted(name, getattr(self, name), 0 if name == "labels" else 1)
         _counted("participations", self.participations, 0)
         if self.strategy in ("centralised", "fedavg") and self.releases > 0:

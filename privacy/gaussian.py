@@ -11,6 +11,7 @@ from privacy.mechanism import UNITS, Cost, Unit, clip_rows
 from privacy.noise import NoiseModel
 from privacy.randomness.draws import Draws
 from privacy.randomness.release import add_gaussian
+from privacy.risk import Target
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Gaussian:
     @classmethod
     def calibrated(
         cls,
-        target_epsilon: float,
+        target: Target,
         delta: float,
         clip_norm: float,
         releases: int = 1,
@@ -56,17 +57,17 @@ class Gaussian:
     ) -> "Gaussian":
         """The mechanism with the least noise for which `releases` releases meet the target.
 
-        beside: the epsilon of a pure release about the same unit with each of them, such as that of
-        its label, which the target includes.
+        target: an epsilon at delta, or a risk. beside: the epsilon of a pure release about the same
+        unit with each of them, such as that of its label, which the target includes.
 
         >>> round(Gaussian.calibrated(8.0, 1e-5, clip_norm=1.0).noise_std, 6)
         1.200458
 
         Raises:
-            ValueError: target_epsilon or clip_norm not positive and finite, delta not strictly
+            ValueError: an epsilon or clip_norm not positive and finite, delta not strictly
                 between 0 and 1, or releases below 1 (there is nothing to calibrate to).
         """
-        multiplier = multiplier_beside(target_epsilon, delta, releases, beside)
+        multiplier = multiplier_beside(target, delta, releases, beside)
         return cls(clip_norm=clip_norm, noise_multiplier=multiplier, unit=unit)
 
     @property

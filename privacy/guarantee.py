@@ -9,9 +9,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from privacy.allowed import TradeOff
 from privacy.checks import one_of, open_unit, positive, whole
 from privacy.mechanism import RELATIONS, UNITS, VIEWS, Relation, Unit, View
-from privacy.tradeoff import TradeOff
+
+ClaimUnit = Unit | Literal["user"]
+"""What a claim may be about: what a mechanism's row is, or a user with several of them."""
 
 Scope = Literal["local", "data set"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -99,7 +102,7 @@ class Guarantee:
     """
 
     view: View
-    unit: Unit
+    unit: ClaimUnit
     relation: Relation
     epsilon: float
     delta: float
@@ -112,7 +115,7 @@ class Guarantee:
     def __post_init__(self) -> None:
         """Check every field."""
         one_of("view", self.view, VIEWS)
-        one_of("unit", self.unit, UNITS)
+        one_of("unit", self.unit, (*UNITS, "user"))
         one_of("relation", self.relation, RELATIONS)
         one_of("scope", self.scope, SCOPES)
         if not (math.isfinite(self.epsilon) and self.epsilon >= 0):

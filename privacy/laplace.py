@@ -12,6 +12,7 @@ from privacy.mechanism import UNITS, Cost, Unit
 from privacy.noise import NoiseModel
 from privacy.randomness.draws import Draws
 from privacy.randomness.release import add_laplace
+from privacy.risk import Risk, Target, pure_epsilon
 from privacy.rows import checked_rows
 
 # Relative head room for the rounding of a sum of absolute values in float64.
@@ -54,13 +55,13 @@ class Laplace:
     @classmethod
     def calibrated(
         cls,
-        target_epsilon: float,
+        target: Target,
         clip_norm: float,
         releases: int = 1,
         unit: Unit = "token",
         beside: float = 0.0,
     ) -> "Laplace":
-        """The mechanism whose `releases` releases add up to the target, delta 0.
+        """The mechanism whose `releases` releases add up to the target, delta 0, or keep to a risk.
 
         beside: as for `Gaussian`.
 
@@ -68,20 +69,22 @@ class Laplace:
         1.414214
 
         Raises:
-            ValueError: target_epsilon or clip_norm not positive and finite, or releases not an
+            ValueError: an epsilon or clip_norm not positive and finite, or releases not an
                 integer of at least 1.
         """
-        positive("target_epsilon", target_epsilon)
+        if isinstance(target, Risk):
+            return cls(clip_norm, pure_epsilon(target, releases, beside), unit)
+        positive("target_epsilon", target)
         whole("releases", releases)
         positive("releases", releases)
-        share = target_epsilon / releases
-        if share * releases > target_epsilon:  # by a rounding
+        share = target / releases
+        if share * releases > target:  # by a rounding
             share = math.nextafter(share, 0.0)
         if beside:
             if share <= beside:
                 raise ValueError(
                     f"expected target_epsilon > {beside * releases:g}, which labels take alone, "
-                    f"got target_epsilon={target_epsilon:g}"
+                    f"got target_epsilon={target:g}"
                 )
             share = math.nextafter(share - beside, 0.0)
         return cls(clip_norm=clip_norm, epsilon=share, unit=unit)

@@ -17,6 +17,7 @@ from privacy.noise import NoiseModel
 from privacy.randomness.draws import Draws
 from privacy.randomness.release import add_gaussian, add_noise
 from privacy.randomness.source import public
+from privacy.risk import Target
 from privacy.rows import checked_rows
 
 WIDEST_SPREAD = 1e6  # beyond, rounding in float64 would show in the least noisy direction
@@ -104,7 +105,7 @@ class MatrixGaussian:
     @classmethod
     def calibrated(
         cls,
-        target_epsilon: float,
+        target: Target,
         delta: float,
         clip_norm: float,
         width: int,
@@ -122,12 +123,12 @@ class MatrixGaussian:
         1.200458
 
         Raises:
-            ValueError: target_epsilon not positive and finite, delta not strictly between 0 and
+            ValueError: an epsilon not positive and finite, delta not strictly between 0 and
                 1, releases below 1, or a field out of range.
         """
         return cls(
             clip_norm=clip_norm,
-            noise_multiplier=multiplier_beside(target_epsilon, delta, releases, beside),
+            noise_multiplier=multiplier_beside(target, delta, releases, beside),
             width=width,
             length=length,
             **shape,

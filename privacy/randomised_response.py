@@ -10,6 +10,7 @@ from privacy.checks import positive, whole
 from privacy.events import PureEvent
 from privacy.mechanism import Cost, Unit
 from privacy.randomness.draws import Draws
+from privacy.risk import Risk, Target, pure_epsilon
 
 LEAST_RATE = 2.0**-53
 
@@ -48,13 +49,16 @@ class RandomisedResponse:
             raise ValueError(f"expected labels >= 2, got labels={self.labels}")
 
     @classmethod
-    def calibrated(cls, target_epsilon: float, labels: int) -> "RandomisedResponse":
-        """The mechanism that meets the target: `epsilon` is the target, as labels are drawn once.
+    def calibrated(cls, target: Target, labels: int) -> "RandomisedResponse":
+        """The mechanism that meets the target: an epsilon is its own, as labels are drawn once.
+
+        Of a risk the epsilon follows in closed form.
 
         >>> round(RandomisedResponse.calibrated(1.0, labels=2).keep_probability, 4)
         0.7311
         """
-        return cls(epsilon=target_epsilon, labels=labels)
+        epsilon = pure_epsilon(target) if isinstance(target, Risk) else target
+        return cls(epsilon=epsilon, labels=labels)
 
     @property
     def unit(self) -> Unit:

@@ -9,18 +9,16 @@ compose. Any set of epsilons gives an upper bound; a finer one gives a closer on
 Reference: Dong, Roth, Su (2022), "Gaussian differential privacy", proposition 2.12.
 """
 
-import decimal
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
-from privacy.accountants import FOURIER_DELTA, PLD_STEPS, best_bound, composed_loss
+from privacy.accountants import FOURIER_DELTA, PLD_STEPS, best_bound
 from privacy.checks import open_unit, positive, whole
-from privacy.events import Event, GaussianEvent, MessageEvent, PoissonGaussianEvent, PureEvent
+from privacy.losses import composed_loss
 from privacy.one_message import gaussian_delta, message_delta
 
 # Epsilons tried: dense where attacks live. Beyond the greatest, false alarms of 1e-26 count.
@@ -34,16 +32,6 @@ MOST_EPSILON = 60.0
 FINEST = 1e-4
 SHARE = 1e-5
 MOST_LOSS = 10_000.0
-
-# The false-positive rates at which a record keeps a curve: six to a decade, .001, .01, .1 among
-# them to the last digit.
-STORED = tuple(float(f"{10 ** (place / 6 - 5):.3g}") for place in range(31))
-
-BY_GAUSSIAN = "Gaussian, closed form"
-BY_LOSS = "privacy loss distribution of the sampled Gaussian"
-BY_PURE = "pure, optimal composition"
-BY_MESSAGE = "Gaussian beside randomised response, closed form"
-BY_LINE = "the line of one (epsilon, delta): nothing else is known of the mechanism"
 
 
 @dataclass(frozen=True)
@@ -64,11 +52,23 @@ class Curve:
         """
         if not 0 <= fpr <= 1:
             raise ValueError(f"expected 0 <= fpr <= 1, got fpr={fpr}")
+        return float(self.tprs_at(np.array([fpr]))[0])
+
+    def tprs_at(self, fprs: np.ndarray) -> np.ndarray:
+        """The largest true-positive rates [rate] at false-positive rates within [0, 1]."""
         epsilons, deltas = np.array(self.epsilons), np.array(self.deltas)
-        above = np.exp(np.minimum(epsilons, 700.0)) * fpr + deltas  # beyond, 1 and more
+        rates = fprs[:, None]  # [rate, epsilon]
+        above = np.exp(np.minimum(epsilons, 700.0)) * rates + deltas  # beyond, 1 and more
         # the other direction, turned round: 1 - fpr <= e^epsilon (1 - tpr) + delta
-        below = 1.0 - np.exp(-epsilons) * (1.0 - fpr - deltas)
-        return float(min(1.0, max(fpr, min(above.min(), below.min()))))
+        below = 1.0 - np.exp(-epsilons) * (1.0 - rates - deltas)
+        least = np.minimum(above.min(1), below.min(1))
+        found: np.ndarray = np.minimum(1.0, np.maximum(fprs, least))
+        return found
+
+    def epsilon_at(self, delta: float) -> float:
+        """The least of the curve's epsilons whose delta is at most this one; inf for none."""
+        found = np.searchsorted(-np.array(self.deltas), -delta)
+        return self.epsilons[found] if found < len(self.epsilons) else math.inf
 
     def advantage(self) -> float:
         """The largest true-positive rate less the false-positive rate: delta at epsilon 0."""
@@ -95,7 +95,7 @@ def gaussian_curve(noise_multiplier: float, releases: int = 1) -> Curve:
     if mu == 0:
         return Curve((0.0,), (0.0,))
     epsilons = _epsilons(mu)
-    return _curve(epsilons, gaussian_delta(epsilons, mu))
+    return made(epsilons, gaussian_delta(epsilons, mu))
 
 
 def pure_curve(epsilon: float, releases: int = 1) -> Curve:
@@ -125,7 +125,7 @@ def pure_curve(epsilon: float, releases: int = 1) -> Curve:
     below = binom.logcdf(fewer, releases, 1 / (1 + math.exp(epsilon)))
     other = binom.logcdf(fewer, releases, 1 / (1 + math.exp(-epsilon)))
     order = np.argsort(losses, kind="stable")
-    return _curve(losses[order], (np.exp(below) - np.exp(losses + other))[order])
+    return made(losses[order], (np.exp(below) - np.exp(losses + other))[order])
 
 
 def message_curve(noise_multiplier: float, label_epsilon: float, releases: int = 1) -> Curve:
@@ -139,7 +139,7 @@ def message_curve(noise_multiplier: float, label_epsilon: float, releases: int =
         return Curve((0.0,), (0.0,))
     mu = math.sqrt(releases) / noise_multiplier
     epsilons = _epsilons(mu, releases * label_epsilon)
-    return _curve(epsilons, message_delta(epsilons, noise_multiplier, label_epsilon, releases))
+    return made(epsilons, message_delta(epsilons, noise_multiplier, label_epsilon, releases))
 
 
 def line_curve(epsilon: float, delta: float) -> Curve:
@@ -182,20 +182,51 @@ def poisson_gaussian_curve(noise_multiplier: float, sample_rate: float, steps: i
         return gaussian_curve(noise_multiplier, steps)
     unsampled = gaussian_curve(noise_multiplier, steps)
     epsilons = np.array(unsampled.epsilons)
-    ever = -math.expm1(steps * math.log1p(-sample_rate))  # of a record: that any step draws it
+    ever = ever_drawn(sample_rate, steps)
     deltas = np.minimum(unsampled.deltas, ever)
-    whole_loss = best_bound(noise_multiplier, sample_rate, steps, FOURIER_DELTA, "rdp").epsilon
-    one_loss = 0.5 / noise_multiplier**2 + 10.0 / noise_multiplier
-    largest = max(whole_loss, one_loss)
-    if largest <= MOST_LOSS:
-        loss = composed_loss(noise_multiplier, sample_rate, steps, max(FINEST, SHARE * largest))
-        told, found = _of_loss(loss.get_delta_for_epsilon, whole_loss)
+    delta_of = poisson_gaussian_delta(noise_multiplier, sample_rate, steps)
+    if delta_of is not None:
+        told, found = of_loss(delta_of, _reach(noise_multiplier, sample_rate, steps))
         epsilons, deltas = np.append(epsilons, told), np.append(deltas, found)
     order = np.lexsort((deltas, epsilons))  # of two at one epsilon the lower first
-    return _curve(epsilons[order], deltas[order])
+    return made(epsilons[order], deltas[order])
 
 
-def _of_loss(delta_of: Callable[[float], float], most: float) -> tuple[np.ndarray, np.ndarray]:
+def ever_drawn(sample_rate: float, steps: int) -> float:
+    """The probability that any step draws a record."""
+    return 1.0 if sample_rate == 1 else -math.expm1(steps * math.log1p(-sample_rate))
+
+
+def poisson_gaussian_delta(
+    noise_multiplier: float, sample_rate: float, steps: int
+) -> Callable[[float], float] | None:
+    """The delta of DP-SGD at an epsilon, by its loss distribution; None where there is none.
+
+    None for what `poisson_gaussian_curve` has in closed form, or where losses are too large.
+    """
+    if steps == 0 or sample_rate in (0, 1) or steps > PLD_STEPS:
+        return None
+    interval = loss_interval(noise_multiplier, sample_rate, steps)
+    if interval > SHARE * MOST_LOSS:
+        return None
+    loss = composed_loss(noise_multiplier, sample_rate, steps, interval)
+    return lambda epsilon: float(loss.get_delta_for_epsilon(epsilon))
+
+
+def loss_interval(noise_multiplier: float, sample_rate: float, steps: int) -> float:
+    """How fine the loss of DP-SGD is discretised: a share of its losses where those are large."""
+    reach = _reach(noise_multiplier, sample_rate, steps)
+    largest = max(reach, 0.5 / noise_multiplier**2 + 10.0 / noise_multiplier)
+    return max(FINEST, SHARE * largest)
+
+
+@lru_cache(maxsize=64)
+def _reach(noise_multiplier: float, sample_rate: float, steps: int) -> float:
+    """The epsilon beyond which the deltas of DP-SGD are rounding."""
+    return best_bound(noise_multiplier, sample_rate, steps, FOURIER_DELTA, "rdp").epsilon
+
+
+def of_loss(delta_of: Callable[[float], float], most: float) -> tuple[np.ndarray, np.ndarray]:
     """The epsilons up to `most` that tell something, and their deltas [epsilon].
 
     Every delta takes a pass over the loss distribution. So a few of them, and a smooth line through
@@ -212,73 +243,10 @@ def _of_loss(delta_of: Callable[[float], float], most: float) -> tuple[np.ndarra
     line = CubicSpline(knots, np.log(np.maximum(read, 1e-16)))
     tried = most * np.linspace(0.0, 1.0, EPSILONS) ** 2
     guessed, fprs = np.exp(line(tried)), 10 ** np.linspace(-7, 0, 85)[:, None]
-    above = (np.exp(tried) * fprs + guessed).argmin(1)
+    above = (np.exp(np.minimum(tried, 700.0)) * fprs + guessed).argmin(1)
     below = (1.0 - np.exp(-tried) * (1.0 - fprs - guessed)).argmin(1)
     best = tried[np.unique(np.append(above, below))]
     return np.append(knots, best), np.append(read, deltas(best))
-
-
-@dataclass(frozen=True)
-class TradeOff:
-    """What a claim allows whoever tells two neighbours apart, as a record keeps it.
-
-    points: (false-positive rate, largest true-positive rate), the first at `STORED`, the second
-    rounded up. basis: what the curve rests on.
-    """
-
-    points: tuple[tuple[float, float], ...]
-    advantage: float
-    basis: str
-
-    def raised(self, delta: float) -> "TradeOff":
-        """The curve of the same claim whose delta is larger by so much."""
-        points = tuple((fpr, min(1.0, tpr + delta)) for fpr, tpr in self.points)
-        return TradeOff(points, min(1.0, self.advantage + delta), self.basis)
-
-    def to_json(self) -> dict[str, Any]:
-        """The curve as keys of a guarantee."""
-        return {
-            "tradeoff": [list(point) for point in self.points],
-            "advantage": self.advantage,
-            "tradeoff_basis": self.basis,
-        }
-
-
-@lru_cache(maxsize=256)  # a loss distribution may take a second
-def allowed_by(event: Event, releases: int) -> TradeOff:
-    """What `releases` such events allow, by the mechanism's own curve.
-
-    Raises:
-        ValueError: metric privacy, which has no curve, or a negative count.
-    """
-    if isinstance(event, GaussianEvent):
-        return stored(gaussian_curve(event.noise_multiplier, releases), BY_GAUSSIAN)
-    if isinstance(event, PoissonGaussianEvent):
-        curve = poisson_gaussian_curve(event.noise_multiplier, event.sample_rate, releases)
-        return stored(curve, BY_LOSS)
-    if isinstance(event, PureEvent):
-        return stored(pure_curve(event.epsilon, releases), BY_PURE)
-    if isinstance(event, MessageEvent):
-        curve = message_curve(event.noise_multiplier, event.label_epsilon, releases)
-        return stored(curve, BY_MESSAGE)
-    raise ValueError(f"expected an event with a trade-off curve, got event={event!r}")
-
-
-def allowed_by_line(epsilon: float, delta: float) -> TradeOff:
-    """What one (epsilon, delta) allows; its basis says that this is all that is known."""
-    return stored(line_curve(epsilon, delta), BY_LINE)
-
-
-def stored(curve: Curve, basis: str) -> TradeOff:
-    """A curve as a record keeps it."""
-    points = tuple((fpr, _up(tpr)) for fpr, tpr in curve.points(STORED))
-    return TradeOff(points, _up(curve.advantage()), basis)
-
-
-def _up(value: float) -> float:
-    """The value to six figures, never below itself."""
-    context = decimal.Context(prec=6, rounding=decimal.ROUND_CEILING)
-    return min(1.0, float(context.create_decimal(value)))
 
 
 def _epsilons(mu: float, beside: float = 0.0) -> np.ndarray:
@@ -287,7 +255,7 @@ def _epsilons(mu: float, beside: float = 0.0) -> np.ndarray:
     return most * np.linspace(0.0, 1.0, EPSILONS) ** 2
 
 
-def _curve(epsilons: np.ndarray, deltas: np.ndarray) -> Curve:
+def made(epsilons: np.ndarray, deltas: np.ndarray) -> Curve:
     """The curve of these upper bounds, rounding undone: deltas fall and lie within [0, 1]."""
     falling = np.minimum.accumulate(np.clip(deltas + 1e-15, 0.0, 1.0))
     return Curve(tuple(epsilons.tolist()), tuple(falling.tolist()))

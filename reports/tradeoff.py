@@ -10,6 +10,8 @@ from reports import checks
 from reports.leak import Leak
 
 KEYS = ("tradeoff", "advantage", "tradeoff_basis")
+FURTHER = ("mu", "mu_delta")
+"""Of a curve that is no harder to tell than two Gaussians, down to that delta; earlier: absent."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Allowed:
     """What the claim about one view and one unit allows whoever tells neighbours apart.
 
     points: (false-positive rate, largest true-positive rate), both rising. basis: what the curve
-    rests on.
+    rests on. mu: of two Gaussians no harder to tell, for deltas down to `mu_delta`; None without.
     """
 
     view: str
@@ -25,6 +27,8 @@ class Allowed:
     points: tuple[tuple[float, float], ...]
     advantage: float
     basis: str = ""
+    mu: float | None = None
+    mu_delta: float = 0.0
 
     def tpr_at(self, fpr: float) -> float:
         """The largest true-positive rate at a stored rate; between two, that of the next."""
@@ -51,6 +55,16 @@ class Allowed:
         tpr, advantage = (math.ceil(1e3 * x - 1e-9) / 1e3 for x in both)
         return f"TPR at 1 % FPR at most {tpr:.3f}, advantage at most {advantage:.3f}"
 
+    @property
+    def further_words(self) -> str:
+        """The curve elsewhere, and its mu where it has one, rounded up."""
+        low, high = (math.ceil(1e4 * self.tpr_at(x) - 1e-9) / 1e4 for x in (0.001, 0.1))
+        told = f"TPR at 0.1 % FPR at most {low:.4f} and at 10 % at most {high:.4f}"
+        if self.mu is None:
+            return told
+        mu = math.ceil(1e3 * self.mu - 1e-9) / 1e3
+        return f"{told}, mu {mu:.3f} for deltas down to {self.mu_delta:g}"
+
 
 def allowed_of(entry: Mapping[str, Any]) -> Allowed | None:
     """What a guarantee of a record allows; None where it holds no curve, as older ones do."""
@@ -58,7 +72,9 @@ def allowed_of(entry: Mapping[str, Any]) -> Allowed | None:
         return None
     points = tuple((float(fpr), float(tpr)) for fpr, tpr in entry["tradeoff"])
     basis = str(entry.get("tradeoff_basis", ""))
-    return Allowed(entry["view"], entry["unit"], points, float(entry["advantage"]), basis)
+    mu = None if "mu" not in entry else float(entry["mu"])
+    advantage, floor = float(entry["advantage"]), float(entry.get("mu_delta", 0.0))
+    return Allowed(entry["view"], entry["unit"], points, advantage, basis, mu, floor)
 
 
 def allowed(guarantees: Iterable[Sequence[Mapping[str, Any]]]) -> tuple[Allowed, ...]:
@@ -98,6 +114,11 @@ def check(entry: Mapping[str, Any], where: str) -> None:
         return
     checks.has_keys(entry, KEYS, where)
     checks.text(entry["tradeoff_basis"], f"{where}.tradeoff_basis")
+    if any(key in entry for key in FURTHER):
+        checks.has_keys(entry, FURTHER, where)
+        for key in FURTHER:
+            if checks.number(entry[key], f"{where}.{key}") < 0:
+                raise ValueError(f"expected {key} >= 0, got {where}.{key}={entry[key]!r}")
     points = entry["tradeoff"]
     pairs = isinstance(points, list) and all(isinstance(x, list) and len(x) == 2 for x in points)
     if not pairs or not points:
@@ -117,4 +138,7 @@ def _most(seeds: Sequence[Allowed]) -> Allowed:
     points = tuple((fpr, max(each.tpr_at(fpr) for each in seeds)) for fpr in rates)
     advantage = max(each.advantage for each in seeds)
     basis = " and ".join(dict.fromkeys(each.basis for each in seeds))
-    return Allowed(seeds[0].view, seeds[0].unit, points, advantage, basis)
+    mus = [each.mu for each in seeds if each.mu is not None]
+    mu = max(mus) if len(mus) == len(seeds) else None
+    floor = max(each.mu_delta for each in seeds)
+    return Allowed(seeds[0].view, seeds[0].unit, points, advantage, basis, mu, floor)

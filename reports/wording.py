@@ -72,4 +72,5 @@ def beside(leak: Leak) -> str:
 def what_is_allowed(claim: Allowed) -> str:
     """What a claim allows an attack on the unit that it speaks of, and on no other."""
     rests = f" ({claim.basis})" if claim.basis else ""
-    return f"{claim.view}, who tells one {claim.unit} in from out: {claim.words}{rests}"
+    told = f"{claim.words}; {claim.further_words}"
+    return f"{claim.view}, who tells one {claim.unit} in from out: {told}{rests}"

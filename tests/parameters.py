@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evaluation.grid.build import TARGET, parameters_of, resolve
+from evaluation.grid.build import TARGETS, calibrated_parameters, parameters_of, resolve
 from evaluation.grid.catalogue import FAMILIES, MECHANISMS, Entry
 from evaluation.grid.defence import CALIBRATED_FOR
 
@@ -14,6 +14,7 @@ HEAD = """# Parameters of mechanisms and attacks
 
 What a grid may set beside a name, with its default where it has one; without a default it has to be
 given. Facts of the training (delta, releases, rounds, ...) are known where the grid is silent.
+A target is one of `target_epsilon`, `target_tpr_at_1pct` and `target_advantage`.
 Generated: `python -m tests.parameters`.
 """
 
@@ -47,9 +48,8 @@ def rows(entries: Mapping[str, Entry], mechanisms: bool) -> list[str]:
         own = told(parameters_of(kind), ("name", "view", "uses_decoder"))
         line = f"| `{name}` | {own} |"
         if mechanisms:
-            maker = getattr(kind, "calibrated", None)
-            other = "-" if maker is None else told(parameters_of(maker), CALIBRATED_FOR)
-            line += f" {other} |"
+            by = calibrated_parameters(kind)
+            line += f" {told(by, (*CALIBRATED_FOR, *TARGETS)) if by else '-'} |"
         found.append(line)
     return found
 
@@ -60,7 +60,7 @@ def document() -> str:
         HEAD,
         "## Mechanisms",
         "",
-        f"| name | parameters | or, with `{TARGET}` |",
+        "| name | parameters | or, with a target |",
         "|---|---|---|",
     ]
     lines += rows(MECHANISMS, True)

@@ -27,9 +27,9 @@ from fedbert.one_message.codes import codes_of
 from fedbert.one_message.facts import layout_of
 from fedbert.stopped import aside
 from fedbert.tasks import with_columns
+from privacy.allowed import allowed_by_line
 from privacy.defence import over_rounds
 from privacy.message_claims import event_of
-from privacy.tradeoff import allowed_by_line
 from reports.card.content import (
     CONSISTENT,
     NOT_MEASURED,

@@ -4,9 +4,11 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from reports.tradeoff import KEYS
+from reports.tradeoff import FURTHER, KEYS
 
 CLOSE = 1e-6  # relative: of two computations of one number
+LATER = (*KEYS, *FURTHER)
+READ = 1e-4  # of a mu, which rests on what was read of a loss
 
 
 def differences(where: str, recorded: Any, now: Any) -> Iterator[str]:
@@ -17,7 +19,7 @@ def differences(where: str, recorded: Any, now: Any) -> Iterator[str]:
     if isinstance(recorded, dict) and isinstance(now, dict):
         name = now.get("place") or now.get("view")
         for key in sorted(set(recorded) | set(now)):
-            if key not in ("sentence", "exclusions") and (key in recorded or key not in KEYS):
+            if key not in ("sentence", "exclusions") and (key in recorded or key not in LATER):
                 place = f"{where} {name} {key}" if name else f"{where} {key}"
                 yield from differences(place, recorded.get(key), now.get(key))
     elif isinstance(recorded, list) and isinstance(now, list):
@@ -27,7 +29,8 @@ def differences(where: str, recorded: Any, now: Any) -> Iterator[str]:
         for one, other in zip(recorded, now, strict=True):
             yield from differences(where, one, other)
     elif isinstance(recorded, float) and isinstance(now, int | float):
-        if not math.isclose(recorded, now, rel_tol=CLOSE):
+        close = READ if where.endswith(" mu") else CLOSE
+        if not math.isclose(recorded, now, rel_tol=close):
             yield f"{where}: recorded {recorded:.6g}, recomputed {now:.6g}"
     elif recorded != now:
         yield f"{where}: recorded {recorded!r}, recomputed {now!r}"[:200]

@@ -7,18 +7,22 @@ from typing import Any
 from evaluation.auditing.differences import CLOSE, differences
 from evaluation.auditing.message_facts import recorded_message
 from evaluation.auditing.recorded_facts import contradictions, recorded_facts, unchecked
-from evaluation.auditing.spent import spent_on
+from evaluation.auditing.spent import Spent, spent_on
 from evaluation.auditing.subject import Subject, defence_of, spec_of
 from evaluation.grid.defence import costs, facts_of
 from evaluation.grid.launches import Launches
 from fedbert.checkpoint import Checkpoint
 from privacy.accountants import Bound
-from privacy.accounting import label_claims, ledger
+from privacy.accounting import ledger
+from privacy.allowed import TradeOff, allowed_by
+from privacy.claims import selected_allowed
+from privacy.composed import composed
 from privacy.composition import epsilon_of
 from privacy.defence import Defence, refuse
-from privacy.events import Event, event_to_json
+from privacy.events import event_to_json
 from privacy.facts import TrainingFacts
-from privacy.tradeoff import allowed_by
+from privacy.selection import selected_bound
+from privacy.users import further_claims
 from reports.tradeoff import Allowed, allowed_of
 
 
@@ -51,12 +55,16 @@ def recomputed(subject: Subject, claim: dict[str, Any]) -> tuple[float, str] | N
     spent = spent_on(subject, claim)
     if spent is None or subject.checkpoint is None:
         return None
-    bound = _bound(spent.event, spent.releases, claim["delta"] or subject.delta)
+    bound = _bound(spent, claim["delta"] or subject.delta)
+    if bound is None:
+        return None
     figures = {k: v for k, v in event_to_json(spent.event).items() if k != "kind"}
     clip = (subject.checkpoint.manifest["defence"].get(spent.place) or {}).get("clip_norm")
     told = [f"{name.replace('_', ' ')} {value:.6g}" for name, value in figures.items()]
     told += [f"{spent.releases} releases", f"delta {claim['delta']:g}"]
     told += [] if clip is None else [f"clip {clip:g}"]
+    told += [] if spent.records == 1 else [f"{spent.records} records a user"]
+    told += [] if spent.chosen is None else [f"chosen among {spent.chosen.mean:g} on average"]
     return bound.epsilon, ", ".join(told)
 
 
@@ -71,14 +79,25 @@ def allowed(subject: Subject) -> list[Allowed]:
     for claim in claims_of(subject):
         spent = spent_on(subject, claim)
         if spent is not None:
-            curve = allowed_by(spent.event, spent.releases).to_json()
-            found.append(allowed_of({**claim, **curve}))
+            found.append(allowed_of({**claim, **_allowed(spent).to_json()}))
     return [each for each in found if each is not None]
 
 
 @lru_cache(maxsize=64)  # an accountant may take a second
-def _bound(event: Event, releases: int, delta: float) -> Bound:
-    return epsilon_of(event, releases, delta)
+def _bound(spent: Spent, delta: float) -> Bound | None:
+    if spent.chosen is not None:
+        return selected_bound(spent.event, spent.releases, spent.chosen, delta)
+    if spent.records > 1:
+        return composed((spent.part,)).bound(delta)
+    return epsilon_of(spent.event, spent.releases, delta)
+
+
+def _allowed(spent: Spent) -> TradeOff:
+    if spent.chosen is not None:
+        return selected_allowed(spent.event, spent.releases, spent.chosen)
+    if spent.records > 1:
+        return composed((spent.part,)).allowed()
+    return allowed_by(spent.event, spent.releases)
 
 
 def _from_costs(subject: Subject) -> Iterator[str]:
@@ -119,7 +138,7 @@ def _from_configuration(subject: Subject) -> Iterator[str]:
         yield f"defence: recorded with {config.training.strategy}, recomputed none: {reason}"
         return
     yield from differences("costs", manifest["costs"], costs(defence, facts))
-    entries = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
+    entries = [*ledger(defence, facts).values(), *further_claims(defence, facts)]
     now = [entry.to_json() for entry in entries]
     yield from differences("guarantees", manifest.get("guarantees", []), now)
 

@@ -18,6 +18,8 @@ from evaluation.auditing.assumed import Assumed, Sampling, assumed
 from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound, one_run_gaussian_epsilon
 from evaluation.metrics.epsilon_bounds import clopper_pearson_epsilon, one_run_epsilon, share_bounds
 from fedbert.errors import expect
+from privacy.allowed import MU_DELTA
+from privacy.gaussian_distance import gaussian_distance
 from privacy.tradeoff import line_curve
 
 SIGNIFICANCE = 0.05
@@ -247,10 +249,14 @@ def _allowed(epsilon: float, delta: float, own: Assumed) -> list[str]:
         for fpr in (0.001, 0.01, 0.1)
     ]
     rows.append(("advantage (TPR - FPR)", line.advantage(), curve.advantage()))
+    floor = max(delta, MU_DELTA)
+    mus = [gaussian_distance(each, floor) for each in (line, curve)]
+    told = ("none" if mu is None else f"{mu:.4g}" for mu in mus)
     return [
         f"| the claim allows at most | any mechanism | if it is {own.name} |",
         "|---|---|---|",
         *(f"| {name} | {any_:.4g} | {mine:.4g} |" for name, any_, mine in rows),
+        f"| mu of a Gaussian, down to delta {floor:g} | {' | '.join(told)} |",
         "",
         "Whose mechanism is known has a curve of its own: `fedbert-eval budget epsilon` prints it.",
     ]

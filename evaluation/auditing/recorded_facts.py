@@ -5,12 +5,13 @@ leave a range: the smallest client has at most an even share, so that its rate i
 share's, and what is recorded counts if it lies within.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from evaluation.auditing.message_facts import recorded_message
 from evaluation.auditing.subject import Subject
+from evaluation.grid.build import TARGETS
 from evaluation.grid.defence import NO_LAUNCHES
 from evaluation.grid.launches import Launches
 from fedbert.checkpoint import Checkpoint
@@ -123,7 +124,7 @@ def recorded_facts(
             if cost["place"] in SENT and not (cost["place"] == "smashed" and _one_shot(defence))
         ]
         releases = min(max([least, *told]), most)
-    elif least != most and any("target_epsilon" in defence.get(place, {}) for place in SENT):
+    elif least != most and _calibrated(defence, SENT):
         return None
     return replace(
         facts_before(config),
@@ -166,8 +167,7 @@ def _exported_facts(
     manifest, config = checkpoint.manifest, checkpoint.config
     planned, defence = config.training.rounds, manifest["defence"]
     places = ("update", *SENT, "training") if _drawn(config) else (*SENT, "training")
-    asked = any("target_epsilon" in defence.get(place, {}) for place in places)
-    if asked and (manifest["round"] < planned or launches.restarts):
+    if _calibrated(defence, places) and (manifest["round"] < planned or launches.restarts):
         return None
     done = planned if rounds is None else rounds
     again = launches.redone(planned)
@@ -249,6 +249,11 @@ def most_apart(config: Config) -> int | None:
     """
     apart = config.data.clients // (config.training.clients_per_round or config.data.clients)
     return apart if config.training.rounds > apart else None
+
+
+def _calibrated(defence: dict[str, Any], places: Iterable[str]) -> bool:
+    """Return whether noise at one of the places was chosen to meet a target."""
+    return any(target in defence.get(place, {}) for place in places for target in TARGETS)
 
 
 def _one_shot(defence: dict[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Audit subject: a checkpoint of ours or a transformers directory, loaded without running it."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -133,7 +134,7 @@ def _ours(
     """Return a checkpoint of ours, its data and its defence where they can be had."""
     checkpoint, no_public = _with_public(checkpoint, public)
     config = checkpoint.config
-    _check_entries(checkpoint)
+    check_entries(checkpoint.manifest, checkpoint.directory)
     if checkpoint.manifest["defence"]:
         spec_of(checkpoint)
     if task is not None and task != config.data.task:
@@ -216,9 +217,8 @@ def defence_of(spec: DefenceSpec, facts: TrainingFacts) -> Defence | None:
     return make_defence(spec, facts)
 
 
-def _check_entries(checkpoint: Checkpoint) -> None:
+def check_entries(manifest: Mapping[str, Any], directory: Path) -> None:
     """Refuse a manifest whose costs and guarantees are not of the form that is written."""
-    manifest = checkpoint.manifest
     try:
         for claim in manifest.get("guarantees", []):
             if claim["kind"] == "guarantee":
@@ -238,7 +238,7 @@ def _check_entries(checkpoint: Checkpoint) -> None:
     except (ArithmeticError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"expected costs and guarantees as a checkpoint has them, got {error} "
-            f"in {checkpoint.directory}/manifest.json"
+            f"in {directory}/manifest.json"
         ) from None
 
 

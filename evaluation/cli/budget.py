@@ -28,7 +28,9 @@ def budget() -> None:
 
 
 @budget.command("noise")
-@click.option("--epsilon", type=float, required=True, help="The target.")
+@click.option("--epsilon", type=float, help="The target, at --delta.")
+@click.option("--tpr-at-1pct", type=float, help="In its place: an attack's TPR at 1 % FPR.")
+@click.option("--advantage", type=float, help="In its place: an attack's TPR less its FPR.")
 @with_options(SPENDING)
 @click.option("--clip-norm", type=float, default=1.0, show_default=True, help="The L2 clip.")
 @click.option("--accountant", type=ACCOUNTANT, default="pld", show_default=True, help="For DP-SGD.")
@@ -38,26 +40,29 @@ def budget() -> None:
     help="Neighbours [default: replace-one; DP-SGD: add-or-remove-one].",
 )
 def budget_noise(
-    epsilon: float,
+    epsilon: float | None,
+    tpr_at_1pct: float | None,
+    advantage: float | None,
     delta: float,
     clip_norm: float,
     accountant: Any,
     relation: str | None,
     **spent: Any,
 ) -> None:
-    """The least noise for a target epsilon."""
+    """The least noise for a target: an epsilon, or what an attack may reach."""
     from evaluation.cli import budget_message
     from evaluation.cli.budget_text import noise_lines
 
+    target = _target(epsilon=epsilon, tpr_at_1pct=tpr_at_1pct, advantage=advantage)
     releases, sampling = _sampling(spent)
     label, records = spent["label_epsilon"], spent["records"]
     if label is not None:
         _alone(sampling, clip_norm=clip_norm not in (None, 1.0), relation=relation == REMOVE)
         count = 1 if releases is None else releases
-        lines = budget_message.noise_lines(epsilon, delta, label, count, records)
+        lines = budget_message.noise_lines(target, delta, label, count, records)
     else:
         lines = noise_lines(
-            epsilon, delta, clip_norm, releases, sampling, accountant, relation, records
+            target, delta, clip_norm, releases, sampling, accountant, relation, records
         )
     for line in lines:
         say(line)
@@ -69,7 +74,14 @@ def budget_noise(
 )
 @with_options(SPENDING)
 @click.option("--accountant", type=ACCOUNTANT, help="One alone [default: all, side by side].")
-def budget_epsilon(noise_multiplier: float, delta: float, accountant: Any, **spent: Any) -> None:
+@click.option("--records-per-user", type=int, help="Tell users with as many from each other, too.")
+def budget_epsilon(
+    noise_multiplier: float,
+    delta: float,
+    accountant: Any,
+    records_per_user: int | None,
+    **spent: Any,
+) -> None:
     """The epsilon of a noise multiplier."""
     from evaluation.cli import budget_message
     from evaluation.cli.budget_text import epsilon_lines
@@ -79,9 +91,13 @@ def budget_epsilon(noise_multiplier: float, delta: float, accountant: Any, **spe
     if label is not None:
         _alone(sampling, accountant=accountant is not None)
         count = 1 if releases is None else releases
-        lines = budget_message.epsilon_lines(noise_multiplier, delta, label, count, records)
+        lines = budget_message.epsilon_lines(
+            noise_multiplier, delta, label, count, records, records_per_user
+        )
     else:
-        lines = epsilon_lines(noise_multiplier, delta, releases, sampling, accountant, records)
+        lines = epsilon_lines(
+            noise_multiplier, delta, releases, sampling, accountant, records, records_per_user
+        )
     for line in lines:
         say(line)
 
@@ -130,6 +146,40 @@ def budget_views(grid: Path, allow_code: bool) -> None:
 
     for line in view_lines(grid, allow_code):
         say(line)
+
+
+@budget.command("compose")
+@click.argument("trainings", nargs=-1, required=True, metavar="A B [C]...")
+@click.option("--delta", type=float, help="Of the whole [default: the claims' largest].")
+def budget_compose(trainings: tuple[str, ...], delta: float | None) -> None:
+    """What several trainings on the same records allow together.
+
+    Each is a checkpoint, an export or a run of one cell; RUN:CELL of a run with more.
+    """
+    quiet()
+    from evaluation.cli.budget_compose import compose_lines
+
+    for line in list(compose_lines(trainings, delta)):
+        say(line)
+
+
+def _target(**asked: float | None) -> Any:
+    """Return the one target of several options: an epsilon, or a risk."""
+    from privacy.risk import Risk
+
+    given = {name: value for name, value in asked.items() if value is not None}
+    if len(given) != 1:
+        options = [f"--{name.replace('_', '-')}" for name in given or asked]
+        got = f"got {' and '.join(options)}" if given else "got none"
+        known = ", ".join(f"--{name.replace('_', '-')}" for name in asked)
+        raise InputError(f"expected one of {known}, {got}")
+    ((name, value),) = given.items()
+    if name == "epsilon":
+        return value
+    try:
+        return Risk(name, value)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def _alone(sampling: tuple[float, int] | None, **others: bool) -> None:

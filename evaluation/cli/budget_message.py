@@ -1,14 +1,18 @@
 """Privacy budgets of a record's one message with its label beside it, without training."""
 
-from evaluation.cli.budget_text import allowed_lines, breach_lines, figure, refusing
+from evaluation.cli.budget_risk import allowed_lines, figure, risk_lines, user_lines
+from evaluation.cli.budget_text import breach_lines, refusing
 from fedbert.errors import expect
+from privacy.allowed import allowed_by
+from privacy.calibration import multiplier_beside
 from privacy.composition import BESIDE
-from privacy.one_message import message_epsilon, message_multiplier
-from privacy.tradeoff import message_curve
+from privacy.events import MessageEvent
+from privacy.one_message import message_epsilon
+from privacy.risk import Target
 
 
 def noise_lines(
-    epsilon: float, delta: float, label_epsilon: float, releases: int, records: int | None
+    target: Target, delta: float, label_epsilon: float, releases: int, records: int | None
 ) -> list[str]:
     """Return the least noise with which a message and its label meet a budget together.
 
@@ -17,7 +21,7 @@ def noise_lines(
     """
     expect(releases >= 1, "releases >= 1", "releases", releases)
     with refusing():
-        multiplier = message_multiplier(epsilon, delta, label_epsilon, releases)
+        multiplier = multiplier_beside(target, delta, releases, label_epsilon)
         spent = message_epsilon(multiplier, label_epsilon, releases, delta)
         return [
             f"noise multiplier    {figure(multiplier, 6)}  (standard deviation over L2 "
@@ -25,6 +29,7 @@ def noise_lines(
             f"standard deviation  {figure(2 * multiplier, 6)}  (on every value of a message in the "
             "unit ball, replace-one)",
             f"epsilon             {figure(spent)}  (at delta {delta:g}; {BESIDE})",
+            *risk_lines(target, MessageEvent(multiplier, label_epsilon), releases),
             _holds(label_epsilon, releases),
             *breach_lines(delta, records),
         ]
@@ -36,6 +41,7 @@ def epsilon_lines(
     label_epsilon: float,
     releases: int,
     records: int | None,
+    records_per_user: int | None = None,
 ) -> list[str]:
     """Return the epsilon of a message and its label together, and what it holds for.
 
@@ -44,10 +50,12 @@ def epsilon_lines(
     """
     with refusing():
         spent = message_epsilon(noise_multiplier, label_epsilon, releases, delta)
+        event = MessageEvent(noise_multiplier, label_epsilon)
         return [
             f"epsilon at delta {delta:g}",
             f"exact  {figure(spent)}  ({BESIDE})",
-            *allowed_lines(message_curve(noise_multiplier, label_epsilon, releases)),
+            *allowed_lines(allowed_by(event, releases)),
+            *user_lines(event, releases, delta, records_per_user),
             _holds(label_epsilon, releases),
             *breach_lines(delta, records),
         ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from evaluation.cli.budget_risk import allowed_lines, figure, risk_lines, user_lines
 from fedbert.errors import InputError, within
 from privacy.accountants import (
     ACCOUNTANTS,
@@ -13,19 +14,20 @@ from privacy.accountants import (
     gaussian_epsilon,
     poisson_gaussian_bound,
 )
+from privacy.allowed import allowed_by
 from privacy.calibration import noise_multiplier_for, poisson_noise_multiplier
 from privacy.checks import positive
 from privacy.composition import EXACT
-from privacy.events import GaussianEvent
+from privacy.events import Event, GaussianEvent, PoissonGaussianEvent
+from privacy.risk import Risk, Target, sampled_noise
 from privacy.signal import faint_words
-from privacy.tradeoff import Curve, gaussian_curve, poisson_gaussian_curve
 from reports.alike import over_views
 
 REPLACE, REMOVE = "replace-one", "add-or-remove-one"
 
 
 def noise_lines(
-    epsilon: float,
+    target: Target,
     delta: float,
     clip_norm: float,
     releases: int | None,
@@ -34,7 +36,7 @@ def noise_lines(
     relation: str | None,
     records: int | None,
 ) -> list[str]:
-    """Return the least noise that meets a budget, and what it holds for.
+    """Return the least noise that meets a budget, an epsilon or a risk, and what it holds for.
 
     Raises:
         InputError: for a number out of range, or for options that do not go together.
@@ -44,7 +46,8 @@ def noise_lines(
         if sampling is None:
             count = 1 if releases is None else releases
             relation = relation or REPLACE
-            multiplier = noise_multiplier_for(epsilon, delta, count)
+            multiplier = noise_multiplier_for(target, delta, count)
+            event: Event = GaussianEvent(multiplier)
             spent, source = gaussian_epsilon(multiplier, count, delta), EXACT
             holds = _plain_sentence(count, relation)
         else:
@@ -55,7 +58,8 @@ def noise_lines(
                 )
             rate, count = sampling
             relation = REMOVE
-            multiplier = poisson_noise_multiplier(epsilon, delta, rate, count, accountant)
+            multiplier = _sampled_noise(target, delta, (rate, count), accountant)
+            event = PoissonGaussianEvent(multiplier, rate)
             bound = poisson_gaussian_bound(multiplier, rate, count, delta, accountant)
             spent, source = bound.epsilon, _vouched(accountant, bound.accountant)
             holds = _sampled_sentence(rate, count)
@@ -66,6 +70,7 @@ def noise_lines(
             f"standard deviation  {figure(multiplier * sensitivity, 6)}  (on every value; L2 clip "
             f"{clip_norm:g}, {relation}: sensitivity {sensitivity:g})",
             f"epsilon             {figure(spent)}  (at delta {delta:g}; {source})",
+            *risk_lines(target, event, count),
             holds,
             *_faint(multiplier),
             *breach_lines(delta, records),
@@ -79,6 +84,7 @@ def epsilon_lines(
     sampling: tuple[float, int] | None,
     accountant: Accountant | None,
     records: int | None,
+    records_per_user: int | None = None,
 ) -> list[str]:
     """Return the epsilon of a noise multiplier by each accountant, and what it holds for.
 
@@ -100,11 +106,11 @@ def epsilon_lines(
             known = bound.accountant == name
             note = f"an upper bound, {name.upper()}" if known else _vouched(name, bound.accountant)
             lines.append(f"{name:5}  {figure(bound.epsilon)}  ({note})")
-        if sampling is None:
-            curve = gaussian_curve(noise_multiplier, count)
-        else:
-            curve = poisson_gaussian_curve(noise_multiplier, rate, count)
-        lines += allowed_lines(curve)
+        event: Event = GaussianEvent(noise_multiplier)
+        if sampling is not None:
+            event = PoissonGaussianEvent(noise_multiplier, rate)
+        lines += allowed_lines(allowed_by(event, count))
+        lines += user_lines(event, count, delta, records_per_user)
         last = _plain_sentence(count, None) if sampling is None else _sampled_sentence(rate, count)
         return [*lines, last, *_faint(noise_multiplier), *breach_lines(delta, records)]
 
@@ -123,8 +129,9 @@ def view_lines(path: Path, allow_code: bool = False) -> Iterator[str]:
     from evaluation.grid.defence import facts_of, faint_places, make_defence
     from evaluation.grid.parse import read_grid
     from fedbert.prepare import Prepared, prepare
-    from privacy.accounting import label_claims, ledger
+    from privacy.accounting import ledger
     from privacy.defence import refuse
+    from privacy.users import further_claims
     from reports.labels import further_labels, phrase
 
     loaded: dict[object, Prepared] = {}
@@ -148,7 +155,7 @@ def view_lines(path: Path, allow_code: bool = False) -> Iterator[str]:
             if reason is not None:
                 said = [f"refused: {reason}"]
             else:
-                claims = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
+                claims = [*ledger(defence, facts).values(), *further_claims(defence, facts)]
                 each = over_views([(claim.view, claim.sentence()) for claim in claims])
                 said = [f"{views}: {sentence}" for views, sentence in each]
                 said += [f"Warning: {words}" for words in faint_places(defence)]
@@ -162,17 +169,18 @@ def view_lines(path: Path, allow_code: bool = False) -> Iterator[str]:
     yield from foresight.lines()
 
 
-def figure(value: float, places: int = 5) -> str:
-    """The value to so many decimals, or figures where decimals would show next to nothing."""
-    return f"{value:.{places}f}" if value >= 0.01 else f"{value:.{places}g}"
-
-
-def allowed_lines(curve: Curve) -> Iterator[str]:
-    """What the whole trade-off curve allows an attack, which is less than one epsilon does."""
-    yield "what an attack may reach at most, by the trade-off curve"
-    for fpr in (0.001, 0.01, 0.1):
-        yield f"TPR at {100 * fpr:g} % FPR  {figure(curve.tpr_at(fpr))}"
-    yield f"advantage (TPR - FPR)  {figure(curve.advantage())}"
+def _sampled_noise(
+    target: Target, delta: float, sampling: tuple[float, int], accountant: Accountant
+) -> float:
+    """The noise of DP-SGD, by an accountant where the target is an epsilon."""
+    if not isinstance(target, Risk):
+        return poisson_noise_multiplier(target, delta, *sampling, accountant)
+    if accountant != "pld":
+        raise InputError(
+            "expected --accountant with --epsilon alone (a risk is read off the trade-off curve), "
+            f"got {accountant} and a risk"
+        )
+    return sampled_noise(target, *sampling)
 
 
 def _plain_sentence(count: int, relation: str | None) -> str:

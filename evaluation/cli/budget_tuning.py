@@ -2,14 +2,15 @@
 
 import secrets
 
-from evaluation.cli.budget_text import allowed_lines, breach_lines, figure, refusing
+from evaluation.cli.budget_risk import allowed_lines, figure
+from evaluation.cli.budget_text import breach_lines, refusing
+from privacy.claims import selected_allowed
 from privacy.composition import epsilon_of
 from privacy.events import Event, GaussianEvent, PoissonGaussianEvent
 from privacy.selection import (
     BY_SELECTION,
     Selection,
     selected_bound,
-    selected_curve,
     selected_multiplier,
 )
 
@@ -46,7 +47,7 @@ def tuning_lines(
             f"noise multiplier  {figure(noise, 6)}  (of each training)",
             f"epsilon           {figure(best.epsilon)}  (at delta {delta:g}; {of}; {BY_SELECTION})",
             f"one training      {figure(one.epsilon)}  (its settings chosen without the records)",
-            *allowed_lines(selected_curve(event, count, among)),
+            *allowed_lines(selected_allowed(event, count, among)),
             "Holds for the best training's model alone, judged by public data. Their number is "
             "drawn at random before the first, each takes settings drawn from a public list and "
             "noise of its own, and neither their number nor any but the best is ever shown.",

@@ -10,8 +10,11 @@ from evaluation.grid.catalogue import Entry
 from evaluation.grid.foreign import check_members, foreign_class, is_foreign
 from evaluation.grid.spec import Spec, as_written
 from fedbert.errors import InputError, nearest, shown, unknown_key
+from privacy.risk import MEASURES, Risk
 
-TARGET = "target_epsilon"
+TARGETS = ("target_epsilon", "target_tpr_at_1pct", "target_advantage")
+"""What noise may be chosen to meet, one of them: an epsilon at the run's delta, or a risk."""
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
 FIXED = ("name", "view", "uses_decoder")
 """What an attack says of itself: nothing that a grid could set."""
 MOST = 1_000_000
@@ -127,35 +130,84 @@ def build(
 ) -> Any:
     """Return an instance of a catalogue class.
 
-    With a `target_epsilon` among the parameters the class's `calibrated` makes it. `facts` of the
+    With one of `TARGETS` among the parameters the class's `calibrated` makes it. `facts` of the
     run (delta, releases, rounds) are passed where the maker asks for them and the grid is silent.
     also: keys that are allowed besides, and read elsewhere.
 
     Raises:
         InputError: for parameters that are unknown, missing or out of range.
     """
-    plain, calibrated = parameters_of(kind), parameters_of(getattr(kind, "calibrated", None))
-    ways = {**calibrated, **plain} if TARGET in params else {**plain, **calibrated}
-    if TARGET in params and not calibrated:
-        why = f"expected a mechanism with a guarantee for {TARGET}, got {kind.__name__}"
-        raise InputError(f"{where}: {why}")
+    plain, calibrated = parameters_of(kind), calibrated_parameters(kind)
+    target = _target(params, calibrated, kind, where)
+    allowed, others = (calibrated, plain) if target else (plain, calibrated)
+    ways = {**allowed, **others}
     for key, value in params.items():
         if key not in ways:
             raise InputError(f"{where}: {unknown_key(key, [*ways, *also])}")
-        if key not in (calibrated if TARGET in params else plain):
-            with_, than = ("with", plain) if TARGET not in params else ("without", calibrated)
+        if key not in allowed:
+            when = f"without {target}" if target else f"with {_either(calibrated)}"
             raise InputError(
-                f"{where}: expected {key} only {with_} {TARGET}, got {key}={shown(value)}; "
-                f"allowed here: {', '.join([*than, *also])}"
+                f"{where}: expected {key} only {when}, got {key}={shown(value)}; "
+                f"allowed here: {', '.join([*allowed, *also])}"
             )
-        _check_type(ways[key].annotation, key, value, where)
-    maker, accepted = (kind.calibrated, calibrated) if TARGET in params else (kind, plain)
-    known = {name: value for name, value in facts.items() if name in accepted}
-    lacking = [name for name in _needed(maker) if name not in known | params]
+        _check_type(allowed[key].annotation, key, value, where)
+    maker = kind.calibrated if target else kind
+    known = {name: value for name, value in facts.items() if name in allowed}
+    lacking = [name for name in _needed(maker) if name not in known | params | {"target": target}]
     if lacking:
-        other = f" or {TARGET}" if calibrated and TARGET not in params else ""
+        other = f" or {_either(calibrated)}" if calibrated and not target else ""
         raise InputError(f"{where}: expected {lacking[0]}{other}, got none")
     try:
-        return maker(**(known | params))
+        return maker(**(known | _as_called(maker, params, target)))
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def calibrated_parameters(kind: Any) -> dict[str, inspect.Parameter]:
+    """Return what a class is calibrated by; a `target` is any of `TARGETS`.
+
+    Somebody else's class may know a `target_epsilon` alone. Empty for one without `calibrated`.
+    """
+    found = parameters_of(getattr(kind, "calibrated", None))
+    if "target" not in found:
+        return found
+    targets = {n: inspect.Parameter(n, KEYWORD, annotation=float) for n in TARGETS}
+    return targets | {name: each for name, each in found.items() if name != "target"}
+
+
+def _either(calibrated: dict[str, inspect.Parameter]) -> str:
+    """Return the targets that a class knows, in words."""
+    *others, last = [name for name in TARGETS if name in calibrated]
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _target(
+    params: dict[str, Any], calibrated: dict[str, inspect.Parameter], kind: Any, where: str
+) -> str:
+    """Return the one target among parameters; "" for none."""
+    asked = [name for name in TARGETS if name in params]
+    if len(asked) > 1:
+        told = f"expected one of {', '.join(TARGETS)}, got {' and '.join(asked)}"
+        raise InputError(f"{where}: {told}")
+    if asked and not calibrated:
+        why = f"expected a mechanism with a guarantee for {asked[0]}, got {kind.__name__}"
+        raise InputError(f"{where}: {why}")
+    if asked and asked[0] not in calibrated:
+        why = f"expected a mechanism with a trade-off curve for {asked[0]}, got {kind.__name__}"
+        raise InputError(f"{where}: {why}, which knows {_either(calibrated)}")
+    return asked[0] if asked else ""
+
+
+def _as_called(maker: Any, params: dict[str, Any], target: str) -> dict[str, Any]:
+    """Return parameters as a class is called with them: a target by its kind.
+
+    Raises:
+        ValueError: for a target out of range.
+    """
+    if not target or "target" not in parameters_of(maker):
+        return params
+    value = params[target]
+    epsilon = target == TARGETS[0]
+    others = {name: each for name, each in params.items() if name != target}
+    measure = MEASURES[TARGETS.index(target) - 1]
+    return others | {"target": value if epsilon else Risk(measure, float(value))}

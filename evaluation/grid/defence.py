@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from evaluation.grid.build import build, resolve
+from evaluation.grid.build import TARGETS, build, resolve
 from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.foreign import check_members
 from evaluation.grid.launches import Launches
@@ -122,9 +122,10 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
             continue
         where = f"defence {spec.name!r}: {place}"
         params: dict[str, Any] = dict(named.params)
-        if spec.chosen is not None and "target_epsilon" in params:
+        target = next((each for each in TARGETS if each in params), None)
+        if spec.chosen is not None and target is not None:
             told = "noise_multiplier with chosen_among (`budget tuning` says how much)"
-            raise InputError(f"{where}: expected {told}, got target_epsilon")
+            raise InputError(f"{where}: expected {told}, got {target}")
         if place == "smashed" and "one_shot" in params:
             made["one_shot"] = _flag(params.pop("one_shot"), where)
         _check_view(params.pop("view", None), place, where)
@@ -180,7 +181,7 @@ def refuse_drowned(defence: Defence) -> None:
             raise InputError(
                 f"defence {defence.name!r}: {place}: expected noise of at most {LOST:,.0f} times "
                 f"what one unit changes, which leaves nothing to train on, got {ratio:,.0f} times: "
-                "raise target_epsilon or lower the noise"
+                "raise the target or lower the noise"
             )
 
 

@@ -13,6 +13,7 @@ from fedbert.setting_types import Text
 from fedbert.settings import Plain, distinct, refused, settings
 from privacy.selection import Selection
 
+RISKS = {"target_tpr_at_1pct": "TPR at 1 %", "target_advantage": "advantage"}
 LEVEL = 'level = {"smashed.KEY" = [..]}'
 
 
@@ -153,7 +154,15 @@ def level_label(level: dict[str, Any]) -> str:
 
     >>> level_label({"smashed.target_epsilon": 8.0})
     'target_epsilon=8.0'
+    >>> level_label({"training.target_tpr_at_1pct": 0.05, "labels.epsilon": 1.0})
+    'training TPR at 1 % <= 0.05, labels.epsilon=1.0'
     """
-    if len(level) == 1:
-        return ", ".join(f"{key.partition('.')[2]}={value}" for key, value in level.items())
-    return ", ".join(f"{key}={value}" for key, value in level.items())
+    alone = len(level) == 1
+    return ", ".join(_label(*key.partition(".")[::2], value, alone) for key, value in level.items())
+
+
+def _label(place: str, parameter: str, value: Any, alone: bool) -> str:
+    risk = RISKS.get(parameter)
+    if risk is None:
+        return f"{parameter}={value}" if alone else f"{place}.{parameter}={value}"
+    return f"{'' if alone else f'{place} '}{risk} <= {value}"

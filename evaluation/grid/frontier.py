@@ -6,8 +6,10 @@ from pydantic import Field
 
 from fedbert.errors import InputError, shown
 from fedbert.settings import settings
+from privacy.risk import CHANCE
 
 Adversary = Literal["all", "forward", "backward", "aggregator", "peer", "release"]
+CHANCES = {f"target_{measure}": chance for measure, chance in CHANCE.items()}
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -46,7 +48,7 @@ class FrontierSettings:
 
 
 def check_ends(key: str, ends: tuple[Any, ...]) -> None:
-    """Refuse bounds that are not two different numbers, or an epsilon that falls.
+    """Refuse bounds that are not two different numbers, or an epsilon or a risk that falls.
 
     Raises:
         InputError: one line with the key.
@@ -54,6 +56,10 @@ def check_ends(key: str, ends: tuple[Any, ...]) -> None:
     numbers = [each for each in ends if isinstance(each, int | float) and each is not True]
     if len(ends) != 2 or len(numbers) != 2 or ends[0] == ends[1]:
         what = "two different numbers, the most private one first"
+        raise InputError(f"search: expected {what}, got {key}={shown(list(ends))}")
+    risk = CHANCES.get(key.rpartition(".")[2])
+    if risk is not None and not risk < ends[0] < ends[1] < 1:
+        what = f"a risk above {risk:g}, which guessing reaches, that rises and stays below 1"
         raise InputError(f"search: expected {what}, got {key}={shown(list(ends))}")
     if key.endswith("epsilon") and not 0 < ends[0] < ends[1]:
         what = "an epsilon above 0 that rises"

@@ -30,9 +30,10 @@ from fedbert.protect import MechanismLog
 from fedbert.provenance import provenance
 from fedbert.setting_types import ONE_MESSAGE
 from fedbert.trainer import Trained, give_back_memory, train
-from privacy.accounting import label_claims, ledger
+from privacy.accounting import ledger
 from privacy.defence import Defence, refuse
 from privacy.mechanism import Identity
+from privacy.users import further_claims
 from reports.records import CellResult
 from reports.tradeoff import allowed
 
@@ -95,7 +96,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
     recovered += pooled(cell, prepared, trained.split, parts)
     clock.lap("pooled")
     leaks = (*recovered, *found.leaks)
-    claims = [*ledger(defence, facts).values(), *label_claims(defence, facts)]
+    claims = [*ledger(defence, facts).values(), *further_claims(defence, facts)]
     guarantees = [entry.to_json() for entry in claims]
     told: dict[str, Any] = {
         "utility": utility,

@@ -29,11 +29,12 @@ from fedbert.run_key import keyed, run_key
 from fedbert.setting_types import ONE_MESSAGE
 from fedbert.settings import from_mapping
 from fedbert.trainer import State, check, train
-from privacy.accounting import label_claims, ledger
+from privacy.accounting import ledger
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.guarantee import Entry
 from privacy.randomness.keys import canonical_json
+from privacy.users import further_claims
 from reports.alike import over_views
 from reports.terminal import working
 
@@ -232,7 +233,7 @@ class _Saver:
     def entries(self, round_: int) -> list[Entry]:
         """Return what follows for each of the five views."""
         facts = self._facts(round_)
-        return [*ledger(self.defence, facts).values(), *label_claims(self.defence, facts)]
+        return [*ledger(self.defence, facts).values(), *further_claims(self.defence, facts)]
 
     def notes(self) -> list[str]:
         """Return what has to be said of the claims besides."""

@@ -19,6 +19,7 @@ from privacy.mechanism import Cost, Unit, clip_rows
 from privacy.noise import NoiseModel
 from privacy.randomness.draws import Draws
 from privacy.randomness.release import add_gaussian
+from privacy.risk import Target
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class DPSGD:
     @classmethod
     def calibrated(
         cls,
-        target_epsilon: float,
+        target: Target,
         delta: float,
         clip_norm: float,
         sample_rate: float,
@@ -97,13 +98,13 @@ class DPSGD:
         """The mechanism with the least noise for which `steps` steps meet the target.
 
         Raises:
-            ValueError: target_epsilon or clip_norm not positive and finite, delta not strictly
+            ValueError: an epsilon or clip_norm not positive and finite, delta not strictly
                 between 0 and 1, sample_rate not above 0 and at most 1, steps below 1, clipping
                 or stability as they may not be.
         """
-        from privacy.calibration import poisson_noise_multiplier  # accountants: only when asked
+        from privacy.calibration import sampled_multiplier  # accountants: only when asked
 
-        multiplier = poisson_noise_multiplier(target_epsilon, delta, sample_rate, steps)
+        multiplier = sampled_multiplier(target, delta, sample_rate, steps)
         return cls(clip_norm, multiplier, sample_rate, clipping, stability)
 
     @property

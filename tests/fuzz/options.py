@@ -57,14 +57,16 @@ COMMANDS = (
         {"--epsilon": POSITIVE, "--delta": DELTA, "--releases": ("0", *NO_WHOLE),
          "--clip-norm": POSITIVE, "--relation": ("Replace", "", "none"),
          "--records": ("0", *NO_WHOLE), "--accountant": ("rdp2", ""), "--steps": ("5",),
-         "--sample-rate": ("0.1",)},
+         "--sample-rate": ("0.1",), "--advantage": ("0.1", "0", "1", *NO_NUMBER),
+         "--tpr-at-1pct": ("0.05", "0.01", "1", *NO_NUMBER)},
         ("--epsilon", "--delta"),
     ),
     Command(
         ("budget", "epsilon"),
         {"--noise-multiplier": ("1", "4.5"), "--delta": ("1e-5",), "--releases": ("2",)},
         {"--noise-multiplier": POSITIVE, "--delta": DELTA, "--releases": ("0", *NO_WHOLE),
-         "--accountant": ("PLD", "x"), "--records": ("-5", "0", *NO_WHOLE)},
+         "--accountant": ("PLD", "x"), "--records": ("-5", "0", *NO_WHOLE),
+         "--records-per-user": ("-5", "0", "10001", *NO_WHOLE)},
         ("--noise-multiplier", "--delta"),
     ),
     Command(

@@ -24,7 +24,7 @@ ESTIMATE = {
     "method": "bootstrap",
 }
 CURVE = {"tradeoff": [[0.001, 0.01], [0.01, 0.08], [0.5, 0.9]], "advantage": 0.4,
-         "tradeoff_basis": "exact"}  # fmt: skip
+         "tradeoff_basis": "exact", "mu": 0.9, "mu_delta": 1e-5}  # fmt: skip
 
 
 SENTENCES = [{"words": [["the", 3, 4], ["##cook", 0, 4]],

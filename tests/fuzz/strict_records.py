@@ -10,7 +10,7 @@ from typing import Any
 from tests.fuzz.trial import WrongError
 
 VIEWS = {"forward", "backward", "aggregator", "peer", "release"}
-UNITS = {"token", "sequence", "record", "client", "label"}
+UNITS = {"token", "sequence", "record", "client", "label", "user"}
 FLAGS = {"above the reconstruction bound", "below the reference attack"}
 Check = Callable[[Any], bool]
 
@@ -123,6 +123,9 @@ def _curve(value: dict[str, Any]) -> bool:
     if not filled(value.get("tradeoff_basis")) or not rate(value.get("advantage")):
         return False
     if not isinstance(points, list) or not points or not all(map(pair, points)):
+        return False
+    further = [value[key] for key in ("mu", "mu_delta") if key in value]
+    if len(further) == 1 or not all(map(amount, further)):
         return False
     steps = list(pairwise(points))
     return all(a[0] < b[0] and a[1] <= b[1] for a, b in steps)

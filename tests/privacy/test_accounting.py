@@ -13,7 +13,7 @@ import sys
 import pytest
 from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
 
-from privacy import accountants
+from privacy import accountants, losses
 from privacy.accountants import gaussian_epsilon, poisson_gaussian_bound, poisson_gaussian_epsilon
 from privacy.accounting import ledger
 from privacy.defence import Defence, refuse
@@ -125,7 +125,7 @@ def test_a_prv_below_pld_is_not_believed(monkeypatch):
 @pytest.mark.parametrize("rate", [0.02, 1.0])
 def test_many_steps_in_two_stages_cost_what_they_cost_at_once(rate, monkeypatch):
     staged = poisson_gaussian_bound(30.0, rate, 10_007, 1e-5)
-    monkeypatch.setattr(accountants, "AT_ONCE", 10**9)
+    monkeypatch.setattr(losses, "AT_ONCE", 10**9)
     at_once = poisson_gaussian_bound(30.0, rate, 10_007, 1e-5)
     assert staged.accountant == at_once.accountant == "pld"
     assert staged.epsilon == pytest.approx(at_once.epsilon, rel=1e-6)

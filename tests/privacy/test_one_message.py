@@ -8,6 +8,7 @@ from dp_accounting.pld import common, privacy_loss_distribution
 
 from privacy.accountants import gaussian_epsilon
 from privacy.accounting import label_claims, ledger
+from privacy.allowed import allowed_by
 from privacy.composition import epsilon_of
 from privacy.defence import Defence, refuse
 from privacy.distance_correlation import DistanceCorrelation
@@ -23,7 +24,7 @@ from privacy.mechanism import VIEWS, ClipOnly
 from privacy.metric import Metric
 from privacy.one_message import message_delta, message_epsilon, message_multiplier
 from privacy.randomised_response import RandomisedResponse
-from privacy.tradeoff import allowed_by, gaussian_curve, message_curve, pure_curve
+from privacy.tradeoff import gaussian_curve, message_curve, pure_curve
 
 DELTA = 1e-5
 WITHIN = TrainingFacts(
@@ -81,7 +82,7 @@ def test_a_target_that_the_labels_take_alone_is_refused():
 def test_a_target_counts_the_label_beside(kind):
     shape = {"width": 4, "length": 1} if kind is MatrixGaussian else {}
     more = {} if kind is Laplace else {"delta": DELTA}
-    made = kind.calibrated(target_epsilon=4.0, clip_norm=1.0, beside=1.0, **more, **shape)
+    made = kind.calibrated(4.0, clip_norm=1.0, beside=1.0, **more, **shape)
     defence = Defence("x", smashed=replace(made, unit="sequence") if not shape else made)
     claim = ledger(replace(defence, labels=RandomisedResponse(1.0, 2)), BESIDE)["release"]
     assert 4.0 * (1 - 1e-6) < claim.epsilon <= 4.0 * (1 + 1e-6)

@@ -9,10 +9,11 @@ import pytest
 from scipy import stats
 
 from privacy import tradeoff
-from privacy.accountants import composed_loss, poisson_gaussian_bound
+from privacy.accountants import poisson_gaussian_bound
+from privacy.allowed import STORED
+from privacy.losses import composed_loss
 from privacy.tradeoff import (
     FINEST,
-    STORED,
     Curve,
     gaussian_curve,
     poisson_gaussian_curve,

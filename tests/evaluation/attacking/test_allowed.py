@@ -15,13 +15,14 @@ from evaluation.auditing import assumed as behind
 from evaluation.auditing.plan import as_lines, plan
 from fedbert.errors import InputError
 from privacy.accounting import ledger
+from privacy.allowed import STORED, allowed_by, allowed_by_line
 from privacy.calibration import gaussian_sigma
 from privacy.defence import Defence
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import GaussianEvent, MetricEvent, PureEvent
 from privacy.facts import TrainingFacts
 from privacy.gaussian import Gaussian
-from privacy.tradeoff import STORED, allowed_by, allowed_by_line, gaussian_curve
+from privacy.tradeoff import gaussian_curve
 from reports.csv_table import csv_table
 from reports.drawing.roc import draw_roc
 from reports.estimate import Estimate

@@ -237,6 +237,48 @@ def test_bad_input_is_one_line_and_exit_code_2(budget: Run, command: str, messag
     assert err.startswith("error: ") and message in err and err.count("\n") == 1
 
 
+def test_noise_for_a_risk_is_what_epsilon_says_keeps_to_it(budget: Run) -> None:
+    for option, name, most in [("--tpr-at-1pct .05", "TPR at 1 % FPR", 0.05),
+                               ("--advantage .2", r"advantage \(TPR - FPR\)", 0.2)]:  # fmt: skip
+        code, out, err = budget(f"noise {option} --delta 1e-5 --releases 3")
+        assert (code, err) == (0, "") and f"(at most {most:g} was asked for)" in out
+        noise = float(number(out, "noise multiplier"))
+        found = [
+            float(number(budget(f"epsilon --delta 1e-5 --releases 3 --noise-multiplier {each}")[1],
+                         name))
+            for each in (noise + 1e-6, 0.99 * noise)
+        ]  # fmt: skip
+        assert found[0] <= most < found[1]
+        assert number(out, "epsilon") == number(
+            budget(f"epsilon --delta 1e-5 --releases 3 --noise-multiplier {noise}")[1], "exact"
+        )
+
+
+def test_one_target_is_asked_for(budget: Run) -> None:
+    for command, words in [
+        ("noise --delta 1e-5", "expected one of --epsilon, --tpr-at-1pct, --advantage, got none"),
+        ("noise --delta 1e-5 --epsilon 1 --advantage .1", "got --epsilon and --advantage"),
+        ("noise --delta 1e-5 --tpr-at-1pct .01", "expected 0.01 < target_tpr_at_1pct < 1"),
+        ("noise --delta 1e-5 --advantage 0", "expected 0 < target_advantage < 1"),
+        ("noise --delta 1e-5 --advantage .1 --accountant rdp --sample-rate .1 --steps 9",
+         "expected --accountant with --epsilon alone"),
+        ("noise --delta 1e-5 --advantage .2 --label-epsilon 1", "which the labels take alone"),
+        ("noise --delta 1e-5 --advantage .9 --sample-rate .1 --steps 9", "without any noise"),
+        ("epsilon --delta 1e-5 --noise-multiplier 1 --records-per-user 0",
+         "expected 1 <= records_per_user <= 10000, got records_per_user=0"),
+    ]:  # fmt: skip
+        code, _, err = budget(command)
+        assert code == 2 and words in err and err.count("\n") == 1, err
+
+
+def test_a_user_stands_below_the_record(budget: Run) -> None:
+    _, out, _ = budget("epsilon --delta 1e-5 --noise-multiplier 6 --records-per-user 3")
+    record, user = out.split("for a user with up to 3 records")
+    alone = budget("epsilon --delta 1e-5 --noise-multiplier 2")[1]  # a sum moves three times as far
+    assert number(user, "epsilon") == number(alone, "exact") and "mu  0.1666" in record
+    assert number(user, "TPR at 1 % FPR") == number(alone, "TPR at 1 % FPR")
+
+
 VIEWS_GRID = """
 [[defences]]
 name = "dp-sgd"

@@ -81,7 +81,7 @@ def test_a_foreign_name_does_not_steer_the_terminal(
         ("rounds = 2", "rounds = 0", "expected rounds >= 1, got rounds=0"),
         ("rounds = 2", "rounds = true", "expected an integer, got training.rounds=true"),
         ("clip_norm = 8.0", "clip_norm = -1.0", "expected clip_norm > 0, got clip_norm=-1.0"),
-        ("clip_norm = 8.0", "clip = 8.0", "mean 'clip_norm'? allowed: target_epsilon, delta,"),
+        ("clip_norm = 8.0", "clip = 8.0", "mean 'clip_norm'? allowed: target_epsilon, target"),
         ('mechanism = "gaussian"', 'mechanism = "gauss"', "or module:Class, got 'gauss'"),
         ('mechanism = "gaussian"', 'mechanism = "clip_only"', "a mechanism with a guarantee"),
         ('source = "generated"', 'source = "./nowhere"', "expected a directory that exists"),

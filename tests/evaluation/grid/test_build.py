@@ -44,11 +44,11 @@ def test_fields_that_are_passed_on_are_checked_as_others_are(
     ("defence", "expected"),
     [
         ({"training": {"mechanism": "dp_sgd", "clip_norm": 1.0}},
-         "training: expected noise_multiplier or target_epsilon, got none"),
+         "training: expected noise_multiplier or {TARGETS}, got none"),
         ({"smashed": {"mechanism": "randomised_response", "epsilon": 1.0, "labels": 2}},
          "smashed: expected 'randomised_response' at labels, where it acts, got smashed"),
         ({"smashed": {"mechanism": "gaussian", "noise_multiplier": 1.0}},
-         "smashed: expected clip_norm or target_epsilon, got none"),
+         "smashed: expected clip_norm or {TARGETS}, got none"),
     ],
 )  # fmt: skip
 def test_what_a_mechanism_needs_and_where_it_acts_is_said(
@@ -61,4 +61,5 @@ def test_what_a_mechanism_needs_and_where_it_acts_is_said(
     facts = TrainingFacts("parallel", delta=1e-5, steps=4, sample_rate=0.1, labels=2, records=9)
     with pytest.raises(InputError) as error:
         make_defence(DefenceSpec("d", **named), facts)
-    assert expected in str(error.value)
+    targets = "target_epsilon, target_tpr_at_1pct or target_advantage"
+    assert expected.replace("{TARGETS}", targets) in str(error.value)

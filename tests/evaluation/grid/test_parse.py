@@ -88,7 +88,7 @@ def test_what_a_grid_cannot_mean_is_refused_in_one_line(
         (f"{GAUSSIAN[:-17]}, clip_nrm = 8.0", "unknown key 'clip_nrm': did you mean 'clip_norm'?"),
         (
             f"{GAUSSIAN}, x = 1",
-            "x'; allowed: target_epsilon, delta, clip_norm, releases, unit, bes",
+            "x'; allowed: target_epsilon, target_tpr_at_1pct, target_advantage, delta, clip_norm,",
         ),
         (
             f"{GAUSSIAN}, noise_multiplier = 2.0",

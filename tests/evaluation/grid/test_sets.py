@@ -103,6 +103,18 @@ def test_parameters_that_are_searched_together_move_together(tmp_path: Any) -> N
     assert [x.id for x in again.cells] == [x.id for x in frontier.grid(levels).cells]
 
 
+def test_a_risk_is_searched_as_any_number_and_its_levels_read_well(tmp_path: Any) -> None:
+    risk = '"training.target_tpr_at_1pct" = [0.02, 0.32]'
+    (tmp_path / "f.toml").write_text(FILE.replace('"training.target_epsilon" = [1.0, 100.0]', risk))
+    frontier = read_frontier(tmp_path / "f.toml")
+    last = frontier.defences[-1]
+    level = level_of(last, 0.5)
+    assert level == {"training.target_tpr_at_1pct": 0.08}
+    found = [x for x in frontier.grid({last.name: [level]}).cells if x.defence.name == last.name]
+    assert {x.level for x in found} == {"TPR at 1 % <= 0.08"}
+    assert dict(found[0].defence.training.params)["target_tpr_at_1pct"] == 0.08  # type: ignore[union-attr]
+
+
 def test_each_group_of_settings_has_an_undefended_row_of_its_own(tmp_path: Any) -> None:
     (tmp_path / "f.toml").write_text(FILE)
     frontier = read_frontier(tmp_path / "f.toml")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.auditing.manifest import mismatches
+from evaluation.auditing.manifest import allowed, mismatches, recomputed
 from evaluation.auditing.subject import open_subject
+from evaluation.auditing.trainings import read_trainings
 from evaluation.run.training import read_training, run_training
 from fedbert.checkpoint import read
 from fedbert.errors import InputError
@@ -47,17 +48,26 @@ def test_claim_audit_and_export_count_the_choice(tmp_path: Path) -> None:
     handed = export(checkpoint, tmp_path / "over").directory
     claims = []
     for place in (checkpoint, handed):
-        assert list(mismatches(open_subject(place, None))) == []
+        subject = open_subject(place, None)
+        assert list(mismatches(subject)) == []
         (claim,) = [e for e in read(place).manifest["guarantees"] if e["view"] == "release"]
         assert "mean 10, shape 1" in claim["accountant"]
+        again = recomputed(subject, claim)
+        assert again is not None and again[0] == pytest.approx(claim["epsilon"])
+        assert "chosen among 10" in again[1]
+        (told,) = allowed(subject)
+        assert told.advantage == claim["advantage"]
         claims.append(claim)
     assert claims[0] == claims[1]
+    with pytest.raises(InputError, match="not chosen among several"):
+        read_trainings((str(checkpoint), str(handed)))
 
 
 @pytest.mark.parametrize(
     ("chosen", "noise", "told"),
     [
         ("{ mean = 10.0 }", "target_epsilon = 2.0", "budget tuning"),
+        ("{ mean = 10.0 }", "target_advantage = 0.1", "budget tuning"),
         ("{ mean = 0.5 }", "noise_multiplier = 2.0", "1 < mean"),
         ("{ shape = 1.0 }", "noise_multiplier = 2.0", "chosen_among"),
         ("{ mean = 10.0, size = 2.0 }", "noise_multiplier = 2.0", "chosen_among"),

@@ -118,7 +118,8 @@ defence.delta defence.name defence.training.clip_norm defence.training.mechanism
 defence.training.target_epsilon
 format version round launches[][] manifest_sha256
 guarantees[].accountant guarantees[].advantage guarantees[].delta guarantees[].epsilon
-guarantees[].exclusions[] guarantees[].kind guarantees[].reason guarantees[].relation
+guarantees[].exclusions[] guarantees[].kind guarantees[].mu guarantees[].mu_delta
+guarantees[].reason guarantees[].relation
 guarantees[].releases guarantees[].scope guarantees[].sentence guarantees[].tradeoff[][]
 guarantees[].tradeoff_basis guarantees[].unit guarantees[].view
 provenance.commit provenance.dirty provenance.versions.dp-accounting

@@ -166,6 +166,16 @@ def test_another_wish_in_the_same_folder_uses_what_is_there(
         ("least_share", "least_shar", "frontier: unknown key 'least_shar': did you mean 'least_"),
         ("least_share = 0.8", "", "expected one of least_utility and least_share, got none"),
         ("[1.0, 64.0]", "[64.0, 1.0]", "expected an epsilon above 0 that rises, got labels.targe"),
+        (
+            'target_epsilon" = [1.0, 100.0]',
+            'target_advantage" = [0.0, 0.5]',
+            "expected a risk above 0, which guessing reaches, that rises and stays below 1, got",
+        ),
+        (
+            'target_epsilon" = [1.0, 100.0]',
+            'target_tpr_at_1pct" = [0.3, 0.2]',
+            "expected a risk above 0.01, which guessing reaches",
+        ),
         ("[1.0, 64.0]", "[1.0]", "expected two different numbers, the most private one first"),
         ("epsilon = [1.0, 64.0]", "", "defence 'labels': expected epsilon = [0.5, 16.0] or search"),
         ("training.target", "update.target", "search: expected a mechanism at update, got update"),
