@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-THRESHOLDS = 64
+THRESHOLDS = 48
 MOST_EPSILON = 700.0  # e^epsilon is finite
 NEAR_ALL = 0.99  # of the largest stake that can never ruin
 STAKES = NEAR_ALL * 2.0 ** -np.arange(0.0, 12.0, 0.25)
-POINTS = 12  # of a Gaussian's trade-off curve
+POINTS = 10  # of a Gaussian's trade-off curve
 FARTHEST = 4.0  # of them, in standard deviations beyond the middle between both means
 
 
@@ -166,7 +166,9 @@ def _moments(
     hits: np.ndarray, alarms: np.ndarray, odds: np.ndarray, half: np.ndarray, centre: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of the payoff and of its square."""
-    mean = (hits - odds * alarms) / 2 - half
-    own = hits * (1 - centre - half) ** 2 + (1 - hits) * (centre + half) ** 2
-    other = alarms * (centre - odds - half) ** 2 + (1 - alarms) * (centre - half) ** 2
+    told = odds * alarms
+    mean = (hits - told) / 2 - half
+    low, high = centre + half, centre - half  # of what is lost, and gained, outside of S
+    own = hits * (1 - 2 * low) + low**2
+    other = told * (odds - 2 * high) + high**2
     return mean, np.maximum((own + other) / 2, 1e-300)

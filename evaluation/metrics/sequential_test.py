@@ -9,7 +9,7 @@ Reference: Ramdas et al. (2023), "Game-theoretic statistics and safe anytime-val
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from evaluation.metrics.betting import Bet, Past, best_bet, claim_points, seen
 from fedbert.errors import expect
 
 PARTS = (1.0, 0.5, 0.25)  # of the stake: the past flatters the guess that was best in it
+LENT = 0.25  # of the wealth against a claim stands for all that are stronger
+AGAIN = 1.125  # times the scores it was made of: a past is made again
 ONLY = "score"
 
 Scores = np.ndarray | Mapping[str, np.ndarray]
@@ -28,10 +30,10 @@ class SequentialTest:
     claims: the points (epsilon, delta) of each: one, or several lines of a trade-off curve. levels:
     the epsilon that each stands for, rising.
 
-    Guarantee: a true claim is rejected, at any batch of any number, with a probability of at most
-    alpha; so is a lower bound above the truth at any time, if the claims are ordered (whatever one
-    allows the next allows, too): the bound is the last level up to which all are rejected. That
-    asks of the trials that each has a fair coin, or that a batch has as many in as out, and that a
+    Guarantee: if the claims are ordered (whatever one allows the next allows, too), any one that is
+    true is rejected, ever, with a probability of at most alpha; and the lower bound, which is the
+    last level up to which all are rejected, is ever above the truth with at most alpha. That asks
+    of the trials that each has a fair coin, or that a batch has as many in as out, and that a
     trial's score depends on the others' coins by what was released before it alone. Where trials
     of a batch are looked at through one release, say `together`.
     """
@@ -60,7 +62,7 @@ class SequentialTest:
         self._log_wealth = np.zeros((len(claims), len(PARTS)))
         self._highest = np.zeros(len(claims))
         self._scores: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._past: dict[str, Past] = {}
+        self._past: dict[str, tuple[int, Past]] = {}
 
     @classmethod
     def of_claim(cls, epsilon: float, delta: float, alpha: float) -> "SequentialTest":
@@ -69,7 +71,7 @@ class SequentialTest:
 
     @property
     def wealth(self) -> np.ndarray:
-        """The wealth now, against each claim [claim]: an e-value."""
+        """The wealth [claim], an e-value; it rests where a claim and all before it are rejected."""
         with np.errstate(over="ignore"):
             return np.asarray(np.exp(self._mixed()))
 
@@ -91,8 +93,6 @@ class SequentialTest:
             before = self._scores.get(name, (np.empty(0), np.empty(0)))
             sides = np.concatenate([before[0], one]), np.concatenate([before[1], other])
             self._scores[name] = sides
-            if all(len(side) for side in sides):
-                self._past[name] = seen(*sides)
 
     def update(
         self, ins: Scores, outs: Scores, *, together: bool = False, keep: bool = True
@@ -108,7 +108,10 @@ class SequentialTest:
             InputError: for scores that are not finite, or of unequal length by name.
         """
         batch = _named(ins, outs)
-        for number in range(len(self.claims)):
+        standing = np.flatnonzero(~self.rejected)
+        for number in range(
+            int(standing[0]) if len(standing) else len(self.claims), len(self.claims)
+        ):
             chosen = self.best(number, batch)
             if chosen is not None:
                 name, bet = chosen
@@ -119,18 +122,35 @@ class SequentialTest:
         if keep:
             self.learn(ins, outs)
 
-    def best(self, claim: int, names: Mapping[str, object] | None = None) -> tuple[str, Bet] | None:
+    def best(self, claim: int, names: Iterable[str] | None = None) -> tuple[str, Bet] | None:
         """Return the score, of these names, and the bet on it that the past speaks for."""
         found: list[tuple[str, Bet]] = []
-        for name in self._past if names is None else names:
-            past = self._past.get(name)
+        for name in self._scores if names is None else names:
+            past = self._seen(name)
             bet = None if past is None else best_bet(past, self.claims[claim])
             found += [] if bet is None else [(name, bet)]
         return max(found, key=lambda each: each[1].growth) if found else None
 
+    def _seen(self, name: str) -> Past | None:
+        """Return the past of a score, made again when it has grown by an eighth."""
+        sides = self._scores.get(name)
+        if sides is None or not all(len(side) for side in sides):
+            return None
+        known, count = self._past.get(name), sum(map(len, sides))
+        if known is None or count >= known[0] * AGAIN:
+            known = self._past[name] = (count, seen(*sides))
+        return known[1]
+
     def _mixed(self) -> np.ndarray:
-        """Return the logarithm of the mean wealth over the parts [claim]."""
-        return np.asarray(np.logaddexp.reduce(self._log_wealth, axis=1) - math.log(len(PARTS)))
+        """Return the logarithm of wealth [claim]: the mean over the parts, and a lent share.
+
+        What is won against a weaker claim was won against every stronger one, too.
+        """
+        own = np.logaddexp.reduce(self._log_wealth, axis=1) - math.log(len(PARTS))
+        for number in range(len(own) - 2, -1, -1):
+            kept, lent = math.log(1 - LENT) + own[number], math.log(LENT) + own[number + 1]
+            own[number] = np.logaddexp(kept, lent)
+        return np.asarray(own)
 
 
 def _gain(bet: Bet, ins: np.ndarray, outs: np.ndarray, together: bool) -> np.ndarray:

@@ -10,9 +10,11 @@ import torch
 from evaluation.auditing.mechanisms.distinguish import distinguish
 from evaluation.auditing.mechanisms.isolation import SAMPLES, audit_mechanism, audit_step, audit_sum
 from evaluation.auditing.mechanisms.probes import sampler_probe
+from evaluation.auditing.mechanisms.rounds import audit_rounds
 from evaluation.auditing.verdict import Claim, Finding
 from fedbert.data.client_data import ClientData
 from privacy.accountants import gaussian_epsilon, poisson_gaussian_epsilon
+from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.clipping import clip_factors
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.gaussian import Gaussian
@@ -136,6 +138,67 @@ PAIRS: dict[str, tuple[Audit, Audit]] = {  # the mistake, and what is right
         against_the_server(lambda: gaussian_epsilon(NOISE_STD / 2, EPOCHS, DELTA)),
     ),
     "shuffled batches": (shuffled, poisson),
+}
+
+
+def of_a_state(kind: type) -> Audit:
+    """The audit of a mechanism whose state is new at every audit."""
+    return lambda seed, samples: audit_mechanism(
+        kind.calibrated(EPSILON, DELTA, CLIP), DELTA, seed, samples=samples
+    )
+
+
+def step(kind: type) -> Audit:
+    return lambda seed, samples: audit_step(kind(CLIP, 0.8, 0.1), DELTA, seed, samples // 5)
+
+
+def unsampled(seed: int, samples: int) -> Finding:
+    """Every record in every batch, claimed as a Poisson sample of a tenth."""
+    noise, count = 2.0, 20
+    claim = Claim(poisson_gaussian_epsilon(noise, 0.1, count, DELTA), DELTA)
+
+    def steps(side: int, trial: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros(count), np.ones(count)
+
+    return distinguish("batches", claim, [sampler_probe(steps, noise, seed)], TRIALS)
+
+
+def rounds(counted: int) -> Audit:
+    """A client in eight rounds, of which so many are claimed."""
+    made = DPFTRL(0.5, 2.0, 1, 8)
+    return lambda seed, samples: audit_rounds(made, DELTA, seed, samples // 4, None, counted)
+
+
+STATES = (
+    mistakes.NoiseKept,
+    mistakes.NoiseReseeded,
+    mistakes.NoiseThatRepeats,
+    mistakes.NoiseThatLasts,
+    mistakes.FirstCallBare,
+    mistakes.ValuesWithoutNoise,
+    mistakes.NoiseAlike,
+    mistakes.NoiseOfFewValues,
+    mistakes.NoiseByTheBatch,
+    mistakes.LastRowBare,
+    mistakes.NoiseBeforeTheClip,
+)
+SUMS = (
+    mistakes.clip_to_the_median,
+    mistakes.clip_to_the_mean,
+    mistakes.last_not_clipped,
+    mistakes.first_not_clipped,
+)
+STEPS = (mistakes.LastOfTheBatchUnclipped, mistakes.ClippedToTheMedian)
+
+OVER_CALLS: dict[str, tuple[Audit, Audit]] = {  # what one call by itself does not show
+    **{
+        each.__doc__.split("\n")[0].rstrip("."): (of_a_state(each), mechanism(sound))
+        for each in STATES
+    },
+    **{each.__name__.replace("_", " "): (total(each), total(by_rows)) for each in SUMS},
+    **{each.__doc__.split("\n")[0].rstrip("."): (step(each), step(DPSGD)) for each in STEPS},
+    "half of the rounds counted": (rounds(4), rounds(8)),
+    "every record in every batch": (unsampled, poisson),
 }
 
 

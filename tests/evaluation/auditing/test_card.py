@@ -85,7 +85,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         """Run the audit: of few samples and sentences, with a prior that learnt little."""
         if not full:
             monkeypatch.setattr("evaluation.auditing.card.audit_any", audit_few)
-            monkeypatch.setattr("evaluation.auditing.mechanisms.probes.BATCHES", FEW // 50)
+            monkeypatch.setattr("evaluation.auditing.mechanisms.over_calls.CALLS", FEW // 50)
             monkeypatch.setattr("evaluation.auditing.forward.SENTENCES", 8)
             monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 2)
         monkeypatch.setattr(sys, "argv", ["fedbert-eval", "audit", *map(str, arguments)])
