@@ -73,12 +73,17 @@ class Outcome:
     @property
     def allowed(self) -> float:
         """The most that a valid estimator exceeds, but for once in a million runs of its row."""
-        return float(binom.isf(FALSE_ALARM, self.repeats, SIGNIFICANCE)) / self.repeats
+        return allowed_rate(self.repeats)
 
     @property
     def good(self) -> bool:
         """Whether the rate is within what is allowed."""
         return self.rate <= self.allowed
+
+
+def allowed_rate(repeats: int) -> float:
+    """Return the share of repeats that a valid estimator exceeds once in a million runs."""
+    return float(binom.isf(FALSE_ALARM, repeats, SIGNIFICANCE)) / repeats
 
 
 def worlds() -> list[World]:
