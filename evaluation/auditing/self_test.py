@@ -124,7 +124,7 @@ def worlds() -> list[World]:
 @lru_cache(maxsize=1)  # curves take a moment
 def dp_sgd() -> World:
     """Return the world of one record's steps of DP-SGD, told apart by their likelihood ratio."""
-    from privacy.accountants import composed_loss, poisson_gaussian_epsilon
+    from privacy.accountants import composed_loss
 
     rate, steps = SAMPLED
 
@@ -140,8 +140,8 @@ def dp_sgd() -> World:
 
     family = []
     for noise in (STEP_NOISE * each for each in FAMILY):
-        level = poisson_gaussian_epsilon(noise, rate, steps, DELTA)
         loss = composed_loss(noise, rate, steps, LOSS_GRID)  # its deltas are upper bounds
+        level = float(loss.get_epsilon_for_delta(DELTA))
         epsilons = np.linspace(0.0, level, LINES)
         deltas = [min(1.0, float(loss.get_delta_for_epsilon(each))) for each in epsilons]
         family.append((level, np.stack([epsilons, deltas], axis=1)))

@@ -32,7 +32,7 @@ EPSILON = 2.0
 SST2, EPOCHS, NOISE_STD = 67_349, 3, 0.319
 SHUFFLED = (0.7, 1000)  # noise multiplier, steps of one epoch
 TRIALS = 8000
-SEEDS, OFTEN = 100, 20_000  # of either; samples of what is right
+SEEDS, OFTEN = 100, 10_000  # of either; samples of what is right
 POISSON = (0.7, 50, 160)  # the same for real Poisson samples, fewer: each is drawn anew
 
 Audit = Callable[[int, int], Finding | None]  # of seed and samples
