@@ -20,7 +20,11 @@ from evaluation.metrics.epsilon_bounds import (
     one_run_epsilon,
     split_epsilon,
 )
-from evaluation.metrics.one_run_gaussian import one_run_from_scores, right_guesses
+from evaluation.metrics.one_run_gaussian import (
+    one_run_by_curves,
+    one_run_from_scores,
+    right_guesses,
+)
 from fedbert.errors import expect
 from fedbert.seeding import numpy_rng
 
@@ -30,6 +34,9 @@ DELTA = 1e-5
 REPEATS = 1000
 SIDE = 200  # members, and as many non-members
 GUESSED = 0.2  # of the canaries of a run
+SAMPLED, STEP_NOISE = (0.2, 20), 0.8  # rate and steps of DP-SGD, noise over the clip
+FAMILY = (2.5, 2.0, 1.7, 1.4, 1.2, 1.0, 0.85)  # times that noise
+LOSS_GRID, LINES = 1e-3, 48  # of its loss distribution, and of its curve
 ALIKE = 4  # candidates that share a text, where some do
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -41,7 +48,8 @@ class World:
 
     threshold: from which a score is called a member's. gaussian: whether the estimators that
     presume a Gaussian mechanism apply. cluster: so many in turn depend on each other, where
-    members and non-members do not differ.
+    members and non-members do not differ. family: epsilons and curves [point, (epsilon, delta)] of
+    mechanisms of the same kind with less and less noise.
     """
 
     name: str
@@ -52,6 +60,7 @@ class World:
     threshold: float
     gaussian: bool = True
     cluster: int = 1
+    family: tuple[tuple[float, np.ndarray], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class Outcome:
     @property
     def allowed(self) -> float:
         """The most that a valid estimator exceeds, but for once in a million runs of its row."""
-        return float(binom.isf(FALSE_ALARM, self.repeats, SIGNIFICANCE)) / self.repeats
+        return allowed_rate(self.repeats)
 
     @property
     def good(self) -> bool:
@@ -81,8 +90,13 @@ class Outcome:
         return self.rate <= self.allowed
 
 
+def allowed_rate(repeats: int) -> float:
+    """Return the share of repeats that a valid estimator exceeds once in a million runs."""
+    return float(binom.isf(FALSE_ALARM, repeats, SIGNIFICANCE)) / repeats
+
+
 def worlds() -> list[World]:
-    """Return the worlds: no difference, clusters too; Gaussian, whole too; answers; all tied."""
+    """Return the worlds: no difference, clusters; Gaussian, whole too; answers; ties; DP-SGD."""
     from privacy.accountants import gaussian_epsilon
 
     found = [World("no difference", 0.0, DELTA, _normal(0.0), _normal(0.0), 0.0)]
@@ -104,7 +118,38 @@ def worlds() -> list[World]:
     )
     constant = World("one score for all", 0.0, DELTA, _constant, _constant, 0.0)
     alike = World("no difference, four of one text", 0.0, DELTA, _alike, _alike, 0.0, cluster=ALIKE)
-    return [*found, answers, coarse, constant, alike]
+    return [*found, answers, coarse, constant, alike, dp_sgd()]
+
+
+@lru_cache(maxsize=1)  # curves take a moment
+def dp_sgd() -> World:
+    """Return the world of one record's steps of DP-SGD, told apart by their likelihood ratio."""
+    from privacy.accountants import composed_loss
+
+    rate, steps = SAMPLED
+
+    def draw(there: bool) -> Draw:
+        def scores(rng: np.random.Generator, count: int) -> np.ndarray:
+            sums = rng.normal(0.0, STEP_NOISE, (count, steps))
+            if there:
+                sums += rng.random((count, steps)) < rate
+            odds = np.expm1((sums - 0.5) / STEP_NOISE**2)
+            return np.asarray(np.log1p(rate * odds).sum(axis=1))
+
+        return scores
+
+    family = []
+    for noise in (STEP_NOISE * each for each in FAMILY):
+        loss = composed_loss(noise, rate, steps, LOSS_GRID)  # its deltas are upper bounds
+        level = float(loss.get_epsilon_for_delta(DELTA))
+        epsilons = np.linspace(0.0, level, LINES)
+        deltas = [min(1.0, float(loss.get_delta_for_epsilon(each))) for each in epsilons]
+        family.append((level, np.stack([epsilons, deltas], axis=1)))
+    truth = family[FAMILY.index(1.0)][0]
+    name = f"DP-SGD, rate {rate:g}, {steps} steps"
+    return World(
+        name, truth, DELTA, draw(True), draw(False), 0.0, gaussian=False, family=tuple(family)
+    )
 
 
 def self_test(repeats: int = REPEATS, seed: int = 0) -> list[Outcome]:
@@ -157,6 +202,8 @@ def _bounds(world: World, rng: np.random.Generator) -> Iterator[tuple[str, float
     right = right_guesses(scores, coins, some)
     yield "one run, a fifth guessed", _one_run(some, right, delta)
     yield "one run, Bonferroni over guesses", one_run_from_scores(scores, coins, delta, level)
+    if world.family:
+        yield "one run, own curve, a fifth guessed", _by_curves(canaries, some, right)
     if world.gaussian:
         yield (
             "one run, Gaussian, a fifth guessed",
@@ -172,6 +219,12 @@ def _fixed(hits: int, alarms: int, side: int, delta: float) -> float:
 @lru_cache(maxsize=65536)
 def _gaussian(hits: int, alarms: int, side: int, delta: float) -> float:
     return gaussian_epsilon_bound(hits, side, alarms, side, delta, SIGNIFICANCE)
+
+
+@lru_cache(maxsize=4096)
+def _by_curves(canaries: int, guesses: int, right: int) -> float:
+    levels, curves = zip(*dp_sgd().family, strict=True)
+    return one_run_by_curves((canaries, guesses, right), SIGNIFICANCE, levels, curves)
 
 
 def _one_run(guesses: int, right: int, delta: float) -> float:

@@ -23,7 +23,8 @@ class Finding:
 
     bound: the lower bound on epsilon at the significance. reachable: the largest bound that as many
     samples could have shown, with every one told rightly. how: the attack and the statistic behind
-    the bound. samples: what was judged. more: what would be needed where that is too few.
+    the bound. samples: what was judged. more: what would be needed where that is too few. stopped:
+    why no more was drawn, where that was for the audit to say.
     """
 
     what: str
@@ -34,6 +35,7 @@ class Finding:
     significance: float
     how: str
     more: str = ""
+    stopped: str = ""
 
     @property
     def verdict(self) -> str:
@@ -49,7 +51,8 @@ class Finding:
             f"{100 * (1 - self.significance):g} % confidence, claimed are {self.claim.epsilon:.4g}"
         )
         end = f"; it would take {self.more}" if self.verdict == TOO_WEAK and self.more else ""
+        why = f", stopped {self.stopped}" if self.stopped else ""
         return (
             f"{shown}; this audit could have shown up to {self.reachable:.3g}; "
-            f"{self.how}, {self.samples} judged{end}"
+            f"{self.how}, {self.samples} judged{why}{end}"
         )

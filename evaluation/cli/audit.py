@@ -159,12 +159,14 @@ def self_test(repeats: int) -> None:
 
     Ends with 1 where a bound is above the truth more often than its confidence allows.
     """
-    from evaluation.auditing.self_test import as_lines
-    from evaluation.auditing.self_test import self_test as outcomes_of
+    from evaluation.auditing import self_test as bounds
+    from evaluation.auditing import sequential_self_test as bets
 
-    outcomes = outcomes_of(repeats)
-    print_markdown(as_lines(outcomes))
-    if not all(each.good for each in outcomes):
+    outcomes = bounds.self_test(repeats)
+    print_markdown(bounds.as_lines(outcomes))
+    sequential = bets.sequential_test(repeats)
+    print_markdown(["", *bets.as_lines(sequential)])
+    if not all(each.good for each in outcomes) or not all(each.good for each in sequential):
         raise SystemExit(FAILED)
 
 

@@ -60,6 +60,50 @@ def gaussian_least(mu: float) -> Allowed:
     return lambda right: float(ndtr(ndtri(min(right, 1.0)) - mu))
 
 
+def curve_least(points: np.ndarray) -> Allowed:
+    """Return the inverse of 1 - f for a curve of points [point, (epsilon, delta)].
+
+    Each point is two lines that the curve lies under, one for either direction; the largest of
+    convex functions is convex.
+    """
+    odds, deltas = np.exp(np.minimum(points[:, 0], 700.0)), points[:, 1]
+
+    def least(right: float) -> float:
+        above, below = (right - deltas) / odds, 1 - deltas - odds * (1 - right)
+        return max(0.0, float(above.max()), float(below.max()))
+
+    return least
+
+
+def one_run_by_curves(
+    counts: tuple[int, int, int],
+    significance: float,
+    levels: Sequence[float],
+    curves: Sequence[np.ndarray],
+) -> float:
+    """Return the largest level whose curve one run refutes; 0 for none.
+
+    counts: canaries, guesses, right ones. levels: the epsilon of each curve, rising. curves: points
+    [point, (epsilon, delta)] that a mechanism of that level lies under, each above the one before:
+    as of DP-SGD with less and less noise.
+
+    Guarantee: a bound above the truth comes up with a probability of at most `significance`. For
+    that, a curve of a level above the truth has to be refuted. It lies above the mechanism's own,
+    and what refutes it, refutes all below it, since `refuted` falls only for a larger `least`; so
+    the own curve would be refuted, too, which has that probability (see the module).
+
+    Raises:
+        InputError: as `one_run_epsilon`.
+    """
+    check_one_run(*counts, 0.0, significance)
+    found = 0.0
+    for level, points in zip(levels, curves, strict=True):
+        if not refuted(*counts, significance, curve_least(points)):
+            break
+        found = level
+    return found
+
+
 @lru_cache(maxsize=4096)
 def one_run_mu(canaries: int, guesses: int, correct: int, significance: float) -> float:
     """Return a lower bound on mu of a mu-GDP mechanism from one run. 0 where nothing is shown.

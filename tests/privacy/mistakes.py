@@ -6,13 +6,14 @@ they do not keep; the functions clip or account wrongly.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from privacy.accountants import poisson_gaussian_epsilon
+from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import GaussianEvent, MetricEvent
 from privacy.gaussian import Gaussian
 from privacy.mechanism import Cost, clip_rows
@@ -184,3 +185,161 @@ def shuffled_epsilon_at_least(noise_multiplier: float, steps: int, delta: float)
     present, absent = reached(2.0), reached(1.0)
     ratios = np.maximum(present - delta, 1e-300) / np.maximum(absent, 1e-300)
     return float(math.log(max(ratios.max(), 1.0)))
+
+
+# Noise that is right in one call, and not from call to call, place to place, or value to value.
+
+
+@dataclass(frozen=True)
+class NoiseOfAState(Gaussian):
+    """Gaussian noise by a wrong `noise(shape, draws)`, which may keep a state from call to call."""
+
+    state: dict = field(default_factory=dict, compare=False)
+
+    def fresh(self, shape, draws: Draws) -> Tensor:
+        return draws.gaussian(tuple(shape), self.noise_std)
+
+    def noise(self, shape, draws: Draws) -> Tensor:
+        raise NotImplementedError
+
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        self.state["calls"] = self.state.get("calls", 0) + 1
+        return (records.double() + self.noise(records.shape, draws)).to(records.dtype)
+
+
+class NoiseKept(NoiseOfAState):
+    """Draws its noise once for a shape, and adds it to every batch of that shape."""
+
+    def noise(self, shape, draws: Draws) -> Tensor:
+        if shape not in self.state:
+            self.state[shape] = self.fresh(shape, draws)
+        return self.state[shape]
+
+
+class NoiseReseeded(NoiseOfAState):
+    """Seeds its generator anew in every call."""
+
+    def noise(self, shape, draws: Draws) -> Tensor:
+        drawn = torch.randn(*shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+        return drawn * self.noise_std
+
+
+class NoiseThatRepeats(NoiseOfAState):
+    """Has noise for 50 calls, and begins again."""
+
+    def noise(self, shape, draws: Draws) -> Tensor:
+        seed = torch.Generator().manual_seed(self.state["calls"] % 50)
+        return torch.randn(*shape, generator=seed, dtype=torch.float64) * self.noise_std
+
+
+class NoiseThatLasts(NoiseOfAState):
+    """Noise of the right size, nine tenths of which are those of the call before."""
+
+    def noise(self, shape, draws: Draws) -> Tensor:
+        fresh, before = self.fresh(shape, draws), self.state.get(shape)
+        made = fresh if before is None else 0.9 * before + math.sqrt(1 - 0.81) * fresh
+        self.state[shape] = made
+        return made
+
+
+class FirstCallBare(NoiseOfAState):
+    """Adds nothing to what is sent first."""
+
+    def noise(self, shape, draws: Draws) -> Tensor:
+        return self.fresh(shape, draws) * (self.state["calls"] > 1)
+
+
+class ValuesWithoutNoise(NoiseOfAState):
+    """Leaves the last value of every row bare."""
+
+    def noise(self, shape, draws: Draws) -> Tensor:
+        made = self.fresh(shape, draws)
+        made[:, -1] = 0
+        return made
+
+
+class NoiseAlike(NoiseOfAState):
+    """One draw for all values of a row, each of the right size."""
+
+    def noise(self, shape, draws: Draws) -> Tensor:
+        return self.fresh((shape[0], 1), draws).expand(*shape)
+
+
+class NoiseOfFewValues(NoiseOfAState):
+    """Noise rounded to whole standard deviations, on records that are not."""
+
+    def noise(self, shape, draws: Draws) -> Tensor:
+        return (self.fresh(shape, draws) / self.noise_std).round() * self.noise_std
+
+
+class NoiseByTheBatch(NoiseOfAState):
+    """Noise of the right size for a batch of 64, and in proportion to the batch."""
+
+    def noise(self, shape, draws: Draws) -> Tensor:
+        return self.fresh(shape, draws) * min(1.0, shape[0] / 64)
+
+
+class LastRowBare(NoiseOfAState):
+    """Leaves the last row of a batch without noise."""
+
+    def noise(self, shape, draws: Draws) -> Tensor:
+        made = self.fresh(shape, draws)
+        made[-1] = 0
+        return made
+
+
+class NoiseBeforeTheClip(NoiseOfAState):
+    """Clips what is noised, and not the record."""
+
+    def clip(self, records: Tensor) -> Tensor:
+        return records
+
+    def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
+        return clip_rows(records.double() + self.fresh(records.shape, draws), self.clip_norm)
+
+
+# Clipped sums whose clip depends on the batch, or on the place in it.
+
+
+def clip_to_the_median(gradients: Tensor, clip_norm: float) -> Tensor:
+    """The sum [value] clipped to the batch's own median length, if that is below the clip."""
+    norms = gradients.norm(dim=1)
+    return clip_rows(gradients, min(clip_norm, float(norms.quantile(0.5)))).sum(dim=0)
+
+
+def clip_to_the_mean(gradients: Tensor, clip_norm: float) -> Tensor:
+    """The sum [value] clipped to the batch's own mean length."""
+    return clip_rows(gradients, float(gradients.norm(dim=1).mean())).sum(dim=0)
+
+
+def last_not_clipped(gradients: Tensor, clip_norm: float) -> Tensor:
+    """The sum [value] of a batch in parts of five, the last of which is left as it is."""
+    whole = len(gradients) // 5 * 5
+    return clip_rows(gradients[:whole], clip_norm).sum(dim=0) + gradients[whole:].sum(dim=0)
+
+
+def first_not_clipped(gradients: Tensor, clip_norm: float) -> Tensor:
+    """The sum [value] of a batch whose first record is left as it is."""
+    return gradients[0] + clip_rows(gradients[1:], clip_norm).sum(dim=0)
+
+
+@dataclass(frozen=True)
+class LastOfTheBatchUnclipped(DPSGD):
+    """DP-SGD whose factor is 1 for the last record of a batch."""
+
+    def factors(self, squared_norms: Tensor) -> Tensor:
+        found = super().factors(squared_norms)
+        found[-1:] = 1.0
+        return found
+
+
+@dataclass(frozen=True)
+class ClippedToTheMedian(DPSGD):
+    """DP-SGD with the batch's own median as clip norm, if that is below the clip."""
+
+    largest_factor = 1.0
+
+    def factors(self, squared_norms: Tensor) -> Tensor:
+        norms = squared_norms.sqrt()
+        clip = min(self.clip_norm, float(norms.quantile(0.5))) if len(norms) else self.clip_norm
+        return (clip * (1 - 1e-4) / norms.clamp_min(1e-12)).clamp_max(1.0)

@@ -1,20 +1,28 @@
-"""Epsilon bound from samples of two neighbours: a rule chosen on some, judged on the rest."""
+"""Epsilon bound from samples of two neighbours, drawn until enough is known and no longer."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import special
 
-from evaluation.auditing.gaussian_bounds import gaussian_epsilon_bound
+from evaluation.auditing.mechanisms.ladder import ladder, more, reachable
 from evaluation.auditing.verdict import Claim, Finding
-from evaluation.metrics.epsilon_bounds import clopper_pearson_epsilon, share_bounds
+from evaluation.metrics.betting import Bet
+from evaluation.metrics.sequential_test import SequentialTest
 from fedbert.errors import InputError, expect
 
 SIGNIFICANCE = 1e-3  # samples cost little, and an audit asks this of several mechanisms
-THRESHOLDS = 400
-CHOOSING = 8  # one of so many samples serves to choose the rule, the others to judge it
-CAREFUL = 0.02  # of the significance, for choosing: a rule that was only lucky is not chosen
+ENOUGH = 0.9  # of the claim: a bound that far needs no more samples
+FAIR = 20_000  # samples a side before it is given up that a bound rises any further
+PILOT = 500  # samples a side of every probe before the first bet
+DEAR = 10  # of what a probe may draw at most, the pilot is at most one part in so many
+GROWTH = 2  # a batch is one part in so many of what was drawn before it
+OTHERS = 16  # of a batch, one part in so many is drawn of the probes that are not bet on
+BETTER = 1.5  # times the growth of the probe at hand: another is turned to
+DEARER = 4.0  # times: a probe that is dear has to speak so much more
+SIGN = 3.0  # of the growth so far against the claim: two and a half standard errors
+GAINED = 2.0  # or a wealth against it that a true claim reaches in at most half of all audits
 GRAIN = 1e-6  # of the largest value: finer differences are rounding, not noise
 
 Statistics = Mapping[str, np.ndarray]
@@ -24,25 +32,55 @@ Statistics = Mapping[str, np.ndarray]
 class Probe:
     """A pair of neighbours, and what an adversary computes from the releases of each.
 
-    draw(side, samples) returns statistics [sample] by name, of side 0 or 1, drawn independently.
-    most: at most so many samples a side, where they are dear.
+    draw(side, samples) returns statistics [sample] by name, of side 0 or 1, drawn independently,
+    and others at every call. most: at most so many samples a side. dear: it is drawn from, after
+    the pilot, only while bets are placed on it.
     """
 
     name: str
     draw: Callable[[int, int], Statistics]
     most: int | None = None
+    dear: bool = False
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """A way to tell the sides apart: a statistic, a threshold, a side of it, and a bound."""
+@dataclass
+class _Drawn:
+    """What was drawn of a probe, and the grid that its statistics are put on."""
 
-    probe: str
-    statistic: str
-    above: bool
-    threshold: float
-    gaussian: bool
-    value: float
+    probe: Probe
+    most: int
+    count: int = 0
+    grains: dict[str, float] = field(default_factory=dict)
+
+    def sides(self, samples: int) -> list[dict[str, np.ndarray]]:
+        """Return statistics of both sides by the probe's name and theirs, on one grid.
+
+        What the lowest bits of floating-point noise tell is no part of the claims. The grid is made
+        from the first samples, which are never bet on.
+        """
+        count = min(samples, self.most - self.count)
+        self.count += count
+        drawn = [self.probe.draw(side, count) for side in (0, 1)]
+        for name in drawn[0]:
+            largest = max(float(np.abs(_checked(side[name], name)).max()) for side in drawn)
+            self.grains.setdefault(name, GRAIN * largest)
+        return [
+            {self.named(name): self._rounded(values, name) for name, values in side.items()}
+            for side in drawn
+        ]
+
+    def named(self, name: str) -> str:
+        """Return how a statistic of the probe is told."""
+        return f"neighbours {self.probe.name}, told apart by {name}"
+
+    @property
+    def names(self) -> list[str]:
+        """The statistics by the probe's name and theirs."""
+        return [self.named(name) for name in self.grains]
+
+    def _rounded(self, values: np.ndarray, name: str) -> np.ndarray:
+        grain = self.grains[name]
+        return np.asarray(values if grain == 0 else np.rint(values / grain))
 
 
 def distinguish(
@@ -52,98 +90,129 @@ def distinguish(
     samples: int,
     significance: float = SIGNIFICANCE,
 ) -> Finding:
-    """Return what the best rule for telling neighbours apart shows of a claim.
+    """Return what telling neighbours apart shows of a claim, with no more samples than it takes.
 
-    Over all probes, statistics, thresholds and kinds of bound the best rule is chosen on the first
-    eighth of the samples; it alone is judged on the rest, so that the choice costs nothing. Where
-    the claim is of a Gaussian mechanism, the Gaussian bound may be chosen: it is above the claim
-    only if rates came out that such a mechanism does not allow.
+    Bets are placed on the probe, statistic, threshold and line of the claim's trade-off curve that
+    speak most against it so far; each batch is bet on before it is drawn, so that the choice costs
+    nothing and stopping is free. It stops at a violation, at a bound of `ENOUGH` of the claim (or
+    of what could be shown) unless a violation is in sight, or after `samples` a side of the probe
+    that is bet on. Where a Gaussian mechanism is claimed, bets are against its whole curve: the
+    bound is above the claim only if rates came out that such a mechanism does not allow.
 
     Raises:
-        InputError: for fewer than four samples, or a statistic that is not finite.
+        InputError: for fewer than four samples, no probe, or a statistic that is not finite.
     """
     expect(samples >= 4, "samples >= 4", "samples", samples)
-    best: _Rule | None = None
-    judged: tuple[np.ndarray, np.ndarray] | None = None
-    for probe in probes:
-        count = samples if probe.most is None else min(samples, probe.most)
-        sides = [probe.draw(side, count) for side in (0, 1)]
-        for name in sides[0]:
-            ones, others = _rounded(*(_checked(side[name], name) for side in sides))
-            first = len(ones) // CHOOSING
-            rule = _best(
-                probe.name, name, ones[:first], others[:first], claim, CAREFUL * significance
-            )
-            if best is None or rule.value > best.value:
-                best, judged = rule, (ones[first:], others[first:])
-    if best is None or judged is None:
-        raise InputError("expected at least one probe, got probes=[]")
-    ones, others = judged
-    hits, alarms = (int(((each >= best.threshold) == best.above).sum()) for each in (ones, others))
-    counts = (hits, len(ones), alarms, len(others))
-    function = gaussian_epsilon_bound if best.gaussian else clopper_pearson_epsilon
-    bound = function(*counts, claim.delta, significance)
-    method = "Gaussian bound" if best.gaussian else "Clopper-Pearson"
-    how = f"neighbours {best.probe}, told apart by {best.statistic}, {method}"
-    top = reachable(len(ones), claim, significance)
+    drawn = [_Drawn(p, samples if p.most is None else min(samples, p.most)) for p in probes]
+    expect(len(drawn) > 0, "at least one probe", "probes", [])
+    pilots = [min(PILOT, max(2, each.most // DEAR)) for each in drawn]
+    judged = max(each.most - pilot for each, pilot in zip(drawn, pilots, strict=True))
+    audit = _Audit(claim, judged, significance, drawn)
+    for each, pilot in zip(drawn, pilots, strict=True):
+        audit.test.learn(*each.sides(pilot))
+    stopped = ""
+    while not stopped:
+        audit.draw()
+        stopped = audit.stopped()
+    line = "the Gaussian's curve" if claim.gaussian else "its epsilon and delta"
     return Finding(
-        what, claim, bound, top, len(ones), significance, how, _more(claim, significance)
+        what,
+        claim,
+        audit.test.lower_bound,
+        reachable(judged, claim, significance),
+        audit.test.samples // 2,
+        significance,
+        f"{audit.how}, by bets against {line}",
+        more(claim, significance),
+        stopped,
     )
 
 
-def reachable(count: int, claim: Claim, significance: float) -> float:
-    """Return the bound that so many samples a side give if each is told rightly."""
-    perfect = (count, count, 0, count)
-    found = clopper_pearson_epsilon(*perfect, claim.delta, significance)
-    if claim.gaussian:
-        found = max(found, gaussian_epsilon_bound(*perfect, claim.delta, significance))
-    return found
+class _Audit:
+    """The bets of one audit, and the choice of what is drawn next."""
 
+    def __init__(self, claim: Claim, judged: int, alpha: float, drawn: list[_Drawn]) -> None:
+        """Start with no bet; judged: at most so many samples a side are bet on."""
+        self.rungs = ladder(claim, judged, alpha, ENOUGH)
+        self.test = SequentialTest(self.rungs.claims, alpha, self.rungs.levels)
+        self.judged, self.drawn, self.how = judged, drawn, ""
+        self.at_hand: _Drawn | None = None
 
-def _more(claim: Claim, significance: float) -> str:
-    """Return how many samples could contradict the claim."""
-    count = 4
-    while reachable(count, claim, significance) <= claim.epsilon and count < 2**40:
-        count *= 2
-    return f"at least about {count} judged samples a side"
+    @property
+    def next(self) -> int:
+        """The first rung that stands, but none above the claim's."""
+        standing = np.flatnonzero(~self.test.rejected)
+        return min(int(standing[0]), self.rungs.own) if len(standing) else self.rungs.own
 
+    def draw(self) -> None:
+        """Draw and bet on a batch of the probe that the past speaks for, a little of the others."""
+        chosen = self.at_hand = self._favourite()
+        size = max(PILOT, chosen.count // GROWTH)
+        size = min(size, self.judged - self.test.samples // 2)
+        bet, before = self.test.best(self.next, chosen.names), self.test.lower_bound
+        self.test.update(*chosen.sides(size))
+        if not self.how or (bet is not None and self.test.lower_bound > before):
+            self.how = chosen.names[0] if bet is None else bet[0]
+        others = [each for each in self._left() if each is not chosen and not each.probe.dear]
+        for each in others:
+            self.test.learn(*each.sides(max(1, size // OTHERS // len(others))))
 
-def _best(
-    probe: str,
-    name: str,
-    ones: np.ndarray,
-    others: np.ndarray,
-    claim: Claim,
-    significance: float,
-) -> _Rule:
-    """Return the best threshold on a statistic, either side of it, by either kind of bound."""
-    ones, others = np.sort(ones), np.sort(others)
-    ranks = [np.linspace(0, len(side) - 1, THRESHOLDS // 2).astype(int) for side in (ones, others)]
-    thresholds = np.unique(np.concatenate([ones[ranks[0]], others[ranks[1]]]))
-    rules = []
-    for above in (True, False):
-        hits, alarms = (np.searchsorted(side, thresholds, side="left") for side in (ones, others))
-        if above:
-            hits, alarms = len(ones) - hits, len(others) - alarms
-        plain = share_bounds(hits, len(ones), alarms, len(others), claim.delta, significance)
-        at = int(np.argmax(plain))
-        rules.append(_Rule(probe, name, above, float(thresholds[at]), False, float(plain[at])))
-        if claim.gaussian:
-            at = int(np.argmax(_mu(hits, len(ones), alarms, len(others), significance)))
-            counts = (int(hits[at]), len(ones), int(alarms[at]), len(others))
-            value = gaussian_epsilon_bound(*counts, claim.delta, significance)
-            rules.append(_Rule(probe, name, above, float(thresholds[at]), True, value))
-    return max(rules, key=lambda rule: rule.value)
+    def _left(self) -> list[_Drawn]:
+        return [each for each in self.drawn if each.count < each.most]
 
+    def _favourite(self) -> _Drawn:
+        """Return the probe that speaks most against the claim, if that may fall, or the next rung.
 
-def _mu(
-    hits: np.ndarray, positives: int, alarms: np.ndarray, negatives: int, significance: float
-) -> np.ndarray:
-    """Return the lower bound on a Gaussian mechanism's mu of many counts at once."""
-    some, few = np.clip(hits, 1, positives), np.clip(alarms, 0, negatives - 1)
-    least = special.betaincinv(some, positives - some + 1, significance / 2)
-    most = special.betainccinv(few + 1, negatives - few, significance / 2)
-    return np.asarray(special.ndtri(least) - special.ndtri(most))
+        The one at hand is kept unless another is clearly better.
+        """
+        left = self._left()
+        rung = self.rungs.own if self._in_sight() else self.next
+        growths = {number: self._growth(rung, each) for number, each in enumerate(left)}
+        best = max(growths, key=lambda number: growths[number])
+        if self.at_hand in left and growths[left.index(self.at_hand)] * BETTER >= growths[best]:
+            return self.at_hand
+        cheapest = min(left, key=lambda each: (each.probe.dear, each.count))
+        return left[best] if growths[best] > 0 else cheapest
+
+    def _growth(self, rung: int, drawn: _Drawn) -> float:
+        """Return how fast wealth grows by a probe; of a dear one, in proportion and if sure."""
+        best = self.test.best(rung, drawn.names)
+        if best is None:
+            return 0.0
+        growth, dear = best[1].growth, drawn.probe.dear
+        if dear and 2 * drawn.count * growth < SIGN:
+            return 0.0
+        return growth / DEARER if dear else growth
+
+    def _in_sight(self) -> bool:
+        """Return whether the claim itself seems about to fall, and not by chance."""
+        best = self._falls(self.rungs.own)
+        if best is None:
+            return False
+        count = 2 * next(each.count for each in self.drawn if best[0] in each.names)
+        gained = float(self.test.wealth[self.rungs.own]) >= GAINED
+        return gained or best[1].growth * count >= SIGN
+
+    def _falls(self, rung: int) -> tuple[str, Bet] | None:
+        """Return the bet by which a rung falls with what may still be drawn, if it goes on so."""
+        best = self.test.best(rung, [name for each in self._left() for name in each.names])
+        wealth = max(float(self.test.wealth[rung]), 1e-300)
+        wanted = -math.log(self.test.alpha) - math.log(wealth)
+        left = 2 * self.judged - self.test.samples
+        return best if best is not None and best[1].growth * left >= wanted else None
+
+    def stopped(self) -> str:
+        """Return why nothing more is drawn; empty where it goes on."""
+        if self.test.lower_bound >= self.rungs.levels[self.rungs.own]:
+            return "at a violation"
+        if self.test.samples // 2 >= self.judged or not self._left():
+            return "at the most samples"
+        if self._in_sight():
+            return ""
+        if self.test.lower_bound < self.rungs.enough:
+            going = self.test.samples // 2 < FAIR or self._falls(self.next) is not None
+            return "" if going else "where more of the same would not raise the bound"
+        return f"at a bound of {100 * ENOUGH:g} % of what is claimed, or can be shown"
 
 
 def _checked(values: np.ndarray, name: str) -> np.ndarray:
@@ -151,13 +220,3 @@ def _checked(values: np.ndarray, name: str) -> np.ndarray:
     if values.ndim != 1 or not np.isfinite(values).all():
         raise InputError(f"expected finite statistics [sample], got {name}={values.shape}")
     return values
-
-
-def _rounded(ones: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the statistics of both sides on one grid, made from those that choose.
-
-    What the lowest bits of floating-point noise tell is no part of the claims.
-    """
-    first = len(ones) // CHOOSING
-    grain = GRAIN * float(max(np.abs(ones[:first]).max(), np.abs(others[:first]).max()))
-    return (ones, others) if grain == 0 else (np.rint(ones / grain), np.rint(others / grain))

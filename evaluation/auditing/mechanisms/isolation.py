@@ -4,15 +4,20 @@ What is audited is one release, with a claim that follows from the mechanism's o
 releases compose to what a ledger says is the accountants' part.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from evaluation.auditing.mechanisms.distinguish import SIGNIFICANCE, distinguish
-from evaluation.auditing.mechanisms.probes import label_probe, row_probes, step_probe, sum_probe
+from evaluation.auditing.mechanisms.hostile import worst_pair
+from evaluation.auditing.mechanisms.probes import (
+    factors_probe,
+    label_probe,
+    row_probes,
+    step_probe,
+    sum_probes,
+)
 from evaluation.auditing.mechanisms.rounds import audit_rounds
 from evaluation.auditing.verdict import Claim, Finding
 from fedbert.errors import InputError
@@ -95,12 +100,12 @@ def audit_sum(
     """Return what a clipped sum with a mechanism's noise shows of that mechanism's claim.
 
     clipped_sum(gradients, clip_norm) returns the sum [value]. datasets: gradients [record, ...]
-    with and without one record; without them, hostile ones.
+    with and without one record; without them, those that move the sum most.
     """
     claim = _own_claim(mechanism, delta)
-    pair = datasets or hostile(mechanism.clip_norm)
-    probe = sum_probe(clipped_sum, mechanism, pair, seed)
-    return distinguish(name, claim, [probe], samples, significance)
+    pair = datasets or worst_pair(clipped_sum, mechanism.clip_norm)
+    probes = sum_probes(clipped_sum, mechanism, pair, seed)
+    return distinguish(name, claim, probes, samples, significance)
 
 
 def audit_step(
@@ -116,7 +121,8 @@ def audit_step(
     whose gradient is far beyond the clip.
     """
     claim = claim or _own_claim(mechanism, delta)
-    return distinguish("DP-SGD step", claim, [step_probe(mechanism, seed)], samples)
+    probes = step_probe(mechanism, seed), factors_probe(mechanism, seed)
+    return distinguish("DP-SGD step", claim, probes, samples)
 
 
 def _own_claim(mechanism: DPSGD, delta: float) -> Claim:
@@ -125,16 +131,6 @@ def _own_claim(mechanism: DPSGD, delta: float) -> Claim:
     if cost is None:
         raise InputError("expected a mechanism with a guarantee, got none")
     return claim_of(cost.event, delta)
-
-
-def hostile(clip_norm: float, records: int = 16, values: int = 40) -> tuple[Tensor, Tensor]:
-    """Return gradients [record, value] with and without a record that is large in every value.
-
-    The others are small and point the other way.
-    """
-    gradients = torch.full((records, values), -0.1 * clip_norm / math.sqrt(values)).double()
-    gradients[3] = 1e3 * clip_norm
-    return gradients, gradients[torch.arange(records) != 3]
 
 
 def audit_any(mechanism: Any, delta: float, seed: int, samples: int = SAMPLES) -> Finding | None:

@@ -107,12 +107,13 @@ def _draw(
     mechanism, answers = sending.defence.smashed, sending.defence.labels
     beside = None if sending.layout.labels == "within" else answers
     step, (seed, *words) = max(1, AT_ONCE // clean.shape[1]), label
+    done = [0, 0]  # messages of either record so far
 
     def draw(side: int, samples: int) -> Statistics:
         found: dict[str, list[np.ndarray]] = {}
         for start in range(0, samples, step):
             count = min(step, samples - start)
-            noise = source_from(generator(seed, *words, side, start))
+            noise = source_from(generator(seed, *words, side, done[side] + start))
             sent = sending(*pair[side], count, noise)
             told = np.zeros(count) if beside is None else _told(beside, pair, side, count, noise)
             scale = mechanism.noise_std
@@ -122,6 +123,7 @@ def _draw(
                 "L1 lengths and label": (lengths[1] - lengths[0]) * 2**0.5 / scale + told,
             }.items():
                 found.setdefault(name, []).append(value)
+        done[side] += samples
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
     return draw

@@ -5,6 +5,7 @@ log-likelihood ratios of the noise that might be there, and quantities that only
 gives away: the length of what was added, and whether others in the batch had the same.
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 
@@ -14,6 +15,14 @@ from torch import Tensor, nn
 
 from evaluation.adversary.simulated_noise import source_from
 from evaluation.auditing.mechanisms.distinguish import Probe, Statistics
+from evaluation.auditing.mechanisms.hostile import worst_pair
+from evaluation.auditing.mechanisms.over_calls import (
+    TINY,
+    Label,
+    call_probes,
+    least_noisy,
+    noise_of,
+)
 from fedbert.errors import InputError
 from fedbert.private_step import PrivateStep, Share
 from fedbert.seeding import generator, numpy_rng
@@ -25,8 +34,6 @@ TOGETHER = 256  # records of one step of DP-SGD
 WIDTH = 4  # values of a row, where the mechanism does not say
 FAR, NEAR = 1e3, 1e-3  # lengths of records, in clips
 AT_ONCE = 4_000_000  # values drawn in one call: bounds memory
-BATCHES = 4000  # of a probe that needs a call for every sample
-TINY = 1e-300
 
 
 def row_probes(
@@ -36,21 +43,22 @@ def row_probes(
 
     distance: of the neighbours, where the claim is one of metric privacy.
     """
-    width = getattr(mechanism, "width", None) or WIDTH
-    for number, along in enumerate(_directions(mechanism, width)):
+    width, pristine = getattr(mechanism, "width", None) or WIDTH, copy.deepcopy(mechanism)
+    for number, along in enumerate(_directions(mechanism, width, seed)):
         for name, one, other in _pairs(mechanism.clip_norm, relation, distance, along):
             where = f"{name}, direction {number}"
             label = (seed, "probe", where)
             rows = mechanism.clip(torch.stack([one, other]).to(_sent_as(mechanism)))
             yield Probe(where, _rows(mechanism, rows, releases, label), max(4, 2 * 10**7 // width))
-            if number == 0 and releases == 1:
-                yield Probe(
-                    f"{where}, beside a known row", _beside(mechanism, rows, label), BATCHES
-                )
+    if releases == 1:
+        drawn = torch.randn(width, generator=generator(seed, "along"), dtype=torch.float64)
+        name, *pair = next(_pairs(mechanism.clip_norm, relation, distance, drawn / drawn.norm()))
+        rows = mechanism.clip(torch.stack(pair).to(_sent_as(mechanism)))
+        yield from call_probes(mechanism, pristine, rows, name, (seed, "probe", name))
 
 
-def _directions(mechanism: Mechanism, width: int) -> list[Tensor]:
-    """Return unit vectors [value]: one value, all values alike, and the least noisy direction."""
+def _directions(mechanism: Mechanism, width: int, seed: int) -> list[Tensor]:
+    """Return unit vectors [value]: one value, all alike, the least noisy as told and as seen."""
     one = torch.zeros(width, dtype=torch.float64)
     one[0] = 1.0
     found = [one, torch.full_like(one, 1 / math.sqrt(width))]
@@ -59,7 +67,8 @@ def _directions(mechanism: Mechanism, width: int) -> list[Tensor]:
         least = torch.linalg.eigh(factor)[1][:, 0]
         projection = getattr(mechanism, "projection", None)
         found.append(least if projection is None else projection @ least)
-    return found
+    like = torch.zeros(width, dtype=_sent_as(mechanism))
+    return [*found, *least_noisy(mechanism, like, (seed, "probe"))]
 
 
 def _pairs(
@@ -81,18 +90,14 @@ def _sent_as(mechanism: Mechanism | DPSGD) -> torch.dtype:
     return torch.float64 if mechanism.unit == "client" else torch.float32
 
 
-Label = tuple[int, str, str]
-
-
 def _rows(
     mechanism: Mechanism, rows: Tensor, releases: int, label: Label
 ) -> Callable[[int, int], Statistics]:
     """Return the statistics of many releases of one of two clipped rows [2, value]."""
-    seed, *words = label
-    step = max(1, AT_ONCE // rows.shape[1])
+    step, each = max(1, AT_ONCE // rows.shape[1]), noise_of(label)
 
     def draw(side: int, samples: int) -> Statistics:
-        draws = source_from(generator(seed, *words, side)).draws("probe")
+        draws = each[side]
         found: dict[str, list[np.ndarray]] = {}
         for start in range(0, samples, step):
             count = min(step, samples - start)
@@ -120,50 +125,31 @@ def _ratios(sent: Tensor, rows: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _beside(mechanism: Mechanism, rows: Tensor, label: Label) -> Callable[[int, int], Statistics]:
-    """Return statistics of batches of two rows, the second of which is known to be `rows[1]`.
-
-    If a batch shares its noise, or its length, the known row tells what was added to the other.
-    """
-    seed, *words = label
-
-    def draw(side: int, samples: int) -> Statistics:
-        draws = source_from(generator(seed, *words, "beside", side)).draws("probe")
-        batch = torch.stack([rows[side], rows[1]])
-        sent = torch.stack([mechanism.add_noise(batch, draws) for _ in range(samples)])
-        known = sent[:, 1].double() - rows[1].double()
-        supposed = sent[:, 0].double() - rows[0].double()
-        apart = torch.linalg.vector_norm(supposed - known, dim=1)
-        lengths = [torch.linalg.vector_norm(v, dim=1) for v in (supposed, known)]
-        unequal = (lengths[0] / lengths[1].clamp_min(TINY)).clamp_min(TINY).log().abs()
-        values = {"the same noise": apart, "the same length of noise": unequal}
-        return {name: -value.clamp_min(TINY).log().numpy() for name, value in values.items()}
-
-    return draw
-
-
 def label_probe(mechanism: RandomisedResponse, seed: int) -> Probe:
     """Return the probe of randomised labels: is it 0 or 1?"""
 
+    each = noise_of((seed, "probe", "labels"))
+
     def draw(side: int, samples: int) -> Statistics:
-        draws = source_from(generator(seed, "probe", "labels", side)).draws("probe")
+        draws = each[side]
         answers = mechanism.randomise(np.full(samples, side, dtype=np.int64), draws)
         return {"the label": (answers == 0).astype(float)}
 
     return Probe("label 0 and label 1", draw)
 
 
-def sum_probe(
+def sum_probes(
     clipped_sum: Callable[[Tensor, float], Tensor],
     mechanism: DPSGD,
     datasets: tuple[Tensor, Tensor],
     seed: int,
-) -> Probe:
-    """Return the probe of a clipped sum [value]: gradients with a record, and without it."""
-    sums = [clipped_sum(data, mechanism.clip_norm) for data in datasets]
+) -> Iterator[Probe]:
+    """Yield the probes of a clipped sum [value]: gradients with a record, and without it."""
+    sums = [clipped_sum(data.clone(), mechanism.clip_norm) for data in datasets]
     rows = torch.stack(sums).to(_sent_as(mechanism))
-    draw = _rows(mechanism, rows, 1, (seed, "probe", "sum"))
-    return Probe("with a record and without it", draw)
+    name, label = "with a record and without it", (seed, "probe", "sum")
+    yield Probe(name, _rows(mechanism, rows, 1, label))
+    yield from call_probes(mechanism, copy.deepcopy(mechanism), rows, name, label)
 
 
 def step_probe(mechanism: DPSGD, seed: int) -> Probe:
@@ -176,25 +162,52 @@ def step_probe(mechanism: DPSGD, seed: int) -> Probe:
     layer = nn.Linear(2 * TOGETHER, 1, bias=False)
     every = FAR * mechanism.clip_norm * torch.eye(2 * TOGETHER)
 
+    sources = [source_from(generator(seed, "probe", "step", side)) for side in (0, 1)]
+    taken = [0, 0]  # steps of either side so far
+
     def draw(side: int, samples: int) -> Statistics:
-        source = source_from(generator(seed, "probe", "step", side))
-        share = Share(1.0, layer.weight.numel(), source)
+        share = Share(1.0, layer.weight.numel(), sources[side])
         step = PrivateStep({"layer": layer}, dict(layer.named_parameters()), mechanism, share)
         shown = every[TOGETHER * side : TOGETHER * (side + 1)]
-        found = []
+        found, known = [], []
         for number in range(-(-samples // TOGETHER)):
+            known.append(_without_records(step, layer, taken[side] + 2 * number))
             with step.record():
                 losses = layer(shown)[:, 0]
             losses.sum().backward()
             factors = mechanism.factors(step.squared_norms(len(shown)))
-            step.gradients(factors, number)
+            step.gradients(factors, taken[side] + 2 * number + 1)
             if layer.weight.grad is None:
                 raise InputError("expected a gradient of the layer, got none")
             found.append(layer.weight.grad[0, :TOGETHER].double().numpy().copy())
             layer.weight.grad = None
-        return {"projection": np.concatenate(found)[:samples]}
+        taken[side] += 2 * len(found)
+        sent, before = (np.concatenate(each)[:samples] for each in (found, known))
+        return {"projection": sent, "what is left without the noise before": sent - before}
 
     return Probe("with a record and without it", draw)
+
+
+def _without_records(step: PrivateStep, layer: nn.Linear, number: int) -> np.ndarray:
+    """Return what a step without records gives: its noise, which everybody knows [value]."""
+    step.gradients(torch.zeros(0, dtype=torch.float64), number)
+    if layer.weight.grad is None:
+        raise InputError("expected a gradient of the layer, got none")
+    noise = layer.weight.grad[0, :TOGETHER].double().numpy().copy()
+    layer.weight.grad = None
+    return noise
+
+
+def factors_probe(mechanism: DPSGD, seed: int) -> Probe:
+    """Return the probe of the clip factors of a batch, on the record that moves their sum most."""
+
+    def by_factors(gradients: Tensor, clip_norm: float) -> Tensor:
+        return (mechanism.factors(gradients.square().sum(dim=1))[:, None] * gradients).sum(dim=0)
+
+    datasets = worst_pair(by_factors, mechanism.clip_norm)
+    sums = torch.stack([by_factors(data, mechanism.clip_norm) for data in datasets])
+    draw = _rows(mechanism, sums, 1, (seed, "probe", "factors"))
+    return Probe("with a record and without it, by the clip factors", draw)
 
 
 def sampler_probe(
@@ -207,16 +220,20 @@ def sampler_probe(
     nothing; the sums are noised.
     """
 
+    rngs = [numpy_rng(seed, "probe", "sampler", side) for side in (0, 1)]
+    done = [0, 0]  # trials of either side so far
+
     def draw(side: int, samples: int) -> Statistics:
-        rng = numpy_rng(seed, "probe", "sampler", side)
+        rng = rngs[side]
         highest, odds = np.empty(samples), np.empty(samples)
         for trial in range(samples):
-            others, drawn = steps(side, trial)
+            others, drawn = steps(side, done[side] + trial)
             sums = drawn * float(1 - side) - others
             sums = sums + noise_multiplier * rng.standard_normal(len(sums))
             highest[trial] = sums.max()
             scaled = sums / noise_multiplier**2
             odds[trial] = scaled.max() + math.log(np.exp(scaled - scaled.max()).sum())
+        done[side] += samples
         return {"highest sum": highest, "log-likelihood ratio": odds}
 
     return Probe("there and empty", draw)

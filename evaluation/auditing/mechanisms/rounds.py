@@ -7,7 +7,6 @@ own, in which the client sends one direction at its full clip whenever it takes 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from evaluation.adversary.simulated_noise import source_from
 from evaluation.auditing.mechanisms.distinguish import SIGNIFICANCE, Probe, Statistics, distinguish
@@ -40,30 +39,36 @@ def audit_rounds(
     own = list(range(0, rounds, mechanism.bands)) if there is None else list(there)
     times = len(own) if claimed is None else claimed
     epsilon = gaussian_epsilon(mechanism.noise_multiplier, times, delta)
+    sources = [source_from(generator(seed, "probe", "rounds", side)) for side in (0, 1)]
+    sent = np.zeros(rounds)
+    sent[own] = mechanism.clip_norm
+    calls = [0, 0]  # of either side so far
+
+    def draw(side: int, count: int) -> Statistics:
+        calls[side] += 1
+        noise, seen = CorrelatedNoise(mechanism, count), np.zeros((rounds, count))
+        for number in range(rounds):
+            draws = sources[side].draws("update", calls[side], number)
+            seen[number] = noise.of(number, draws).part(0, count).numpy()
+        return _statistics(mechanism, sent, seen + sent[:, None] * (side == 0))
+
     probe = Probe(
         f"there in {len(own)} of {rounds} rounds and not",
-        lambda side, count: _releases(mechanism, rounds, own, side, count, seed),
+        draw,
         max(4, AT_ONCE // rounds),
     )
     claim = Claim(epsilon, delta, gaussian=True)
     return distinguish(type(mechanism).__name__, claim, [probe], samples, significance)
 
 
-def _releases(
-    mechanism: DPFTRL, rounds: int, own: list[int], side: int, samples: int, seed: int
-) -> Statistics:
-    """Return what an adversary computes of every round's release; side 0: the client is there."""
-    source = source_from(generator(seed, "probe", "rounds", side))
-    noise = CorrelatedNoise(mechanism, samples)
-    drawn = [noise.of(number, source.draws("update", number)) for number in range(rounds)]
-    seen = torch.stack([each.part(0, samples) for each in drawn]).numpy()
-    sent = np.zeros(rounds)
-    sent[own] = mechanism.clip_norm
-    if side == 0:
-        seen += sent[:, None]
-    back = np.linalg.inv(noise_rows(mechanism.coefficients, mechanism.rounds, rounds))
+def _statistics(mechanism: DPFTRL, sent: np.ndarray, seen: np.ndarray) -> Statistics:
+    """Return what an adversary computes of every round's release [round, training].
+
+    sent: what the client sends in each round [round], if it is there.
+    """
+    back = np.linalg.inv(noise_rows(mechanism.coefficients, mechanism.rounds, len(sent)))
     return {
         "likelihood ratio": (back.T @ (back @ sent)) @ seen,
         "the last model": seen.sum(0),
-        "one round": seen[own[0]],
+        "one round": seen[np.flatnonzero(sent)[0]],
     }

@@ -85,7 +85,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
         """Run the audit: of few samples and sentences, with a prior that learnt little."""
         if not full:
             monkeypatch.setattr("evaluation.auditing.card.audit_any", audit_few)
-            monkeypatch.setattr("evaluation.auditing.mechanisms.probes.BATCHES", FEW // 50)
+            monkeypatch.setattr("evaluation.auditing.mechanisms.over_calls.CALLS", FEW // 50)
             monkeypatch.setattr("evaluation.auditing.forward.SENTENCES", 8)
             monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 2)
         monkeypatch.setattr(sys, "argv", ["fedbert-eval", "audit", *map(str, arguments)])
@@ -579,7 +579,8 @@ def test_plan_and_self_test_print_tables(run) -> None:
     code, told, _ = run("plan", "--epsilon", "3", "--delta", "1e-5", "--label-epsilon", "1")
     assert code == 0 and "a message with its label" in told and "Gaussian" not in told
     code, told, _ = run("self-test", "--repeats", "30")
-    assert code == 0 and "62 rows, 30 repeats" in told
+    assert code == 0 and "69 rows, 30 repeats" in told
+    assert "9 rows, 30 repeats, looked at 10 times" in told and "bets are valid here" in told
 
 
 def test_help_names_the_three_commands_and_the_exit_codes(run) -> None:

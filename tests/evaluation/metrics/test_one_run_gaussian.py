@@ -7,9 +7,12 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from evaluation.auditing.gaussian_bounds import one_run_gaussian_epsilon
+from evaluation.metrics.betting import gaussian_points
 from evaluation.metrics.epsilon_bounds import one_run_epsilon
 from evaluation.metrics.one_run_gaussian import (
+    curve_least,
     gaussian_least,
+    one_run_by_curves,
     one_run_from_scores,
     one_run_mu,
     refuted,
@@ -92,3 +95,34 @@ def test_guesses_do_not_look_at_the_truth() -> None:
         one_run_from_scores(scores, coins[:2], DELTA, 0.05)
     with pytest.raises(InputError, match="delta > 0"):
         one_run_gaussian_epsilon(10, 10, 5, 0.0, 0.05)
+
+
+def test_a_curve_of_points_allows_what_the_gaussian_allows_and_a_little_more() -> None:
+    """Lines lie above the curve, so that less is refuted: valid; and close."""
+    least, exact = curve_least(gaussian_points(1.0)), gaussian_least(1.0)
+    for right in np.linspace(0.01, 0.99, 25):
+        assert exact(right) - 0.03 <= least(float(right)) <= exact(right) + 1e-9
+    assert least(0.0) == 0.0
+
+
+@pytest.mark.parametrize("mu", [0.0, 1.0])
+def test_the_bound_by_curves_exceeds_the_truth_at_most_as_often_as_stated(mu: float) -> None:
+    """False alarms at most nominal, but once in 10,000; the seed is fixed."""
+    levels = (0.0, 0.5, 1.0, 1.5, 2.0)  # here mu itself, as truth is known in it
+    curves = [gaussian_points(level + 1e-6) for level in levels]
+    rng, repeats, canaries, guesses = np.random.default_rng(5), 300, 400, 80
+    alarms, found = 0, []
+    for _ in range(repeats):
+        coins = rng.random(canaries) < 0.5
+        right = right_guesses(rng.normal(0, 1, canaries) + mu * coins, coins, guesses)
+        found.append(one_run_by_curves((canaries, guesses, right), 0.05, levels, curves))
+        alarms += refuted(canaries, guesses, right, 0.05, curve_least(gaussian_points(mu + 1e-6)))
+    assert alarms <= stats.binom.isf(1e-4, repeats, 0.05)
+    assert max(found) <= mu + 0.5 and (mu == 0 or np.median(found) == 0.5)
+
+
+def test_a_broken_order_of_curves_is_not_searched_beyond_the_first_that_stands() -> None:
+    curves = [gaussian_points(3.0), gaussian_points(0.1)]
+    assert one_run_by_curves((400, 80, 70), 0.05, (1.0, 2.0), curves) == 0.0
+    with pytest.raises(InputError, match="expected"):
+        one_run_by_curves((400, 80, 81), 0.05, (1.0,), curves[:1])

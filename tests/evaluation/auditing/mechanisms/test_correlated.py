@@ -47,8 +47,11 @@ def canary(there: Sequence[int], restart: int, again: bool = False) -> Probe:
     there: rounds in the order in which they were done, those of a restart behind the others.
     """
 
+    calls = [0, 0]  # of either side so far
+
     def draw(side: int, samples: int) -> Statistics:
-        seen, back = noise_of(10 * len(there) + side + 1, samples, restart, again)
+        calls[side] += 1
+        seen, back = noise_of(100 * calls[side] + 10 * len(there) + side, samples, restart, again)
         own = np.zeros(len(seen))
         own[list(there)] = OURS.clip_norm
         if side == 0:

@@ -27,6 +27,7 @@ from privacy.randomised_response import RandomisedResponse
 from privacy.randomness.draws import Draws
 from reports.card.content import CONSISTENT, TOO_WEAK, VIOLATES
 from tests.evaluation.auditing.mistaken import PAIRS
+from tests.privacy.mistakes import SensitivityOfOneClip
 
 DELTA = 1e-5
 FEW = 20_000
@@ -37,7 +38,7 @@ def few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quarter of the batches that are looked at beside a known row, where none gives anything
     away: the level of a bound, its false alarms, does not depend on their number.
     """
-    monkeypatch.setattr("evaluation.auditing.mechanisms.probes.BATCHES", 1000)
+    monkeypatch.setattr("evaluation.auditing.mechanisms.over_calls.CALLS", 1000)
 
 
 @pytest.mark.usefixtures("few_batches")
@@ -62,11 +63,30 @@ def test_what_is_right_does_not(name: str) -> None:
 
 
 @pytest.mark.usefixtures("few_batches")
-@pytest.mark.parametrize("epsilon", [1.0, 2.0, 4.0])
-def test_the_bound_on_plain_gaussian_noise_reaches_nine_tenths(epsilon: float) -> None:
+@pytest.mark.parametrize("epsilon", [2.0, 4.0])
+def test_the_bound_on_plain_gaussian_noise_reaches_nine_tenths_and_no_more_is_drawn(
+    epsilon: float,
+) -> None:
     found = audit_mechanism(Gaussian.calibrated(epsilon, DELTA, 3.0), DELTA, 5)
     assert found is not None and found.claim.epsilon == pytest.approx(epsilon)
-    assert 0.9 * epsilon <= found.bound <= epsilon and found.verdict == CONSISTENT
+    assert 0.9 * epsilon * (1 - 1e-6) <= found.bound <= epsilon and found.verdict == CONSISTENT
+    assert found.samples < SAMPLES / 2 and "stopped at a bound of 90 %" in found.detail()
+
+
+def test_a_violation_stops_the_audit_and_the_cap_does() -> None:
+    noise = SensitivityOfOneClip.calibrated(2.0, DELTA, 3.0)
+    found = audit_mechanism(noise, DELTA, 5)
+    assert found is not None and found.samples < SAMPLES / 100
+    assert found.verdict == VIOLATES and "stopped at a violation" in found.detail()
+    few = audit_mechanism(Gaussian.calibrated(2.0, DELTA, 3.0), DELTA, 5, samples=2000)
+    assert few is not None and "stopped at the most samples" in few.detail()
+
+
+def test_a_violation_in_sight_is_not_passed_over_at_nine_tenths() -> None:
+    """A fifth less noise than claimed: a bound of nine tenths comes first, and is no reason."""
+    claim = claim_of(Gaussian(1.0, 0.8).cost().event, DELTA)
+    found = audit_mechanism(Gaussian(1.0, 0.64), DELTA, 5, claim=claim)
+    assert found is not None and found.verdict == VIOLATES
 
 
 @pytest.mark.usefixtures("few_batches")
