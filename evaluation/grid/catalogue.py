@@ -201,6 +201,16 @@ MEMBERSHIP = {
         "release view: firmly and rightly (Song and Mittal 2021)",
         seconds=0.55,
     ),
+    "label_gap": Entry(
+        "attacks.membership.label_only:LabelGap",
+        "release view: is the class right? One query each, no scores (Yeom et al. 2018)",
+        seconds=0.55,
+    ),
+    "label_only": Entry(
+        "attacks.membership.label_only:LabelOnly",
+        "the same of altered copies, a query each (Choquette-Choo et al. 2021)",
+        seconds=4.5,
+    ),
     "reference_ratio": Entry(
         "attacks.membership.reference_ratio:ReferenceRatio",
         "release view: loss beside that of shadows (Mireshghallah et al. 2022)",

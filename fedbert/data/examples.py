@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fedbert.data.people import people_of
-from fedbert.data.tables import Table, location, printable, shown
+from fedbert.data.tables import Table, location, numbered, printable, shown
 from fedbert.errors import InputError, nearest
 from fedbert.tasks import OWN, Task, label_word
 
@@ -37,6 +37,7 @@ class Examples:
     skipped: rows that were left out, as the official readers leave them out (QQP).
     held_out: they were kept back from the only split that there is.
     people: per example the person that it belongs to; none where the task has no column of them.
+    rows: per example its row in the source, from 1; of masked-LM the document's number.
     """
 
     task: Task
@@ -46,6 +47,7 @@ class Examples:
     skipped: int = 0
     held_out: bool = False
     people: tuple[str, ...] = ()
+    rows: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -65,9 +67,9 @@ class Examples:
     def take(self, indices: Sequence[int] | np.ndarray) -> "Examples":
         """Return the chosen examples in the given order."""
         chosen = np.asarray(indices, dtype=np.int64)
-        texts = tuple(self.texts[i] for i in chosen)
-        people = tuple(self.people[i] for i in chosen) if self.people else ()
-        return replace(self, texts=texts, labels=self.labels[chosen], people=people)
+        own = {"texts": self.texts, "people": self.people, "rows": self.rows}
+        taken: Any = {name: tuple(each[i] for i in chosen) for name, each in own.items() if each}
+        return replace(self, labels=self.labels[chosen], **taken)
 
 
 def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
@@ -102,7 +104,8 @@ def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
         labels = np.asarray([y for table in tables for y in _labels(task, table)], dtype=kind)
     if not texts:
         raise InputError(f"expected at least one row with text, got rows=0 in {origin}")
-    return Examples(task, texts, labels, origin, skipped, people=tuple(people))
+    numbers = tuple(range(1, len(texts) + 1) if task.kind == "mlm" else numbered(tables))
+    return Examples(task, texts, labels, origin, skipped, people=tuple(people), rows=numbers)
 
 
 def documents(rows: Sequence[str]) -> list[str]:
