@@ -46,8 +46,8 @@ LabelName = Annotated[
     Text, BeforeValidator(_word), WithJsonSchema({"type": ["string", "number"], "minLength": 1})
 ]
 MetricName = Annotated[str, one_of((*CLASS_METRICS, *SCORE_METRICS))]
-COLUMNS = ("text", "pair", "label", "labels", "metric", "group", "group_rows")
-"""Settings of [data] that describe somebody's own columns."""
+COLUMNS = ("text", "pair", "label", "labels", "metric", "group", "group_rows", "attribute")
+"""Settings of [data] that describe somebody's own columns, or a column of any source."""
 
 
 @settings
@@ -108,6 +108,8 @@ class DataConfig:
     group: the column of the person that a row belongs to, of one's own columns or "mlm". Then
         splits, partition and hold-out take persons whole, and intervals count them.
     group_rows: at most so many rows of a person are trained on (a seeded choice); None = all.
+    attribute: a column of something else that a text tells, such as its author's group, for attacks
+        that infer it; nobody trains on it. Of generated data "agent", "place", "time" or "topic".
     """
 
     task: TaskName = "sst2"
@@ -126,6 +128,7 @@ class DataConfig:
     metric: MetricName | None = None
     group: Text | None = None
     group_rows: Annotated[int | None, Field(ge=1, le=EXAMPLES)] = None
+    attribute: Text | None = None
 
     def __post_init__(self) -> None:
         """Check that columns are named where they are read, and fit each other."""
@@ -147,8 +150,8 @@ class DataConfig:
                 raise InputError("expected text = the column of the texts for task own, got none")
             label = self.label or "label"
             task = own_task(self.text, self.pair, label, self.labels, self.metric)
-            return grouped(task, self.group)
-        read = ("text", "group", "group_rows") if self.task == "mlm" else ()
+            return grouped(task, self.group, self.attribute)
+        read = ("attribute", *(("text", "group", "group_rows") if self.task == "mlm" else ()))
         for name in COLUMNS:
             value = getattr(self, name)
             if value and name not in read:
@@ -158,7 +161,7 @@ class DataConfig:
                 )
         task = TASKS[self.task]
         task = task if self.text is None else replace(task, columns=(self.text,))
-        return grouped(task, self.group)
+        return grouped(task, self.group, self.attribute)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as they stand in a file; of one's own columns those that are named.

@@ -65,6 +65,8 @@ _ALL = (
     Metric("exact_match", "exact match", "fraction", "inversion", "lower"),
     Metric("masked_token_accuracy", "masked-word accuracy", "fraction", "inversion", "lower"),
     Metric("label_accuracy", "label accuracy", "fraction", "inversion", "lower"),
+    Metric("attribute_accuracy", "attribute accuracy", "fraction", "inversion", "lower"),
+    Metric("attribute_auc", "attribute AUC", "probability", "inversion", "lower"),
     Metric("auc", "AUC", "probability", "membership", "lower"),
     Metric("tpr_at_1pct_fpr", "TPR at 1 % FPR", "fraction", "membership", "lower"),
     Metric("tpr_at_01pct_fpr", "TPR at 0.1 % FPR", "fraction", "membership", "lower"),
@@ -99,6 +101,7 @@ SHOWN = (
     "token_f1",
     "token_recall",
     "token_precision",
+    "attribute_accuracy",
 )
 """The metrics of inversion whose worst attack is shown for every view that has any."""
 

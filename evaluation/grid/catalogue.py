@@ -263,11 +263,20 @@ MEMBERSHIP = {
     ),
 }
 
+ATTRIBUTES = {
+    "attribute_probe": Entry(
+        "attacks.attributes.probe:AttributeProbe",
+        "an attribute of the text, from A and pooled vectors (Song and Raghunathan 2020)",
+        seconds=8.0,
+    ),
+}
+
 FAMILIES = {
     "inversion": INVERSION,
     "backward": BACKWARD,
     "updates": UPDATES,
     "pooled": POOLED,
+    "attributes": ATTRIBUTES,
     "membership": MEMBERSHIP,
 }
 """The attacks of each list of a grid's `[attacks]`."""
@@ -276,6 +285,7 @@ VERBS = {
     "backward": "missing",
     "updates": "missing",
     "pooled": "invert",
+    "attributes": "infer",
     "membership": "score",
 }
 """What an attack of each list must be able to do; where several verbs will do, its `missing`."""

@@ -72,11 +72,12 @@ def tables_of(
 
         return load_embedded(task, numpy_rng(seed, "data", "split"))
     if source == "generated" and task.name != OWN:
+        from fedbert.data.structure import with_structure
         from fedbert.data.synthetic import load_generated
         from fedbert.seeding import numpy_rng
 
         rng = numpy_rng(seed, "data", "generated", task.name)
-        return load_generated(task, pool_size, evaluation, rng)
+        return with_structure(task, load_generated(task, pool_size, evaluation, rng))
     folder = Path(source).expanduser()
     if folder.is_dir():
         return load_folder(task, folder)
