@@ -89,7 +89,9 @@ class DataConfig:
     """Which examples, and how they are dealt to the clients.
 
     task: a GLUE task, "own" for columns of one's own, or "mlm" for masked language modelling.
-    source: "embedded" (Rotten Tomatoes sentences), "generated", a directory, a file, or a hub name.
+    source: "embedded" (Rotten Tomatoes sentences), "generated", "generated:personal" (sst2; made-up
+        names, numbers and dates, whose recovery is told by itself), a directory, a file, or a hub
+        name.
     pool_size, evaluation: at most so many examples (a seeded choice); None = all.
     max_length: the most tokens of an example.
     clients: among how many parties the pool is dealt.
