@@ -80,10 +80,25 @@ def marked(
     batches: Sequence[Batch],
 ) -> Marked:
     """Return where the spans are in messages, of which the batches are the truth."""
+    places = [
+        prepared.clients[message.client].in_pool[batch.index.numpy()]
+        for message, batch in zip(messages, batches, strict=True)
+    ]
+    return at_positions(pool, places, [int(batch.input_ids.shape[1]) for batch in batches])
+
+
+def at_positions(
+    pool: PoolSpans, places: Sequence[np.ndarray], widths: Sequence[int] | None = None
+) -> Marked:
+    """Return where the spans are in messages of examples at these positions of the pool.
+
+    places: of each message [batch]; widths: how long each is padded; None: as its longest.
+    """
     marks, kinds, chances = [], list[list[list[str]]](), list[list[list[float]]]()
-    for message, batch in zip(messages, batches, strict=True):
-        where = prepared.clients[message.client].in_pool[batch.index.numpy()]
-        found = np.zeros(tuple(batch.input_ids.shape), dtype=np.int64)
+    for number, where in enumerate(places):
+        longest = max(len(pool.marks[position]) for position in where)
+        width = longest if widths is None else widths[number]
+        found = np.zeros((len(where), width), dtype=np.int64)
         for row, position in enumerate(where):
             own = pool.marks[position]
             found[row, : len(own)] = own

@@ -30,6 +30,9 @@ def check_place(path: Path, shared: Iterable[Path]) -> None:
         raise InputError(f"expected a file for --records, got the directory {path}")
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise InputError(f"expected a plain file for --records, got another thing at {path}")
+    above = next(each for each in path.absolute().parents if each.exists())
+    if not above.is_dir():
+        raise InputError(f"expected a folder above {path} for --records, got the file {above}")
     if not path.exists():
         return
     with path.open("rb") as file:

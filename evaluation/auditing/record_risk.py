@@ -136,6 +136,8 @@ def _traced(subject: Subject, records: Records) -> tuple[np.ndarray, np.ndarray]
     """Return the spread of each record's losses and their number [record], or why there is none."""
     if records.positions is None or subject.checkpoint is None:
         return "needs the training's checkpoint, and its own rows"
+    if subject.one_message:
+        return "needs steps: every record was sent once"
     kept = traces_of(subject.checkpoint.state.arrays)
     if kept is None:
         return "the training kept no traces: train with [training] loss_traces = true"

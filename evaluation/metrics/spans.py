@@ -52,6 +52,41 @@ def judge_spans(
         yield Score(f"{kind}_span_tokens", "token", tokens, chance)
 
 
+def judge_texts_spans(
+    true: Arrays, guessed: Arrays, marked: Marked, rng: Callable[[str], np.random.Generator]
+) -> Iterator[Score]:
+    """Yield the same of guesses that have positions of their own.
+
+    true, guessed: token ids [seq] of each text, of any two lengths; each text is a message of one.
+    A span counts where its tokens stand in the guess one after the other, a token where it is in.
+    """
+    rows, whole, some = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+    for text, guess, marks in zip(true, guessed, marked.marks, strict=True):
+        found = np.full(len(text), -1)
+        for k in np.unique(marks[marks > 0]):
+            tokens = text[marks[0] == k]
+            if _stands_in(tokens, guess):
+                found[marks[0] == k] = tokens
+        rows.append(text[None])
+        whole.append(found[None])
+        some.append(np.where(np.isin(text, guess), text, -1)[None])
+    for score in judge_spans(rows, whole, marked, rng):
+        if score.metric.endswith("_spans"):
+            yield score
+    for score in judge_spans(rows, some, marked, rng):
+        if not score.metric.endswith("_spans"):
+            yield score
+
+
+def _stands_in(tokens: np.ndarray, guess: np.ndarray) -> bool:
+    """Return whether tokens stand in a guess, one after the other."""
+    guess = np.asarray(guess)
+    if len(guess) < len(tokens):
+        return False
+    windows = np.lib.stride_tricks.sliding_window_view(guess, len(tokens))
+    return bool((windows == tokens).all(1).any())
+
+
 def _whole(
     true: Arrays, guessed: Arrays, marked: Marked, kind: str
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[float]]:

@@ -139,7 +139,7 @@ def test_shadows_add_lira(traced: Path, tmp_path: Path, audit: Any) -> None:
     assert "how right is not measured: expected 100 non-members" in said
 
 
-@pytest.mark.parametrize("where", ["folder", "other", "inside", "link"])
+@pytest.mark.parametrize("where", ["folder", "other", "inside", "link", "below"])
 def test_another_place_is_refused_in_one_line_and_left_as_it_is(
     traced: Path, tmp_path: Path, where: str, audit: Any
 ) -> None:
@@ -148,6 +148,7 @@ def test_another_place_is_refused_in_one_line_and_left_as_it_is(
         "other": tmp_path / "notes.csv",
         "inside": traced / "risk.csv",
         "link": tmp_path / "link.csv",
+        "below": tmp_path / "notes.csv" / "risk.csv",
     }[where]
     (tmp_path / "folder").mkdir()
     (tmp_path / "notes.csv").write_text("a,b\n")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.metrics.spans import Marked, judge_spans
+from evaluation.metrics.spans import Marked, judge_spans, judge_texts_spans
 
 TRUE = [np.array([[1, 5, 6, 7, 2], [1, 8, 9, 3, 2]]), np.array([[1, 5, 9, 0, 0]])]
 MARKS = (np.array([[0, 1, 1, 2, 0], [0, 1, 1, 0, 0]]), np.array([[0, 1, 0, 0, 0]]))
@@ -50,3 +50,19 @@ def test_a_kind_that_is_not_there_is_not_measured() -> None:
     assert found["name_spans"] == found["name_span_tokens"]
     assert found["name_spans"] == "no name among the attacked tokens"
     assert found["number_spans"] == ""
+
+
+def test_a_guess_without_positions_gives_what_stands_in_it() -> None:
+    texts = [TRUE[0][0], TRUE[0][1]]
+    own = Marked((MARKS[0][:1], MARKS[0][1:]), (KINDS[0][:1], KINDS[0][1:]),
+                 (CHANCES[0][:1], CHANCES[0][1:]), OFTEN)  # fmt: skip
+
+    def values(guessed: list[np.ndarray]) -> dict[str, float]:
+        found = judge_texts_spans(texts, guessed, own, rng)
+        return {s.metric: s.estimate.value for s in found if s.estimate}
+
+    moved = values([np.array([7, 3, 5, 6]), np.array([9, 8])])
+    assert moved["name_spans"] == 0.5  # 9 8 are the second's tokens, in another order
+    assert moved["name_span_tokens"] == moved["date_spans"] == 1.0
+    nothing = values([np.zeros(0, dtype=np.int64)] * 2)
+    assert set(nothing.values()) == {0.0} and set(nothing) == set(moved)
