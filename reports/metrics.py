@@ -108,6 +108,9 @@ SHOWN = (
     "token_recall",
     "token_precision",
     "attribute_accuracy",
+    "name_spans",
+    "number_spans",
+    "date_spans",
 )
 """The metrics of inversion whose worst attack is shown for every view that has any."""
 
