@@ -81,6 +81,8 @@ class Signals:
     alignments, projections [round, client, candidate]: how a client's update of the classifier
         lies to the candidate's gradient (see `attacks.membership.updates`).
     nearness [candidate]: log-likelihood ratio of the best match among the messages sent.
+    answered [1 + copies, candidate] int: the target's class of each candidate, and of altered
+        copies of it (see `attacks.membership.label_only`); None where there are no classes.
     """
 
     candidates: Answers
@@ -89,6 +91,7 @@ class Signals:
     alignments: np.ndarray | None = None
     projections: np.ndarray | None = None
     nearness: np.ndarray | None = None
+    answered: np.ndarray | None = None
 
 
 def logit_scaled(losses: np.ndarray) -> np.ndarray:

@@ -13,8 +13,10 @@ from fedbert.config import Config
 from fedbert.data.batches import Batch
 from fedbert.data.client_data import ClientData
 from fedbert.frozen import Frozen
+from fedbert.head import mean_of
 from fedbert.holding import bench_of, compact_rows
 from fedbert.last_layer import forward_pass
+from fedbert.loss_trace import Losses
 from fedbert.messages import (
     Array,
     ClientParts,
@@ -62,7 +64,7 @@ class Client:
         self.step, self.noise, self.frozen = 0, noise, frozen
         self.smashing = Smashing(defence, data, config, noise, frozen)
         self.logs = {place: MechanismLog() for place in ("training", "update")}
-        self.loss_sum, self.loss_count = 0.0, 0
+        self.losses = Losses(data.in_pool, config.training.loss_traces)
         self.rows = compact_rows(data, split, config, defence)
         self.bench = bench_of(split, self.rows, with_body, config, frozen)
         self.parts, self.names, self.word = self.bench.parts, self.bench.names, self.bench.word
@@ -203,9 +205,7 @@ class Client:
 
     def mean_loss(self) -> float:
         """Return the mean training loss since the last call (nats, or squared error)."""
-        mean = self.loss_sum / max(self.loss_count, 1)
-        self.loss_sum, self.loss_count = 0.0, 0
-        return mean
+        return self.losses.mean()
 
     def report(self) -> dict[str, MechanismLog]:
         """Return the logs of the mechanisms at work here, by place."""
@@ -216,7 +216,7 @@ class Client:
         keep = self.config.training.optimizer_state == "keep"
         state = moments(self.optimizer, self.trained) if keep else {}
         logs = {place: log.to_json() for place, log in self.report().items()}
-        return state, {"step": self.step, "logs": logs}
+        return state | self.losses.snapshot(), {"step": self.step, "logs": logs}
 
     def restore(self, arrays: Mapping[str, Array], values: Mapping[str, Any]) -> None:
         """Set what `snapshot` returned."""
@@ -224,6 +224,7 @@ class Client:
         logs = {place: MechanismLog.from_json(log) for place, log in values["logs"].items()}
         self.smashing.log = logs.pop("smashed")
         self.logs = logs
+        self.losses.restore(arrays)
         load_moments(self.optimizer, self.trained, arrays)
 
     def leave(self) -> None:
@@ -245,16 +246,13 @@ class Client:
         batch = own.batch
         with self._scope("head", own), autocast(self.config, self.private is not None):
             head: Any = self.parts["head"]
-            if self.private is not None:
-                each: Tensor = head.example_losses(z, batch.labels)
-            elif self.defence.on_gradients:  # no example may scale another's rows
-                each = head.mean_of_examples(z, batch.labels)
-            else:
-                each = head.loss(z, batch.labels)
-        if len(batch):
-            self.loss_sum += float(each.detach().mean()) * own.share
-            self.loss_count += own.begins
-        return each.sum() if self.private is not None else each * own.share
+            each: Tensor = head.losses(z, batch.labels)
+            examples = head.by_example(each, batch.labels)
+            if self.private is not None or self.defence.on_gradients:
+                each = examples  # none may scale another's rows
+            mean = mean_of(each)
+        self.losses.add(own, mean, examples)
+        return each.sum() if self.private is not None else mean * own.share
 
     def _recorded(self, batch: Batch) -> AbstractContextManager[object]:
         """Return the context of a step's forward passes, which DP-SGD looks into."""

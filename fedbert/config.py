@@ -46,9 +46,9 @@ LabelName = Annotated[
     Text, BeforeValidator(_word), WithJsonSchema({"type": ["string", "number"], "minLength": 1})
 ]
 MetricName = Annotated[str, one_of((*CLASS_METRICS, *SCORE_METRICS))]
-COLUMNS = ("text", "pair", "label", "labels", "metric", "group", "group_rows")
-"""Settings of [data] that describe somebody's own columns."""
 USER_RECORDS = 10_000
+COLUMNS = ("text", "pair", "label", "labels", "metric", "group", "group_rows", "attribute")
+"""Settings of [data] that describe somebody's own columns, or a column of any source."""
 
 
 @settings
@@ -90,7 +90,9 @@ class DataConfig:
     """Which examples, and how they are dealt to the clients.
 
     task: a GLUE task, "own" for columns of one's own, or "mlm" for masked language modelling.
-    source: "embedded" (Rotten Tomatoes sentences), "generated", a directory, a file, or a hub name.
+    source: "embedded" (Rotten Tomatoes sentences), "generated", "generated:personal" (sst2; made-up
+        names, numbers and dates, whose recovery is told by itself), a directory, a file, or a hub
+        name.
     pool_size, evaluation: at most so many examples (a seeded choice); None = all.
     max_length: the most tokens of an example.
     clients: among how many parties the pool is dealt.
@@ -111,6 +113,8 @@ class DataConfig:
     group_rows: at most so many rows of a person are trained on (a seeded choice); None = all.
     records_per_user: nobody has more records than this, as whoever writes it states: claims about a
         record then stand beside one about a user. Where a column names the persons, `group`.
+    attribute: a column of something else that a text tells, such as its author's group, for attacks
+        that infer it; nobody trains on it. Of generated data "agent", "place", "time" or "topic".
     """
 
     task: TaskName = "sst2"
@@ -130,6 +134,7 @@ class DataConfig:
     group: Text | None = None
     group_rows: Annotated[int | None, Field(ge=1, le=EXAMPLES)] = None
     records_per_user: Annotated[int | None, Field(ge=1, le=USER_RECORDS)] = None
+    attribute: Text | None = None
 
     def __post_init__(self) -> None:
         """Check that columns are named where they are read, and fit each other."""
@@ -156,8 +161,8 @@ class DataConfig:
                 raise InputError("expected text = the column of the texts for task own, got none")
             label = self.label or "label"
             task = own_task(self.text, self.pair, label, self.labels, self.metric)
-            return grouped(task, self.group)
-        read = ("text", "group", "group_rows") if self.task == "mlm" else ()
+            return grouped(task, self.group, self.attribute)
+        read = ("attribute", *(("text", "group", "group_rows") if self.task == "mlm" else ()))
         for name in COLUMNS:
             value = getattr(self, name)
             if value and name not in read:
@@ -167,7 +172,7 @@ class DataConfig:
                 )
         task = TASKS[self.task]
         task = task if self.text is None else replace(task, columns=(self.text,))
-        return grouped(task, self.group)
+        return grouped(task, self.group, self.attribute)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as they stand in a file; of one's own columns those that are named.

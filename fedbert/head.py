@@ -49,7 +49,15 @@ class Head(nn.Module):
 
     def example_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Return a loss per example [batch]; masked-LM: the mean over its masked positions."""
-        each = self.losses(hidden, labels)
+        return self.by_example(self.losses(hidden, labels), labels)
+
+    def by_example(self, each: Tensor, labels: Tensor) -> Tensor:
+        """Return a loss per example [batch] of what `losses` returned for these labels.
+
+        Replacing an example moves the gradient of its own rows alone. In the mean over all masked
+        positions of a batch (`loss`), an example with many of them makes the gradients of all
+        others small.
+        """
         if self.kind != "mlm":
             return each
         masked = labels != -100
@@ -59,18 +67,12 @@ class Head(nn.Module):
 
     def loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss; zero with zero gradients, H's too, where no position is masked."""
-        each = self.losses(hidden, labels)
-        return each.mean() if len(each) else each.sum()
+        return mean_of(self.losses(hidden, labels))
 
-    def mean_of_examples(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean over examples of each one's loss.
 
-        Replacing an example moves the gradient of its own rows alone. The mean over all masked
-        positions of a batch (`loss`) is another number for masked-LM: there an example with many
-        of them makes the gradients of all others small.
-        """
-        each = self.example_losses(hidden, labels)
-        return each.mean() if len(each) else each.sum()
+def mean_of(each: Tensor) -> Tensor:
+    """Return the mean of losses; zero of none, with zero gradients."""
+    return each.mean() if len(each) else each.sum()
 
 
 def _full(logits: Tensor) -> Tensor:

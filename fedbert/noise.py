@@ -54,6 +54,7 @@ def simulated(
     """
     config, _ = settled(config, prepared.split.whole.config)
     training = _settings(config)
+    training["training"].pop("loss_traces", None)  # the same training, looked at
     rates = (getattr(prepared.split.whole.config, name, None) for name in DROPOUT)
     if not any(rates):  # the same training, up to rounding: the same noise
         training["training"].pop("micro_batch", None)

@@ -105,14 +105,8 @@ def source_of(config: Config) -> tuple[object, ...]:
 
 def loaded(config: Config) -> Loaded:
     """Return texts, tokenizer and model of a configuration; who holds what is not settled here."""
-    task = task_of(config)
-    data = config.data
-    with within("data"):
-        examples = load(
-            task, data.source, data.pool_size, data.evaluation, derive(config.seed, "pool")
-        )
-        every = len(examples["train"])
-        examples["train"] = bounded(examples["train"], data.group_rows, derive(config.seed, "pool"))
+    task, data = task_of(config), config.data
+    examples, every = examples_of(config)
     with within("model"):
         tokenizer = load_tokenizer(config.model)
     encoded = {name: encode(e, tokenizer, config.data.max_length) for name, e in examples.items()}
@@ -127,6 +121,16 @@ def loaded(config: Config) -> Loaded:
     found = doubts(tokenizer, settings.vocab_size) + other_numbers(config.model, tokenizer)
     found += unknown_words(encoded.values(), tokenizer, config.model.tokenizer)
     return Loaded(tokenizer, split, encoded, digest(examples), tuple(notes), tuple(found))
+
+
+def examples_of(config: Config) -> tuple[dict[str, Examples], int]:
+    """Return a configuration's examples by split, and how many of "train" there were before
+    persons' rows were bounded."""
+    task, data, seed = task_of(config), config.data, derive(config.seed, "pool")
+    with within("data"):
+        found = load(task, data.source, data.pool_size, data.evaluation, seed)
+        every = len(found["train"])
+        return found | {"train": bounded(found["train"], data.group_rows, seed)}, every
 
 
 def dealt(config: Config, source: Loaded, coin: bool = False, per: Per = "text") -> Prepared:

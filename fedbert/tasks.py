@@ -58,6 +58,7 @@ class Task:
     splits to judge on, the headline first. `score_range` bounds the labels of a regression.
     `label` names the column of the labels. `guessed`: nobody said that the labels are scores.
     `group` names the column of the person that a row belongs to; None: each row is by itself.
+    `attribute` names a column of what a text also tells, besides its label; nobody trains on it.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Task:
     label: str = "label"
     guessed: bool = False
     group: str | None = None
+    attribute: str | None = None
 
     @property
     def regression(self) -> bool:
@@ -224,16 +226,24 @@ def with_columns(task: Task, text: str | None, pair: str | None, label: str | No
     return found
 
 
-def grouped(task: Task, group: str | None) -> Task:
+def grouped(task: Task, group: str | None, attribute: str | None = None) -> Task:
     """Return a task whose rows belong to persons, named in a column; None: to nobody.
 
+    attribute: the column of an attribute that is to be inferred; None: there is none.
+
     Raises:
-        InputError: for a column that holds the text or the label.
+        InputError: for a column that holds the text or the label, or an attribute of masked-LM.
     """
     taken = task.columns if task.kind == "mlm" else (*task.columns, task.label)
     if group in taken:
         raise InputError(f"expected a column of its own for the persons, got group={group!r}")
-    return replace(task, group=group)
+    if attribute is not None and task.kind == "mlm":
+        raise InputError(f"expected attribute with a task with labels, got attribute={attribute!r}")
+    if attribute is not None and attribute in taken:
+        raise InputError(
+            f"expected another column for the attribute than text or label, got {attribute!r}"
+        )
+    return replace(task, group=group, attribute=attribute)
 
 
 def label_word(cell: object) -> str | None:

@@ -8,7 +8,7 @@ from fedbert.errors import expect
 from fedbert.setting_types import BATCH, CLIENTS, Fraction, Optimizer, Positive, Steps, Strategy
 from fedbert.settings import settings
 
-LATER: dict[str, Any] = {"micro_batch": None, "participation": "random"}
+LATER: dict[str, Any] = {"micro_batch": None, "participation": "random", "loss_traces": False}
 """Settings that came later, and their defaults."""
 
 
@@ -37,6 +37,8 @@ class TrainingConfig:
         moments in every round), or "hand_on" (sequential only: the client parts' moments travel
         with the client parts to the next client, who can read from them which tokens were seen).
     client_parts: sequential only: "hand_on" from client to client, or "average" after each round.
+    loss_traces: each record's loss at each of its steps is kept in the checkpoint, for `audit
+        --records`; no message or export holds it, and no noise covers it.
     precision: what the parties compute in: "float32", "float64", "bf16" (products alone; weights,
         moments and sums stay float32), or "auto": bf16 where this machine gains by it.
     device: "cpu", "cuda" or "cuda:N".
@@ -58,6 +60,7 @@ class TrainingConfig:
     client_parts: Literal["hand_on", "average"] = "hand_on"
     precision: Literal["float32", "float64", "bf16", "auto"] = "float32"
     device: str = "cpu"
+    loss_traces: bool = False
 
     def __post_init__(self) -> None:
         """Check what concerns more than one field."""

@@ -65,6 +65,14 @@ _ALL = (
     Metric("exact_match", "exact match", "fraction", "inversion", "lower"),
     Metric("masked_token_accuracy", "masked-word accuracy", "fraction", "inversion", "lower"),
     Metric("label_accuracy", "label accuracy", "fraction", "inversion", "lower"),
+    Metric("name_spans", "names recovered whole", "fraction", "inversion", "lower"),
+    Metric("name_span_tokens", "tokens of names", "fraction", "inversion", "lower"),
+    Metric("number_spans", "numbers recovered whole", "fraction", "inversion", "lower"),
+    Metric("number_span_tokens", "tokens of numbers", "fraction", "inversion", "lower"),
+    Metric("date_spans", "dates recovered whole", "fraction", "inversion", "lower"),
+    Metric("date_span_tokens", "tokens of dates", "fraction", "inversion", "lower"),
+    Metric("attribute_accuracy", "attribute accuracy", "fraction", "inversion", "lower"),
+    Metric("attribute_auc", "attribute AUC", "probability", "inversion", "lower"),
     Metric("auc", "AUC", "probability", "membership", "lower"),
     Metric("tpr_at_1pct_fpr", "TPR at 1 % FPR", "fraction", "membership", "lower"),
     Metric("tpr_at_01pct_fpr", "TPR at 0.1 % FPR", "fraction", "membership", "lower"),
@@ -99,6 +107,10 @@ SHOWN = (
     "token_f1",
     "token_recall",
     "token_precision",
+    "attribute_accuracy",
+    "name_spans",
+    "number_spans",
+    "date_spans",
 )
 """The metrics of inversion whose worst attack is shown for every view that has any."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attacks.attack import Lacks, served
 from attacks.signals import Signals
@@ -120,19 +120,26 @@ def last_layer(model: SplitBert) -> Any:
 
 def last_gradients(model: SplitBert, batches: Iterable[Batch]) -> Gradients:
     """Return every candidate's gradient of the last layer of a classifier, without dropout."""
-    layer, errors, inputs = last_layer(model), [], []
-    hook = layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+    inputs, logits, labels = read_last_layer(model, batches)
+    p = torch.softmax(logits, -1)
+    return Gradients((p - nn.functional.one_hot(labels, p.shape[1])).numpy(), inputs.numpy())
+
+
+def read_last_layer(model: SplitBert, batches: Iterable[Batch]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what the last layer of H reads of examples, what it makes of it, and their labels.
+
+    Inputs [example, hidden] and logits [example, label], float64, without dropout.
+    """
+    layer, inputs, logits, labels = last_layer(model), [], [], []
+    hook = layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0].double().cpu()))
     try:
         with answering(model):
             for batch in batches:
-                own = batch.to(model.device)
-                p = torch.softmax(model.logits(own).double(), -1)
-                errors.append(p - nn.functional.one_hot(own.labels, p.shape[1]))
+                logits.append(model.logits(batch.to(model.device)).double().cpu())
+                labels.append(batch.labels.cpu())
     finally:
         hook.remove()
-    return Gradients(
-        torch.cat(errors).cpu().numpy(), torch.cat([each.double() for each in inputs]).cpu().numpy()
-    )
+    return torch.cat(inputs), torch.cat(logits), torch.cat(labels)
 
 
 def _best(values: np.ndarray) -> np.ndarray:

@@ -1,17 +1,19 @@
 """Inference: a model's answers on batches, for `evaluation.metrics.tasks` to judge."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attacks.membership.label_only import altered
 from attacks.signals import Answers, answers_of
 from fedbert.data.batches import IGNORED, Batch, Encoded, collate, mask_tokens
 from fedbert.errors import InputError
 from fedbert.prepare import Prepared
-from fedbert.seeding import generator
+from fedbert.seeding import generator, numpy_rng
 from fedbert.split import SplitBert, answering
 
 
@@ -80,6 +82,32 @@ def batches(
             draws = generator(seed, "mask", label, start)
             batch = mask_tokens(batch, v.mask, v.size, v.special, draws)
         yield batch
+
+
+def classes_on(
+    model: SplitBert, prepared: Prepared, examples: np.ndarray, seed: int, copies: int
+) -> np.ndarray | None:
+    """Return the classes [1 + copies, example] that a model gives to examples of the pool, and to
+    so many altered copies of each; None where it gives none. That many queries each.
+    """
+    if prepared.task.kind != "classification":
+        return None
+    own, every = prepared.pool.take(examples), np.arange(len(examples))
+    found = []
+    for number in range(1 + copies):
+        asked = own
+        if number:
+            rng = numpy_rng(seed, "altered copy", number)
+            asked = altered(own, prepared.vocabulary.special, number, rng)
+        order = by_length(asked, every)
+        answer = predict(model, batches(prepared, asked, order, seed, "classes"))
+        found.append(answer[np.argsort(order)].astype(np.int64))
+    return np.stack(found)
+
+
+def copies_of(attacks: Iterable[Any]) -> int:
+    """Return the most altered copies of a candidate that any of these attacks asks about."""
+    return max((getattr(each, "copies", 0) for each in attacks), default=0)
 
 
 MASKINGS = 8  # of a masked-LM example: its loss is their mean

@@ -84,6 +84,7 @@ def key_of(trainings: Trainings, examples: np.ndarray, number: int) -> str:
     config = settled(asked, model)[0].to_json()
     config["data"].pop("evaluation")  # judges utility alone
     config.pop("noise")  # of the target: a shadow's can always be made again
+    config["training"].pop("loss_traces", None)  # which nobody reads of a shadow
     parts = {
         "version": VERSION,
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},

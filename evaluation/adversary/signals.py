@@ -1,6 +1,6 @@
 """Membership signals of a finished cell, computed once for all attacks."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,14 @@ import torch
 
 from attacks.signals import Answers, Signals
 from evaluation.adversary.candidates import Candidates
-from evaluation.adversary.inference import answers_on, batches
+from evaluation.adversary.inference import answers_on, batches, classes_on
 from evaluation.adversary.observation import Observation
 from evaluation.adversary.shadow_models import Trainings, shadow_answers
 from fedbert.prepare import Prepared
 from fedbert.split import answering
 
 ROUNDS = ("round_losses", "alignments", "projections")
+CLASSES = "answered"
 
 
 def signals_of(
@@ -23,10 +24,11 @@ def signals_of(
     chosen: Candidates,
     cache: Path | None,
     seen: tuple[np.ndarray | None, ...],
+    copies: int = 0,
 ) -> Signals:
     """Return what the adversaries compute once: the target's and the shadows' answers, and more.
 
-    seen: what a `RoundWatch` made of the rounds.
+    seen: what a `RoundWatch` made of the rounds. copies: of each candidate, to ask classes of.
     """
     cell, prepared = observation.cell, observation.prepared
     named = cell.defence.to_json() | {"delta": cell.delta}
@@ -38,7 +40,9 @@ def signals_of(
     everyone = Answers(target.losses, target.logs, target.labels, losses, shadow_members, features)
     own = slice(0, len(chosen.candidates)), slice(len(chosen.candidates), None)
     population = part(everyone, own[1]) if known else None
-    return Signals(part(everyone, own[0]), population, *seen)
+    split, seed = observation.trained.split, cell.config.seed
+    answered = classes_on(split, prepared, chosen.candidates, seed, copies)
+    return replace(Signals(part(everyone, own[0]), population, *seen), answered=answered)
 
 
 def part(answers: Answers, chosen: slice) -> Answers:
@@ -64,7 +68,7 @@ def arrays_of(signals: Signals, chosen: Candidates) -> dict[str, np.ndarray]:
         answers = getattr(signals, name)
         if answers is not None:
             found |= {f"{name}/{f.name}": getattr(answers, f.name) for f in fields(answers)}
-    for name in ROUNDS:
+    for name in (*ROUNDS, CLASSES):
         found[name] = getattr(signals, name)
     return {name: value for name, value in found.items() if value is not None}
 
@@ -77,7 +81,8 @@ def signals_from(arrays: dict[str, np.ndarray]) -> Signals:
         return None if own["losses"] is None else Answers(**own)
 
     rest = (arrays.get(name) for name in ROUNDS)
-    return Signals(group("candidates"), group("population"), *rest)
+    signals = Signals(group("candidates"), group("population"), *rest)
+    return replace(signals, answered=arrays.get(CLASSES))
 
 
 DIRECTIONS = 16

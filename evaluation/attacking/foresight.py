@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from attacks.attack import Knowledge, Lacks
+from attacks.attributes.knowledge import AttributeKnowledge
 from attacks.membership.known_message import lacking_noise
 from attacks.membership.message_matching import lacking
 from attacks.pooled.knowledge import PooledKnowledge
 from attacks.signals import Answers, Signals
 from evaluation.adversary.candidates import known_of
+from evaluation.adversary.inference import copies_of
 from evaluation.adversary.knowledge import (
     knowledge_of,
     knowledge_with,
@@ -142,6 +144,10 @@ def foreseen(
         heard = replace(pooled, noise=model.kind, noise_std=model.std)
         attacks = named(asked.pooled or BY_DEFAULT, "pooled", of="message", view="forward")
         yield from _lacking(attacks, partial(_lacks_of, lacking_basis(model) or heard))
+    if prepared.pool.attributes is not None:
+        told = None if text is None else prepared.pool.attributes[: len(text)]  # as many
+        known_of_it = AttributeKnowledge(lambda _: np.zeros((0, 0)), told)
+        yield from _lacking(named(asked.attributes, "attributes"), partial(_lacks_of, known_of_it))
     signals = _signals(cell, prepared, known_of(cell, others))
     if cell.config.training.strategy == ONE_MESSAGE:
         noise = defence.smashed.noise_model()
@@ -206,6 +212,7 @@ def _updates(before: Observation, text: tuple[np.ndarray, ...] | None, each: Nam
 
 def _signals(cell: Cell, prepared: Prepared, known: int) -> Signals:
     """Return signals of the shapes that a finished cell will have, drawn at random."""
+    copies = copies_of(each.attack for each in named(cell.attacks.membership, "membership"))
     rng = np.random.default_rng(0)
     classes = len(prepared.task.label_names) if prepared.task.kind == "classification" else 0
 
@@ -229,4 +236,5 @@ def _signals(cell: Cell, prepared: Prepared, known: int) -> Signals:
         directions,
         directions,
         np.zeros(FEW),
+        np.zeros((1 + copies, FEW), np.int64) if classes else None,
     )

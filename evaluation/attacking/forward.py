@@ -14,6 +14,7 @@ from evaluation.adversary.observation import Observation, auxiliary_texts, same_
 from evaluation.adversary.transcript import tables_from
 from evaluation.attacking.judge import ForwardJudge, Group
 from evaluation.attacking.loop import Named, entries, named
+from evaluation.attacking.personal import spans_of
 from fedbert.frozen import dropout_of
 from fedbert.messages import ClientParts
 from fedbert.precision import products
@@ -29,7 +30,10 @@ def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str
     for group in same_parts(observation.transcript.entries):
         known = partial(_known, observation, group[0].parts, texts, types)
         groups.append(([o.message for o in group], [observation.batch(o) for o in group], known))
-    judge = ForwardJudge.of(seed, observation.prepared, observation.defence, groups, rate, texts)
+    spans = spans_of(observation.cell.config, observation.prepared)
+    judge = ForwardJudge.of(
+        seed, observation.prepared, observation.defence, groups, rate, texts, spans
+    )
     guesses: dict[str, Sequence[np.ndarray]] = {}
 
     def judged(each: Named, guessed: list[np.ndarray]) -> Iterator[LeakageEntry]:

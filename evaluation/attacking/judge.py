@@ -16,8 +16,10 @@ from evaluation.attacking.bounds import (
     reference_attack,
 )
 from evaluation.attacking.loop import Head
+from evaluation.attacking.personal import PoolSpans, marked
 from evaluation.attacking.samples import sampled
 from evaluation.metrics.inversion import Text, judge_text
+from evaluation.metrics.spans import Marked, judge_spans
 from evaluation.metrics.token_classes import classify
 from fedbert.data.batches import IGNORED, Batch
 from fedbert.messages import SmashedData
@@ -50,6 +52,7 @@ class ForwardJudge:
     unknown: int | None
     bounds: tuple[ReconstructionBound, ReconstructionBound]
     reference: ReferenceAttack
+    spans: Marked | None = None
 
     @staticmethod
     def of(
@@ -59,10 +62,12 @@ class ForwardJudge:
         groups: Sequence[Group],
         dropout: float,
         auxiliary: Sequence[np.ndarray] | None,
+        spans: PoolSpans | None = None,
     ) -> "ForwardJudge":
         """Return the judge of messages in groups, each handed to an attack in one call.
 
-        dropout: E's rate; auxiliary: text of the same kind (None: words drawn evenly stand in).
+        dropout: E's rate; auxiliary: text of the same kind (None: words drawn evenly stand in);
+        spans: of the pool, where it is of made-up records.
         """
         messages = tuple(message for group, _, _ in groups for message in group)
         batches = tuple(batch for _, group, _ in groups for batch in group)
@@ -102,6 +107,7 @@ class ForwardJudge:
             unknown=prepared.tokenizer.unk_token_id,
             bounds=(bounds[0], bounds[1]),
             reference=reference_attack(defence, known, auxiliary, special, dropout, rng, noise),
+            spans=None if spans is None else marked(spans, prepared, messages, batches),
         )
 
     def leaks(
@@ -117,13 +123,13 @@ class ForwardJudge:
             return numpy_rng(self.seed, "judge", head.attack, metric)
 
         for score in judge_text(self.true, guessed, self.counted, self.text, rng):
-            if score.estimate is None:
-                yield head.not_measured(score.why, score.metric)
-                continue
-            leak = head.leak(score.metric, score.estimate, score.unit, score.chance)
-            if score.metric == "token_accuracy":
+            leak = head.scored(score)
+            if isinstance(leak, Leak) and score.metric == "token_accuracy":
                 leak = within_limits(leak, self.reference, self.bounds[alone], adaptive)
             yield leak
+        if self.spans is not None:
+            for score in judge_spans(self.true, guessed, self.spans, rng):
+                yield head.scored(score)
 
     def samples(self, guesses: dict[str, Sequence[np.ndarray]]) -> list[dict[str, Any]]:
         """Return a few sentences with what became of them; guesses: by attack, of each message."""

@@ -8,6 +8,7 @@ from attacks.attack import Lacks
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import FAMILIES, VERBS, Entry
 from evaluation.grid.spec import Spec
+from evaluation.metrics.inversion import Score
 from reports.estimate import Estimate
 from reports.leak import Leak, LeakageEntry, NotMeasured
 
@@ -27,6 +28,12 @@ class Head:
         """Return what the attack reached by a metric."""
         head = self.view, self.attack, self.family
         return Leak(*head, metric, estimate, unit, chance, baseline=self.baseline)
+
+    def scored(self, score: Score) -> LeakageEntry:
+        """Return what an attack reached by a score, or why that is not measured."""
+        if score.estimate is None:
+            return self.not_measured(score.why, score.metric)
+        return self.leak(score.metric, score.estimate, score.unit, score.chance)
 
     def not_measured(self, reason: str, metric: str | None = None) -> NotMeasured:
         """Return why the attack did not run, or was not judged by a metric."""

@@ -10,7 +10,7 @@ from attacks.attack import Lacks
 from attacks.membership.message_matching import lacking, nearness
 from attacks.signals import Answers, Signals
 from evaluation.adversary.candidates import Candidates, choose, members_and_non_members
-from evaluation.adversary.inference import batches
+from evaluation.adversary.inference import batches, copies_of
 from evaluation.adversary.knowledge import knowledge_of
 from evaluation.adversary.observation import Observation, same_parts
 from evaluation.adversary.round_watch import RoundWatch
@@ -103,7 +103,8 @@ def membership(asked: Asked | None, observation: Observation, cache: Path | None
     entry, shifted = blind(pool, asked.chosen.members, seed, "blind")
     found.leaks.append(entry)
     seen = (None, None, None) if asked.watch is None else asked.watch.arrays()
-    signals = signals_of(observation, asked.chosen, cache, seen)
+    copies = copies_of(each.attack for each in asked.attacks)
+    signals = signals_of(observation, asked.chosen, cache, seen, copies)
     found.signals.update(arrays_of(signals, asked.chosen))
     why = None
     if shifted and isinstance(entry, Leak):

@@ -9,7 +9,9 @@ from attacks.attack import Lacks
 from attacks.pooled.knowledge import PooledKnowledge, Texts
 from evaluation.adversary.embedding_service import POOLINGS, EmbeddingService
 from evaluation.attacking.loop import Named, entries, named
+from evaluation.attacking.personal import at_positions, spans_of
 from evaluation.grid.spec import Cell
+from evaluation.metrics.spans import Marked, judge_texts_spans
 from evaluation.metrics.text import frequent_words_chance, scores
 from fedbert.one_message.comparison import between_texts
 from fedbert.prepare import Prepared
@@ -33,8 +35,11 @@ def pooled(
     seed, special = cell.config.seed, prepared.vocabulary.special
     rng = numpy_rng(seed, "pooled")
     texts = [np.split(e.tokens, e.offsets[1:-1]) for e in map(prepared.pool.take, parts)]
-    worded = [text for text in texts[0] if not np.isin(text, special).all()]
-    private = [worded[i] for i in np.sort(rng.permutation(len(worded))[:JUDGED])]
+    worded = [i for i, text in enumerate(texts[0]) if not np.isin(text, special).all()]
+    chosen = [worded[i] for i in np.sort(rng.permutation(len(worded))[:JUDGED])]
+    private = [texts[0][i] for i in chosen]
+    known = spans_of(cell.config, prepared)
+    spans = None if known is None else at_positions(known, [parts[0][[i]] for i in chosen])
     judged = {text.tobytes() for text in private}
     auxiliary = tuple(text for text in texts[1] if text.tobytes() not in judged)
     service = EmbeddingService(split, prepared.vocabulary.pad, prepared.tokenizer.sep_token_id)
@@ -45,7 +50,8 @@ def pooled(
         embed = partial(service.vectors, pooling=pooling)
         knowledge = PooledKnowledge(embed, auxiliary, tuple(special), between=between)
         ask = partial(_ask, embed, private, knowledge, seed)
-        found += entries(attacks, ask, partial(judge_texts, private, knowledge, seed))
+        judge = partial(judge_texts, private, knowledge, seed, spans=spans)
+        found += entries(attacks, ask, judge)
     return found
 
 
@@ -73,11 +79,15 @@ def judge_texts(
     seed: int,
     each: Named,
     guessed: Sequence[np.ndarray],
+    spans: Marked | None = None,
 ) -> Iterator[LeakageEntry]:
-    """Yield what an attack's texts are worth."""
+    """Yield what an attack's texts are worth; spans: of private texts that are made up."""
     rng = numpy_rng(seed, "judge", each.head.attack)
     special = knowledge.special
     chance = frequent_words_chance(private, knowledge.auxiliary or (), special)
     for metric, estimate in scores(private, guessed, special, rng).items():
         known = chance if metric == "token_f1" else None
         yield each.head.leak(metric, estimate, "record", known)
+    if spans is not None:
+        for score in judge_texts_spans(private, guessed, spans, lambda _: rng):
+            yield each.head.scored(score)

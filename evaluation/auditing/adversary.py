@@ -15,7 +15,7 @@ from pydantic import Field
 
 from attacks.attack import Lacks
 from attacks.signals import Signals
-from evaluation.adversary.inference import answers_on
+from evaluation.adversary.inference import answers_on, classes_on
 from evaluation.adversary.shadow_models import Trainings, shadow_answers
 from evaluation.adversary.signals import features_of, part
 from evaluation.auditing.foreign_model import check_head, foreign_config, refuse_code, settings_of
@@ -56,18 +56,24 @@ class Means:
 
 
 def signals_on(
-    subject: Subject, encoded: Encoded, positions: np.ndarray | None, known: int, means: Means
+    subject: Subject,
+    encoded: Encoded,
+    positions: np.ndarray | None,
+    known: int,
+    means: Means,
+    copies: int = 0,
 ) -> Signals:
     """Return the target's and the adversary's own models' answers.
 
     encoded: the candidates, then as many examples as `known` that were left out for certain;
-    positions: where they lie in the training's pool, None for examples from files.
+    positions: where they lie in the training's pool, None for examples from files. copies: of each
+    candidate, whose classes are asked.
 
     Raises:
         InputError: where shadows are asked for and cannot be trained, or a reference model does
             not fit the target.
     """
-    asked = _asked(subject, encoded)
+    asked = example_set(subject, encoded)
     everyone, seed = np.arange(len(encoded)), subject.config.seed
     answers = answers_on(subject.split, asked, everyone, seed)
     if means.shadows:
@@ -87,7 +93,8 @@ def signals_on(
         )
     cut = len(encoded) - known
     population = part(answers, slice(cut, None)) if known else None
-    return Signals(part(answers, slice(cut)), population)
+    answered = classes_on(subject.split, asked, everyone[:cut], seed, copies)
+    return Signals(part(answers, slice(cut)), population, answered=answered)
 
 
 def lacking(means: Means, subject: Subject, lacks: Lacks) -> str:
@@ -107,7 +114,7 @@ def trained_rounds(config: Config, rounds: int) -> Config:
     return replace(config, training=replace(config.training, rounds=rounds))
 
 
-def _asked(subject: Subject, encoded: Encoded) -> Prepared:
+def example_set(subject: Subject, encoded: Encoded) -> Prepared:
     """Return examples as the pool of a training that has nobody to train on."""
     return Prepared(
         task=subject.task,

@@ -13,6 +13,8 @@ from evaluation.auditing.differences import CLOSE
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.mechanisms.message import Sending, audit_message
 from evaluation.auditing.membership import Candidates, candidates_of, claim_on, membership, one_run
+from evaluation.auditing.record_list import check_place
+from evaluation.auditing.record_risk import LISTED, lira_of, records_of, write_risk
 from evaluation.auditing.released_head import head_checks
 from evaluation.auditing.request import Request, limits
 from evaluation.auditing.subject import NOT_KNOWN, Subject, doubts_of, open_subject, spec_of
@@ -53,6 +55,8 @@ def audit(directory: Path, request: Request) -> Card:
     Raises:
         InputError: in one line, for whatever cannot be audited or would have to be run to be read.
     """
+    if request.records is not None:
+        check_place(request.records, (directory,))
     subject = open_subject(directory, request.task, request.data, request.public)
     if request.text or request.pair or request.label:
         read = with_columns(subject.task, request.text, request.pair, request.label)
@@ -63,13 +67,13 @@ def audit(directory: Path, request: Request) -> Card:
             "expected --members (and --non-members) for a model without a manifest, got none: "
             f"nobody says what {directory} was trained on"
         )
+    shadows = request.means.shadows > 0
     candidates = candidates_of(
-        subject,
-        request.members,
-        request.non_members,
-        request.fair_coin,
-        told=request.means.shadows > 0,
+        subject, request.members, request.non_members, request.fair_coin, told=shadows
     )
+    listed = None
+    if request.records is not None:
+        listed = records_of(subject, request.members, request.data)
     measured: list[LeakageEntry] = []
     scores: dict[str, np.ndarray] = {}
     if isinstance(candidates, str):
@@ -88,7 +92,11 @@ def audit(directory: Path, request: Request) -> Card:
         *limits(request, measured),
     ]
     told = _sentences(subject) + tuple(map(what_is_allowed, allowed))
-    return Card(_named(subject, candidates), told, tuple(checks), tuple(measured))
+    named = _named(subject, candidates)
+    if request.records is not None and listed is not None:
+        at_risk = write_risk(request.records, subject, listed, candidates, lira_of(scores))
+        named[LISTED] = at_risk
+    return Card(named, told, tuple(checks), tuple(measured))
 
 
 def _asked(subject: Subject, claim: tuple[float, float] | None) -> list[Allowed]:

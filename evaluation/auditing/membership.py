@@ -9,6 +9,7 @@ import numpy as np
 from attacks.attack import Lacks
 from attacks.signals import Signals
 from evaluation.adversary.candidates import members_and_non_members
+from evaluation.adversary.inference import copies_of
 from evaluation.attacking.loop import Named, entries, named
 from evaluation.attacking.membership import blind, figures, scored
 from evaluation.auditing.adversary import Means, lacking, signals_on, trained_rounds
@@ -149,7 +150,8 @@ def membership(
         InputError: where the adversary's own models cannot be had.
     """
     means, seed = means or Means(), subject.config.seed
-    signals = _signals(subject, who, means)
+    attacks = named(looking(MEMBERSHIP), "membership")
+    signals = _signals(subject, who, means, copies_of(each.attack for each in attacks))
     scores: dict[str, np.ndarray] = {}
     own = clusters(who.encoded)
 
@@ -170,17 +172,16 @@ def membership(
     alone, shifted = blind(who.encoded, who.members, seed, "text alone")
     if shifted and isinstance(alone, Leak):
         alone = replace(alone, flags=(SHIFTED_POOL,))
-    attacks = named(looking(MEMBERSHIP), "membership")
     return [alone, *entries(attacks, ask, figures)], scores
 
 
-def _signals(subject: Subject, who: Candidates, means: Means) -> Signals:
+def _signals(subject: Subject, who: Candidates, means: Means, copies: int) -> Signals:
     """Return what the adversary computes of the candidates, and of whom it knows to be left out."""
     if who.positions is None or who.population is None or subject.own is None:
-        return signals_on(subject, who.encoded, None, 0, means)
+        return signals_on(subject, who.encoded, None, 0, means, copies)
     everyone = np.concatenate([who.positions, who.population])
     encoded = subject.own.pool.take(everyone)
-    return signals_on(subject, encoded, everyone, len(who.population), means)
+    return signals_on(subject, encoded, everyone, len(who.population), means, copies)
 
 
 def claim_on(subject: Subject, claim: Claim) -> tuple[Claim, str] | str:

@@ -25,7 +25,8 @@ class Request:
     fair coin chose the members among the given files. text, pair, label: the columns of these
     files, where they are not the task's. Limits: the most that any attack may reach. means: the
     models that a membership adversary has besides. data: the source of the training's data, where
-    that is a folder, a file or on the hub; public: that of the public text of one_message.
+    that is a folder, a file or on the hub; public: that of the public text of one_message. records:
+    the file to list the records most at risk in.
     """
 
     claim: tuple[float, float] | None = None
@@ -42,6 +43,7 @@ class Request:
     means: Means = Means()
     data: str | None = None
     public: str | None = None
+    records: Path | None = None
 
     def __post_init__(self) -> None:
         """Check the claim."""

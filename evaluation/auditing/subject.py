@@ -20,6 +20,7 @@ from fedbert.checkpoint import Checkpoint, read
 from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded, encode
 from fedbert.data.client_data import Vocabulary
+from fedbert.data.personal import PERSONAL
 from fedbert.data.sources import load_one
 from fedbert.errors import InputError
 from fedbert.manifest import coin_of, exported, same_data
@@ -47,7 +48,7 @@ from privacy.mechanism import Cost
 logger = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 8, 128  # tokens of an example, of a foreign model
-OWN_DATA = ("embedded", "generated")  # nothing of the user's, and no network
+OWN_DATA = ("embedded", "generated", PERSONAL)  # nothing of the user's, and no network
 RELEASES = 10**9  # no cost counts more
 NOT_KNOWN = "not known"
 """The line of a card that says why the training's own inputs are not there; others point to it."""

@@ -73,6 +73,7 @@ RUN = [
     click.option(
         "--max-token-recovery", type=float, help="The most tokens that may be read off A."
     ),
+    click.option("--records", type=FILE, help="Write whom it puts most at risk there."),
     click.option("--out", type=FILE, help="Write audit.json, audit.xml (JUnit), audit.html there."),
 ]
 
@@ -85,6 +86,10 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
     CHECKPOINT is one of ours, or a transformers directory with --members and --non-members.
     """
     quiet()
+    if asked["records"] is not None:
+        from evaluation.auditing.record_list import check_place
+
+        check_place(asked["records"], (checkpoint,) if out is None else (checkpoint, out))
     with working("loading torch and transformers"):
         from evaluation.auditing.card import audit as card_of
 

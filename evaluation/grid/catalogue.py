@@ -201,6 +201,16 @@ MEMBERSHIP = {
         "release view: firmly and rightly (Song and Mittal 2021)",
         seconds=0.55,
     ),
+    "label_gap": Entry(
+        "attacks.membership.label_only:LabelGap",
+        "release view: is the class right? One query each, no scores (Yeom et al. 2018)",
+        seconds=0.55,
+    ),
+    "label_only": Entry(
+        "attacks.membership.label_only:LabelOnly",
+        "the same of altered copies, a query each (Choquette-Choo et al. 2021)",
+        seconds=4.5,
+    ),
     "reference_ratio": Entry(
         "attacks.membership.reference_ratio:ReferenceRatio",
         "release view: loss beside that of shadows (Mireshghallah et al. 2022)",
@@ -253,11 +263,20 @@ MEMBERSHIP = {
     ),
 }
 
+ATTRIBUTES = {
+    "attribute_probe": Entry(
+        "attacks.attributes.probe:AttributeProbe",
+        "an attribute of the text, from A and pooled vectors (Song and Raghunathan 2020)",
+        seconds=8.0,
+    ),
+}
+
 FAMILIES = {
     "inversion": INVERSION,
     "backward": BACKWARD,
     "updates": UPDATES,
     "pooled": POOLED,
+    "attributes": ATTRIBUTES,
     "membership": MEMBERSHIP,
 }
 """The attacks of each list of a grid's `[attacks]`."""
@@ -266,6 +285,7 @@ VERBS = {
     "backward": "missing",
     "updates": "missing",
     "pooled": "invert",
+    "attributes": "infer",
     "membership": "score",
 }
 """What an attack of each list must be able to do; where several verbs will do, its `missing`."""

@@ -33,6 +33,7 @@ THOUSANDS = {
     "backward": MESSAGES * BATCH * LENGTH / 1000,
     "updates": UPDATES_SENT,
     "pooled": POOLINGS,
+    "attributes": 1 + POOLINGS,
     "membership": CANDIDATES * LENGTH / 1000,
 }
 """How many times its `seconds` an attack of each family takes for that cell."""
@@ -90,6 +91,7 @@ def _estimated(cell: "Cell", family: str) -> float:
         "inversion": thousands,
         "updates": UPDATES_SENT,
         "pooled": POOLINGS,
+        "attributes": 1 + POOLINGS,
         "membership": 2 * attacks.candidates * data.max_length / 1000,
     }
     found, shared = BESIDE, 0.0
@@ -126,6 +128,8 @@ def asked(cell: "Cell") -> dict[str, tuple[str, ...]]:
             fits = [one_step or not (n in UPDATES and UPDATES[n].one_step) for n in names]
             names = [name for name, fit in zip(names, fits, strict=True) if fit]
             names = names if training.strategy != "centralised" else []
+        elif family == "attributes":
+            names = names if cell.config.data.attribute is not None else []
         elif family == "membership":
             names = [name for name in names if sent or name != "message_matching"]
         found[family] = tuple(names)

@@ -129,7 +129,9 @@ def _name_attacks(schema: dict[str, Any]) -> None:
             "required": ["attack"],
             "additionalProperties": PLAIN,
         }
-        schema["properties"][family]["default"] = AttackSettings().to_json()[family]
+        schema["properties"][family]["default"] = [
+            spec.name for spec in getattr(AttackSettings(), family)
+        ]
         schema["properties"][family]["items"] = {"anyOf": [*name["anyOf"], with_parameters]}
 
 

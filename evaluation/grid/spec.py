@@ -22,6 +22,7 @@ PLACES = (
     "smashed", "hidden", "hidden_gradient", "smashed_gradient", "update", "labels", "training",
     "penalty",
 )  # fmt: skip
+LATER = ("attributes",)
 MESSAGES, SHADOWS = 100_000, 10_000
 """The most messages that are inverted, and models that an adversary trains."""
 
@@ -103,6 +104,7 @@ class AttackSettings:
     backward: attacks on the gradients of the hidden states.
     updates: attacks on client updates.
     pooled: attacks on pooled vectors, which a service for sentence embeddings gives out.
+    attributes: attacks that infer the attribute that `[data] attribute` names.
     membership: attacks that tell members of the training from others.
     messages: smashed-data messages to invert, at most: every client's first of rounds spread
         evenly over the training.
@@ -123,6 +125,7 @@ class AttackSettings:
         Spec("gradient_matching"),
     )
     pooled: tuple[AttackSpec, ...] = ()
+    attributes: tuple[AttackSpec, ...] = (Spec("attribute_probe"),)
     membership: tuple[AttackSpec, ...] = (Spec("loss_threshold"),)
     messages: Annotated[int, Field(ge=2, le=MESSAGES)] = 16
     candidates: Annotated[int, Field(ge=10, le=EXAMPLES)] = 1000
@@ -143,7 +146,10 @@ class AttackSettings:
                 seen.add(spec)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as they stand in a grid file."""
+        """Return the settings as they stand in a grid file; LATER ones where not the default.
+
+        A cell without them has the id that it had before there was a choice.
+        """
         written: dict[str, Any] = {
             family: [
                 {"attack": spec.name, **dict(spec.params)} if spec.params else spec.name
@@ -151,7 +157,9 @@ class AttackSettings:
             ]
             for family in FAMILIES
         }
-        return vars(self) | written
+        default = AttackSettings()
+        same = [name for name in LATER if getattr(self, name) == getattr(default, name)]
+        return {k: v for k, v in (vars(self) | written).items() if k not in same}
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from evaluation.adversary.candidates import members_and_non_members
 from evaluation.adversary.observation import Observation
 from evaluation.adversary.one_message import SentMessages
 from evaluation.adversary.transcript import Transcript, spread
+from evaluation.attacking.attributes import attributes
 from evaluation.attacking.claims import flagged
 from evaluation.attacking.inversion import inversion, of_updates
 from evaluation.attacking.membership import ask, membership
@@ -95,6 +96,8 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
     parts = members_and_non_members(config, prepared)
     recovered += pooled(cell, prepared, trained.split, parts)
     clock.lap("pooled")
+    recovered += attributes(observation)
+    clock.lap("attributes")
     leaks = (*recovered, *found.leaks)
     claims = [*ledger(defence, facts).values(), *further_claims(defence, facts)]
     guarantees = [entry.to_json() for entry in claims]

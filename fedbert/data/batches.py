@@ -65,6 +65,7 @@ class Encoded:
         blocks lose nothing, or where nobody looked.
     people: [example] int64, the number of the person that the example belongs to; None where rows
         belong to nobody.
+    attributes: [example] int64, the number of the example's attribute; None where none is named.
     """
 
     task: Task
@@ -76,6 +77,7 @@ class Encoded:
     first_texts: np.ndarray | None = None
     cut: np.ndarray | None = None
     people: np.ndarray | None = None
+    attributes: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -103,6 +105,7 @@ class Encoded:
             None if self.first_texts is None else self.first_texts[chosen],
             None if self.cut is None else self.cut[chosen],
             None if self.people is None else self.people[chosen],
+            None if self.attributes is None else self.attributes[chosen],
         )
 
 
@@ -147,7 +150,9 @@ def encode(examples: "Examples", tokenizer: "PreTrainedTokenizerBase", max_lengt
     cut = None if blocks else np.asarray(cuts, dtype=bool)
     labels = examples.labels[owner]
     people = numbers(examples.people)[owner] if examples.people else None
-    return Encoded(examples.task, flat, flat_types, offsets, labels, owner, firsts, cut, people)
+    told = numbers(examples.attributes)[owner] if examples.attributes else None
+    parts = (examples.task, flat, flat_types, offsets, labels, owner)
+    return Encoded(*parts, firsts, cut, people, told)
 
 
 def _first_texts(examples: "Examples", tokenizer: "PreTrainedTokenizerBase") -> np.ndarray:

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from fedbert.data.documents import documents
 from fedbert.data.people import people_of
-from fedbert.data.tables import Table, location, printable, shown
+from fedbert.data.tables import Table, location, numbered, printable, shown
 from fedbert.errors import InputError, nearest
 from fedbert.tasks import OWN, Task, label_word
 
 logger = logging.getLogger(__name__)
 
-_HEADING = re.compile(r"= (?!=)\S.*(?<!=) =")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DIGITS = 400  # of a number
 _FEW = 20  # labels that a message lists
@@ -37,6 +37,8 @@ class Examples:
     skipped: rows that were left out, as the official readers leave them out (QQP).
     held_out: they were kept back from the only split that there is.
     people: per example the person that it belongs to; none where the task has no column of them.
+    rows: per example its row in the source, from 1; of masked-LM the document's number.
+    attributes: per example what the task's column of an attribute says; none without such a column.
     """
 
     task: Task
@@ -46,6 +48,8 @@ class Examples:
     skipped: int = 0
     held_out: bool = False
     people: tuple[str, ...] = ()
+    rows: tuple[int, ...] = ()
+    attributes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -57,7 +61,7 @@ class Examples:
         digest = hashlib.sha256(self.task.name.encode())
         rows = zip(self.texts, self.labels.tolist(), strict=True)
         parts = (part for texts, label in rows for part in (*texts, repr(label)))
-        for part in (*parts, *self.people):
+        for part in (*parts, *self.people, *self.attributes):
             data = part.encode()
             digest.update(len(data).to_bytes(8, "big") + data)
         return digest.hexdigest()
@@ -65,9 +69,10 @@ class Examples:
     def take(self, indices: Sequence[int] | np.ndarray) -> "Examples":
         """Return the chosen examples in the given order."""
         chosen = np.asarray(indices, dtype=np.int64)
-        texts = tuple(self.texts[i] for i in chosen)
-        people = tuple(self.people[i] for i in chosen) if self.people else ()
-        return replace(self, texts=texts, labels=self.labels[chosen], people=people)
+        names = ("texts", "people", "rows", "attributes")
+        own: dict[str, tuple[Any, ...]] = {name: getattr(self, name) for name in names}
+        taken: Any = {name: tuple(each[i] for i in chosen) for name, each in own.items() if each}
+        return replace(self, labels=self.labels[chosen], **taken)
 
 
 def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
@@ -84,6 +89,9 @@ def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
     skipped = sum(table.skipped for table in tables)
     group = task.group
     people = [] if group is None else [p for table in tables for p in people_of(table, group)]
+    attributes: list[str] = []
+    if task.attribute is not None:
+        attributes = [a for table in tables for a in people_of(table, task.attribute, "attribute")]
     if task.kind == "mlm":
         rows = [text for table in tables for text in _texts(table, _text_column(task, table))]
         people = [person for person, row in zip(people, rows, strict=False) if row.strip()]
@@ -102,41 +110,17 @@ def from_tables(task: Task, tables: Sequence[Table]) -> Examples:
         labels = np.asarray([y for table in tables for y in _labels(task, table)], dtype=kind)
     if not texts:
         raise InputError(f"expected at least one row with text, got rows=0 in {origin}")
-    return Examples(task, texts, labels, origin, skipped, people=tuple(people))
-
-
-def documents(rows: Sequence[str]) -> list[str]:
-    """Return the documents in rows of text.
-
-    Where WikiText's title rows (" = Title = ", between blank rows) occur, each begins a document,
-    and what precedes the first is one too; otherwise every row is a document. In text without any
-    blank row the title's form alone decides. Blank rows are dropped.
-
-    >>> documents([" = Bees = ", "", "They hum.", " = = Wax = = ", "", " = Ants = ", "", "No."])
-    ['= Bees =\\nThey hum.\\n= = Wax = =', '= Ants =\\nNo.']
-    >>> documents(["They hum.", "", "They do not."])
-    ['They hum.', 'They do not.']
-    """
-    stripped = [row.strip() for row in rows]
-    spaced = "" in stripped
-    found: list[list[str]] = []
-    titles = 0
-    for before, row, after in zip(["", *stripped], stripped, [*stripped[1:], ""], strict=False):
-        title = bool(_HEADING.fullmatch(row)) and not (spaced and (before or after))
-        titles += title
-        if title or not found:
-            found.append([])
-        if row:
-            found[-1].append(row)
-    if not titles:
-        return [row for row in stripped if row]
-    return ["\n".join(document) for document in found if document]
+    numbers = tuple(range(1, len(texts) + 1) if task.kind == "mlm" else numbered(tables))
+    return Examples(
+        task, texts, labels, origin, skipped,
+        people=tuple(people), rows=numbers, attributes=tuple(attributes),
+    )  # fmt: skip
 
 
 def _check_columns(task: Task, table: Table) -> None:
     """Refuse a table that lacks a column of the task or has no rows."""
     wanted = () if task.kind == "mlm" else (*task.columns, task.label)
-    wanted += () if task.group is None else (task.group,)
+    wanted += tuple(name for name in (task.group, task.attribute) if name is not None)
     if len(table) == 0:
         raise InputError(f"expected at least one row, got rows=0 in {table.origin}")
     for name in wanted:

@@ -14,8 +14,8 @@ from fedbert.errors import InputError
 from fedbert.tasks import label_word
 
 
-def people_of(table: Table, column: str) -> list[str]:
-    """Return the person of every row; spelt one way, as labels are.
+def people_of(table: Table, column: str, what: str = "person") -> list[str]:
+    """Return the person (or what else) of every row; spelt one way, as labels are.
 
     Raises:
         InputError: naming the row, for one that names nobody.
@@ -25,7 +25,7 @@ def people_of(table: Table, column: str) -> list[str]:
         name = _name(cell)
         if name is None:
             where = table.where(column, position)
-            raise InputError(f"expected the person of a row, got {column}={shown(cell)} {where}")
+            raise InputError(f"expected the {what} of a row, got {column}={shown(cell)} {where}")
         found.append(name)
     return found
 

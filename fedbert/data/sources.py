@@ -9,6 +9,7 @@ from fedbert.data.examples import Examples, from_tables
 from fedbert.data.files import read_table, readable
 from fedbert.data.folders import check_within, load_folder, load_split
 from fedbert.data.people import linked, numbers
+from fedbert.data.personal import PERSONAL, load_personal
 from fedbert.data.tables import Table
 from fedbert.errors import InputError, nearest
 from fedbert.tasks import OWN, TASKS, Task
@@ -29,7 +30,8 @@ def load(
     """Return the examples of "train" and of the task's evaluation splits, headline split first.
 
     source: "embedded" (Rotten Tomatoes sentences of the `demo` extra; sst2 and mlm), "generated"
-        (any task but one's own), a directory of data files, of a data-set repository, of
+        (any task but one's own), "generated:personal" (sst2; see `fedbert.data.personal`), a
+        directory of data files, of a data-set repository, of
         `save_to_disk` or of the official GLUE folders, a single file, or the name of a hub data
         set, with ":configuration" where that is not the task's name. No code in them is run.
     pool_size, evaluation: at most so many examples of "train" and of each evaluation split
@@ -72,11 +74,17 @@ def tables_of(
 
         return load_embedded(task, numpy_rng(seed, "data", "split"))
     if source == "generated" and task.name != OWN:
+        from fedbert.data.structure import with_structure
         from fedbert.data.synthetic import load_generated
         from fedbert.seeding import numpy_rng
 
         rng = numpy_rng(seed, "data", "generated", task.name)
-        return load_generated(task, pool_size, evaluation, rng)
+        return with_structure(task, load_generated(task, pool_size, evaluation, rng))
+    if source == PERSONAL:
+        from fedbert.seeding import numpy_rng
+
+        rng = numpy_rng(seed, "data", "generated", "personal")
+        return load_personal(task, pool_size, evaluation, rng)
     folder = Path(source).expanduser()
     if folder.is_dir():
         return load_folder(task, folder)

@@ -23,7 +23,7 @@ def _list(words: str) -> list[str]:
     return words.split()
 
 
-_AGENTS = _list("cook guard nurse pilot farmer singer painter tailor baker sailor teacher miner")
+AGENTS = _list("cook guard nurse pilot farmer singer painter tailor baker sailor teacher miner")
 _VERBS = [  # each row one concept, in two words
     _list("cleaned washed"),
     _list("found discovered"),
@@ -44,11 +44,11 @@ _OBJECTS = [
     _list("rug carpet"),
     _list("basket hamper"),
 ]
-_PLACES = _list("garden kitchen harbour market station library forest castle")
-_TIMES = _list("today yesterday tonight again early late")
+PLACES = _list("garden kitchen harbour market station library forest castle")
+TIMES = _list("today yesterday tonight again early late")
 _GOOD = _list("bright lovely clever warm funny brilliant charming fresh")
 _BAD = _list("dull ugly clumsy cold boring dreadful tedious stale")
-_TOPICS = _list("story plot cast music dialogue ending pace script film scene")
+TOPICS = _list("story plot cast music dialogue ending pace script film scene")
 _MOODS = _list("tired ready happy hungry")
 _OTHER = _list(
     "the another a in and not he they was were because who where when "
@@ -59,8 +59,8 @@ _OTHER = _list(
 def _closed_list() -> tuple[str, ...]:
     """Return every word that a generator can use, sorted."""
     pairs = [word for pair in (*_VERBS, *_OBJECTS) for word in pair]
-    plural = [f"{agent}s" for agent in _AGENTS]
-    plain = _AGENTS + _PLACES + _TIMES + _GOOD + _BAD + _TOPICS + _MOODS + _OTHER
+    plural = [f"{agent}s" for agent in AGENTS]
+    plain = AGENTS + PLACES + TIMES + _GOOD + _BAD + TOPICS + _MOODS + _OTHER
     return tuple(sorted({*pairs, *plural, *plain}))
 
 
@@ -132,17 +132,17 @@ def _other(rng: np.random.Generator, count: int, besides: int) -> int:
 def _scene(rng: np.random.Generator) -> Scene:
     """Return a random scene."""
     verb, thing = int(rng.integers(len(_VERBS))), int(rng.integers(len(_OBJECTS)))
-    return Scene(_pick(rng, _AGENTS), verb, thing, _pick(rng, _PLACES), _pick(rng, _TIMES))
+    return Scene(_pick(rng, AGENTS), verb, thing, _pick(rng, PLACES), _pick(rng, TIMES))
 
 
 def _change(rng: np.random.Generator, scene: Scene, slots: Sequence[str]) -> Scene:
     """Return the scene with every named slot filled otherwise."""
     new: dict[str, str | int] = {
-        "agent": _pick(rng, _AGENTS, scene.agent),
+        "agent": _pick(rng, AGENTS, scene.agent),
         "verb": _other(rng, len(_VERBS), scene.verb),
         "thing": _other(rng, len(_OBJECTS), scene.thing),
-        "place": _pick(rng, _PLACES, scene.place),
-        "time": _pick(rng, _TIMES, scene.time),
+        "place": _pick(rng, PLACES, scene.place),
+        "time": _pick(rng, TIMES, scene.time),
     }
     return replace(scene, **{slot: new[slot] for slot in slots})  # type: ignore[arg-type]
 
@@ -188,7 +188,7 @@ def _sst2(rng: np.random.Generator) -> Made:
         negated = rng.random() < 0.2
         word = _pick(rng, _GOOD if positive != negated else _BAD)
         degree = "not" if negated else _pick(rng, ("truly", "rather", "quite"))
-        clauses.append(f"the {_pick(rng, _TOPICS)} was {degree} {word}")
+        clauses.append(f"the {_pick(rng, TOPICS)} was {degree} {word}")
     return (" and ".join(clauses) + " .",), float(positive)
 
 
@@ -230,7 +230,7 @@ def _hypothesis(rng: np.random.Generator, scene: Scene, label: int) -> str:
     if label == 1:
         with_friend = f"{core} with a friend ."
         return with_friend if easy else f"the {scene.agent} was {_pick(rng, _MOODS)} ."
-    elsewhere = f"{core} in the {_pick(rng, _PLACES, scene.place)} ."
+    elsewhere = f"{core} in the {_pick(rng, PLACES, scene.place)} ."
     return f"the {scene.agent} was not in the {scene.place} ." if easy else elsewhere
 
 
@@ -263,8 +263,8 @@ def _qnli(rng: np.random.Generator) -> Made:
 
 def _wnli(rng: np.random.Generator) -> Made:
     """Return a sentence with a pronoun, a reading of it, and whether the number allows it (1)."""
-    first, place = _pick(rng, _AGENTS), _pick(rng, _PLACES)
-    second, mood = _pick(rng, _AGENTS, first), _pick(rng, _MOODS)
+    first, place = _pick(rng, AGENTS), _pick(rng, PLACES)
+    second, mood = _pick(rng, AGENTS, first), _pick(rng, _MOODS)
     one, many = f"the {first}", f"the {second}s"
     plural, right, swapped = (rng.random() < 0.5 for _ in range(3))
     subject, thing = (many, one) if swapped else (one, many)
@@ -277,7 +277,7 @@ def _wnli(rng: np.random.Generator) -> Made:
 
 def _mlm(rng: np.random.Generator) -> Made:
     """Return a document: sentences that share a place, two agents and two things."""
-    cast, things = rng.permutation(_AGENTS)[:2], rng.permutation(len(_OBJECTS))[:2]
+    cast, things = rng.permutation(AGENTS)[:2], rng.permutation(len(_OBJECTS))[:2]
     base = _scene(rng)
     told = []
     for _ in range(int(rng.integers(4, 9))):

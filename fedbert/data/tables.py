@@ -39,6 +39,18 @@ class Table:
         return location(self.origin, column, row, None if line == row else line)
 
 
+def numbered(tables: Iterable[Table]) -> list[int]:
+    """Return the numbers of all rows, from 1, as if the tables' files were one after the other.
+
+    Rows that a reader left out are counted.
+    """
+    found, before = list[int](), 0
+    for table in tables:
+        found += [before + row for row in table.rows or range(1, len(table) + 1)]
+        before += len(table) + table.skipped
+    return found
+
+
 def location(origin: str, column: str = "", row: int | None = None, line: int | None = None) -> str:
     """Return where something is, for the end of a message.
 

@@ -7,9 +7,13 @@ import numpy as np
 import torch
 
 from attacks.attack import Knowledge
+from attacks.membership.label_only import altered
 from attacks.membership.message_matching import nearness
 from attacks.membership.updates import last_gradients, last_layer
 from attacks.signals import Answers, Signals, answers_of
+from fedbert.data.batches import Batch, Encoded, collate
+from fedbert.split import SplitBert, answering
+from fedbert.tasks import TASKS
 from tests.attacks import worlds
 
 
@@ -52,7 +56,10 @@ def drawn(gain: float, n: int = 400, shadows: int = 16, seed: int = 0) -> Member
     rounds = losses_of(difficulty[:n] + gain * members * np.linspace(0, 1, 4)[:, None])
     clients = np.where(rng.random(n) < 0.5, 0, 1) == np.arange(2)[:, None]  # [client, candidate]
     pull = gain * (members & clients) + 2 * rng.normal(size=(3, 2, n))
-    signals = Signals(*sides, rounds, pull, pull - 1.0, gain * members + rng.normal(size=n))
+    near = gain * members + rng.normal(size=n)
+    wavering = target[:n] + np.concatenate((np.zeros((1, n)), rng.normal(0, 2, (8, n))))
+    answered = np.where(wavering > 0, labels[:n], 1 - labels[:n])
+    signals = Signals(*sides, rounds, pull, pull - 1.0, near, answered)
     return Membership(signals, members)
 
 
@@ -103,7 +110,29 @@ def learnt(steps: int, count: int = 80) -> Membership:
         optimizer.step()
     last = answers_of(split, [examples])
     rounds = np.stack((first.losses, last.losses))
-    return Membership(Signals(last, None, rounds, cosines[None], differences[None]), members)
+    answered = np.stack([classes_of(split, each) for each in (examples, *copies_of(examples))])
+    sides_seen = rounds, cosines[None], differences[None]
+    return Membership(Signals(last, None, *sides_seen, answered=answered), members)
+
+
+def classes_of(split: SplitBert, batch: Batch) -> np.ndarray:
+    """Return the classes [example] that a model gives."""
+    with answering(split):
+        found: np.ndarray = split.logits(batch).argmax(-1).numpy()
+    return found
+
+
+def copies_of(batch: Batch) -> list[Batch]:
+    """Return eight altered copies of every text."""
+    lengths = batch.attention_mask.sum(1).numpy()
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    kept = batch.attention_mask.bool()
+    encoded = Encoded(
+        TASKS["sst2"], batch.input_ids[kept].numpy(), batch.token_type_ids[kept].numpy(), offsets,
+        batch.labels.numpy(), np.arange(len(lengths)),
+    )  # fmt: skip
+    made = [altered(encoded, (), n, np.random.default_rng([7, n])) for n in range(8)]
+    return [collate(each, np.arange(len(lengths)), worlds.PAD["bert"]) for each in made]
 
 
 def matched(noise_std: float, clip_norm: float | None = None, unit: str = "token") -> Membership:

@@ -122,12 +122,14 @@ INVERSIONS: dict[str, tuple[list[Callable[[], Inversion]], set[str]]] = {
 # name in the catalogue -> (open worlds, worlds to be at chance in, lacking signals by field)
 DRAWN = [lambda: drawn(3.0)], [lambda: drawn(0.0)]
 LEARNT = [lambda: learnt(60), lambda: drawn(3.0)], [lambda: learnt(0, 400), lambda: drawn(0.0)]
+ANSWERED = [lambda: learnt(150, 300), lambda: drawn(8.0)], LEARNT[1]  # a class tells little
 MATCHED = [lambda: matched(0.0), lambda: matched(0.5)], [lambda: matched(1e3)]
 MEMBERSHIPS: dict[str, tuple[list[World], list[World], set[str]]] = {
     "random_guess": ([], [lambda: drawn(3.0), lambda: drawn(0.0)], set()),
     "loss_threshold": (*LEARNT, set()),
     "entropy": ([lambda: drawn(6.0)], [lambda: learnt(0, 400), lambda: drawn(0.0)], {"logs"}),
     "modified_entropy": (*LEARNT, {"logs"}),
+    **{name: (*ANSWERED, {"answered"}) for name in ("label_gap", "label_only")},
     **{
         name: (*DRAWN, {"shadow_losses"})
         for name in ("reference_ratio", "lira_online", "lira_offline")

@@ -10,7 +10,7 @@ from typing import Any
 from tests.fuzz.trial import WrongError
 
 VIEWS = {"forward", "backward", "aggregator", "peer", "release"}
-UNITS = {"token", "sequence", "record", "client", "label", "user"}
+UNITS = {"token", "span", "sequence", "record", "client", "label", "user"}
 FLAGS = {"above the reconstruction bound", "below the reference attack"}
 Check = Callable[[Any], bool]
 

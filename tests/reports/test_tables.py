@@ -41,7 +41,10 @@ def test_every_metric_has_a_direction_and_a_meaning():
         "rouge1": "lower", "rouge2": "lower", "rougeL": "lower", "exact_match": "lower",
         "masked_token_accuracy": "lower", "label_accuracy": "lower",
         "tpr_at_1pct_fpr": "lower", "tpr_at_01pct_fpr": "lower", "balanced_accuracy": "lower",
-        "client_auc": "lower", "blind_auc": "lower",
+        "client_auc": "lower", "blind_auc": "lower", "attribute_accuracy": "lower",
+        "attribute_auc": "lower", "name_spans": "lower", "name_span_tokens": "lower",
+        "number_spans": "lower", "number_span_tokens": "lower", "date_spans": "lower",
+        "date_span_tokens": "lower",
     }  # fmt: skip
     assert {each.title for each in metrics.METRICS.values()} <= set(glossary.meanings())
     assert all(each.worse != each.better for each in metrics.METRICS.values())

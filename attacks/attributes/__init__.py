@@ -1,0 +1,1 @@
+"""Attacks that infer what else a text tells, from one vector of it."""
