@@ -10,6 +10,7 @@ from evaluation.attacking.claims import flagged
 from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
 from evaluation.auditing.differences import CLOSE
+from evaluation.auditing.live import recorded
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.mechanisms.message import Sending, audit_message
 from evaluation.auditing.membership import Candidates, candidates_of, claim_on, membership, one_run
@@ -78,6 +79,7 @@ def audit(directory: Path, request: Request) -> Card:
     measured = flagged(measured, allowed)
     checks = [
         *_manifest(subject),
+        *_live(subject),
         *_isolation(subject),
         *_messages(subject),
         *head_checks(subject),
@@ -85,7 +87,9 @@ def audit(directory: Path, request: Request) -> Card:
         *limits(request, measured),
     ]
     told = _sentences(subject) + tuple(map(what_is_allowed, allowed))
-    return Card(_named(subject, candidates), told, tuple(checks), tuple(measured))
+    own = None if subject.checkpoint is None else subject.checkpoint.manifest
+    curve = None if own is None else recorded.curve_of(own, subject.directory)
+    return Card(_named(subject, candidates), told, tuple(checks), tuple(measured), curve)
 
 
 def _asked(subject: Subject, claim: tuple[float, float] | None) -> list[Allowed]:
@@ -112,6 +116,9 @@ def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
         if subject.one_message:
             named["rounds"] = "none: one message of each record"
         named["defence"] = str(subject.checkpoint.manifest["defence"].get("name", ""))
+        shown = recorded.shown_of(subject.checkpoint.manifest, subject.directory)
+        if shown is not None:
+            named["live audit"] = recorded.in_words(shown)
     if subject.split.notes:
         named["model"] = "; ".join(subject.split.notes)
     if subject.unknown:
@@ -129,6 +136,11 @@ def _sentences(subject: Subject) -> tuple[str, ...]:
     if subject.checkpoint is None:
         return ()
     return tuple(each["sentence"] for each in subject.checkpoint.manifest.get("guarantees", []))
+
+
+def _live(subject: Subject) -> Iterator[Check]:
+    if subject.checkpoint is not None:
+        yield from recorded.checks_of(subject.checkpoint.manifest, subject.directory)
 
 
 def _manifest(subject: Subject) -> Iterator[Check]:

@@ -12,6 +12,7 @@ from reports.card.content import FAILED, WEAK, WHO, Card, figure, note
 from reports.html import html
 from reports.layout import with_heads
 from reports.metrics import title
+from reports.page import Picture
 from reports.terminal import cell, harmless
 
 
@@ -72,7 +73,19 @@ def as_html(card: Card) -> str:
         who=WHO,
         failed=FAILED,
         weak=WEAK,
+        picture=_picture(card),
     )
+
+
+def _picture(card: Card) -> Picture | None:
+    """What a live audit of the training saw, drawn; None without one."""
+    if card.live is None:
+        return None
+    from reports.drawing.live import draw_live
+    from reports.figures.live import describe_live, live_data
+
+    data = live_data(card.live)
+    return Picture(data.title, draw_live(data), describe_live(data), data.notice)
 
 
 def tables(card: Card) -> list[Table]:
