@@ -87,7 +87,7 @@ class PlantedRecords:
             flat = gradient.view(-1)
             inside = (where >= start) & (where < start + len(flat))
             at, numbers = where[inside] - start, own[inside.numpy()]
-            flat[at] += torch.from_numpy(added[inside.numpy()] * scale).to(flat.dtype)
+            flat[at] += torch.from_numpy(added[inside.numpy()] * scale).to(flat)
             seen = flat[at].double().cpu().numpy() / scale
             self.scores[numbers] += self._log_ratio(seen, rate)
             start += len(flat)

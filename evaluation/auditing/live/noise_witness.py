@@ -23,6 +23,9 @@ from privacy.defence import Defence, over_rounds
 from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.mechanism import DPSGD
 
+COARSE = 0.05
+"""Noise is not looked at where rounding moves a value by more of its standard deviations."""
+
 Tell = Callable[[Mapping[str, NoisePart]], None]
 """Takes the noise of one release, by parameter."""
 
@@ -38,13 +41,16 @@ class FreshNoise:
     def heard(self, name: str, clean: Array, released: Array, rounding: float) -> None:
         """Take in one parameter's noise [value]."""
         std = self.std()
+        if rounding > COARSE * std:
+            return
         noise = (released.astype(np.float64) - clean) / std
         self._parts[name] = NoisePart.of(noise, rounding / std)
 
     def ended(self) -> None:
         """Tell of the release."""
         parts, self._parts = self._parts, {}
-        self.tell(parts)
+        if parts:
+            self.tell(parts)
 
 
 class RoundsNoise:
@@ -66,6 +72,8 @@ class RoundsNoise:
     def heard(self, name: str, clean: Array, released: Array, rounding: float) -> None:
         """Take in one parameter's noise in a round [value]."""
         scale = self.std * float(self.norms[self.round])
+        if rounding > COARSE * scale:
+            return
         rows = (released.astype(np.float64) - clean) / scale
         first, *others = self.weights
         past = self._rows.setdefault(name, deque(maxlen=len(others)))
@@ -83,7 +91,8 @@ class RoundsNoise:
     def ended(self) -> None:
         """Tell of the round."""
         parts, self._parts = self._parts, {}
-        self.tell(parts)
+        if parts:
+            self.tell(parts)
 
 
 class NoiseWatch:

@@ -13,6 +13,7 @@ from evaluation.run.training_file import read_training
 from fedbert.checkpoint import read
 from fedbert.errors import InputError
 from fedbert.manifest import read_manifest
+from reports.records import CellResult
 
 TRAINING = """
 noise = "{noise}"
@@ -147,3 +148,61 @@ def test_a_killed_audit_goes_on(noise: str, tmp_path: Path) -> None:
             np.testing.assert_array_equal(found.state.values[name], value)
     else:
         assert found.manifest["costs"][0]["releases"] == 4  # one round may have been sent twice
+
+
+GRID = """
+tasks = ["sst2"]
+strategies = ["fedavg"]
+[model]
+source = "tiny"
+tokenizer = "generated"
+[data]
+source = "generated"
+pool_size = 24
+evaluation = 4
+max_length = 12
+clients = 2
+[training]
+rounds = 2
+local_steps = 1
+batch_size = 6
+[attacks]
+inversion = []
+backward = []
+updates = []
+membership = []
+[audit]
+canaries = 10
+[[defences]]
+name = "none"
+[[defences]]
+name = "central"
+update = { mechanism = "dp_fedavg", noise_multiplier = 1.0, clip_norm = 1.0 }
+[[defences]]
+name = "local"
+update = { mechanism = "local_dp_fedavg", noise_multiplier = 1.0, clip_norm = 1.0 }
+[[defences]]
+name = "reused"
+update = { mechanism = "SABOTAGE", noise_multiplier = 1.0, clip_norm = 1.0 }
+"""
+
+
+def test_a_grid_is_audited_cell_by_cell(tmp_path: Path, here) -> None:
+    path, out = tmp_path / "g.toml", tmp_path / "run"
+    path.write_text(GRID.replace("SABOTAGE", SABOTAGE + "OneValueBare"))
+    done = here("privacy-utility", path, "--out", out, "--allow-code")
+    assert done.returncode == 1, done.stderr
+    records = [CellResult.from_json(json.loads(line)) for line in _lines(out / "records.jsonl")]
+    by = {record.labels["defence"]: record for record in records}
+    assert by["none"].audit["shown"]["kind"] == "texts" and by["none"].status == "done"
+    assert [p["round"] for p in by["central"].audit["points"]] == [1, 2]
+    assert by["central"].spec["audit"] == {"canaries": 10, "noise": False}
+    assert by["local"].status == "skipped" and "got LocalDPFedAvg" in by["local"].reason
+    assert by["reused"].status == "failed" and "values without noise" in by["reused"].traceback
+    assert by["reused"].audit["fault"].startswith("round 1")
+    page = (out / "report.html").read_text()
+    assert page.count("Live audit: sst2, fedavg") >= 3
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()

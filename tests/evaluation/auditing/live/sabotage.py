@@ -1,5 +1,6 @@
 """Mechanisms whose noise breaks on the way, for a live audit to find. For nothing else."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,23 +8,26 @@ import torch
 from torch import Tensor
 
 from privacy.dp_fedavg import DPFedAvg
+from privacy.dp_sgd.uses import Summed
 from privacy.randomness.draws import Draws
+
+Sums = Callable[[Mapping[str, Tensor], Mapping[str, Summed], float, Draws], None]
 
 
 @dataclass(frozen=True)
 class Breaking(DPFedAvg):
     """DP-FedAvg that knows the round by its draws: each round has its own."""
 
-    rounds: list[Draws] = field(default_factory=list, compare=False)
+    heard: list[Draws] = field(default_factory=list, compare=False)
     kept: list[Tensor] = field(default_factory=list, compare=False)
     place: list[int] = field(default_factory=lambda: [0], compare=False)
 
     def round_of(self, draws: Draws) -> int:
         """Return the round, from 1."""
-        if not self.rounds or self.rounds[-1] is not draws:
-            self.rounds.append(draws)
+        if not self.heard or self.heard[-1] is not draws:
+            self.heard.append(draws)
             self.place[0] = 0
-        return len(self.rounds)
+        return len(self.heard)
 
     def add_noise(self, records: Tensor, draws: Draws) -> Tensor:
         """As DP-FedAvg, until it breaks."""
@@ -82,3 +86,35 @@ BROKEN: dict[str, tuple[type[Any], int, str]] = {
     "one seed": (OneSeedForAll, 1, "in another parameter"),
 }
 """By name: the mechanism, the first round that is faulty, and what is said of it."""
+
+
+def broken_sums(sound: Sums, first: int, share: float | None) -> Sums:
+    """Return DP-SGD's noise as it breaks at the call `first`, from 1: a share of it, or used again.
+
+    share: of the noise that is left; None: that of the call before comes again. Each party's
+    tensors have shapes of their own, by which their noise is kept.
+    """
+    kept: dict[Any, Tensor] = {}
+    calls = [0]
+
+    def broken(
+        out: Mapping[str, Tensor], sums: Mapping[str, Summed], std: float, draws: Draws
+    ) -> None:
+        calls[0] += 1
+        faulty = calls[0] >= first
+        noise = {name: torch.zeros_like(room) for name, room in out.items()}
+        sound(noise, {}, std, draws)
+        for name, room in out.items():
+            summed, own = sums.get(name), noise[name]
+            before = kept.setdefault(name, own)
+            if faulty:
+                own = before if share is None else own * share
+            elif share is None:
+                kept[name] = own
+            room.copy_(own)
+            if summed is not None and summed.rows is not None:
+                room.index_add_(0, summed.rows, summed.values)
+            elif summed is not None:
+                room.add_(summed.values)
+
+    return broken

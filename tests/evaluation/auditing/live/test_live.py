@@ -1,11 +1,9 @@
 """Live audit in real trainings: sound ones are let be and stay what they were, faulty ones stop."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import fedbert.private_step as private_step
 from evaluation.auditing.canaries.planted_clients import Turns
@@ -13,53 +11,18 @@ from evaluation.auditing.canaries.planted_records import PlantedRecords
 from evaluation.auditing.live.audit import KEY, FaultError, LiveAudit
 from evaluation.auditing.live.planting import kind_of
 from evaluation.grid.audit import AuditSettings
-from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.noise import noise_of
-from fedbert.trainer import State, Trained, train
+from fedbert.trainer import train
 from privacy.adaptive_clip import AdaptiveDPFedAvg
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.local_dp_fedavg import LocalDPFedAvg
-from tests.evaluation.auditing.live.sabotage import BROKEN
+from tests.evaluation.auditing.live.sabotage import BROKEN, broken_sums
+from tests.evaluation.auditing.live.world import MANY, audited
 from tests.fedbert import tiny
-
-DELTA = 1e-5
-MANY = AuditSettings(canaries=40)
-CLAIM = 30.0, DELTA
-
-
-def audited(
-    config: Config,
-    defence: Defence,
-    asked: AuditSettings = MANY,
-    start: State | None = None,
-    absent: bool = False,
-    stop: int | None = None,
-) -> tuple[Trained | None, LiveAudit, list[State]]:
-    """Return a training under a live audit, and its states; absent: no canary is there."""
-    prepared = tiny.prepared_for(config)
-    noise = noise_of(config, prepared, defence)
-    audit = LiveAudit(asked, config, prepared, defence, noise, start)
-    if absent and audit.canaries is not None:
-        audit.canaries.coins[:] = False
-    states: list[State] = []
-
-    def on_round(state: State) -> None:
-        audit.round(state, CLAIM, DELTA)
-        states.append(state)
-        if state.round == stop:
-            raise InterruptedError
-
-    settings: dict[str, Any] = {"fleet": audit.fleet, "noise": noise, "start": start}
-    try:
-        found = train(config, audit.prepared, defence, on_round=on_round, **settings)
-    except InterruptedError:
-        found = None
-    return found, audit, states
-
 
 CASES = {
     "dp_fedavg": (Defence("d", update=DPFedAvg(0.5, 1.0)), {"clients": 3, "strategy": "fedavg"}),
@@ -143,27 +106,12 @@ def test_a_fault_stops_a_federation_at_once(name: str, seed: int) -> None:
 @pytest.mark.parametrize("strategy", ["centralised", "parallel"])
 @pytest.mark.parametrize(("share", "said"), [(0.5, "smaller"), (None, "in an earlier release")])
 def test_a_fault_stops_dp_sgd(strategy, share, said, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound, kept, calls = private_step.noise_sums, dict[Any, torch.Tensor](), [0]
-
-    def broken(out, sums, std, draws) -> None:
-        calls[0] += 1
-        bare = {n: torch.zeros_like(v) for n, v in out.items()}
-        sound(bare, {}, std, draws)
-        for name, room in out.items():
-            again = kept.setdefault((name, room.shape), bare[name].clone())
-            noise = again if share is None else bare[name] * (share if calls[0] > 3 else 1)
-            summed = sums.get(name)
-            room.copy_(noise)
-            if summed is not None and summed.rows is not None:
-                room.index_add_(0, summed.rows, summed.values)
-            elif summed is not None:
-                room.add_(summed.values)
-
+    broken = broken_sums(private_step.noise_sums, 4, share)
     monkeypatch.setattr(private_step, "noise_sums", broken)
     config = tiny.config_of(strategy=strategy, rounds=4)
-    with pytest.raises(FaultError, match=said):
+    with pytest.raises(FaultError, match=said) as error:
         audited(config, Defence("d", training=DPSGD(1.0, 1.0, 0.25)), AuditSettings(noise=True))
-    assert calls[0] <= 8
+    assert "round 2:" in str(error.value)  # two steps a round, at the server two calls for each
 
 
 def test_correlated_noise_that_breaks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
