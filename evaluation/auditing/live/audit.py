@@ -98,8 +98,12 @@ class LiveAudit:
                 self.prepared = made.prepared
             else:
                 watchers.append(made)
-        if start is not None:
-            self._restore(start, saved)
+        if start is not None and saved:
+            try:
+                self._restore(start, saved)
+            except (LookupError, TypeError, ValueError) as error:
+                told = f"got {type(error).__name__} {error}"
+                raise InputError(f"audit: expected the state of a live audit, {told}") from None
         self.fleet = WatchedFleet(*watchers)
 
     def release(self, parts: Mapping[str, NoisePart]) -> None:

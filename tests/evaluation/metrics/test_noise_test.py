@@ -62,12 +62,12 @@ def test_the_bet_on_directions_does_not_mind_how_large_the_noise_is() -> None:
     assert gone.tolist() == [0.0]
 
 
-@pytest.mark.parametrize("std", [1.0, 1.001, 3.0])
+@pytest.mark.parametrize("std", [1.0, 3.0])
 def test_sound_noise_is_let_be(std: float) -> None:
-    """Of 60 runs the wealth reaches 1 / .05 in at most as many as chance allows (1e-4)."""
-    highest = [run(seed, 25, std=std)[1].highest for seed in range(60)]
+    """Of 24 runs the wealth reaches 1 / .05 in at most as many as chance allows (1e-4)."""
+    highest = [run(seed, 15, std=std)[1].highest for seed in range(24)]
     passed = sum(each >= math.log(1 / 0.05) for each in highest)
-    assert passed <= stats.binom.isf(1e-4, 60, 0.05)
+    assert passed <= stats.binom.isf(1e-4, 24, 0.05)
 
 
 def halved(number: int, noise: Noise) -> Noise:
@@ -93,7 +93,7 @@ def shared(number: int, noise: Noise) -> Noise:
      (shared, (1, 1), "in another parameter")],
 )  # fmt: skip
 def test_faults_are_found_and_named(fault, rounds: tuple[int, int], said: str) -> None:
-    for seed in range(5):
+    for seed in range(3):
         found, test = run(seed, 12, fault)
         assert found is not None and rounds[0] <= found <= rounds[1], (seed, found)
         assert said in test.fault()

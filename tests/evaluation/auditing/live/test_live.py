@@ -75,7 +75,7 @@ def test_canaries_that_are_there_are_told_from_the_others(name: str) -> None:
             if hasattr(getattr(defence, place), "noise_multiplier")
         },
     )
-    config = tiny.config_of(**settings, rounds=3)
+    config = tiny.config_of(**{"local_steps": 1, **settings}, rounds=3)
     prepared = tiny.prepared_for(config)
     noise = noise_of(config, prepared, quiet)
     audit = LiveAudit(MANY, config, prepared, quiet, noise)
@@ -94,10 +94,9 @@ def test_canaries_that_are_there_are_told_from_the_others(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_fault_stops_a_federation_at_once(name: str, seed: int) -> None:
+def test_a_fault_stops_a_federation_at_once(name: str) -> None:
     kind, first, said = BROKEN[name]
-    config = tiny.config_of(clients=2, strategy="fedavg", rounds=8, seed=seed)
+    config = tiny.config_of(clients=2, strategy="fedavg", rounds=8, local_steps=1)
     with pytest.raises(FaultError, match=said) as error:
         audited(config, Defence("d", update=kind(0.5, 1.0)))
     assert any(f"round {number}:" in str(error.value) for number in range(first, first + 3))
@@ -111,7 +110,7 @@ def test_a_fault_stops_dp_sgd(strategy, share, said, monkeypatch: pytest.MonkeyP
     config = tiny.config_of(strategy=strategy, rounds=4)
     with pytest.raises(FaultError, match=said) as error:
         audited(config, Defence("d", training=DPSGD(1.0, 1.0, 0.25)), AuditSettings(noise=True))
-    assert "round 2:" in str(error.value)  # two steps a round, at the server two calls for each
+    assert str(error.value).startswith(("round 1:", "round 2:"))  # parties make a call each
 
 
 def test_correlated_noise_that_breaks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,19 +132,19 @@ def test_correlated_noise_that_breaks_is_found(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("mode", ["repeatable", "secret"])
-@pytest.mark.parametrize("name", ["dp_fedavg", "ftrl", "dp_sgd"])
+@pytest.mark.parametrize("name", ["ftrl", "dp_sgd"])
 def test_an_audit_goes_on_where_its_training_does(name: str, mode: str) -> None:
     defence, settings = CASES[name]
     if name == "ftrl":
-        defence = Defence("d", update=DPFTRL(0.5, 1.0, 2, 6))
-    config = tiny.config_of(**{**settings, "rounds": 6}, noise=mode)
-    _, whole, states = audited(config, defence, stop=4)
+        defence = Defence("d", update=DPFTRL(0.5, 1.0, 2, 4))
+    config = tiny.config_of(**{**settings, "rounds": 4, "local_steps": 1}, noise=mode)
+    _, whole, states = audited(config, defence, stop=2)
     held = states[-1]
     found, audit, _ = audited(config, defence, start=held)
-    assert found is not None and audit.looks == 6 and len(audit.points) == 6
+    assert found is not None and audit.looks == 4 and len(audit.points) == 4
     assert audit.canaries is not None and whole.canaries is not None
     assert (audit.canaries.coins == whole.canaries.coins).all()
-    assert audit.test is not None and audit.test.releases == 6 * (2 if name == "dp_sgd" else 1)
+    assert audit.test is not None and audit.test.releases == 4
     assert audit.test.highest < 7
     if mode == "repeatable":
         straight, one, _ = audited(config, defence)
@@ -154,7 +153,7 @@ def test_an_audit_goes_on_where_its_training_does(name: str, mode: str) -> None:
             assert (found.state.values[key] == value).all(), key
         if name != "ftrl":  # whose last rounds' noise is kept nowhere
             np.testing.assert_allclose(audit.canaries.scores, one.canaries.scores)
-    with pytest.raises(InputError, match="expected canaries=40, as this training began, got"):
+    with pytest.raises(InputError, match="expected canaries=20, as this training began, got"):
         audited(config, defence, AuditSettings(canaries=30), start=held)
 
 
@@ -188,7 +187,7 @@ def test_turns_are_as_the_claim_counts_them() -> None:
 
 
 def test_canary_texts_are_learnt_and_stay_out_of_the_pool() -> None:
-    config = tiny.config_of(rounds=3, local_steps=60, batch_size=32)
+    config = tiny.config_of(rounds=2, local_steps=30, batch_size=32)
     found, audit, _ = audited(config, Defence("none"), AuditSettings(canaries=20))
     assert found is not None and audit.test is None and audit.canaries is not None
     there = audit.canaries.scores[audit.canaries.coins].mean()
