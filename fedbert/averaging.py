@@ -12,6 +12,7 @@ import torch
 
 from fedbert.messages import Array, RowValues, dense
 from fedbert.protect import MechanismLog
+from fedbert.witness import Witness
 from privacy.correlated_noise import RoundNoise
 from privacy.mechanism import Mechanism
 from privacy.randomness.draws import Draws
@@ -125,6 +126,7 @@ class Noised:
         size = sum(v.size for v in self.base.values())
         self._sum = torch.zeros(1, size, dtype=torch.float64)
         self.log = MechanismLog()
+        self.witness: Witness | None = None
 
     def add(self, weight: int, values: Values) -> None:
         """Take in one client's values; its weight plays no part."""
@@ -152,8 +154,22 @@ class Noised:
             change = (noised[0] / self.divisor).numpy().reshape(old.shape)
             found[name] = (old + change).astype(old.dtype)
             found[name].flags.writeable = False
+            if self.witness is not None:
+                self._tell(name, total[0].numpy(), found[name])
             start += old.size
+        if self.witness is not None:
+            self.witness.ended()
         return found
+
+    def _tell(self, name: str, total: Array, new: Array) -> None:
+        """Let the witness hear what a parameter's new values say of the sum, and the sum."""
+        if self.witness is None:
+            return
+        old = self.base[name]
+        moved = (new.astype(np.float64) - old).ravel() * self.divisor
+        step = float(np.finfo(old.dtype).eps) * self.divisor
+        largest = float(np.abs(old).max(initial=0.0)) + float(np.abs(total).max(initial=0.0))
+        self.witness.heard(name, total, moved, step * largest)
 
     def _noised(self, total: torch.Tensor, start: int) -> tuple[torch.Tensor, float]:
         """Return a part [1, value] of the sum under noise, and the noise's standard deviation."""

@@ -32,6 +32,7 @@ from fedbert.manifest import (
     exported,
     hashes_of,
     read_manifest,
+    refuse_faulty,
     same_data,
     upgraded,
 )
@@ -154,6 +155,7 @@ def check_same(
     """Raise InputError unless a checkpoint belongs to this configuration, data and defence."""
     if exported(checkpoint.manifest):
         raise InputError(f"expected a checkpoint, got an export in {checkpoint.directory}")
+    refuse_faulty(checkpoint.manifest, checkpoint.directory)
     here = config.to_json() | {"defence": dict(defence)}
     there = checkpoint.config.to_json() | {"defence": checkpoint.manifest["defence"]}
     difference = first_difference(there, here)

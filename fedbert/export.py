@@ -19,7 +19,7 @@ from typing import Any
 from fedbert.checkpoint import Checkpoint, read
 from fedbert.disk.writer import sweep, whole_folder
 from fedbert.errors import InputError
-from fedbert.manifest import EXPORT, VERSION, as_text, exported, hashes_of
+from fedbert.manifest import EXPORT, VERSION, as_text, exported, hashes_of, refuse_faulty
 from fedbert.one_message.files import MESSAGE
 from fedbert.setting_types import ONE_MESSAGE
 
@@ -74,6 +74,8 @@ GUARANTEE = (
     "accountant", "exclusions", "reason", "sentence", "tradeoff", "tradeoff_basis", "advantage",
     "mu", "mu_delta",
 )  # fmt: skip
+AUDIT = ("kind", "canaries", "noise", "alpha", "rounds", "releases")
+"""Of a live audit; where its canaries' coins fell, and what was seen of them, is nobody's."""
 PROVENANCE = ("commit", "dirty", "versions", "precision")
 COUNTED = re.compile(r"n=\d+ records")
 
@@ -87,6 +89,7 @@ def export(checkpoint: Path, out: Path) -> Checkpoint:
     found, out = read(checkpoint), out.resolve()
     if exported(found.manifest):
         raise InputError(f"expected a checkpoint, got an export already in {checkpoint}")
+    refuse_faulty(found.manifest, checkpoint)
     sweep(out.parent)
     if out.is_relative_to(checkpoint.resolve()):
         raise InputError(f"expected a folder outside the checkpoint, got --out {out}")
@@ -126,7 +129,13 @@ def shown(manifest: Mapping[str, Any], sha256: Mapping[str, str]) -> dict[str, A
         "round": manifest["round"],
         "provenance": _chosen(manifest.get("provenance", {}), PROVENANCE),
         "sha256": dict(sha256),
-    }
+    } | _audit(manifest)
+
+
+def _audit(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what canaries were planted, and how the training was watched; nothing without any."""
+    shown = manifest.get("plain", {}).get("audit", {}).get("shown")
+    return {} if shown is None else {"audit": _chosen(shown, AUDIT)}
 
 
 def _message(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fedbert.disk.writer import write_whole
 from fedbert.errors import InputError
 from fedbert.manifest_types import check_types, read_json
 from fedbert.paths import within
@@ -13,6 +14,8 @@ from fedbert.run_key import key_of, keyed
 from fedbert.stopped import aside
 from fedbert.tasks import is_of_pairs
 
+FAULT = "fault"
+"""The key under which a manifest says what a live audit found."""
 FORMAT, EXPORT = "fedbert-privacy checkpoint", "fedbert-privacy export"
 VERSION = 1
 RENAMED = {"pool": "pool_size"}
@@ -58,6 +61,21 @@ def as_text(manifest: Mapping[str, Any]) -> str:
     """Return a manifest with its own hash, as it is written."""
     whole = {**manifest, "manifest_sha256": content_sha256(manifest)}
     return json.dumps(whole, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def mark_faulty(directory: Path, why: str) -> None:
+    """Write into a checkpoint's manifest that its claims cannot stand, and why, in a line."""
+    manifest = read_manifest(directory) | {FAULT: " ".join(why.split())}
+    write_whole(directory / "manifest.json", as_text(manifest).encode())
+
+
+def refuse_faulty(manifest: Mapping[str, Any], directory: Path) -> None:
+    """Raise InputError for a checkpoint whose live audit found that its claims cannot stand."""
+    if FAULT in manifest:
+        raise InputError(
+            f"expected a checkpoint whose claims can stand, got a fault in {directory}: "
+            f"{manifest[FAULT]}; choose another --out"
+        )
 
 
 def files_of(directory: Path) -> list[Path]:

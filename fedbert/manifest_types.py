@@ -72,6 +72,8 @@ MAYBE: Entries = {
     "pool": ("a whole number", _whole),
     "coin": ("text or row", lambda value: value == "text" or value == "row"),
     "provenance": ("a table", _table),
+    "fault": ("a line", lambda value: isinstance(value, str)),
+    "audit": ("a table", _table),
     "data_hmac": ("a hash under a key", _hash),
     "data_sha256": ("a sha256", _hash),
 }

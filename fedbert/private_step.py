@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fedbert.messages import to_array
+from fedbert.witness import Witness
 from privacy.dp_sgd.engine import Recorder
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.dp_sgd.noising import noise_sums
@@ -59,6 +61,7 @@ class PrivateStep:
         self.recorder = Recorder(parts, parameters, ragged, unused) if parameters else None
         self._buffers: dict[str, Tensor] = {}
         self._kept = PartSums(self.parameters)
+        self.witness: Witness | None = None
 
     def record(self, owner: Tensor | None = None) -> AbstractContextManager[object]:
         """Return the context of a step's forward; owner [row]: whose example each lone row is."""
@@ -99,13 +102,36 @@ class PrivateStep:
         if self._kept:
             self.keep(factors)
         sums = self._kept.taken() or self._clipped(factors)
+        clean = {} if self.witness is None else self._copied(sums)
         noise_sums(self._buffers, sums, self.noise_std, draws)
+        self._tell(clean)
         if self.recorder is not None:
             self.recorder.clear()
         for name, parameter in self.parameters.items():
             parameter.grad = self._buffers[name]
         std = self.noise_std * self.share.expected
         return std**2 * sum(p.numel() for p in self.parameters.values())
+
+    def _copied(self, sums: Mapping[str, Summed]) -> dict[str, Tensor]:
+        """Return the sums before their noise, each as large as its parameter."""
+        found = {}
+        for name, parameter in self.parameters.items():
+            whole = torch.zeros_like(parameter, requires_grad=False)
+            if name in sums:
+                rows, values = sums[name].rows, sums[name].values
+                _ = whole.copy_(values) if rows is None else whole.index_copy_(0, rows, values)
+            found[name] = whole
+        return found
+
+    def _tell(self, clean: Mapping[str, Tensor]) -> None:
+        """Let the witness hear the sums before their noise, and what came of them."""
+        if self.witness is None:
+            return
+        for name, before in clean.items():
+            sums, noised = (to_array(each).ravel() for each in (before, self._buffers[name]))
+            step = float(torch.finfo(before.dtype).eps)
+            self.witness.heard(name, sums, noised, step * float(before.abs().max()))
+        self.witness.ended()
 
 
 def _unused(parts: Mapping[str, nn.Module], parameters: Mapping[str, nn.Parameter]) -> set[str]:

@@ -23,6 +23,7 @@ from fedbert.passing import Passing
 from fedbert.private_step import PrivateStep, Share
 from fedbert.protect import MechanismLog
 from fedbert.split import SplitBert
+from fedbert.witness import Witness
 from privacy.correlated_noise import CorrelatedNoise
 from privacy.defence import Defence, adaptive_clip, over_rounds
 from privacy.mechanism import Identity
@@ -68,6 +69,7 @@ class Server:
         self.states: dict[int, dict[str, Array]] = {}  # T's moments per client; -1: the one body's
         self.handed: dict[str, Array] = {}  # E's and H's moments on their way to the next client
         self.average: Average | None = None
+        self.witness: Witness | None = None
         correlated = over_rounds(self.mechanism)
         size = sum(v.size for v in self._noisy().values())
         self.correlated = None if correlated is None else CorrelatedNoise(correlated, size)
@@ -99,6 +101,7 @@ class Server:
         draws = self.noise.draws("update", round_)
         shared = None if self.correlated is None else self.correlated.of(round_, draws)
         self.average = Noised(self.mechanism, self._noisy(), participants, draws, shared)
+        self.average.witness = self.witness
 
     def _noisy(self) -> dict[str, Array]:
         """Return the values that rounds change, in the order in which their noise is drawn."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fedbert.disk.writer import appending
-from reports import checks, older, tradeoff
+from reports import checks, live, older, tradeoff
 from reports.estimate import Estimate
 from reports.leak import Leak, LeakageEntry, NotMeasured, entry_from_json
 
@@ -34,7 +34,8 @@ class CellResult:
     a claim with its trade-off curve (older records lack those); `leakage` one per attack and
     metric. `doubts` says what may be wrong with model and data, a sentence each (older records have
     none). `gains` holds by metric by how much training beat the majority baseline, paired by
-    example (older records have none). `seconds` is left out when two runs are compared.
+    example (older records have none). `audit` is what a live audit saw, by round; left out where
+    there was none. `seconds` is left out when two runs are compared.
 
     Raises: ValueError for a field that the readers could not use.
     """
@@ -55,11 +56,12 @@ class CellResult:
     provenance: dict[str, Any] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
     gains: dict[str, Estimate] = field(default_factory=dict)
+    audit: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
         """Copies every field into plain values and refuses what is no record."""
-        for name in (*_OBJECTS, "guarantees", "doubts"):
+        for name in (*_OBJECTS, "guarantees", "doubts", "audit"):
             object.__setattr__(self, name, checks.plain(getattr(self, name), name))
         object.__setattr__(self, "leakage", _entries(self.leakage))
         _check(self)
@@ -70,6 +72,8 @@ class CellResult:
         for part in ("utility", "gains"):
             values[part] = {name: each.to_json() for name, each in getattr(self, part).items()}
         values["leakage"] = [each.to_json() for each in self.leakage]
+        if not self.audit:
+            del values["audit"]
         return values
 
     @classmethod
@@ -118,7 +122,7 @@ def _check(record: CellResult) -> None:
     if record.schema != SCHEMA:
         raise ValueError(f"expected schema={SCHEMA}, got schema={record.schema!r}")
     checks.one_of(record.status, checks.STATUSES, "status")
-    for name in _OBJECTS:
+    for name in (*_OBJECTS, "audit"):
         if not isinstance(getattr(record, name), dict):
             raise ValueError(f"expected a dict, got {name}={getattr(record, name)!r}")
     checks.labels(record.labels)
@@ -149,6 +153,8 @@ def _check(record: CellResult) -> None:
         if not isinstance(entry, dict):
             raise ValueError(f"expected a dict, got mechanisms.{name}={entry!r}")
         checks.text(entry.get("name"), f"mechanisms.{name}.name")
+    if record.audit:
+        live.check(record.audit, "audit")
     checks.amounts(record.bytes, "bytes", whole=True)
     checks.amounts(record.seconds, "seconds")
 

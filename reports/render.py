@@ -62,6 +62,7 @@ def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> Rend
     pictures = {} if found is None else _frontier(found, drawn)
     pictures |= {**_leakage(rows, drawn), **_depths(records, rows, drawn)}
     pictures |= {**_rocs(directory, records, rows, drawn), **_partitions(directory, drawn)}
+    pictures |= _audits(records, drawn)
     title = f"Privacy and utility: {directory.resolve().name}"
     private = samples(records, _json(directory / SAMPLES), SAMPLES)
     html = page(records, title, tuple(pictures.values()), grid, private, found)
@@ -170,6 +171,22 @@ def _depths(records: Sequence[CellResult], rows: Sequence[Row], drawn: Drawn) ->
             name = f"recovery-depth-{_slug(task)}"
             png = drawn.png(name, "reports.drawing.depth:draw_depth", data)
             pictures[name] = Picture(title, png, describe_depth(data), data.notice)
+    return pictures
+
+
+def _audits(records: Sequence[CellResult], drawn: Drawn) -> dict[str, Picture]:
+    """File name to picture: what was spent and shown by round, for every cell that was audited."""
+    from reports.figures.live import describe_live, live_data
+
+    pictures: dict[str, Picture] = {}
+    for record in records:
+        if record.audit:
+            data = live_data(record.audit)
+            own = [record.labels[key] for key in ("task", "strategy", "defence", "level", "seed")]
+            title = f"Live audit: {', '.join(each for each in own if each != '-')}"
+            name = f"live-{record.cell}"
+            png = drawn.png(name, "reports.drawing.live:draw_live", data)
+            pictures[name] = Picture(title, png, describe_live(data), data.notice)
     return pictures
 
 

@@ -10,6 +10,7 @@ from evaluation.attacking.claims import flagged
 from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
 from evaluation.auditing.differences import CLOSE
+from evaluation.auditing.live import recorded
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.mechanisms.message import Sending, audit_message
 from evaluation.auditing.membership import Candidates, candidates_of, claim_on, membership, one_run
@@ -17,9 +18,9 @@ from evaluation.auditing.record_list import check_place
 from evaluation.auditing.record_risk import LISTED, lira_of, records_of, write_risk
 from evaluation.auditing.released_head import head_checks
 from evaluation.auditing.request import Request, limits
-from evaluation.auditing.subject import NOT_KNOWN, Subject, doubts_of, open_subject, spec_of
+from evaluation.auditing.subject import NOT_KNOWN, Subject, open_subject, spec_of
+from evaluation.auditing.subject_in_words import named, sentences
 from evaluation.auditing.verdict import Claim
-from evaluation.grid.defence import SPEAKS_FOR
 from evaluation.grid.foreign import is_foreign
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.data.batches import Encoded
@@ -27,7 +28,6 @@ from fedbert.errors import InputError
 from fedbert.known_facts import facts_before, known_of
 from fedbert.one_message.codes import codes_of
 from fedbert.one_message.facts import layout_of
-from fedbert.stopped import aside
 from fedbert.tasks import with_columns
 from privacy.allowed import allowed_by_line
 from privacy.defence import over_rounds
@@ -45,8 +45,6 @@ from reports.tradeoff import Allowed
 from reports.wording import what_is_allowed
 
 NO_MECHANISM = ("penalty",)
-ABOVE_ASKED = 1e-3
-"""By what share a claim may pass its target before a card says so: calibration is this close."""
 
 
 def audit(directory: Path, request: Request) -> Card:
@@ -85,18 +83,21 @@ def audit(directory: Path, request: Request) -> Card:
     measured = flagged(measured, allowed)
     checks = [
         *_manifest(subject),
+        *_live(subject),
         *_isolation(subject),
         *_messages(subject),
         *head_checks(subject),
         *_records(subject, candidates, scores, request.claim),
         *limits(request, measured),
     ]
-    told = _sentences(subject) + tuple(map(what_is_allowed, allowed))
-    named = _named(subject, candidates)
+    told = sentences(subject) + tuple(map(what_is_allowed, allowed))
+    about = named(subject, candidates)
     if request.records is not None and listed is not None:
         at_risk = write_risk(request.records, subject, listed, candidates, lira_of(scores))
-        named[LISTED] = at_risk
-    return Card(named, told, tuple(checks), tuple(measured))
+        about[LISTED] = at_risk
+    own = None if subject.checkpoint is None else subject.checkpoint.manifest
+    curve = None if own is None else recorded.curve_of(own, subject.directory)
+    return Card(about, told, tuple(checks), tuple(measured), curve)
 
 
 def _asked(subject: Subject, claim: tuple[float, float] | None) -> list[Allowed]:
@@ -107,60 +108,9 @@ def _asked(subject: Subject, claim: tuple[float, float] | None) -> list[Allowed]
     return [Allowed("release", "record", line.points, line.advantage, line.basis)]
 
 
-def _named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
-    named = {"name": subject.directory.name, "task": subject.task.name}
-    found = doubts_of(subject)
-    found += () if isinstance(candidates, str) else candidates.doubts
-    if found:
-        named["may be wrong"] = "; ".join(dict.fromkeys(found))
+def _live(subject: Subject) -> Iterator[Check]:
     if subject.checkpoint is not None:
-        config = subject.checkpoint.config
-        named["strategy"] = config.training.strategy
-        done, planned = subject.checkpoint.manifest["round"], config.training.rounds
-        stopped = aside(subject.directory.resolve().parent)
-        unfinished = f"{done} of {planned}: not finished{stopped}"
-        named["rounds"] = str(done) if done == planned else unfinished
-        if subject.one_message:
-            named["rounds"] = "none: one message of each record"
-        named["defence"] = str(subject.checkpoint.manifest["defence"].get("name", ""))
-        if told := _more_than_asked(subject):
-            named["asked for"] = told
-    if subject.split.notes:
-        named["model"] = "; ".join(subject.split.notes)
-    if subject.unknown:
-        named[NOT_KNOWN] = subject.unknown
-    if subject.no_public:
-        named["public text not known"] = subject.no_public
-    if not isinstance(candidates, str):
-        told = "" if candidates.fair else "; not by a fair coin, so that a shifted pool is possible"
-        count = f"{len(candidates.members)} ({int(candidates.members.sum())} members)"
-        named["candidates"] = f"{count}: {candidates.origin}{told}"
-    return named
-
-
-def _more_than_asked(subject: Subject) -> str:
-    """Say where a claim came out above the epsilon that its mechanism was asked for, and why."""
-    if subject.checkpoint is None:
-        return ""
-    recorded = subject.checkpoint.manifest
-    found = []
-    for claim in manifest.claims_of(subject):
-        places = [p for p in PLACES if claim["view"] in SPEAKS_FOR.get(p, ())]
-        asked = [recorded["defence"].get(place, {}).get("target_epsilon") for place in places]
-        targets = [float(each) for each in asked if isinstance(each, int | float)]
-        if targets and claim["epsilon"] > max(targets) * (1 + ABOVE_ASKED):
-            found.append(
-                f"epsilon {max(targets):g}, claimed {claim['epsilon']:.4g} ({claim['view']})"
-            )
-    again = len(recorded.get("launches", [])) > 1
-    why = ": what a stop made it do again counts as well" if found and again else ""
-    return "; ".join(dict.fromkeys(found)) + why
-
-
-def _sentences(subject: Subject) -> tuple[str, ...]:
-    if subject.checkpoint is None:
-        return ()
-    return tuple(each["sentence"] for each in subject.checkpoint.manifest.get("guarantees", []))
+        yield from recorded.checks_of(subject.checkpoint.manifest, subject.directory)
 
 
 def _manifest(subject: Subject) -> Iterator[Check]:

@@ -124,7 +124,7 @@ def worlds() -> list[World]:
 @lru_cache(maxsize=1)  # curves take a moment
 def dp_sgd() -> World:
     """Return the world of one record's steps of DP-SGD, told apart by their likelihood ratio."""
-    from privacy.accountants import composed_loss
+    from privacy.losses import composed_loss
 
     rate, steps = SAMPLED
 

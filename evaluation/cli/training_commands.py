@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from evaluation.cli.exit_codes import FAILED
 from evaluation.cli.shared import ALLOW_CODE, FILE, quiet, with_options
 from reports.terminal import say, working
 
@@ -17,38 +18,56 @@ TRAINING = [
         show_default=True,
         help="Save after so many rounds.",
     ),
+    click.option(
+        "--canaries",
+        type=click.IntRange(0),
+        help="Plant so many, watch the training, and stop it when its claim cannot stand.",
+    ),
     ALLOW_CODE,
 ]
 
 
 @click.command()
 @with_options(TRAINING)
-def pretrain(config: Path | None, out: Path, every: int, allow_code: bool) -> None:
+def pretrain(
+    config: Path | None, out: Path, every: int, canaries: int | None, allow_code: bool
+) -> None:
     """Pre-train by masked-LM over clients.
 
     CONFIG is a TOML file with [model], [data], [training] and [defence].
 
     The same command continues from the last saved round.
     """
-    _train(config, out, every, allow_code, pretraining=True)
+    _train(config, out, every, canaries, allow_code, pretraining=True)
 
 
 @click.command()
 @with_options(TRAINING)
-def finetune(config: Path | None, out: Path, every: int, allow_code: bool) -> None:
+def finetune(
+    config: Path | None, out: Path, every: int, canaries: int | None, allow_code: bool
+) -> None:
     """Fine-tune on a task with labels over clients.
 
     CONFIG as for pretrain; [model] source may be the `model` folder of a checkpoint.
     """
-    _train(config, out, every, allow_code, pretraining=False)
+    _train(config, out, every, canaries, allow_code, pretraining=False)
 
 
-def _train(config: Path | None, out: Path, every: int, allow_code: bool, pretraining: bool) -> None:
+def _train(
+    config: Path | None,
+    out: Path,
+    every: int,
+    canaries: int | None,
+    allow_code: bool,
+    pretraining: bool,
+) -> None:
     quiet()
     with working("loading torch and transformers"):
-        from evaluation.run.training import read_training, run_training
+        from evaluation.auditing.live.audit import FaultError
+        from evaluation.run.training import run_training
+        from evaluation.run.training_file import read_training
 
-    settings = read_training(config, pretraining, allow_code)
+    settings = read_training(config, pretraining, allow_code, canaries)
     rounds = settings.config.training.rounds
 
     def on_round(round_: int, loss: float | None, left: float) -> None:
@@ -60,5 +79,10 @@ def _train(config: Path | None, out: Path, every: int, allow_code: bool, pretrai
     def tell(line: str) -> None:
         say(line, err=True)
 
-    for line in run_training(settings, out, every, on_round, tell):
+    try:
+        lines = run_training(settings, out, every, on_round, tell)
+    except FaultError as fault:
+        say(str(fault), err=True)
+        raise SystemExit(FAILED) from fault
+    for line in lines:
         say(line)

@@ -50,7 +50,7 @@ def cells_of(asked: GridSettings, where: str) -> tuple[Cell, ...]:
                 own = _training(asked, {**point, **one.set}, here, tuple(one.set))
                 columns = _with_set(swept, one.set)
             config = replace(own.config, seed=seed)
-            cell = Cell(config, defence, level, attacks, own.delta, columns)
+            cell = Cell(config, defence, level, attacks, own.delta, columns, asked.audit)
             if cell.id in cells:
                 told = ", ".join(f"{name} {value}" for name, value in cell.labels.items())
                 raise InputError(f"{file}: expected different cells, got two of {told}")

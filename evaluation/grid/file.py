@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field
 
+from evaluation.grid.audit import NO_AUDIT, AuditSettings
 from evaluation.grid.defence_file import DefenceSettings
 from evaluation.grid.deployment import DeploymentSettings
 from evaluation.grid.frontier import FrontierSettings
@@ -95,6 +96,7 @@ class GridSettings:
         data, training, message, the numbers of attacks, and delta; each is a column of the tables.
     frontier: what `fedbert-eval frontier` looks for.
     deployment: what `fedbert-eval report --for` says in the user's words.
+    audit: how every training is audited while it goes on.
     """
 
     tasks: Annotated[tuple[TaskName, ...], Field(min_length=1), Distinct]
@@ -119,6 +121,7 @@ class GridSettings:
     )
     frontier: FrontierSettings | None = None
     deployment: DeploymentSettings | None = None
+    audit: AuditSettings = NO_AUDIT
 
     def __post_init__(self) -> None:
         """Check that defences have names of their own, and that a sweep is over what it may be."""
@@ -171,7 +174,10 @@ class TrainingSettings:
     noise: "secret" (its key is made up by the computer and forgotten), or "repeatable" (from the
         seed and all that makes the training: whoever knows those can take it off).
     delta: of every guarantee.
+    max_epsilon: no round is begun with which the largest epsilon that is claimed, of any view and
+        unit, would pass it; what was reached is saved.
     defence: which mechanism acts where.
+    audit: how the training is audited while it goes on, and stopped.
     """
 
     model: ModelConfig = ModelConfig()
@@ -181,7 +187,9 @@ class TrainingSettings:
     seed: Seed = 0
     noise: NoiseMode = "secret"
     delta: Delta = DELTA
+    max_epsilon: Annotated[float | None, Field(gt=0)] = None
     defence: DefenceSettings = DefenceSettings(UNDEFENDED)
+    audit: AuditSettings = NO_AUDIT
 
     def __post_init__(self) -> None:
         """Refuse several defences."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from evaluation.grid.audit import NO_AUDIT, AuditSettings
 from evaluation.grid.catalogue import FAMILIES
 from fedbert.config import Config, ModelConfig
 from fedbert.errors import InputError, expect
@@ -166,6 +167,8 @@ class AttackSettings:
 class Cell:
     """One training with its judgement. Its id is the hash of its canonical JSON.
 
+    audit: on the way; no part of what a cell is where nothing is asked for.
+
     swept: what a sweep set, as (key, value in words): columns of the tables.
     """
 
@@ -175,6 +178,7 @@ class Cell:
     attacks: AttackSettings
     delta: float
     swept: tuple[tuple[str, str], ...] = ()
+    audit: AuditSettings = NO_AUDIT
 
     def spec(self) -> dict[str, Any]:
         """Return the cell as plain JSON."""
@@ -185,6 +189,7 @@ class Cell:
             "attacks": self.attacks.to_json(),
             "delta": self.delta,
             **({"sweep": [key for key, _ in self.swept]} if self.swept else {}),
+            **({"audit": self.audit.to_json()} if self.audit.asked else {}),
         }
 
     def asked(self) -> dict[str, Any]:

@@ -18,11 +18,13 @@ from evaluation.attacking.claims import flagged
 from evaluation.attacking.inversion import inversion, of_updates
 from evaluation.attacking.membership import ask, membership
 from evaluation.attacking.pooled import pooled
+from evaluation.auditing.live.audit import FaultError, refusal
 from evaluation.grid.defence import costs, facts_of, make_defence
 from evaluation.grid.preflight import Make, afresh, doubts_of
 from evaluation.grid.spec import PLACES, Cell
 from evaluation.run.outcome import Outcome
 from evaluation.run.utility import measure
+from evaluation.run.watched_cell import WatchedCell
 from fedbert.messages import Listener
 from fedbert.noise import noise_of
 from fedbert.precision import settled
@@ -30,7 +32,7 @@ from fedbert.prepare import poisson_sampled
 from fedbert.protect import MechanismLog
 from fedbert.provenance import provenance
 from fedbert.setting_types import ONE_MESSAGE
-from fedbert.trainer import Trained, give_back_memory, train
+from fedbert.trainer import Trained, give_back_memory
 from privacy.accounting import ledger
 from privacy.defence import Defence, refuse
 from privacy.mechanism import Identity
@@ -52,6 +54,10 @@ def run_cell(cell: Cell, shadows: Path | None = None, make: Make = afresh) -> Ou
     base: dict[str, Any] = {"cell": cell.id, "spec": cell.spec(), "labels": cell.labels}
     try:
         return _run(cell, base, shadows, make)
+    except FaultError as fault:
+        line = f"stopped by its live audit, {fault}: the claim cannot stand"
+        told = CellResult(**base, status="failed", traceback=line, audit=fault.curve)
+        return Outcome(told, {})
     except Exception:
         return Outcome(CellResult(**base, status="failed", traceback=traceback.format_exc()), {})
     finally:
@@ -65,7 +71,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
     base = {**base, "doubts": doubts_of(config, prepared)}
     facts = facts_of(config, prepared, cell.defence, cell.delta)
     defence = make_defence(cell.defence, facts)
-    reason = refuse(defence, facts)
+    reason = refuse(defence, facts) or refusal(cell.audit, config, defence)
     if reason is not None:
         clock.lap("prepare")
         skipped = CellResult(**base, status="skipped", reason=reason, seconds=clock.seconds)
@@ -81,7 +87,9 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
     clock.lap("prepare")
     sent = SentMessages() if config.training.strategy == ONE_MESSAGE else None
     ears: list[Listener] = [transcript, *watch] if sent is None else [sent]
-    trained = train(config, prepared, defence, listeners=ears, on_round=on_round, noise=noise)
+    claims = [*ledger(defence, facts).values(), *further_claims(defence, facts)]
+    live = WatchedCell(cell, prepared, defence, noise, claims)
+    trained = live.train(ears, on_round)
     trained = replace(trained, state=replace(trained.state, values={}))  # as large as the model
     clock.lap("train")
     utility, majority_baseline, gains = measure(prepared, trained.split, config.seed)
@@ -99,7 +107,6 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
     recovered += attributes(observation)
     clock.lap("attributes")
     leaks = (*recovered, *found.leaks)
-    claims = [*ledger(defence, facts).values(), *further_claims(defence, facts)]
     guarantees = [entry.to_json() for entry in claims]
     told: dict[str, Any] = {
         "utility": utility,
@@ -109,6 +116,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
         "leakage": tuple(flagged(leaks, allowed([guarantees]))),
         "mechanisms": _mechanisms(defence, trained, costs(defence, facts)),
         "bytes": trained.bytes,
+        "audit": live.curve(),
         "provenance": provenance()
         | {"data_sha256": prepared.data_sha256, "model": config.model.source}
         | settled(config, prepared.split.whole.config)[1],

@@ -1,5 +1,6 @@
 """Card content: checks with verdicts, and what every adversary recovered of one model."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -56,12 +57,16 @@ def note(leak: Leak) -> str:
 
 @dataclass(frozen=True)
 class Card:
-    """An audit's whole answer. `subject` names what was audited; `claims` are its sentences."""
+    """An audit's whole answer. `subject` names what was audited; `claims` are its sentences.
+
+    live: what a live audit of the training saw, by round; None without one.
+    """
 
     subject: dict[str, str]
     claims: tuple[str, ...]
     checks: tuple[Check, ...]
     measured: tuple[LeakageEntry, ...]
+    live: Mapping[str, Any] | None = None
 
     @property
     def code(self) -> int:
@@ -105,4 +110,5 @@ class Card:
             "claims": list(self.claims),
             "checks": [asdict(check) for check in self.checks],
             "measured": [each.to_json() for each in self.measured],
+            **({} if self.live is None else {"live": dict(self.live)}),
         }

@@ -13,6 +13,7 @@ from reports.card.summary import in_short
 from reports.html import html
 from reports.layout import with_heads
 from reports.metrics import title
+from reports.page import Picture
 from reports.terminal import cell, harmless
 from reports.wording import beside
 
@@ -78,7 +79,19 @@ def as_html(card: Card) -> str:
         who=WHO,
         failed=FAILED,
         weak=WEAK,
+        picture=_picture(card),
     )
+
+
+def _picture(card: Card) -> Picture | None:
+    """What a live audit of the training saw, drawn; None without one."""
+    if card.live is None:
+        return None
+    from reports.drawing.live import draw_live
+    from reports.figures.live import describe_live, live_data
+
+    data = live_data(card.live)
+    return Picture(data.title, draw_live(data), describe_live(data), data.notice)
 
 
 def tables(card: Card) -> list[Table]:

@@ -8,7 +8,8 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from evaluation.auditing.subject import open_subject
-from evaluation.run.training import read_training, run_training
+from evaluation.run.training import run_training
+from evaluation.run.training_file import read_training
 from fedbert.data.batches import collate
 from fedbert.label_order import order_of
 from fedbert.split import answering

@@ -8,7 +8,7 @@ from typing import Any
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.parse import read_grid
 from evaluation.run.runner import checked
-from evaluation.run.training import read_training
+from evaluation.run.training_file import read_training
 from fedbert.data.synthetic import WORDS
 from fedbert.prepare import prepare
 from tests.fuzz import odd, strict_grid

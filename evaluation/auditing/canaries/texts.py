@@ -9,7 +9,7 @@ from attacks.signals import Signals, answers_of
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.metrics.one_run_gaussian import one_run_from_scores
 from fedbert.config import Config
-from fedbert.data.batches import Encoded, collate, mask_tokens
+from fedbert.data.batches import Batch, Encoded, collate, mask_tokens
 from fedbert.data.client_data import Vocabulary
 from fedbert.data.repeats import one_of_each, twins
 from fedbert.errors import expect
@@ -99,6 +99,19 @@ def with_texts(prepared: Prepared, canaries: Encoded, coins: np.ndarray) -> Prep
     return replace(prepared, clients=tuple(clients))
 
 
+def shown(canaries: Encoded, prepared: Prepared, seed: int) -> list[Batch]:
+    """Return canaries in batches as a model is asked about them; of masked-LM with a fixed mask."""
+    v, found = prepared.vocabulary, []
+    for start in range(0, len(canaries), BATCH):
+        stop = min(len(canaries), start + BATCH)
+        batch = collate(canaries, np.arange(start, stop), v.pad)
+        if prepared.task.kind == "mlm":
+            draws = generator(seed, "canary mask", start)
+            batch = mask_tokens(batch, v.mask, v.size, v.special, draws)
+        found.append(batch)
+    return found
+
+
 def audit_texts(
     config: Config,
     prepared: Prepared,
@@ -124,14 +137,7 @@ def audit_texts(
     told = with_texts(prepared, canaries, coins)
     noise = simulated(derive(seed, "canary texts", kind), config, told, defence)
     trained = train(config, told, defence, noise=noise)
-    v, shown = prepared.vocabulary, []
-    for start in range(0, count, BATCH):
-        batch = collate(canaries, np.arange(start, min(count, start + BATCH)), v.pad)
-        if prepared.task.kind == "mlm":
-            draws = generator(seed, "canary mask", start)
-            batch = mask_tokens(batch, v.mask, v.size, v.special, draws)
-        shown.append(batch)
-    signals = Signals(answers_of(trained.split, shown))
+    signals = Signals(answers_of(trained.split, shown(canaries, prepared, seed)))
     scores = attack.score(signals, numpy_rng(seed, "attack", attack.name))
     bound, most = (
         one_run_from_scores(each, coins, claim.delta, SIGNIFICANCE)

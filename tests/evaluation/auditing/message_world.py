@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from evaluation.run.training import read_training, run_training
+from evaluation.run.training import run_training
+from evaluation.run.training_file import read_training
 from fedbert.one_message import training as training_module
 from fedbert.protect import protect
 

@@ -23,7 +23,8 @@ from evaluation.auditing.subject import open_subject
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.cli.main import main
 from evaluation.run import training
-from evaluation.run.training import read_training, run_training
+from evaluation.run.training import run_training
+from evaluation.run.training_file import read_training
 from fedbert.config import Config, DataConfig
 from fedbert.data.batches import Encoded
 from fedbert.data.sources import load

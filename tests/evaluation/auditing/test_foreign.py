@@ -23,7 +23,8 @@ from evaluation.auditing.request import Request
 from evaluation.auditing.subject import open_subject
 from evaluation.grid.parse import read_grid
 from evaluation.grid.preflight import preflight
-from evaluation.run.training import read_training, run_training
+from evaluation.run.training import run_training
+from evaluation.run.training_file import read_training
 from fedbert.data.batches import collate
 from fedbert.data.synthetic import WORDS
 from fedbert.errors import InputError

@@ -20,7 +20,8 @@ from evaluation.auditing.subject import open_subject
 from evaluation.grid.defence import NO_LAUNCHES, facts_of, make_defence
 from evaluation.grid.launches import Launches
 from evaluation.run.journal import Journal
-from evaluation.run.training import _Saver, read_training
+from evaluation.run.saver import Saver
+from evaluation.run.training_file import read_training
 from fedbert.config import Config, DataConfig
 from fedbert.errors import InputError
 from fedbert.export import export
@@ -88,7 +89,7 @@ def made(folder: Path, done: int = 4, launches: Launches = NO_LAUNCHES, **parts:
     facts = facts_of(settings.config, prepared, settings.defence, settings.delta)
     defence = make_defence(settings.defence, facts)
     journal = Journal(folder / "launches.json", "of")
-    saver = _Saver(
+    saver = Saver(
         settings, prepared, defence, folder / "checkpoint", 1, lambda *_: None, journal, launches
     )
     saver.round(State(done, {}, {}, {}, {}, (0.5,) * done))

@@ -13,7 +13,7 @@ from evaluation.grid.defence import VERBS as MECHANISM_VERBS
 from evaluation.grid.foreign import check_members, foreign_class
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import DefenceSpec, Spec
-from evaluation.run.training import read_training
+from evaluation.run.training_file import read_training
 from fedbert.errors import InputError
 from privacy.facts import TrainingFacts
 

@@ -12,7 +12,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from evaluation.auditing.manifest import mismatches
 from evaluation.auditing.subject import open_subject
-from evaluation.run.training import read_training, run_training
+from evaluation.run.training import run_training
+from evaluation.run.training_file import read_training
 from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.errors import InputError
 from fedbert.export import export

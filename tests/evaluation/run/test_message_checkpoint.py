@@ -15,7 +15,8 @@ from transformers import AutoModel
 
 from evaluation.auditing.manifest import mismatches
 from evaluation.auditing.subject import Subject, open_subject
-from evaluation.run.training import read_training, run_training
+from evaluation.run.training import run_training
+from evaluation.run.training_file import read_training
 from fedbert import trainer
 from fedbert.checkpoint import read
 from fedbert.data.batches import Batch, collate

@@ -10,7 +10,8 @@ from evaluation.auditing.card import _noise
 from evaluation.auditing.manifest import mismatches
 from evaluation.auditing.subject import open_subject
 from evaluation.grid.launches import Launch, Launches
-from evaluation.run.training import read_training, run_training
+from evaluation.run.training import run_training
+from evaluation.run.training_file import read_training
 from fedbert.errors import InputError
 from privacy.accountants import gaussian_epsilon
 from reports.card.content import CONSISTENT, VIOLATES

@@ -15,7 +15,8 @@ import pytest
 from evaluation.auditing.subject import open_subject
 from evaluation.grid.launches import Launches
 from evaluation.run.journal import Journal
-from evaluation.run.training import read_training, run_training
+from evaluation.run.training import run_training
+from evaluation.run.training_file import read_training
 from fedbert.checkpoint import read
 from fedbert.errors import InputError
 from fedbert.manifest import as_text

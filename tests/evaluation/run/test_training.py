@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.run.training import read_training
+from evaluation.run.training_file import read_training
 from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.errors import InputError
 from fedbert.prepare import prepare

@@ -1,0 +1,1 @@
+"""Live: a training that is audited while it goes on, and stopped when its claim cannot stand."""

@@ -1,0 +1,115 @@
+"""Canaries of a training: of which kind, by what its defence claims, and what they show so far."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from evaluation.auditing.canaries.planted_clients import SUMS, PlantedClients, Turns, summed
+from evaluation.auditing.canaries.planted_records import PlantedRecords
+from evaluation.auditing.canaries.planted_texts import PlantedTexts
+from evaluation.auditing.gaussian_bounds import one_run_gaussian_epsilon
+from evaluation.metrics.epsilon_bounds import one_run_epsilon
+from evaluation.metrics.one_run_gaussian import right_guesses
+from fedbert.config import Config
+from fedbert.errors import InputError
+from fedbert.messages import Array
+from fedbert.prepare import Prepared
+from fedbert.setting_types import ONE_MESSAGE
+from privacy.defence import Defence
+from privacy.mechanism import Identity
+from privacy.randomness.source import NoiseSource
+
+Kind = Literal["records", "clients", "texts"]
+Planted = PlantedRecords | PlantedClients | PlantedTexts
+GUESSED = {"records": 0.1, "clients": 0.2, "texts": 0.2}
+"""Shares of the canaries that are guessed: the most extreme, fixed beforehand."""
+
+
+def kind_of(config: Config, defence: Defence) -> Kind:
+    """Return which canaries speak of what a defence claims.
+
+    Raises:
+        InputError: for one whose claim no canary in a training speaks of.
+    """
+    if config.training.strategy == ONE_MESSAGE:
+        raise InputError(
+            f"expected a strategy that trains in rounds for canaries, got {ONE_MESSAGE}: "
+            "`fedbert-eval audit` tries its messages one by one"
+        )
+    if defence.training is not None:
+        return "records"
+    if isinstance(defence.update, Identity):
+        return "texts"
+    _ = summed(defence.update)
+    return "clients"
+
+
+def noises_sums(defence: Defence) -> bool:
+    """Return whether a defence noises sums, so that its noise can be looked at as it is added."""
+    return defence.training is not None or isinstance(defence.update, SUMS)
+
+
+def coins_of(noise: NoiseSource, count: int) -> tuple[int, np.ndarray]:
+    """Return a training's seed of canaries, and their fair coins [canary], of its own noise source.
+
+    As secret as the noise: who knew the coins could take the canaries off.
+    """
+    seed = int(noise.decided("canaries", "seed").integers(2**62, (1,))[0])
+    return seed, noise.decided("canaries", "coins").bernoulli(0.5, (count,))
+
+
+def planted(
+    kind: Kind, seed: int, coins: np.ndarray, config: Config, prepared: Prepared, defence: Defence
+) -> Planted:
+    """Return canaries of a kind, whose coins fell like this, for a training."""
+    if kind == "clients":
+        return PlantedClients(coins, seed, Turns.of(defence.update, config))
+    if kind == "texts":
+        return PlantedTexts(coins, seed, prepared)
+    if defence.training is None:
+        raise InputError("expected DP-SGD for canary records, got none")
+    return PlantedRecords(coins, seed, prepared, defence.training)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What canaries show so far: of so many guesses how many were right, and the bound of that."""
+
+    kind: Kind
+    canaries: int
+    guesses: int
+    right: int
+
+    @classmethod
+    def of(cls, kind: Kind, canaries: Planted) -> "Shown":
+        """Return what the scores of a training's canaries show."""
+        count = len(canaries.coins)
+        guesses = max(2, int(GUESSED[kind] * count))
+        return cls(kind, count, guesses, right_guesses(canaries.scores, canaries.coins, guesses))
+
+    def bound(self, delta: float, significance: float) -> float:
+        """Return the lower bound on epsilon by this one run.
+
+        Of clients whose sums get Gaussian noise it presumes a Gaussian mechanism.
+        """
+        counts = self.canaries, self.guesses, self.right
+        if self.kind == "clients":
+            return one_run_gaussian_epsilon(*counts, delta, significance)
+        return one_run_epsilon(*counts, delta, significance)
+
+
+def scores_of(canaries: Planted) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return what canaries have gathered, for a checkpoint: arrays and numbers."""
+    numbers = {}
+    if isinstance(canaries, PlantedClients):
+        numbers = {"energy": canaries.energy, "rounds": canaries.rounds}
+    return {"scores": canaries.scores}, numbers
+
+
+def with_scores(canaries: Planted, arrays: Mapping[str, Array], numbers: Mapping[str, Any]) -> None:
+    """Set what `scores_of` returned."""
+    canaries.scores = np.array(arrays["scores"], dtype=np.float64)
+    if isinstance(canaries, PlantedClients):
+        canaries.energy, canaries.rounds = float(numbers["energy"]), int(numbers["rounds"])

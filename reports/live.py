@@ -1,0 +1,42 @@
+"""Live audit as a record and a run's file hold it, checked before anything reads it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from reports import checks
+
+NUMBERS = ("epsilon", "bound", "log_wealth")
+
+
+def check(curve: Any, where: str) -> None:
+    """None, once `curve` is known to hold what figures read; ValueError otherwise."""
+    if not isinstance(curve, Mapping):
+        raise ValueError(f"expected an audit, got {where}={checks.shown(curve)}")
+    checks.has_keys(curve, ("shown", "significance", "claimed", "points", "fault"), where)
+    checks.text(curve["fault"], f"{where}.fault", empty=True)
+    checks.number(curve["significance"], f"{where}.significance")
+    if curve["claimed"] is not None:
+        checks.number(curve["claimed"], f"{where}.claimed")
+    if not isinstance(curve["points"], list):
+        raise ValueError(f"expected points, got {where}.points={checks.shown(curve['points'])}")
+    check_shown(curve["shown"], f"{where}.shown")
+    for number, point in enumerate(curve["points"]):
+        here = f"{where}.points[{number}]"
+        if not isinstance(point, Mapping):
+            raise ValueError(f"expected a point, got {here}={checks.shown(point)}")
+        checks.has_keys(point, ("round",), here)
+        checks.count(point["round"], f"{here}.round")
+        for name in NUMBERS:
+            if point.get(name) is not None:
+                checks.number(point[name], f"{here}.{name}")
+
+
+def check_shown(shown: Any, where: str) -> None:
+    """None, once `shown` is known to say what was planted and looked at; ValueError otherwise."""
+    if not isinstance(shown, Mapping):
+        raise ValueError(f"expected what was planted, got {where}={checks.shown(shown)}")
+    checks.has_keys(shown, ("kind", "canaries", "alpha", "rounds", "releases"), where)
+    checks.text(shown["kind"], f"{where}.kind")
+    checks.number(shown["alpha"], f"{where}.alpha")
+    for name in ("canaries", "rounds", "releases"):
+        checks.count(shown[name], f"{where}.{name}")
