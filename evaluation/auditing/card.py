@@ -164,7 +164,7 @@ def _isolation(subject: Subject) -> Iterator[Check]:
         if found is not None:
             what = "one release" if over_rounds(mechanism) is None else "over rounds"
             name = f"{place}: {found.what} in isolation, {what}"
-            yield Check(name, found.verdict, found.detail())
+            yield found.check(name)
 
 
 def _messages(subject: Subject) -> Iterator[Check]:
@@ -177,7 +177,7 @@ def _messages(subject: Subject) -> Iterator[Check]:
     if event is not None:
         sending = Sending(defence, layout_of(config), codes_of(subject.task))
         found = audit_message(sending, event, subject.delta, config.seed)
-        yield Check(f"{found.what} in isolation, one release", found.verdict, found.detail())
+        yield found.check(f"{found.what} in isolation, one release")
 
 
 def _foreign(spec: DefenceSpec) -> Iterator[Check]:
@@ -216,7 +216,7 @@ def _records(
             yield Check(name, TOO_WEAK, on)
         else:
             found = one_run(subject, candidates, scores, on[0])
-            yield Check(name + on[1], found.verdict, found.detail())
+            yield found.check(name + on[1])
 
 
 def _against_the_ledger(subject: Subject, asked: tuple[float, float]) -> Iterator[Check]:

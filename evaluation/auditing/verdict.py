@@ -1,8 +1,9 @@
 """Verdicts of an audit: a claim is violated, it stands so far, or the audit is too weak."""
 
+import math
 from dataclasses import dataclass
 
-from reports.card.content import CONSISTENT, TOO_WEAK, VIOLATES
+from reports.card.content import CONSISTENT, TOO_WEAK, VIOLATES, Check
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,19 @@ class Finding:
         if self.bound > self.claim.epsilon:
             return VIOLATES
         return CONSISTENT if self.reachable > self.claim.epsilon else TOO_WEAK
+
+    def check(self, name: str) -> Check:
+        """Return the check of this name that the finding is, its bound as numbers too."""
+        numbers = {
+            "epsilon_at_least": self.bound,
+            "epsilon_claimed": self.claim.epsilon,
+            "delta": self.claim.delta,
+            "epsilon_reachable": self.reachable,
+            "confidence": 1 - self.significance,
+            "samples": self.samples,
+        }
+        finite = {key: value for key, value in numbers.items() if math.isfinite(value)}
+        return Check(name, self.verdict, self.detail(), finite)
 
     def detail(self) -> str:
         """What is behind the verdict, in one line."""

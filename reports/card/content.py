@@ -1,7 +1,7 @@
 """Card content: checks with verdicts, and what every adversary recovered of one model."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reports.leak import Leak, LeakageEntry, NotMeasured
@@ -31,12 +31,15 @@ WHO = {
 class Check:
     """One verdict: what was checked, the verdict, and the figures behind it.
 
+    numbers: of a bound on epsilon, the same figures as numbers, for whoever reads the JSON.
+
     Raises: ValueError for a verdict that is none.
     """
 
     what: str
     verdict: str
     detail: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuses an unknown verdict."""
@@ -108,7 +111,17 @@ class Card:
             "verdict": self.verdict,
             "exit_code": self.code,
             "claims": list(self.claims),
-            "checks": [asdict(check) for check in self.checks],
+            "checks": [_check_json(check) for check in self.checks],
             "measured": [each.to_json() for each in self.measured],
             **({} if self.live is None else {"live": dict(self.live)}),
         }
+
+
+def _check_json(check: Check) -> dict[str, Any]:
+    """A check as plain JSON; the numbers where it has any."""
+    found: dict[str, Any] = {
+        "what": check.what,
+        "verdict": check.verdict,
+        "detail": check.detail,
+    }
+    return found | ({"numbers": dict(check.numbers)} if check.numbers else {})

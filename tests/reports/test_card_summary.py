@@ -1,9 +1,11 @@
 """A card in short: the sentences say what the card holds, and never more."""
 
 import json
+import math
 
 import pytest
 
+from evaluation.auditing.verdict import Claim, Finding
 from reports.card.content import VERDICTS, Card, Check
 from reports.card.files import as_html, as_json
 from reports.card.summary import PLAIN, UNTESTED, in_short
@@ -57,6 +59,20 @@ def test_what_was_not_measured_is_said_with_its_reason() -> None:
     told = in_short(card(measured=(NOTHING,)))
     assert told[1] == "Whether anybody can read the text was not measured: no activations are sent."
     assert told[2] == "Whether members can be told was not measured."
+
+
+def test_a_bound_stands_in_the_json_as_numbers() -> None:
+    claim = Claim(2.0, 1e-5)
+    found = Finding("noise", claim, 1.5, math.inf, 400, 0.05, "a test").check("noise alone")
+    (told,) = json.loads(as_json(Card({"name": "m"}, (), (found,), ())))["checks"]
+    assert told["numbers"] == {
+        "epsilon_at_least": 1.5, "epsilon_claimed": 2.0, "delta": 1e-5, "confidence": 0.95,
+        "samples": 400,
+    }  # fmt: skip
+    assert (
+        told["verdict"] == "consistent"
+        and "numbers" not in json.loads(as_json(card("consistent")))["checks"][0]
+    )
 
 
 def test_page_and_json_begin_with_it() -> None:
