@@ -25,6 +25,8 @@ SEES_ALL = "it sees each of the trainings that the model was chosen among, howev
 CHOSEN_EXCLUSIONS = (
     "how good each training was, judged by anything but public data",
     "how many trainings were made, and any of them but the best",
+    "a choice among settings of which some cost more (less noise, more steps, a larger rate): the "
+    "costliest of the list is what counts",
 )
 BY_SELECTION = "RDP of the best of a random number of trainings"
 MOST_MEAN = 1e6
@@ -101,8 +103,9 @@ def selected_bound(event: Event, releases: int, selection: Selection, delta: flo
     """The epsilon of the best of a random number of trainings, each of so many releases.
 
     Guarantee: for whoever sees the best training's outcome alone, in the unit and relation of the
-    event. How good each was has to be judged without the records, or at a cost that the event
-    includes; how many there were must never be told.
+    event. The event is that of the costliest settings that any of the trainings could have had: the
+    theorem bounds each by the same. How good each was has to be judged without the records, or at a
+    cost that the event includes; how many there were must never be told.
 
     Raises:
         ValueError: delta not strictly between 0 and 1, a count below 1, or an event that is

@@ -74,6 +74,13 @@ def worst(found: Iterable[Leak], family: str, metric: str | None = None) -> Leak
     )
 
 
+def worst_reading(found: Sequence[Leak]) -> Leak | None:
+    """The attack that reads most, by the first metric of those shown that any was judged by."""
+    others = (leak.metric for leak in found if leak.family == "inversion")
+    every = dict.fromkeys((*metrics.SHOWN, *others))
+    return next((leak for each in every if (leak := worst(found, "inversion", each))), None)
+
+
 def _highest(chosen: Iterable[Leak]) -> Leak | None:
     """The worst of leaks by one metric for the data's owner."""
 

@@ -8,6 +8,7 @@ REPEATABLE = (
     "Noise is repeatable: whoever has seed and settings can make it again and take it off. Each "
     "claim holds for secret noise of the same kind."
 )
+CLAIMS = ("guarantee", "metric guarantee")
 SOME = "In part of the runs noise is repeatable" + REPEATABLE.removeprefix("Noise is repeatable")
 
 
@@ -19,7 +20,7 @@ def noise_note(records: Iterable[CellResult]) -> str:
     claiming = [
         record.spec.get("noise", "repeatable")
         for record in records
-        if any(entry.get("kind") in ("guarantee", "metric") for entry in record.guarantees)
+        if any(entry.get("kind") in CLAIMS for entry in record.guarantees)
     ]
     if "repeatable" not in claiming:
         return ""

@@ -31,7 +31,7 @@ class PoolSpans:
 def spans_of(config: Config, prepared: Prepared) -> PoolSpans | None:
     """Return the spans of a pool of made-up records, made anew from the seed; None of other data.
 
-    A span that the cut at `max_length` left incomplete has no marks.
+    A span that the cut at `max_length` left incomplete has no marks, nor one with an unknown word.
 
     Raises:
         RuntimeError: where the pool is not what the generator makes.
@@ -44,6 +44,8 @@ def spans_of(config: Config, prepared: Prepared) -> PoolSpans | None:
     columns = made["train"][0].columns
     (name,) = prepared.task.columns
     pool, marks, spans = prepared.pool, [], []
+    unknown = prepared.tokenizer.unk_token_id
+    unknown = -1 if unknown is None else unknown
     for example, row in enumerate(pool.documents):
         told = prepared.tokenizer(
             columns[name][row], truncation=True, max_length=data.max_length,
@@ -53,7 +55,9 @@ def spans_of(config: Config, prepared: Prepared) -> PoolSpans | None:
         if not np.array_equal(ids, told["input_ids"]):
             raise RuntimeError(f"expected record {row} of {PERSONAL}, got another text")
         spans.append(columns[SPANS][row])
-        marks.append(_marks(np.array(told["offset_mapping"]), spans[-1]))
+        own = _marks(np.array(told["offset_mapping"]), spans[-1])
+        strange = np.unique(own[(ids == unknown) & (own > 0)])  # no token of theirs says anything
+        marks.append(np.where(np.isin(own, strange), 0, own))
     often = {kind: np.zeros(prepared.vocabulary.size, dtype=np.int64) for kind in KINDS}
     for example, own in enumerate(spans):
         ids = pool.tokens[pool.offsets[example] : pool.offsets[example + 1]]

@@ -59,7 +59,8 @@ def _more_than_asked(subject: Subject) -> str:
         places = [p for p in PLACES if claim["view"] in SPEAKS_FOR.get(p, ())]
         asked = [kept["defence"].get(place, {}).get("target_epsilon") for place in places]
         targets = [float(each) for each in asked if isinstance(each, int | float)]
-        if targets and claim["epsilon"] > max(targets) * (1 + ABOVE_ASKED):
+        own = claim["unit"] != "user"  # a target is that of one record
+        if own and targets and claim["epsilon"] > max(targets) * (1 + ABOVE_ASKED):
             found.append(
                 f"epsilon {max(targets):g}, claimed {claim['epsilon']:.4g} ({claim['view']})"
             )

@@ -1,5 +1,6 @@
 """Trainings as recorded: claims and costs, of a checkpoint, an export or a run's record."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ from evaluation.auditing.spent import Spent, spent_of
 from evaluation.auditing.subject import check_entries
 from fedbert.checkpoint import read
 from fedbert.errors import InputError
+from fedbert.manifest import refuse_faulty
 from fedbert.setting_types import ONE_MESSAGE
+from reports.frontier.wish import PRIVATE, wish_of
 from reports.records import RECORDS, CellResult, read_records
 
 
@@ -52,7 +55,7 @@ def read_trainings(paths: tuple[str, ...]) -> list[Training]:
     if len(paths) < 2:
         raise InputError(f"expected two trainings or more, got {len(paths)}")
     found = [_training(path) for path in paths]
-    places = [(Path(path.name.partition(":")[0]).resolve(), path.costs) for path in found]
+    places = [(Path(run).resolve(), cell) for run, _, cell in (p.partition(":") for p in paths)]
     for number, place in enumerate(places):
         if place in places[:number]:
             raise InputError(f"expected different trainings, got {found[number].name} twice")
@@ -70,14 +73,28 @@ def _training(text: str) -> Training:
     if (directory / "manifest.json").is_file():
         return _of_manifest(directory, text)
     if (directory / RECORDS).is_file():
+        _refuse_search(directory, run)
         return _of_record(_record(directory / RECORDS, cell, run), text)
     raise InputError(f"expected manifest.json or {RECORDS}, got neither in {directory}")
+
+
+def _refuse_search(directory: Path, run: str) -> None:
+    """Refuse a search on private data, whose trainings are in no ledger."""
+    place = directory / "grid.json"
+    try:
+        grid = json.loads(place.read_text("utf-8")) if place.is_file() else None
+        wish = wish_of(grid)
+    except ValueError as error:
+        raise InputError(f"expected the grid of a run, got {error} in {place}") from None
+    if wish is not None and wish.data == PRIVATE:
+        raise InputError(f"expected trainings with a ledger, got a search on private data: {run}")
 
 
 def _of_manifest(directory: Path, text: str) -> Training:
     checkpoint = read(directory)
     manifest, config = checkpoint.manifest, checkpoint.config
     check_entries(manifest, directory)
+    refuse_faulty(manifest, directory)
     _refuse_choice(manifest["defence"], text)
     one = config.training.strategy == ONE_MESSAGE
     return Training(

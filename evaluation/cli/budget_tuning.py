@@ -49,7 +49,8 @@ def tuning_lines(
             f"one training      {figure(one.epsilon)}  (its settings chosen without the records)",
             *allowed_lines(selected_allowed(event, count, among)),
             "Holds for the best training's model alone, judged by public data. Their number is "
-            "drawn at random before the first, each takes settings drawn from a public list and "
+            "drawn at random before the first, each takes settings drawn from a public list, none "
+            "of which costs more than these (as much noise, as few steps, as small a rate), and "
             "noise of its own, and neither their number nor any but the best is ever shown.",
             *([f"trainings to make: {drawn}  (tell nobody; drawn anew each time)"] if draw else []),
             *breach_lines(delta, records),

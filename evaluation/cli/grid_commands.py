@@ -16,10 +16,11 @@ from evaluation.cli.shared import (
     or_refuse,
     print_tables,
     quiet,
+    with_options,
 )
 from evaluation.run.times import Times
 from fedbert.errors import InputError
-from reports.disclosure.readers import READERS, Reader
+from reports.disclosure.readers import OPTIONS, READERS, Reader
 from reports.terminal import say, working
 
 if TYPE_CHECKING:
@@ -77,12 +78,11 @@ def privacy_utility(
 @click.option(
     "--for", "reader", type=click.Choice(READERS), help="Write a disclosure of one setting instead."
 )
-@click.option("--defence", help="Of the disclosure: which defence.")
-@click.option("--level", help="Of the disclosure: which level, as tables name it.")
+@with_options(
+    [click.option(f"--{name}", help=f"Of the disclosure: which {name}.") for name in OPTIONS]
+)
 @click.option("--schema", type=FILE, help="The registry's schema, to check its entry against.")
-def report(
-    run: Path, reader: Reader | None, defence: str | None, level: str | None, schema: Path | None
-) -> None:
+def report(run: Path, reader: Reader | None, schema: Path | None, **labels: str | None) -> None:
     """Rebuild the report of RUN.
 
     Tables, figures and the HTML page, from the records alone. With --for: what a data protection
@@ -92,17 +92,16 @@ def report(
     Where the scores of attacks are kept, their numbers are made again and must be the same. Of
     records of an earlier version, intervals that did not hold are replaced, or left out.
     """
+    chosen = {name: value for name, value in labels.items() if value is not None}
     if reader is not None:
         from reports.disclosure.written import disclose
 
-        written = or_refuse(lambda: disclose(run, reader, defence, level, schema))
-        for path in written:
+        for path in or_refuse(lambda: disclose(run, reader, chosen, schema)):
             say(str(path))
         return
-    if lost := next(
-        (k for k, v in {"defence": defence, "level": level, "schema": schema}.items() if v), None
-    ):
-        raise InputError(f"expected --{lost} with --for, got it alone")
+    alone = [*chosen, *(["schema"] if schema is not None else [])]
+    if alone:
+        raise InputError(f"expected --{alone[0]} with --for, got it alone")
     from evaluation.run.verify import made_again, unclustered, verify_run
 
     checked = or_refuse(lambda: verify_run(run))

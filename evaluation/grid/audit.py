@@ -35,6 +35,10 @@ class AuditSettings:
         """Whether anything is asked for."""
         return self.canaries > 0 or self.noise
 
+    def keyed(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return a defence as repeatable noise goes by it: with canaries the data is another."""
+        return asked | ({"canaries": self.canaries} if self.canaries else {})
+
     def to_json(self) -> dict[str, Any]:
         """Return the settings as they stand in a file."""
         return dict(vars(self))

@@ -20,6 +20,7 @@ from fedbert.schedule import (
     planned_steps,
     repeated_releases,
 )
+from privacy.accounting import sampled_cost
 from privacy.defence import ONE_MESSAGE, Defence, over_rounds
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_sgd.mechanism import DPSGD
@@ -205,6 +206,8 @@ def costs(defence: Defence, facts: TrainingFacts) -> list[dict[str, Any]]:
     for place in PLACES:
         mechanism = getattr(defence, place)
         cost = None if mechanism is None or place == "penalty" else mechanism.cost()
+        if place == "training":  # at the rate at which records were drawn, whatever was written
+            cost = sampled_cost(defence, facts)
         if cost is not None:
             count = counts.get(place, facts.releases)
             found.append({"place": place, "releases": count, **cost.to_json()})

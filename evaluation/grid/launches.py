@@ -39,6 +39,10 @@ class Launches:
         """Return the same, the last of which has saved a round."""
         return Launches((*self.each[:-1], replace(self.each[-1], saved=round_)))
 
+    def ended(self, round_: int) -> "Launches":
+        """Return the same, the last of which saved a round and sends nothing more."""
+        return Launches((*self.each[:-1], replace(self.each[-1], saved=round_, every=0)))
+
     @property
     def restarts(self) -> int:
         """Return how many launches came after the first."""

@@ -1,7 +1,7 @@
 """Spans that an attack recovered: names, numbers and dates of records made to be attacked."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,7 +58,8 @@ def judge_texts_spans(
     """Yield the same of guesses that have positions of their own.
 
     true, guessed: token ids [seq] of each text, of any two lengths; each text is a message of one.
-    A span counts where its tokens stand in the guess one after the other, a token where it is in.
+    A span counts where its tokens stand in the guess one after the other, a token where it is in. A
+    guess of many tokens is right by chance far more often than one value is: chance is unknown.
     """
     rows, whole, some = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
     for text, guess, marks in zip(true, guessed, marked.marks, strict=True):
@@ -72,10 +73,10 @@ def judge_texts_spans(
         some.append(np.where(np.isin(text, guess), text, -1)[None])
     for score in judge_spans(rows, whole, marked, rng):
         if score.metric.endswith("_spans"):
-            yield score
+            yield replace(score, chance=None)
     for score in judge_spans(rows, some, marked, rng):
         if not score.metric.endswith("_spans"):
-            yield score
+            yield replace(score, chance=None)
 
 
 def _stands_in(tokens: np.ndarray, guess: np.ndarray) -> bool:

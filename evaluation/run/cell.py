@@ -76,7 +76,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
         clock.lap("prepare")
         skipped = CellResult(**base, status="skipped", reason=reason, seconds=clock.seconds)
         return Outcome(skipped, {})
-    noise = noise_of(config, prepared, defence, cell.asked())
+    noise = noise_of(config, prepared, defence, cell.audit.keyed(cell.asked()))
     if defence.training is not None:
         prepared = poisson_sampled(prepared, noise)
     senders = config.training.clients_per_round or config.data.clients

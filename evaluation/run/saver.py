@@ -62,23 +62,36 @@ class Saver:
         """Hear that a round ended; last: none comes after it."""
         rounds = self.settings.config.training.rounds
         if state.round % self.every == 0 or state.round == rounds or last:
-            launches = self.launches.saved(state.round) if self.launches.each else self.launches
-            save(
-                self.directory,
-                self.settings.config,
-                self.prepared,
-                state,
-                self.settings.asked(),
-                self.costs(state.round),
-                [entry.to_json() for entry in self.entries(state.round)],
-                launches.to_json(),
-            )
-            self.launches = launches
+            launches = self.launches
             if launches.each:
-                self.journal.write(launches)
+                launches = launches.ended(state.round) if last else launches.saved(state.round)
+            self._write(state, launches)
         spent = time.monotonic() - self.clock
         left = spent / (state.round - self.first) * (rounds - state.round)
         self.say(state.round, state.losses[-1] if state.losses else None, left)
+
+    def nothing_more(self, state: State) -> None:
+        """Save again where this launch sends nothing: the one before it may have sent more."""
+        before = self.launches.each
+        if self.following == self.launches or (before and before[-1].every == 0):
+            return
+        self.launches = self.launches.began(self.first, 0)
+        self._write(state, self.launches)
+
+    def _write(self, state: State, launches: Launches) -> None:
+        save(
+            self.directory,
+            self.settings.config,
+            self.prepared,
+            state,
+            self.settings.asked(),
+            self.costs(state.round),
+            [entry.to_json() for entry in self.entries(state.round)],
+            launches.to_json(),
+        )
+        self.launches = launches
+        if launches.each:
+            self.journal.write(launches)
 
     def costs(self, round_: int) -> list[dict[str, Any]]:
         """Return what has been spent by a round: each mechanism's cost and its releases."""

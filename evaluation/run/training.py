@@ -97,10 +97,11 @@ def _trained(
     """
     settings, prepared = saver.settings, saver.prepared
     config, defence = settings.config, saver.defence
-    noise = noise_of(config, prepared, defence, settings.asked())
+    noise = noise_of(config, prepared, defence, settings.audit.keyed(settings.asked()))
     watch = Watch(settings, saver, out, noise, start)
     ended = watch.full(saver.first, saver.following)
     if ended is not None and start is not None:
+        saver.nothing_more(start)
         return watch, _with(prepared, start), start.round, ended
     saver.began()
     try:

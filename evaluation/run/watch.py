@@ -80,9 +80,11 @@ class Watch:
         most, rounds = self.settings.max_epsilon, self.settings.config.training.rounds
         if most is None or done >= rounds:
             return None
-        following = largest(self._of(done + 1, launches)) or 0.0
-        if following <= most:
+        following = largest(self._of(done + 1, launches))
+        if following is not None and following <= most:
             return None
+        if following is None:
+            following = math.inf
         if done == 0:
             told = f"expected max_epsilon >= {following:.4g}, that of one round"
             raise InputError(f"{self.settings.where}: {told}, got max_epsilon={most:g}")

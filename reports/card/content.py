@@ -31,7 +31,8 @@ WHO = {
 class Check:
     """One verdict: what was checked, the verdict, and the figures behind it.
 
-    numbers: of a bound on epsilon, the same figures as numbers, for whoever reads the JSON.
+    numbers: of a bound on epsilon, the same figures as numbers, for whoever reads the JSON. tests:
+    a claim or a limit was put to the test.
 
     Raises: ValueError for a verdict that is none.
     """
@@ -40,6 +41,7 @@ class Check:
     verdict: str
     detail: str
     numbers: Mapping[str, float] = field(default_factory=dict)
+    tests: bool = True
 
     def __post_init__(self) -> None:
         """Refuses an unknown verdict."""
@@ -86,7 +88,8 @@ class Card:
         for word in (VIOLATES, ABOVE, TOO_WEAK, NOT_MEASURED):
             if word in verdicts:
                 return word
-        return CONSISTENT if verdicts else "no claim and no limit was given: nothing was tested"
+        tested = any(check.tests for check in self.checks)
+        return CONSISTENT if tested else "no claim and no limit was given: nothing was tested"
 
     @property
     def leaks(self) -> tuple[Leak, ...]:

@@ -12,8 +12,8 @@ from reports.card.content import (
     Card,
 )
 from reports.leak import Leak
-from reports.leaks import worst
-from reports.metrics import SHOWN, title
+from reports.leaks import worst, worst_reading
+from reports.metrics import title
 from reports.wording import beside, interval
 
 PLAIN = {
@@ -30,6 +30,7 @@ DOES = {
     "tpr_at_1pct_fpr": "finds {} of the members where 1 % of all others are accused",
 }
 """What an attack does, by the metric that it is judged by."""
+STRONGER = "--shadows"
 UNTESTED = "Nothing was tested: there is no claim, and no limit was set."
 
 
@@ -40,8 +41,7 @@ def in_short(card: Card) -> tuple[str, ...]:
 
 def _text(card: Card) -> str:
     """Who reads text, by the first metric that any attack was judged by."""
-    found = (worst(card.leaks, "inversion", metric) for metric in SHOWN)
-    leak = next((each for each in found if each is not None), None)
+    leak = worst_reading(card.leaks)
     if leak is None:
         why = _why(card, "inversion")
         return f"Whether anybody can read the text was not measured{why}."
@@ -49,13 +49,15 @@ def _text(card: Card) -> str:
 
 
 def _members(card: Card) -> str:
-    """Who finds members, where few may be accused wrongly; else over all of them."""
-    asked = ("tpr_at_1pct_fpr", "auc")
-    found = (worst(card.leaks, "membership", metric) for metric in asked)
-    leak = next((each for each in found if each is not None), None)
+    """Who finds members, where few may be accused wrongly and over all; what did not run."""
+    few, area = (worst(card.leaks, "membership", each) for each in ("tpr_at_1pct_fpr", "auc"))
+    leak = few or area
     if leak is None:
         return f"Whether members can be told was not measured{_why(card, 'membership')}."
-    return f"Who was trained on: {_reaches(leak)}."
+    over = f"; over all, AUC {interval(area.estimate)} by {area.name}" if few and area else ""
+    lacking = any(not isinstance(e, Leak) and STRONGER in e.reason for e in card.measured)
+    more = f" Stronger attacks did not run: they take {STRONGER} 16." if lacking else ""
+    return f"Who was trained on: {_reaches(leak)}{over}.{more}"
 
 
 def _reaches(leak: Leak) -> str:
@@ -77,14 +79,14 @@ def _why(card: Card, family: str) -> str:
 
 def _sure(card: Card) -> str:
     """Which check decided the verdict, or how many there were."""
-    count = len(card.checks)
+    tests = [each for each in card.checks if each.tests]
+    count = len(tests)
     for words in (FAILED, WEAK):
-        if deciding := [each for each in card.checks if each.verdict in words]:
+        if deciding := [each for each in tests if each.verdict in words]:
             first = deciding[0]
             of = f"{len(deciding)} of {count} checks" if count > 1 else "the one check"
-            return (
-                f'How sure: {of} decided, first "{first.what}" ({first.verdict}): {first.detail}.'
-            )
+            told = f'first "{first.what}" ({first.verdict}): {first.detail}'
+            return f"How sure: {of} decided, {told}."
     if not count:
-        return "How sure: no check was made."
-    return f"How sure: each of {count} checks could have contradicted the claims, and none did."
+        return "How sure: nothing was there to be contradicted."
+    return f"How sure: each of {count} checks could have failed, and none did."

@@ -12,8 +12,9 @@ from typing import Any
 
 from reports.averages import mean
 from reports.checks import VIEWS
+from reports.disclosure.readers import OPTIONS
 from reports.leak import Leak
-from reports.leaks import worst
+from reports.leaks import worst, worst_reading
 from reports.metrics import SEES
 from reports.noise_mode import noise_note
 from reports.records import CellResult
@@ -49,23 +50,48 @@ RATES = (0.001, 0.01, 0.1)
 
 
 @dataclass(frozen=True)
-class Actor:
-    """What one view is promised, what its claim allows, and the worst that was measured.
+class Promise:
+    """One entry of one view, the seed that promises least: a claim about a unit, or none.
 
-    allows: None where there is no claim about records that a curve goes with. members, text: the
-    worst attack on membership and on the text of all that this adversary may run.
+    allows: None where there is no claim that a curve goes with.
     """
 
-    view: str
     entry: Mapping[str, Any]
     allows: Allowed | None
-    members: Leak | None
-    text: Leak | None
 
     @property
     def claimed(self) -> bool:
         """Whether an epsilon is claimed."""
         return self.entry.get("kind") == "guarantee"
+
+    @property
+    def sentence(self) -> str:
+        """The entry as it says itself."""
+        return str(self.entry.get("sentence", "Nothing is known of this view."))
+
+
+@dataclass(frozen=True)
+class Actor:
+    """What one view is promised, and the worst that was measured.
+
+    promises: the view's own first; others, about labels or users, after it. members, text: the
+    worst attack on membership and on the text of all that this adversary may run.
+    """
+
+    view: str
+    promises: tuple[Promise, ...]
+    members: Leak | None
+    text: Leak | None
+
+    @property
+    def first(self) -> Promise:
+        """The view's own promise."""
+        return self.promises[0]
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the view's own promise has an epsilon."""
+        return self.first.claimed
 
 
 @dataclass(frozen=True)
@@ -96,12 +122,16 @@ class Disclosure:
         return next(each for each in self.actors if each.view == "release")
 
     @property
+    def secret(self) -> bool:
+        """Whether the noise can be made again by nobody."""
+        return bool(self.first.spec.get("noise", "repeatable") == "secret")
+
+    @property
     def noise(self) -> str:
         """How the noise was made: what a claim rests on."""
-        mode = self.first.spec.get("noise", "repeatable")
-        if not any(actor.claimed for actor in self.actors):
-            return "no claim rests on noise"
-        return "secret: its key is kept nowhere" if mode == "secret" else noise_note(self.records)
+        if self.secret:
+            return "secret: its key is kept nowhere"
+        return noise_note(self.records) or "no claim rests on noise"
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -114,39 +144,59 @@ class Disclosure:
         }
 
 
-def disclosure(
-    records: Sequence[CellResult],
-    grid: Any,
-    defence: str | None = None,
-    level: str | None = None,
-) -> Disclosure:
-    """The disclosure of the one setting that has this defence and level.
+def disclosure(records: Sequence[CellResult], grid: Any, chosen: Mapping[str, str]) -> Disclosure:
+    """The disclosure of the one setting that has these labels, such as defence and level.
 
-    Raises: ValueError, naming the choices, where none or several do.
+    Raises: ValueError, naming the choices, where none or several do, or where not every seed of it
+    was trained to its end.
     """
-    every = zip(setting_rows(records), by_setting(records), strict=True)
-    known = [(row, group) for row, group in every if row.status == "done"]
+    every = list(zip(setting_rows(records), by_setting(records), strict=True))
     found = [
         (row, group)
-        for row, group in known
-        if defence in (None, row.defence) and level in (None, row.level)
+        for row, group in every
+        if all(group[0].labels.get(name) == value for name, value in chosen.items())
     ]
     if len(found) != 1:
-        names = [f"--defence {row.defence!r} --level {row.level!r}" for row, _ in known]
-        choices = ", ".join(dict.fromkeys(names)) or "none was trained"
-        raise ValueError(f"expected one setting, got {len(found)}: choose among {choices}")
+        told = f"expected one setting, got {len(found)}"
+        raise ValueError(f"{told}: choose among {_choices([group[0] for _, group in every])}")
     row, group = found[0]
-    done = tuple(record for record in group if record.status == "done")
-    words = grid.get("deployment", {}) if isinstance(grid, Mapping) else {}
-    return Disclosure(row, done, tuple(_actor(view, row, done) for view in VIEWS), words)
+    for record in group:
+        if record.status != "done":
+            why = (record.reason or record.traceback).strip().splitlines()[-1]
+            seed = f"seed {record.labels['seed']} {record.status}"
+            raise ValueError(f"expected every seed of the setting to be done, got {seed}: {why}")
+    said = grid.get("deployment") if isinstance(grid, Mapping) else None
+    words = said if isinstance(said, Mapping) else {}
+    return Disclosure(row, tuple(group), tuple(_actor(v, row, group) for v in VIEWS), words)
+
+
+def _choices(records: Sequence[CellResult]) -> str:
+    """How each setting is named: by defence and level, and by what else differs."""
+    differ = [
+        name
+        for name in OPTIONS
+        if name in ("defence", "level") or len({r.labels.get(name) for r in records}) > 1
+    ]
+    named = (" ".join(f"--{name} {r.labels[name]!r}" for name in differ) for r in records)
+    return ", ".join(dict.fromkeys(named)) or "none was trained"
 
 
 def _actor(view: str, row: Row, records: Sequence[CellResult]) -> Actor:
     """What a view is promised, by the seed that promises least, and the worst it found."""
-    own = [next((e for e in r.guarantees if e["view"] == view), {}) for r in records]
+    entries = [[e for e in record.guarantees if e["view"] == view] for record in records]
+    own = [each[0] if each else {} for each in entries]
+    later = [{str(e.get("unit")): e for e in each[1:]} for each in entries]
+    units = dict.fromkeys(unit for each in later for unit in each)
+    further = [[each.get(unit, {}) for each in later] for unit in units]
+    promises = [_promise(view, row, each) for each in (own, *further)]
+    seen = [leak for leak in row.leaks if leak.view in SEES[view]]
+    return Actor(view, tuple(promises), worst(seen, "membership"), worst_reading(seen))
+
+
+def _promise(view: str, row: Row, own: Sequence[Mapping[str, Any]]) -> Promise:
+    """The weakest of the entries of each seed: none where one seed has none."""
     silent = [each for each in own if each.get("kind") != "guarantee"]
     entry = silent[0] if silent else max(own, key=lambda each: float(each["epsilon"]))
     unit = entry.get("unit")
     allows = next((each for each in row.allows if (each.view, each.unit) == (view, unit)), None)
-    seen = [leak for leak in row.leaks if leak.view in SEES[view]]
-    return Actor(view, entry, allows, worst(seen, "membership"), worst(seen, "inversion"))
+    return Promise(entry, allows)

@@ -32,8 +32,11 @@ def registry_entry(found: Disclosure) -> dict[str, Any]:
         more = f" (nor {', '.join(missing[1:])})" if missing[1:] else ""
         raise ValueError(f"{told}{more}: the registry asks for it")
     if not found.released.claimed:
-        why = found.released.entry.get("sentence") or "nothing is claimed"
+        why = found.released.first.sentence
         raise ValueError(f"expected a guarantee for the released model, got none: {why}")
+    if not found.secret:
+        told = 'noise = "secret", as for a model that leaves the machine'
+        raise ValueError(f"expected {told}, got repeatable noise, which its seed takes off")
     words = found.words
     basic = {
         "name": words["name"],
@@ -100,8 +103,11 @@ def check_entry(entry: dict[str, Any], schema: Path) -> None:
         raise ValueError(f"expected the registry's schema, got {first} in {schema}") from None
     if not isinstance(asked, dict) or "properties" not in asked:
         raise ValueError(f"expected the registry's schema, got none in {schema}")
+    unresolvable: type[Exception] = importlib.import_module("referencing.exceptions").Unresolvable
     try:
         jsonschema.validate(entry, asked)
+    except (unresolvable, RecursionError) as error:
+        raise ValueError(f"expected a schema by itself, got {error} in {schema}") from None
     except jsonschema.SchemaError as error:
         raise ValueError(f"expected a JSON Schema, got {error.message} in {schema}") from None
     except jsonschema.ValidationError as error:
@@ -114,7 +120,7 @@ def _slug(name: str) -> str:
 
 
 def _variant(found: Disclosure) -> dict[str, str]:
-    entry = found.released.entry
+    entry = found.released.first.entry
     return {
         "variant_name": "Pure DP" if float(entry["delta"]) == 0 else "Approximate DP",
         "data_domain": (
@@ -126,14 +132,16 @@ def _variant(found: Disclosure) -> dict[str, str]:
 
 
 def _loss(found: Disclosure) -> dict[str, Any]:
-    entry, allows = found.released.entry, found.released.allows
-    epsilon = float(round_up(float(entry["epsilon"])))
-    told = [str(entry["sentence"])]
-    if allows is not None:
-        told.append(f"What it allows an attacker: {allows.words}.")
+    first, further = found.released.first, found.released.promises[1:]
+    entry, epsilon = first.entry, float(round_up(float(first.entry["epsilon"])))
+    told = [first.sentence]
+    if first.allows is not None:
+        told.append(f"What it allows an attacker: {first.allows.words}.")
+    told += [each.sentence for each in further]
     told += [
-        f"{WHO[actor.view]} ({actor.view}): {actor.entry.get('sentence', 'nothing is claimed')}"
+        f"{WHO[actor.view]} ({actor.view}): {each.sentence}"
         for actor in found.actors
+        for each in actor.promises
         if actor.view != "release"
     ]
     return {
@@ -151,7 +159,7 @@ def _model(found: Disclosure) -> dict[str, str]:
     strategy, clients = found.row.strategy, found.part("data").get("clients")
     actors = []
     for actor in found.actors:
-        kind = actor.entry.get("kind", "no guarantee")
+        kind = actor.first.entry.get("kind", "no guarantee")
         told = "a guarantee of its own" if actor.claimed else kind
         actors.append(f"- {WHO[actor.view]} ({actor.view}): {told}")
     again = found.words.get("refresh", NOT_STATED)
@@ -167,7 +175,7 @@ def _model(found: Disclosure) -> dict[str, str]:
 
 
 def _accounting(found: Disclosure) -> dict[str, str]:
-    entry = found.released.entry
+    entry = found.released.first.entry
     counted = f"{entry['releases']} releases of one {entry['unit']}"
     return {
         "post_processing": "Everything that is computed from the released model.",

@@ -1,6 +1,7 @@
 """Disclosure as text and as JSON: the same fields, in the order in which they are asked for."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from reports.card.content import WHO
@@ -13,36 +14,47 @@ from reports.disclosure.facts import (
     WORDS,
     Actor,
     Disclosure,
+    Promise,
 )
 from reports.leak import Leak, NotMeasured
 from reports.metrics import title
 from reports.rows import round_up
 from reports.wording import beside, decimal, duration, interval
 
-PER_PERSON = "as many records of one person multiply what the claim for one record allows"
+PER_PERSON = "a claim about one record says less of a person with several (records_per_user)"
+MECHANISM = ("name", "clip_norm", "noise_std", "cost")
+SETTINGS = {
+    "model": ("architecture", "cut_layer", "freeze_embeddings", "dropout", "pooling"),
+    "data": ("task", "max_length", "clients", "records_per_user"),
+    "training": (
+        "strategy", "rounds", "local_steps", "batch_size", "clients_per_round", "participation",
+        "learning_rate", "optimizer", "precision",
+    ),
+}  # fmt: skip
+"""Settings that an export holds, too: no seed, no path, no hash of the data."""
+PROVENANCE = ("commit", "dirty", "versions", "precision")
 FIRST = ("name", "curators", "description", "intended_use", "region", "published")
 LAST = ("person", "preprocessing", "tuning", "refresh", "justification", "test_again", "authors")
 SUBGROUPS = "utility of single groups of people"
 
 
 def as_json(found: Disclosure) -> str:
-    """The disclosure as JSON, numbers as numbers."""
-    row = found.row
+    """The disclosure as JSON, numbers as numbers; of settings what an export holds as well."""
+    row, record = found.row, found.first
     content = {
         "format": "fedbert-privacy disclosure",
         "version": 1,
         "setting": {
             "task": row.task,
-            "model": row.model,
             "strategy": row.strategy,
             "defence": row.defence,
             "level": row.level,
-            "seeds": list(row.seeds),
+            "seeds": len(row.seeds),
             **dict(row.further),
         },
         "actors": [_actor_json(each) for each in found.actors],
         "noise": found.noise,
-        "mechanisms": found.first.mechanisms,
+        "mechanisms": {p: _of(each, MECHANISM) for p, each in record.mechanisms.items()},
         "tuning": found.part("defence").get("chosen_among") or NOT_STATED,
         "utility": {
             "metric": row.metric,
@@ -51,43 +63,53 @@ def as_json(found: Disclosure) -> str:
             "comparison": row.comparison.value,
         },
         "attackers": {
-            "attacks": found.part("attacks"),
+            "attacks": dict(found.part("attacks")),
             "seconds": found.seconds,
             "measured": [each.to_json() for each in row.leaks],
             "not_measured": [
-                each.to_json() for each in found.first.leakage if isinstance(each, NotMeasured)
+                each.to_json() for each in record.leakage if isinstance(each, NotMeasured)
             ],
         },
-        "doubts": found.first.doubts,
-        "training": {part: found.first.spec.get(part) for part in ("model", "data", "training")},
-        "provenance": found.first.provenance,
+        "doubts": record.doubts,
+        "training": {part: _of(found.part(part), keys) for part, keys in SETTINGS.items()},
+        "provenance": _of(record.provenance, PROVENANCE),
         "stated": {key: found.words.get(key, NOT_STATED) for key in WORDS},
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def _of(values: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: values[key] for key in keys if key in values}
+
+
 def _actor_json(actor: Actor) -> dict[str, Any]:
-    entry = {key: value for key, value in actor.entry.items() if key != "tradeoff"}
-    allows = actor.allows
     return {
-        **entry,
+        "view": actor.view,
         "who": WHO[actor.view],
-        "allows": None
-        if allows is None
-        else {
-            "advantage": allows.advantage,
-            "tpr_at": {f"{rate:g}": allows.tpr_at(rate) for rate in RATES},
-            "basis": allows.basis,
-        },
+        "promises": [_promise_json(each) for each in actor.promises],
         "worst_membership": None if actor.members is None else actor.members.to_json(),
         "worst_inversion": None if actor.text is None else actor.text.to_json(),
     }
 
 
+def _promise_json(promise: Promise) -> dict[str, Any]:
+    found = {key: value for key, value in promise.entry.items() if key not in ("tradeoff", "view")}
+    allows = promise.allows
+    if allows is not None:
+        found["allows"] = {
+            "advantage": allows.advantage,
+            "tpr_at": {f"{rate:g}": allows.tpr_at(rate) for rate in RATES},
+            "basis": allows.basis,
+        }
+    return found
+
+
 def as_markdown(found: Disclosure) -> str:
     """The disclosure as a document of a few pages."""
     row = found.row
-    promised = "\n".join(f"- {each.entry.get('sentence', '')}" for each in found.actors)
+    promised = "\n".join(
+        f"- {_plain(each.sentence)}" for actor in found.actors for each in actor.promises
+    )
     parts = {
         "": _said(found, FIRST),
         "Who is trusted with what": _actors(found),
@@ -97,7 +119,7 @@ def as_markdown(found: Disclosure) -> str:
         "What attackers had, and what they found": _attackers(found),
         "What only you can say": _said(found, LAST),
     }
-    blocks = [f"# Disclosure: {row.task}, {row.strategy}, {row.name}"]
+    blocks = [f"# Disclosure: {_plain(f'{row.task}, {row.strategy}, {row.name}')}"]
     blocks += [f"## {name}\n\n{text}" if name else text for name, text in parts.items()]
     return "\n\n".join(blocks) + "\n"
 
@@ -118,22 +140,26 @@ def _actors(found: Disclosure) -> str:
     )  # fmt: skip
     rows = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
     for actor in found.actors:
-        rows.append(f"| {' | '.join(_cells(actor))} |")
+        for promise in actor.promises:
+            rows.append(f"| {' | '.join(_cells(actor, promise))} |")
     return "\n".join(rows)
 
 
-def _cells(actor: Actor) -> list[str]:
-    entry, allows = actor.entry, actor.allows
-    if actor.claimed:
+def _cells(actor: Actor, promise: Promise) -> list[str]:
+    entry, allows = promise.entry, promise.allows
+    if promise.claimed:
         claim = [f"{entry['unit']}, {entry['relation']}", round_up(float(entry["epsilon"]))]
         claim.append(f"{float(entry['delta']):g}")
     else:
         claim = ["-", str(entry.get("kind", NO_GUARANTEE)), "-"]
-    curve = [NOT_MEASURED if actor.claimed else "-"] * 2
+    curve = [NOT_MEASURED if promise.claimed else "-"] * 2
     if allows is not None:
         rates = ", ".join(f"{_up(allows.tpr_at(rate)):.3f}" for rate in RATES)
         curve = [rates, f"{_up(allows.advantage):.3f}"]
-    return [actor.view, WHO[actor.view], *claim, *curve, _worst(actor.members), _worst(actor.text)]
+    measured = ["as above"] * 2
+    if promise is actor.first:
+        measured = [_worst(actor.members), _worst(actor.text)]
+    return [actor.view, WHO[actor.view], *claim, *curve, *measured]
 
 
 def _up(value: float) -> float:
@@ -144,24 +170,23 @@ def _up(value: float) -> float:
 def _worst(leak: Leak | None) -> str:
     if leak is None:
         return NOT_MEASURED
-    return f"{leak.name}: {title(leak.metric)} {interval(leak.estimate)}, {beside(leak)}"
+    value = f"{title(leak.metric)} {interval(leak.estimate)}, {beside(leak)}"
+    return _plain(f"{leak.name}: {value}")
 
 
 def _rests(found: Disclosure) -> str:
     record = found.first
     lines = [f"- noise: {found.noise}"]
     for actor in found.actors:
-        if actor.claimed:
-            entry = actor.entry
+        for entry in (each.entry for each in actor.promises if each.claimed):
             counted = f"{entry['accountant']}; {entry['releases']} releases"
-            lines.append(f"- accounting of {actor.view}: {counted}")
+            lines.append(f"- accounting of {actor.view} ({entry['unit']}): {_plain(counted)}")
     for place, entry in record.mechanisms.items():
-        told, share = [str(entry["name"])], entry.get("clipped_share")
+        told = [_plain(str(entry["name"]))]
         if entry.get("clip_norm") is not None:
             told.append(f"clip {entry['clip_norm']:g}")
         if entry.get("noise_std"):
             told.append(f"noise of standard deviation {entry['noise_std']:.6g}")
-        told += [] if share is None else [f"{share:.0%} clipped"]
         lines.append(f"- mechanism at {place}: {', '.join(told)}")
     chosen = found.part("defence").get("chosen_among")
     if chosen:
@@ -210,7 +235,7 @@ def _attackers(found: Disclosure) -> str:
         if isinstance(each, NotMeasured):
             reasons.setdefault((each.view, each.reason), []).append(each.attack)
     for (view, why), names in reasons.items():
-        lines.append(f"- {view}, {', '.join(names)}: {NOT_MEASURED} ({_plain(why)})")
+        lines.append(f"- {view}, {_plain(', '.join(names))}: {NOT_MEASURED} ({_plain(why)})")
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """Disclosure files of a run: for an officer, and for a registry."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from fedbert.disk.writer import sweep, write_whole
@@ -14,11 +15,12 @@ from reports.records import RECORDS, read_records
 
 
 def disclose(
-    run: Path, reader: Reader, defence: str | None, level: str | None, schema: Path | None
+    run: Path, reader: Reader, chosen: Mapping[str, str], schema: Path | None
 ) -> list[Path]:
     """Write what a reader needs of one setting of a run into its directory; return where it is.
 
-    schema: the registry's own, that the entry is held against before it is written.
+    chosen: the labels of the setting. schema: the registry's own, that the entry is held against
+    before it is written.
 
     Raises: ValueError where there are no records, no such setting, or words are missing.
     """
@@ -31,7 +33,7 @@ def disclose(
     wish = wish_of(grid)
     if wish is not None and wish.data == PRIVATE:
         records = unclaimed(records)
-    found = disclosure(records, grid, defence, level)
+    found = disclosure(records, grid, chosen)
     sweep(run)
     if reader == "officer":
         content = {"disclosure.md": as_markdown(found), "disclosure.json": as_json(found)}

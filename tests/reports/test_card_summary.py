@@ -51,7 +51,8 @@ def test_who_reads_and_who_finds_are_named_with_chance_beside() -> None:
     )
     assert "anyone who has the model finds 20% of the members where 1 % of all" in told[2]
     assert "(10% to 30%; a guess: 1%), by LiRA" in told[2]
-    assert "each of 1 checks" in told[3]
+    assert "each of 1 checks could have failed" in told[3]
+    assert told[2].endswith("over all, AUC 0.600 [0.500, 0.700] by loss.")
     assert "AUC 0.600" in in_short(card(measured=(AREA,)))[2]
 
 
@@ -59,6 +60,20 @@ def test_what_was_not_measured_is_said_with_its_reason() -> None:
     told = in_short(card(measured=(NOTHING,)))
     assert told[1] == "Whether anybody can read the text was not measured: no activations are sent."
     assert told[2] == "Whether members can be told was not measured."
+
+
+def test_a_check_that_tests_nothing_clears_nothing() -> None:
+    whole = Check("files", "consistent", "as written", tests=False)
+    made = Card({"name": "m"}, (), (whole,), ())
+    assert in_short(made)[0] == UNTESTED and "nothing was tested" in made.verdict
+    assert made.code == 0 and "nothing was there" in in_short(made)[3]
+
+
+def test_what_shadows_would_show_is_said() -> None:
+    lacking = NotMeasured("release", "LiRA", "membership", "needs models: --shadows 16")
+    assert (
+        "Stronger attacks did not run" in in_short(card("consistent", measured=(AREA, lacking)))[2]
+    )
 
 
 def test_a_bound_stands_in_the_json_as_numbers() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from attacks.membership.loss_threshold import LossThreshold
 from attacks.signals import Signals, answers_of
-from evaluation.auditing.canaries.texts import canary_texts, shown, with_texts
+from evaluation.auditing.canaries.texts import public_texts, shown, with_texts
 from fedbert.data.repeats import one_of_each, twins
 from fedbert.errors import expect
 from fedbert.messages import Array
@@ -17,7 +17,9 @@ KIND = "rare"
 
 
 class PlantedTexts:
-    """Made-up examples of rare words beside a training's own, and an attack on what is released.
+    """Made-up examples beside a training's own, and an attack on what is released.
+
+    They are made of public things alone, so that no record speaks through them.
 
     They are records more of the clients, who then draw other batches: a training with them differs
     from one without by that as well. coins [canary] bool: which are there. prepared: the training's
@@ -29,7 +31,7 @@ class PlantedTexts:
         rng = numpy_rng(seed, "canary texts", KIND)
         most = len(prepared.pool)
         expect(len(coins) <= most, f"at most {most} canary texts", "canaries", len(coins))
-        made = canary_texts(prepared.pool, len(coins), KIND, prepared.vocabulary, rng)
+        made = public_texts(prepared, len(coins), rng)
         kept = one_of_each(twins(made))  # two alike would need one coin
         self.texts, self.coins, self.seed = made.take(kept), coins[kept], seed
         self.plain, self.prepared = prepared, with_texts(prepared, self.texts, self.coins)

@@ -9,12 +9,13 @@ from attacks.signals import Signals, answers_of
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.metrics.one_run_gaussian import one_run_from_scores
 from fedbert.config import Config
-from fedbert.data.batches import Batch, Encoded, collate, mask_tokens
+from fedbert.data.batches import Batch, Encoded, collate, encode, mask_tokens
 from fedbert.data.client_data import Vocabulary
+from fedbert.data.examples import Examples
 from fedbert.data.repeats import one_of_each, twins
-from fedbert.errors import expect
+from fedbert.errors import InputError, expect
 from fedbert.noise import simulated
-from fedbert.prepare import Prepared
+from fedbert.prepare import Prepared, typed
 from fedbert.seeding import derive, generator, numpy_rng
 from fedbert.trainer import train
 from privacy.defence import Defence
@@ -23,6 +24,7 @@ KINDS = ("rare", "in-distribution")
 RARE = 0.1  # of the words: the least frequent ones
 SIGNIFICANCE = 0.05
 BATCH = 64
+WORDS, LENGTH = 12, 64  # of a canary made of public things alone: words, and tokens at most
 
 
 def canary_texts(
@@ -53,6 +55,43 @@ def canary_texts(
     tokens[free] = rng.choice(words, int(free.sum()), p=chances)
     labels = pool.labels[rng.integers(0, len(pool), count)]
     return replace(frames, tokens=tokens, labels=labels, documents=np.arange(count), people=None)
+
+
+def public_texts(prepared: Prepared, count: int, rng: np.random.Generator) -> Encoded:
+    """Return made-up examples that nothing of the records goes into: a claim about those stays.
+
+    Each text has WORDS words drawn evenly from the model's vocabulary, in the frame that the
+    tokenizer gives a text of so many; labels are drawn evenly from the task's.
+
+    Raises:
+        InputError: for scores that have no public bounds.
+    """
+    task, vocabulary = prepared.task, prepared.vocabulary
+    words = np.setdiff1d(np.arange(vocabulary.size), vocabulary.special)
+    known = (prepared.tokenizer.convert_ids_to_tokens(int(each)) for each in words)
+    plain = next(word for word in known if word.isalpha())
+    text = " ".join([plain] * WORDS)
+    rows = tuple((text,) * len(task.columns) for _ in range(count))
+    labels = _public_labels(prepared, count, rng)
+    made = encode(Examples(task, rows, labels, "canary texts"), prepared.tokenizer, LENGTH)
+    frames = typed(made, prepared.split.whole.config)
+    free = ~np.isin(frames.tokens, vocabulary.special)
+    tokens = frames.tokens.copy()
+    tokens[free] = rng.choice(words, int(free.sum()))
+    return replace(frames, tokens=tokens, documents=np.arange(count), people=None)
+
+
+def _public_labels(prepared: Prepared, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return labels [example] drawn evenly from what the task's can be."""
+    task, kind = prepared.task, prepared.pool.labels.dtype
+    if task.kind == "mlm":
+        return np.zeros(count, kind)
+    if not task.regression:
+        return rng.integers(0, task.num_labels, count).astype(kind)
+    low, high = task.score_range
+    if not -np.inf < low < high < np.inf:
+        raise InputError("expected scores with public bounds for canary texts, got none")
+    return rng.uniform(low, high, count).astype(kind)
 
 
 def joined(ones: Encoded, others: Encoded) -> Encoded:

@@ -46,6 +46,14 @@ KEY = "audit"
 """Under this name the audit's own state lies in a training's, which nobody is shown."""
 
 
+def in_decades(log_wealth: float) -> float:
+    """Return the logarithm of a wealth in whole decades, of 1 at the least: what is written down.
+
+    It is a function of the noise itself, and its last digits would tell neighbours apart.
+    """
+    return math.log(10) * max(0, math.floor(log_wealth / math.log(10)))
+
+
 class FaultError(Exception):
     """What a live audit found: the claim of the training cannot stand. curve: seen until then."""
 
@@ -145,7 +153,7 @@ class LiveAudit:
             point["bound"] = max([shown.bound(at, DRAWN * share), *before])
             point |= {"guesses": shown.guesses, "right": shown.right}
         if self.test is not None:
-            point["log_wealth"] = self.test.log_wealth
+            point["log_wealth"] = in_decades(self.test.log_wealth)
         self.points.append(point)
         if shown is not None and claim is not None:
             least = shown.bound(claim[1], ALPHA / 2 * share)

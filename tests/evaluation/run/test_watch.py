@@ -1,18 +1,23 @@
 """Trainings that watch themselves, by the real command: canaries, a limit on epsilon, a fault."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from evaluation.auditing.live.audit import KEY
+from evaluation.auditing.canaries.texts import public_texts
+from evaluation.auditing.live.audit import KEY, in_decades
+from evaluation.grid.audit import NO_AUDIT, AuditSettings
 from evaluation.run.training import run_training
 from evaluation.run.training_file import read_training
 from fedbert.checkpoint import read
 from fedbert.errors import InputError
 from fedbert.manifest import read_manifest
+from fedbert.prepare import prepare
 from reports.records import CellResult
 
 TRAINING = """
@@ -115,6 +120,52 @@ def test_a_limit_on_epsilon_ends_a_training_before_the_round_that_would_pass_it(
     assert done.returncode == 2 and "expected max_epsilon >= " in done.stderr
     assert not (tmp_path / "other" / "checkpoint").exists()
     assert not (tmp_path / "other" / "launches.json").exists()
+
+
+def test_a_limit_counts_what_a_killed_launch_may_have_sent(tmp_path: Path) -> None:
+    path, out = written(tmp_path, rounds=6, first="max_epsilon = 6.0"), tmp_path / "out"
+    settings = read_training(path, pretraining=False)
+    run_training(settings, out, 4, lambda *_: None)
+    first = read(out / "checkpoint").manifest
+    journal = json.loads((out / "launches.json").read_text())
+    assert journal["launches"] == [[0, 0, first["round"]]]
+    journal["launches"] = [[0, 4, first["round"]]]  # as a kill leaves it: up to four more rounds
+    (out / "launches.json").write_text(json.dumps(journal))
+    epsilons = []
+    for _ in range(2):
+        run_training(settings, out, 4, lambda *_: None)
+        again = read(out / "checkpoint").manifest
+        (claim,) = [each for each in again["guarantees"] if each["view"] == "peer"]
+        epsilons.append((claim["epsilon"], claim["releases"]))
+    assert epsilons[0] == epsilons[1] and epsilons[0][1] == min(6, first["round"] + 4)
+    (before,) = [each for each in first["guarantees"] if each["view"] == "peer"]
+    assert epsilons[0][0] > before["epsilon"] and again["round"] == first["round"]
+
+
+def test_canaries_have_noise_of_their_own(tmp_path: Path) -> None:
+    asked = {"update": {"mechanism": "dp_fedavg"}}
+    assert NO_AUDIT.keyed(asked) == AuditSettings(noise=True).keyed(asked) == asked
+    assert AuditSettings(canaries=20).keyed(asked) != AuditSettings(canaries=30).keyed(asked)
+
+
+def test_nothing_of_the_records_goes_into_canary_texts(tmp_path: Path) -> None:
+    settings = read_training(written(tmp_path), pretraining=False)
+    prepared = prepare(settings.config, coin=False)
+    tokens = prepared.pool.tokens.copy()
+    tokens[~np.isin(tokens, prepared.vocabulary.special)] = 9
+    labels = np.zeros_like(prepared.pool.labels)
+    other = replace(prepared, pool=replace(prepared.pool, tokens=tokens, labels=labels))
+    one, two = (public_texts(each, 40, np.random.default_rng(3)) for each in (prepared, other))
+    assert np.array_equal(one.tokens, two.tokens) and np.array_equal(one.labels, two.labels)
+    assert set(one.labels.tolist()) == {0, 1} and len(one) == 40
+    words = one.tokens[~np.isin(one.tokens, prepared.vocabulary.special)]
+    assert len(np.unique(words)) > 30
+
+
+def test_wealth_is_written_down_in_whole_decades() -> None:
+    ten = math.log(10)
+    found = [in_decades(power * ten) for power in (-3.0, 0.4, 0.99, 1.2, 4.7)]
+    assert found == pytest.approx([0.0, 0.0, 0.0, ten, 4 * ten])
 
 
 def test_a_limit_needs_a_claim(tmp_path: Path) -> None:
