@@ -139,15 +139,15 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Check that columns are named where they are read, and fit each other."""
         _ = self.chosen_task
-        if self.records_per_user is not None and self.task == "mlm":
-            raise InputError(
-                "expected no records_per_user for task mlm, whose texts are cut into blocks, a "
-                f"record each, got records_per_user={self.records_per_user}"
-            )
         if self.records_per_user is not None and self.group is not None:
             raise InputError(
                 "expected records_per_user without group, whose column says how many records a "
                 f"person has, got records_per_user={self.records_per_user} and group={self.group!r}"
+            )
+        if self.records_per_user is not None and self.task == "mlm":
+            raise InputError(
+                "expected no records_per_user for task mlm, whose texts are cut into blocks, a "
+                f"record each, got records_per_user={self.records_per_user}"
             )
 
     @property

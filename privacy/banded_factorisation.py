@@ -28,7 +28,7 @@ DIGITS = 5
 """Coefficients are rounded to so many: the same wherever they are looked for."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64, typed=True)  # 2.0 is no 2: it is refused whatever was asked before
 def coefficients(bands: int, rounds: int) -> tuple[float, ...]:
     """The Toeplitz coefficients `[band]`, of length 1, with the least noise on the running sums.
 

@@ -34,11 +34,15 @@ class Together:
 
 @dataclass(frozen=True)
 class Nothing:
-    """No guarantee of a view (and of one unit, where others have one), and why: a clause."""
+    """No guarantee of a view (and of one unit, where others have one), and why: a clause.
+
+    silent: nothing is sent that the view could see.
+    """
 
     view: str
     unit: str
     why: str
+    silent: bool = False
 
 
 def together(trainings: Sequence[Training], delta: float | None) -> Iterator[Together | Nothing]:
@@ -58,7 +62,7 @@ def _view(
 ) -> Iterator[Together | Nothing]:
     seen = [each for each in trainings if _kind(each, view) != "nothing sent"]
     if not seen:
-        yield Nothing(view, "", "nothing is sent in any of the trainings")
+        yield Nothing(view, "", "nothing is sent in any of the trainings", silent=True)
         return
     claims = {each.name: _claims(each, view) for each in seen}
     bare = [each for each in seen if not claims[each.name]]

@@ -40,7 +40,7 @@ def compose_lines(paths: tuple[str, ...], delta: float | None) -> Iterator[str]:
 def _lines(each: Together | Nothing) -> Iterator[str]:
     if isinstance(each, Nothing):
         unit = f", {each.unit}" if each.unit else ""
-        kind = "" if each.why.startswith("nothing is sent") else "no guarantee: "
+        kind = "" if each.silent else "no guarantee: "
         yield f"{each.view}{unit}: {kind}{each.why}"
         return
     times = "one training" if each.trainings == 1 else f"{each.trainings} trainings"

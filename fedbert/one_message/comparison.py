@@ -18,7 +18,8 @@ def compared(first: Tensor, second: Tensor) -> Tensor:
     half's sum over sqrt(hidden) is the cosine. What both halves hold has a norm of a few units
     whatever the vectors are; the projection's clip bounds what is sent.
 
-    >>> compared(torch.tensor([3.0, 4.0]), torch.tensor([0.0, 1.0])).numpy().round(3).tolist()
+    >>> both = compared(torch.tensor([3.0, 4.0]), torch.tensor([0.0, 1.0]))
+    >>> [round(value, 3) for value in both.tolist()]
     [0.0, 1.131, 0.6, 0.2]
     """
     u, v = (_unit(each.double()) for each in (first, second))

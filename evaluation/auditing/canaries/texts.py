@@ -68,9 +68,7 @@ def public_texts(prepared: Prepared, count: int, rng: np.random.Generator) -> En
     """
     task, vocabulary = prepared.task, prepared.vocabulary
     words = np.setdiff1d(np.arange(vocabulary.size), vocabulary.special)
-    known = (prepared.tokenizer.convert_ids_to_tokens(int(each)) for each in words)
-    plain = next(word for word in known if word.isalpha())
-    text = " ".join([plain] * WORDS)
+    text = " ".join([_plain_word(prepared, words)] * WORDS)
     rows = tuple((text,) * len(task.columns) for _ in range(count))
     labels = _public_labels(prepared, count, rng)
     made = encode(Examples(task, rows, labels, "canary texts"), prepared.tokenizer, LENGTH)
@@ -79,6 +77,16 @@ def public_texts(prepared: Prepared, count: int, rng: np.random.Generator) -> En
     tokens = frames.tokens.copy()
     tokens[free] = rng.choice(words, int(free.sum()))
     return replace(frames, tokens=tokens, documents=np.arange(count), people=None)
+
+
+def _plain_word(prepared: Prepared, words: np.ndarray) -> str:
+    """Return a word that the tokenizer reads as one token of the vocabulary: it is replaced."""
+    for number in words.tolist():
+        word = str(prepared.tokenizer.convert_ids_to_tokens(number))
+        told = prepared.tokenizer(word, add_special_tokens=False)["input_ids"]
+        if list(told) == [number]:
+            return word
+    raise InputError("expected a vocabulary with whole words for canary texts, got none")
 
 
 def _public_labels(prepared: Prepared, count: int, rng: np.random.Generator) -> np.ndarray:

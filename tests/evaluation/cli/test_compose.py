@@ -160,3 +160,48 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path, compose: Run) 
 def test_a_bound_on_records_and_a_column_of_persons_do_not_go_together(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected records_per_user without group"):
         made(tmp_path, task="mlm", data='group = "author"\nrecords_per_user = 3')
+
+
+def test_costs_are_those_of_the_rate_at_which_records_were_drawn(
+    tmp_path: Path, compose: Run
+) -> None:
+    """A lower rate that a file writes is no smaller cost: the ledger never took it either."""
+    small = DP_SGD.replace("}", ", sample_rate = 0.001 }")
+    kinds = {"strategy": "centralised"}
+    one = made(tmp_path / "a", defence=small, seed="3", **kinds)
+    other = made(tmp_path / "b", defence=DP_SGD, seed="3", **kinds)
+    manifests = [json.loads((each / "manifest.json").read_text()) for each in (one, other)]
+    events = [manifest["costs"][0]["event"] for manifest in manifests]
+    assert events[0] == events[1] and events[0]["sample_rate"] > 0.01
+    assert mismatches(open_subject(one, None)) == []
+    more = made(tmp_path / "c", defence=DP_SGD, seed="5", **kinds)
+    start = "release, record, add-or-remove-one: "
+    found = [told(compose(each, more)[1], start) for each in (one, other)]
+    assert found[0] == found[1]
+
+
+def test_what_has_no_ledger_or_no_claim_left_is_not_composed(tmp_path: Path, compose: Run) -> None:
+    kinds = {"strategy": "centralised", "defence": DP_SGD}
+    one, other = (made(tmp_path / seed, seed=seed, **kinds) for seed in "35")
+    manifest = json.loads((other / "manifest.json").read_text())
+    run = tmp_path / "run"
+    run.mkdir()
+    names = ("task", "model", "strategy", "defence", "level", "seed")
+    for cell in ("0a", "0b"):
+        record = CellResult(
+            cell, "done", manifest["config"], dict.fromkeys(names, "x"),
+            guarantees=manifest["guarantees"],
+            mechanisms={"training": {"name": "DPSGD", "cost": manifest["costs"][0]}},
+        )  # fmt: skip
+        append_record(run / "records.jsonl", record)
+    assert compose(f"{run}:0a", f"{run}:0b")[0] == 0  # two cells whose costs are alike
+    assert compose(f"{run}:0a", f"{run}:0a")[0] == 2
+    wish = {"data": "private", "adversary": "all", "least_share": 0.5, "steps": 3, "tolerance": 0.1}
+    (run / "grid.json").write_text(json.dumps({"name": "x", "cells": [], "frontier": wish}))
+    code, _, err = compose(f"{run}:0a", f"{run}:0b")
+    assert code == 2 and "got a search on private data" in err
+    manifest["fault"] = "the noise was half as large"
+    manifest["manifest_sha256"] = content_sha256(manifest)
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    code, _, err = compose(one, other)
+    assert code == 2 and "whose claims can stand, got a fault" in err
