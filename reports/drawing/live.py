@@ -32,6 +32,8 @@ def draw_live(data: LiveFigure) -> bytes:
             label = f"claimed {data.claimed:.3g}"
             axes.axhline(data.claimed, color="#666666", linestyle="--", linewidth=1, label=label)
         axes.set_ylim(bottom=0)
+        seen = [number for number, _ in (*data.spent, *data.bound)] or [1]
+        axes.set_xlim(min(seen) - 0.5, max(seen) + 0.5)  # of one round alone, too
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("round", fontsize=9)
         axes.set_ylabel("epsilon", fontsize=9)

@@ -60,7 +60,9 @@ def in_words(shown: Mapping[str, Any]) -> str:
     told = []
     if shown["canaries"]:
         what = f"{shown['canaries']} canary {shown['kind']}"
-        told.append(f"{what} were trained on by fair coins, over {shown['rounds']} rounds")
+        told.append(
+            f"{what} were trained on by fair coins, over {shown['rounds']} {_rounds(shown)}"
+        )
     if shown["releases"]:
         told.append(f"the noise of {shown['releases']} releases was looked at as it was added")
     return "; ".join(told)
@@ -74,3 +76,7 @@ def checks_of(manifest: Mapping[str, Any], directory: Path) -> Iterator[Check]:
     elif shown is not None and shown["releases"]:
         told = f"{in_words(shown)}; no fault at level {shown['alpha']:g}"
         yield Check("live audit", CONSISTENT, told)
+
+
+def _rounds(shown: Mapping[str, Any]) -> str:
+    return "round" if shown["rounds"] == 1 else "rounds"
