@@ -17,10 +17,20 @@ from privacy.randomness.source import NoiseSource
 
 OF_CONTENT = {
     "model": ("source", "tokenizer", "architecture"),
-    "data": ("source", "pool_size", "evaluation", "partition", "alpha", "hold_out", *COLUMNS),
+    "data": (
+        "source",
+        "pool_size",
+        "evaluation",
+        "partition",
+        "alpha",
+        "hold_out",
+        "records_per_user",
+        *COLUMNS,
+    ),
     "message": ("public",),
 }
-"""Settings that say where weights and texts come from: their hashes speak for them."""
+"""Settings that say where weights and texts come from: their hashes speak for them; and what is
+stated of records, which changes no training."""
 
 
 DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")

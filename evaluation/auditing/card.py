@@ -15,7 +15,7 @@ from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.mechanisms.message import Sending, audit_message
 from evaluation.auditing.membership import Candidates, candidates_of, claim_on, membership, one_run
 from evaluation.auditing.record_list import check_place
-from evaluation.auditing.record_risk import LISTED, lira_of, records_of, write_risk
+from evaluation.auditing.record_risk import LISTED, lira_of, ranked, records_of, write_risk
 from evaluation.auditing.released_head import head_checks
 from evaluation.auditing.request import Request, limits
 from evaluation.auditing.subject import NOT_KNOWN, Subject, open_subject, spec_of
@@ -71,7 +71,7 @@ def audit(directory: Path, request: Request) -> Card:
     )
     listed = None
     if request.records is not None:
-        listed = records_of(subject, request.members, request.data)
+        listed = ranked(subject, records_of(subject, request.members, request.data))
     measured: list[LeakageEntry] = []
     scores: dict[str, np.ndarray] = {}
     if isinstance(candidates, str):
@@ -93,8 +93,7 @@ def audit(directory: Path, request: Request) -> Card:
     told = sentences(subject) + tuple(map(what_is_allowed, allowed))
     about = named(subject, candidates)
     if request.records is not None and listed is not None:
-        at_risk = write_risk(request.records, subject, listed, candidates, lira_of(scores))
-        about[LISTED] = at_risk
+        about[LISTED] = write_risk(request.records, listed, candidates, lira_of(scores))
     own = None if subject.checkpoint is None else subject.checkpoint.manifest
     curve = None if own is None else recorded.curve_of(own, subject.directory)
     return Card(about, told, tuple(checks), tuple(measured), curve)
@@ -199,14 +198,14 @@ def _records(
 ) -> Iterator[Check]:
     """Yield what membership shows of every claim about records against the release view."""
     claims = [
-        Claim(each["epsilon"], each["delta"])
+        (Claim(each["epsilon"], each["delta"]), manifest.sampled_curve(subject, each))
         for each in manifest.claims_of(subject)
         if each["view"] == "release" and each["unit"] == "record"
     ]
     if asked is not None:
         yield from _against_the_ledger(subject, asked)
-        claims.append(Claim(*asked))
-    for claim in claims:
+        claims.append((Claim(*asked), None))
+    for claim, curve in claims:
         name = f"release: epsilon {claim.epsilon:.4g} at delta {claim.delta:g} for each record"
         on = claim_on(subject, claim)
         if isinstance(candidates, str):
@@ -217,7 +216,8 @@ def _records(
         elif isinstance(on, str):
             yield Check(name, TOO_WEAK, on)
         else:
-            found = one_run(subject, candidates, scores, on[0])
+            own = None if on[1] else curve  # of one record, and of nothing else
+            found = one_run(subject, candidates, scores, on[0], own)
             yield found.check(name + on[1])
 
 

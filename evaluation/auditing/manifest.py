@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from evaluation.auditing.differences import CLOSE, differences
 from evaluation.auditing.message_facts import recorded_message
 from evaluation.auditing.recorded_facts import contradictions, recorded_facts, unchecked
@@ -14,12 +16,12 @@ from evaluation.grid.launches import Launches
 from fedbert.checkpoint import Checkpoint
 from privacy.accountants import Bound
 from privacy.accounting import ledger
-from privacy.allowed import TradeOff, allowed_by
+from privacy.allowed import TradeOff, allowed_by, curve_of
 from privacy.claims import selected_allowed
 from privacy.composed import composed
 from privacy.composition import epsilon_of
 from privacy.defence import Defence, refuse
-from privacy.events import event_to_json
+from privacy.events import PoissonGaussianEvent, event_to_json
 from privacy.facts import TrainingFacts
 from privacy.selection import selected_bound
 from privacy.users import further_claims
@@ -81,6 +83,20 @@ def allowed(subject: Subject) -> list[Allowed]:
         if spent is not None:
             found.append(allowed_of({**claim, **_allowed(spent).to_json()}))
     return [each for each in found if each is not None]
+
+
+def sampled_curve(subject: Subject, claim: dict[str, Any]) -> np.ndarray | None:
+    """Return the points [point, (epsilon, delta)] of the DP-SGD behind a claim about a record.
+
+    None for any other: a coin puts a record in or leaves it out, and of one training's records.
+    """
+    spent = spent_on(subject, claim)
+    if spent is None or spent.records > 1 or spent.chosen is not None:
+        return None
+    if not isinstance(spent.event, PoissonGaussianEvent):
+        return None
+    curve, _ = curve_of(spent.event, spent.releases)
+    return np.column_stack([curve.epsilons, curve.deltas])
 
 
 @lru_cache(maxsize=64)  # an accountant may take a second

@@ -18,7 +18,7 @@ from evaluation.auditing.subject import NOT_KNOWN, Subject
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.grid.catalogue import MEMBERSHIP, looking
 from evaluation.metrics.epsilon_bounds import one_run_p
-from evaluation.metrics.one_run_gaussian import FRACTIONS, one_run_from_scores
+from evaluation.metrics.one_run_gaussian import FRACTIONS, curve_refuted, one_run_from_scores
 from fedbert.config import Config
 from fedbert.data.batches import Encoded
 from fedbert.data.people import rows_of_each
@@ -28,6 +28,7 @@ from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
 from fedbert.tokenizer_checks import unknown_words
 from privacy.group_privacy import of_group
+from reports.card.content import CONSISTENT, TOO_WEAK, VIOLATES
 from reports.leak import Leak, LeakageEntry
 from reports.metrics import SHIFTED_POOL
 from reports.scores import Scored
@@ -208,12 +209,17 @@ def claim_on(subject: Subject, claim: Claim) -> tuple[Claim, str] | str:
 
 
 def one_run(
-    subject: Subject, who: Candidates, scores: dict[str, np.ndarray], claim: Claim
+    subject: Subject,
+    who: Candidates,
+    scores: dict[str, np.ndarray],
+    claim: Claim,
+    curve: np.ndarray | None = None,
 ) -> Finding:
     """Return what one training with its coin shows of a claim about records.
 
     Over attacks and over how many are guessed the significance is shared (Bonferroni). Candidates
-    whose coin fell for others too, as that of a text with twins does, are left out.
+    whose coin fell for others too, as that of a text with twins does, are left out. curve: points
+    [point, (epsilon, delta)] of the claim's mechanism; where they are known, they decide.
     """
     alone = _alone(subject, who)
     members, count = who.members[alone], int(alone.sum())
@@ -227,9 +233,16 @@ def one_run(
     how = f"one run by a fair coin, {best}"
     what = "release, each record by membership"
     more = ""
-    if everything <= claim.epsilon:
+    if everything <= claim.epsilon and curve is None:
         more = _needed(claim, share, float(members.mean()), count)
-    return Finding(what, claim, bounds.get(best, 0.0), everything, count, SIGNIFICANCE, how, more)
+    found = Finding(what, claim, bounds.get(best, 0.0), everything, count, SIGNIFICANCE, how, more)
+    if curve is None:
+        return found
+    perfect = curve_refuted(members.astype(float), members, curve, share)
+    verdict = CONSISTENT if perfect else TOO_WEAK
+    if any(curve_refuted(each[alone], members, curve, share) for each in scores.values()):
+        verdict = VIOLATES
+    return replace(found, by_curve=verdict)
 
 
 def _alone(subject: Subject, who: Candidates) -> np.ndarray:

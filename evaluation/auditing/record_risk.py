@@ -80,22 +80,36 @@ def records_of(subject: Subject, members: Path | None, data: str | None) -> Reco
     return Records(encoded, read[own.pool.documents[positions]], positions)
 
 
-def write_risk(
-    path: Path, subject: Subject, records: Records, who: Candidates | str, lira: np.ndarray | None
-) -> str:
-    """Write the list of records, most at risk first, and return in words what it goes by.
+@dataclass(frozen=True)
+class Ranked:
+    """Records with their scores; by: the column that they are ordered by."""
 
-    who, lira [candidate]: the candidates of membership, and their scores by on-line LiRA; None
-    without shadows.
+    records: Records
+    scores: Scores
+    by: str
+
+
+def ranked(subject: Subject, records: Records) -> Ranked:
+    """Return the scores of records, before anything that takes long is measured.
 
     Raises:
         InputError: where nothing can be measured that ranks records.
     """
     scores = _scores(subject, records)
-    columns = scores.columns
-    first = next((name for name in ("loss_iqr", "leverage") if name in columns), None)
+    first = next((name for name in ("loss_iqr", "leverage") if name in scores.columns), None)
     if first is None:
         raise InputError(f"expected scores for --records, got none: {_told(scores)}")
+    return Ranked(records, scores, first)
+
+
+def write_risk(path: Path, known: Ranked, who: Candidates | str, lira: np.ndarray | None) -> str:
+    """Write the list of records, most at risk first, and return in words what it goes by.
+
+    who, lira [candidate]: the candidates of membership, and their scores by on-line LiRA; None
+    without shadows.
+    """
+    records, scores, first = known.records, known.scores, known.by
+    columns = dict(scores.columns)
     columns["lira"] = np.full(len(records.rows), np.nan)
     precision = [f"how right is not measured: it takes {SHADOWS}"]
     if lira is not None and not isinstance(who, str) and who.positions is not None:

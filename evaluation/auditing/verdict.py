@@ -5,6 +5,12 @@ from dataclasses import dataclass
 
 from reports.card.content import CONSISTENT, TOO_WEAK, VIOLATES, Check
 
+CURVE = {
+    VIOLATES: "refuted",
+    CONSISTENT: "not refuted, which it could have been",
+    TOO_WEAK: "so few could not have refuted it",
+}
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -25,7 +31,8 @@ class Finding:
     bound: the lower bound on epsilon at the significance. reachable: the largest bound that as many
     samples could have shown, with every one told rightly. how: the attack and the statistic behind
     the bound. samples: what was judged. more: what would be needed where that is too few. stopped:
-    why no more was drawn, where that was for the audit to say.
+    why no more was drawn, where that was for the audit to say. by_curve: the verdict is that of the
+    claim's own trade-off curve, which says more than epsilon and delta; None where none is known.
     """
 
     what: str
@@ -37,10 +44,13 @@ class Finding:
     how: str
     more: str = ""
     stopped: str = ""
+    by_curve: str | None = None
 
     @property
     def verdict(self) -> str:
         """The bound is above the claim; or it could have been and is not; or it could not."""
+        if self.by_curve is not None:
+            return self.by_curve
         if self.bound > self.claim.epsilon:
             return VIOLATES
         return CONSISTENT if self.reachable > self.claim.epsilon else TOO_WEAK
@@ -66,6 +76,8 @@ class Finding:
         )
         end = f"; it would take {self.more}" if self.verdict == TOO_WEAK and self.more else ""
         why = f", stopped {self.stopped}" if self.stopped else ""
+        if self.by_curve is not None:
+            why += f"; decided by the claim's own trade-off curve: {CURVE[self.by_curve]}"
         return (
             f"{shown}; this audit could have shown up to {self.reachable:.3g}; "
             f"{self.how}, {self.samples} judged{why}{end}"

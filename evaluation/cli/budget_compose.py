@@ -11,7 +11,9 @@ from privacy.checks import open_unit
 ASSUMED = (
     "Assumed: all trainings had the same records, and each record was in each. Data are known by "
     "a keyed hash alone, so that nothing here can tell; what only one training had, its own claim "
-    "covers. Covered are these trainings and no other that the records were in."
+    "covers. Each view is that of one and the same party: whoever also holds the released model of "
+    "a training that it had no part in, sees that as well. Covered are these trainings and no "
+    "other that the records were in."
 )
 
 

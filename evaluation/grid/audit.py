@@ -7,7 +7,7 @@ from pydantic import Field
 from fedbert.errors import expect
 from fedbert.settings import settings
 
-CANARIES = 100_000
+CANARIES = 10_000
 """The most canaries of a training."""
 LEAST = 10
 

@@ -153,6 +153,9 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
         if place not in KINDS and not isinstance(made[place].noise_model(), NoiseModel):
             told = f"got none of {named.name!r}"
             raise InputError(f"{where}: expected a NoiseModel of noise_model(), {told}")
+    if spec.chosen is not None and not made:
+        told = "a mechanism beside chosen_among, which counts what it costs"
+        raise InputError(f"defence {spec.name!r}: expected {told}, got none")
     try:
         return Defence(spec.name, **made, chosen=spec.chosen)
     except ValueError as error:

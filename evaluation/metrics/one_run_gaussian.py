@@ -151,14 +151,39 @@ def one_run_from_scores(
     Raises:
         InputError: if lengths differ, a score is not finite, or for levels out of range.
     """
+    share = significance / len(fractions)
+    tried = _guessed(scores, coins, fractions)
+    return max(one_run_epsilon(*counts, delta, share) for counts in tried)
+
+
+def curve_refuted(
+    scores: np.ndarray,
+    coins: np.ndarray,
+    points: np.ndarray,
+    significance: float,
+    fractions: Sequence[float] = FRACTIONS,
+) -> bool:
+    """Return whether one run refutes a curve of points [point, (epsilon, delta)].
+
+    For a mechanism under the curve that comes up with a probability of at most `significance`
+    (Bonferroni over how many canaries are guessed). scores, coins: as `one_run_from_scores`.
+
+    Raises:
+        InputError: as `one_run_from_scores`.
+    """
+    share, least = significance / len(fractions), curve_least(points)
+    return any(refuted(*counts, share, least) for counts in _guessed(scores, coins, fractions))
+
+
+def _guessed(
+    scores: np.ndarray, coins: np.ndarray, fractions: Sequence[float]
+) -> list[tuple[int, int, int]]:
+    """Return canaries, guesses and right ones for each share of canaries that is guessed."""
     scores, coins = np.asarray(scores, dtype=np.float64), np.asarray(coins, dtype=bool)
     expect(len(scores) == len(coins) > 0, "a coin for every score", "coins", len(coins))
     expect(bool(np.isfinite(scores).all()), "finite scores", "scores", "not finite")
-    found = 0.0
+    found = []
     for fraction in fractions:
-        guesses = max(2, math.ceil(fraction * len(scores)))
-        guesses = min(guesses, len(scores))
-        right = right_guesses(scores, coins, guesses)
-        share = significance / len(fractions)
-        found = max(found, one_run_epsilon(len(scores), guesses, right, delta, share))
+        guesses = min(max(2, math.ceil(fraction * len(scores))), len(scores))
+        found.append((len(scores), guesses, right_guesses(scores, coins, guesses)))
     return found

@@ -9,6 +9,7 @@ from typing import Any
 
 from fedbert.disk.writer import open_private, private_folder, sweep, write_whole
 from fedbert.errors import InputError
+from fedbert.run_key import FILE
 from reports.records import RECORDS
 from reports.scores import FOLDER
 
@@ -39,9 +40,12 @@ def check_place(directory: Path, kind: str) -> None:
 def locked(directory: Path) -> Iterator[None]:
     """Hold a run directory, free of what a killed run left; a second run on it is refused.
 
+    A directory that was made for a run that is refused goes again.
+
     Raises:
         InputError: if another run holds it.
     """
+    new = not directory.exists()
     private_folder(directory)
     with open_private(directory / ".lock") as file:
         try:
@@ -51,7 +55,21 @@ def locked(directory: Path) -> Iterator[None]:
                 f"expected a run directory of one run, got another run in {directory}"
             ) from None
         sweep(directory, *(directory / name for name in KEPT))
-        yield
+        try:
+            yield
+        except InputError:
+            if new:
+                _forget(directory)
+            raise
+
+
+def _forget(directory: Path) -> None:
+    """Remove a run directory in which nothing was written but its lock and key."""
+    own = (directory / ".lock", directory / FILE)
+    if all(path in own for path in directory.iterdir()):
+        for path in own:
+            path.unlink(missing_ok=True)
+        directory.rmdir()
 
 
 def note(path: Path, key: str, value: Any) -> None:

@@ -102,7 +102,7 @@ def tables_of(
     if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1 or not source:
         raise InputError(f"expected a directory that exists, got {source=}")
     here = [] if "/" in source else [path.name for path in Path().iterdir() if path.is_dir()]
-    near = nearest(source, here)
+    near = nearest(source, [*here, "embedded", "generated", PERSONAL])
     if near:  # a slip of the pen rather than a data set of the hub
         raise InputError(f"expected a directory that exists, got {source=}{near}")
     from fedbert.data.hub import load_hub

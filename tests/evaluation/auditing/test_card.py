@@ -128,6 +128,9 @@ def test_a_good_checkpoint_is_consistent_and_written_in_three_forms(
     assert suite.get("failures") == "0" and len(suite.findall("testcase")) == len(card["checks"])
     page = (out / "audit.html").read_text()
     assert "<script" not in page and "nearest token" in page
+    assert "Stronger attacks did not run: they take --shadows 16." in card["in_short"][2]
+    (own,) = [check for check in card["checks"] if check["what"].startswith("release: epsilon")]
+    assert "decided by the claim's own trade-off curve: not refuted" in own["detail"]
 
 
 def test_a_limit_that_is_passed_ends_with_1(good: Path, tmp_path: Path, run) -> None:

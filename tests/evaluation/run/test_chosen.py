@@ -80,3 +80,11 @@ def test_what_cannot_be_counted_is_refused(
         settings = read_training(written(tmp_path, chosen, noise), pretraining=False)
         run_training(settings, tmp_path / "out", 1, lambda *_: None)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").glob("checkpoint*"))
+
+
+def test_a_choice_among_trainings_that_cost_nothing_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "{ mean = 10.0 }")
+    path.write_text("\n".join(x for x in path.read_text().splitlines() if "dp_sgd" not in x))
+    with pytest.raises(InputError, match="a mechanism beside chosen_among"):
+        run_training(read_training(path, pretraining=False), tmp_path / "out", 1, lambda *_: None)
+    assert not (tmp_path / "out").exists()

@@ -23,23 +23,19 @@ from fedbert.manifest import as_text
 from fedbert.prepare import prepare
 from fedbert.server import Server
 from privacy.randomness.keys import canonical_json
+from tests.evaluation.run.tiny_world import WORLD
 
-TRAINING = """
+TRAINING = (
+    """
 noise = "{noise}"
-[model]
-source = "tiny"
-tokenizer = "generated"
-[data]
-source = "generated"
-pool_size = 24
-evaluation = 4
-max_length = 12
-clients = 2
-[training]
+"""
+    + WORLD
+    + """[training]
 rounds = 2
 local_steps = 1
 batch_size = 6
 """
+)
 
 
 @pytest.fixture
