@@ -31,8 +31,9 @@ def last_state(kind: str = "two", defence: Defence = tiny.NO_DEFENCE, **run: Any
     return states[-1]
 
 
-@pytest.mark.parametrize("defence", [tiny.NO_DEFENCE, NOISED], ids=lambda d: d.name)
-@pytest.mark.parametrize("kind", ["two", "mlm-tied"])
+@pytest.mark.parametrize(
+    ("kind", "defence"), [("two", tiny.NO_DEFENCE), ("mlm-tied", NOISED)], ids=["two", "noised"]
+)
 @pytest.mark.parametrize("run", WAYS, ids=lambda run: run["strategy"])
 def test_a_trace_moves_nothing_of_the_training(
     run: dict[str, Any], kind: str, defence: Defence

@@ -89,7 +89,7 @@ def test_each_view_and_unit_has_its_own_line(tmp_path: Path, compose: Run) -> No
 
 
 def test_a_user_of_several_records_is_composed_too(tmp_path: Path, compose: Run) -> None:
-    kinds = {"strategy": "centralised", "defence": DP_SGD, "data": "records_per_user = 3"}
+    kinds = {"strategy": "centralised", "defence": DP_SGD, "data": "records_per_user = 2"}
     one, other = (made(tmp_path / seed, seed=seed, **kinds) for seed in "35")
     code, out, _ = compose(one, other)
     record, user = (told(out, f"release, {unit}, add-or-remove") for unit in ("record", "user"))
@@ -98,9 +98,9 @@ def test_a_user_of_several_records_is_composed_too(tmp_path: Path, compose: Run)
     (own,) = [each for each in claims if each.get("unit") == "user"]
     assert own["epsilon"] < user and own["mu"] > 0
     assert mismatches(open_subject(one, None)) == []  # it follows from the costs again
-    more = made(tmp_path / "7", **{**kinds, "data": "records_per_user = 4"})
+    more = made(tmp_path / "7", **{**kinds, "data": "records_per_user = 3"})
     code, _, err = compose(one, more)
-    assert code == 2 and "expected one records_per_user of all trainings, got 3 in" in err
+    assert code == 2 and "expected one records_per_user of all trainings, got 2 in" in err
 
 
 def test_a_users_epsilon_below_what_follows_is_a_violation(tmp_path: Path) -> None:

@@ -616,9 +616,16 @@ def test_a_data_set_that_lacks_something(hub: Path) -> None:
 
 
 def test_a_name_that_the_hub_cannot_serve() -> None:
-    message = complaint(lambda: load("sst2", "embeded"))
+    message = complaint(lambda: load("sst2", "nobody-of-this-name"))
     assert message.startswith(
-        "expected 'embedded', 'generated', a directory or a hub data set, got source='embeded': "
+        "expected 'embedded', 'generated', a directory or a hub data set, "
+        "got source='nobody-of-this-name': "
+    )
+
+
+def test_a_name_near_one_of_ours_is_not_asked_of_the_hub() -> None:
+    assert complaint(lambda: load("sst2", "embeded")) == (
+        "expected a directory that exists, got source='embeded': did you mean 'embedded'?"
     )
 
 
