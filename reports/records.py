@@ -34,8 +34,9 @@ class CellResult:
     a claim with its trade-off curve (older records lack those); `leakage` one per attack and
     metric. `doubts` says what may be wrong with model and data, a sentence each (older records have
     none). `gains` holds by metric by how much training beat the majority baseline, paired by
-    example (older records have none). `audit` is what a live audit saw, by round; left out where
-    there was none. `seconds` is left out when two runs are compared.
+    example (older records have none). `subgroups` holds by what groups differ in, and by group,
+    what each gets; left out where nobody looked. `audit` is what a live audit saw, by round; left
+    out where there was none. `seconds` is left out when two runs are compared.
 
     Raises: ValueError for a field that the readers could not use.
     """
@@ -56,6 +57,7 @@ class CellResult:
     provenance: dict[str, Any] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
     gains: dict[str, Estimate] = field(default_factory=dict)
+    subgroups: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
@@ -72,8 +74,13 @@ class CellResult:
         for part in ("utility", "gains"):
             values[part] = {name: each.to_json() for name, each in getattr(self, part).items()}
         values["leakage"] = [each.to_json() for each in self.leakage]
-        if not self.audit:
-            del values["audit"]
+        values["subgroups"] = {
+            way: {name: each.to_json() for name, each in groups.items()}
+            for way, groups in self.subgroups.items()
+        }
+        for part in ("audit", "subgroups"):
+            if not values[part]:
+                del values[part]
         return values
 
     @classmethod
@@ -94,6 +101,7 @@ class CellResult:
             **{
                 **values,
                 **{part: _estimates(values.get(part, {}), part) for part in ("utility", "gains")},
+                "subgroups": _subgroups(values.get("subgroups", {})),
                 "leakage": [entry_from_json(e, f"leakage[{i}]") for i, e in enumerate(leakage)],
             }
         )
@@ -104,6 +112,13 @@ def _estimates(values: Any, part: str) -> dict[str, Estimate]:
     if not isinstance(values, Mapping):
         raise ValueError(f"expected {part} by metric, got {part}={values!r}")
     return {name: Estimate.from_json(each) for name, each in values.items()}
+
+
+def _subgroups(values: Any) -> dict[str, dict[str, Estimate]]:
+    """The estimates by what groups differ in and by group; ValueError for anything else."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"expected subgroups by what they differ in, got subgroups={values!r}")
+    return {way: _estimates(groups, f"subgroups.{way}") for way, groups in values.items()}
 
 
 def _entries(entries: Any) -> tuple[LeakageEntry, ...]:
@@ -132,7 +147,9 @@ def _check(record: CellResult) -> None:
         raise ValueError("expected a traceback for a failed cell, got traceback=''")
     if not isinstance(record.reason, str) or not isinstance(record.traceback, str):
         raise ValueError("expected strings, got a reason or traceback of another type")
-    for part, found in (("utility", record.utility), ("gains", record.gains)):
+    parts = {"utility": record.utility, "gains": record.gains}
+    parts |= {f"subgroups.{way}": groups for way, groups in record.subgroups.items()}
+    for part, found in parts.items():
         for name, estimate in found.items():
             if not isinstance(name, str) or not isinstance(estimate, Estimate):
                 raise ValueError(f"expected an Estimate, got {part}.{name}={estimate!r}")

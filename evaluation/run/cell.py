@@ -92,7 +92,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
     trained = live.train(ears, on_round)
     trained = replace(trained, state=replace(trained.state, values={}))  # as large as the model
     clock.lap("train")
-    utility, majority_baseline, gains = measure(prepared, trained.split, config.seed)
+    measured = measure(prepared, trained.split, config.seed)
     clock.lap("evaluate")
     observation = Observation(cell, prepared, defence, trained, transcript, sent)
     found = membership(asked, observation, shadows)
@@ -109,9 +109,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
     leaks = (*recovered, *found.leaks)
     guarantees = [entry.to_json() for entry in claims]
     told: dict[str, Any] = {
-        "utility": utility,
-        "majority_baseline": majority_baseline,
-        "gains": gains,
+        **measured._asdict(),
         "guarantees": guarantees,
         "leakage": tuple(flagged(leaks, allowed([guarantees]))),
         "mechanisms": _mechanisms(defence, trained, costs(defence, facts)),

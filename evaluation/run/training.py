@@ -75,7 +75,7 @@ def run_training(
         saver = Saver(settings, prepared, defence, directory, every, say, journal, launches, first)
         watch, split, done, ended = _trained(saver, out, start, before)
         stopped.forget(out)
-        utility, majority, _ = measure(prepared, split, config.seed)
+        utility, majority, *_ = measure(prepared, split, config.seed)
     lines = [f"the training before stopped: {before}"] if before else []
     lines += _of_model(prepared, config)
     for name, e in utility.items():

@@ -6,7 +6,9 @@ import numpy as np
 
 from evaluation.adversary.inference import batches, by_length, predict
 from evaluation.metrics.gain import accuracy_gain
+from evaluation.metrics.subgroups import by_group, thirds
 from evaluation.metrics.tasks import judge, majority_baseline
+from fedbert.data.batches import Encoded
 from fedbert.data.repeats import clusters
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
@@ -20,12 +22,14 @@ class Measured(NamedTuple):
     """Every metric on every evaluation split, the headline first, and its majority baseline.
 
     That is what the majority class of the training labels (or their mean) would reach. gains: of
-    accuracy, what was reached above it, paired by example.
+    accuracy, what was reached above it, paired by example. subgroups: by what groups differ in, and
+    by group, what it gets; of the first split.
     """
 
     utility: dict[str, Estimate]
     majority_baseline: Majority
     gains: dict[str, Estimate]
+    subgroups: dict[str, dict[str, Estimate]]
 
 
 def measure(prepared: Prepared, split: SplitBert, seed: int) -> Measured:
@@ -33,6 +37,7 @@ def measure(prepared: Prepared, split: SplitBert, seed: int) -> Measured:
     found: dict[str, Estimate] = {}
     majority: Majority = {}
     gains: dict[str, Estimate] = {}
+    groups: dict[str, dict[str, Estimate]] = {}
     mlm = prepared.task.kind == "mlm"
     train = [d.encoded.tokens if mlm else d.encoded.labels for d in prepared.clients]
     for number, (name, encoded) in enumerate(prepared.evaluation.items()):
@@ -41,6 +46,8 @@ def measure(prepared: Prepared, split: SplitBert, seed: int) -> Measured:
         predictions = predict(split, shown)[np.argsort(order)]
         rng = numpy_rng(seed, "utility", name)
         metrics = judge(prepared.task, predictions, encoded.labels, rng, clusters(encoded))
+        if number == 0 and not mlm:
+            groups = subgroups(prepared, encoded, predictions, seed)
         suffix = "" if number == 0 else f" ({name.removeprefix('validation_')})"
         found |= {metric + suffix: estimate for metric, estimate in metrics.items()}
         constant = majority_baseline(
@@ -52,4 +59,26 @@ def measure(prepared: Prepared, split: SplitBert, seed: int) -> Measured:
             paired = (predictions, encoded.labels, int(values[counts.argmax()]))
             rng = numpy_rng(seed, "gain", name)
             gains["accuracy" + suffix] = accuracy_gain(*paired, rng, clusters(encoded))
-    return Measured(found, majority, gains)
+    return Measured(found, majority, gains, groups)
+
+
+def subgroups(
+    prepared: Prepared, encoded: Encoded, predictions: np.ndarray, seed: int
+) -> dict[str, dict[str, Estimate]]:
+    """Return what every class, every third by length and every value of the attribute gets.
+
+    predictions [example]: as `evaluation.adversary.inference` returns them for `encoded`.
+    """
+    task = prepared.task
+    ways: dict[str, tuple[np.ndarray, dict[int, str]]] = {"length": thirds(encoded.lengths)}
+    if not task.regression:
+        ways["class"] = (encoded.labels, dict(enumerate(task.label_names)))
+    if encoded.attributes is not None and task.attribute is not None:
+        ways[task.attribute] = (encoded.attributes, dict(encoded.attribute_names))
+    metric = "mean absolute error" if task.regression else "accuracy"
+    found = {}
+    for way, (group, names) in ways.items():
+        rng = numpy_rng(seed, "subgroups", way)
+        judged = (predictions, encoded.labels, group, names, rng, clusters(encoded))
+        found[f"{metric} by {way}"] = by_group(*judged, scores=task.regression)
+    return {way: groups for way, groups in found.items() if len(groups) > 1}

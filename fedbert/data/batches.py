@@ -1,7 +1,8 @@
 """Batches: from texts to token ids to padded arrays, and the masking of masked-LM training."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +67,7 @@ class Encoded:
     people: [example] int64, the number of the person that the example belongs to; None where rows
         belong to nobody.
     attributes: [example] int64, the number of the example's attribute; None where none is named.
+    attribute_names: what the attribute says, by its number.
     """
 
     task: Task
@@ -78,6 +80,7 @@ class Encoded:
     cut: np.ndarray | None = None
     people: np.ndarray | None = None
     attributes: np.ndarray | None = None
+    attribute_names: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -106,6 +109,7 @@ class Encoded:
             None if self.cut is None else self.cut[chosen],
             None if self.people is None else self.people[chosen],
             None if self.attributes is None else self.attributes[chosen],
+            self.attribute_names,
         )
 
 
@@ -150,9 +154,13 @@ def encode(examples: "Examples", tokenizer: "PreTrainedTokenizerBase", max_lengt
     cut = None if blocks else np.asarray(cuts, dtype=bool)
     labels = examples.labels[owner]
     people = numbers(examples.people)[owner] if examples.people else None
-    told = numbers(examples.attributes)[owner] if examples.attributes else None
+    attributes = numbers(examples.attributes)
+    told = attributes[owner] if examples.attributes else None
+    names = dict(
+        sorted(zip(attributes.tolist(), examples.attributes, strict=True), key=itemgetter(1))
+    )
     parts = (examples.task, flat, flat_types, offsets, labels, owner)
-    return Encoded(*parts, firsts, cut, people, told)
+    return Encoded(*parts, firsts, cut, people, told, names)
 
 
 def _first_texts(examples: "Examples", tokenizer: "PreTrainedTokenizerBase") -> np.ndarray:

@@ -36,6 +36,7 @@ PROVENANCE = ("commit", "dirty", "versions", "precision")
 FIRST = ("name", "curators", "description", "intended_use", "region", "published")
 LAST = ("person", "preprocessing", "tuning", "refresh", "justification", "test_again", "authors")
 SUBGROUPS = "utility of single groups of people"
+GROUPS_HOLD = "one seed; the intervals hold together"
 
 
 def as_json(found: Disclosure) -> str:
@@ -61,6 +62,7 @@ def as_json(found: Disclosure) -> str:
             "estimate": None if row.utility is None else row.utility.to_json(),
             "majority_baseline": row.majority_baseline,
             "comparison": row.comparison.value,
+            "subgroups": _groups_json(found),
         },
         "attackers": {
             "attacks": dict(found.part("attacks")),
@@ -214,7 +216,21 @@ def _utility(found: Disclosure) -> str:
         f"- comparison with undefended training: {row.comparison.value}",
     ]
     lines += [f"- {title(name)}: {interval(each)}" for name, each in row.utilities[1:]]
-    return "\n".join([*lines, f"- {SUBGROUPS}: {NOT_MEASURED}"])
+    groups = found.first.subgroups
+    if not groups:
+        lines.append(f"- {SUBGROUPS}: {NOT_MEASURED}")
+    for way, estimates in groups.items():
+        told = "; ".join(f"{name} {interval(each)}" for name, each in estimates.items())
+        lines.append(f"- {_plain(f'{way} ({GROUPS_HOLD})')}: {_plain(told)}")
+    return "\n".join(lines)
+
+
+def _groups_json(found: Disclosure) -> Any:
+    """What every group gets, of the first seed."""
+    return {
+        way: {name: each.to_json() for name, each in estimates.items()}
+        for way, estimates in found.first.subgroups.items()
+    } or NOT_MEASURED
 
 
 def _attackers(found: Disclosure) -> str:

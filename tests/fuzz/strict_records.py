@@ -150,7 +150,8 @@ FIELDS: dict[str, Check] = {
     "majority_baseline": every(maybe(number)), "leakage": some(leak),
     "mechanisms": every(MECHANISM),
     "guarantees": lambda value: value == [] or guarantees(value), "bytes": every(whole),
-    "seconds": every(amount), "provenance": table, "doubts": some(filled),
+    "seconds": every(amount), "provenance": table, "doubts": some(filled), "audit": table,
+    "subgroups": every(every(estimate)),
 }  # fmt: skip
 RECORD = shape(
     {"cell": _identity, "status": one_of("done", "failed", "skipped"), "spec": table,

@@ -145,6 +145,21 @@ def test_json_has_the_numbers_and_the_markdown_is_inert(records: list[Any]) -> N
     assert "Less \\| noise \\<b\\>would\\</b\\> not do." in as_markdown(found)
 
 
+def test_groups_are_told_where_somebody_looked(records: list[Any]) -> None:
+    assert "utility of single groups of people: not measured" in as_markdown(of(records, *AVERAGED))
+    for record in records:
+        value = next(iter(record.utility.values()), None)
+        if value is not None:
+            record.subgroups["accuracy by region"] = {"north | south": value}
+    found = of(records, *AVERAGED)
+    assert "accuracy by region" in as_markdown(found) and "north \\| south" in as_markdown(found)
+    told = json.loads(as_json(found))["utility"]["subgroups"]["accuracy by region"]
+    assert (
+        told["north | south"]
+        == found.first.subgroups["accuracy by region"]["north | south"].to_json()
+    )
+
+
 def test_the_registry_entry_says_the_same(records: list[Any]) -> None:
     found = of(records, *AVERAGED)
     entry = registry_entry(found)

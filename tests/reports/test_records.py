@@ -219,6 +219,14 @@ def test_doubts_are_kept_and_older_records_have_none(examples):
     assert CellResult.from_json(values) == replace(record, doubts=[])
 
 
+def test_groups_are_kept_and_a_record_without_them_is_written_as_before(examples):
+    record = examples.done()
+    assert "subgroups" not in record.to_json()
+    value = next(iter(record.utility.values()))
+    told = replace(record, subgroups={"accuracy by class": {"negative": value}})
+    assert CellResult.from_json(json.loads(encode(told))) == told
+
+
 def test_unknown_fields_and_schemas_are_refused_on_reading(examples):
     values = json.loads(encode(examples.done()))
     with pytest.raises(ValueError, match="colour"):
@@ -258,6 +266,9 @@ def test_a_record_keeps_its_own_copy(examples):
         (("mechanisms", "smashed", "name"), 3),
         (("cell",), 1.5),
         (("doubts",), "one"),
+        (("subgroups",), [1]),
+        (("subgroups",), {"accuracy by class": 3}),
+        (("subgroups",), {"accuracy by class": {"negative": 0.5}}),
         (("doubts",), [""]),
         (("doubts",), [3]),
     ],

@@ -21,7 +21,8 @@ from reports.records import CellResult
 def made(small_grid: Path) -> Callable[[str, str | None], CellResult]:
     def make(defence: str, attribute: str | None) -> CellResult:
         cell: Cell = next(c for c in read_grid(small_grid).cells if c.defence.name == defence)
-        data = replace(cell.config.data, pool_size=300, attribute=attribute, max_length=24)
+        data = replace(cell.config.data, pool_size=300, attribute=attribute)
+        data = replace(data, evaluation=400, max_length=24)
         training = replace(cell.config.training, batch_size=32)
         attacks = AttackSettings(inversion=(), backward=(), updates=(), membership=(), messages=8)
         own = replace(cell, config=replace(cell.config, data=data, training=training))
@@ -39,7 +40,8 @@ def test_what_a_text_also_tells_is_read_off_both_views(
     made: Callable[[str, str | None], CellResult],
 ) -> None:
     """Ten topics, told by a word of the text; intervals of 95 % lie far above chance."""
-    found = {(x.view, x.attack): x for x in told(made("none", "topic"))}
+    record = made("none", "topic")
+    found = {(x.view, x.attack): x for x in told(record)}
     assert set(found) == {
         ("forward", "attribute probe (smashed data)"),
         ("release", "attribute probe (mean)"),
@@ -50,6 +52,12 @@ def test_what_a_text_also_tells_is_read_off_both_views(
     pooled = found["release", "attribute probe (mean)"]
     assert pooled.chance is not None and pooled.estimate.low > 2 * pooled.chance
     assert smashed.unit == pooled.unit == "record" and pooled.estimate.n > 100
+    groups = record.subgroups
+    ways = ["accuracy by length", "accuracy by class", "accuracy by topic"]
+    assert list(groups) == ways and list(groups[ways[1]]) == ["negative", "positive"]
+    right = sum(each.value * each.n for each in groups[ways[1]].values())
+    assert right == pytest.approx(record.utility["accuracy"].value * record.utility["accuracy"].n)
+    assert len(groups[ways[2]]) > 1 and all(name.isalpha() for name in groups[ways[2]])
 
 
 def test_noise_on_a_hides_it_there_alone(made: Callable[[str, str | None], CellResult]) -> None:
