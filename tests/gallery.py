@@ -41,9 +41,7 @@ GALLERY = (
             ("ranking", "ranking-sst2"),
         ),
     ),
-    Made(
-        ("privacy-sst2",), "privacy-sst2", (("epsilon", "epsilon-sst2"), ("views", "views-sst2"))
-    ),
+    Made(("privacy-sst2",), "privacy-sst2", (("epsilon", "epsilon-sst2"), ("views", "views-sst2"))),
     Made(("cut-depth",), "cut-depth", (("depth", "depth-sst2"),)),
     Made(("language-prior",), "language-prior", (("classes", "classes-sst2"),)),
     Made(

@@ -67,7 +67,7 @@ def plot(
     table: str | None,
     out: Path,
 ) -> None:
-    """Draw RUNS for a paper.
+    """Draw RUNS beside each other, for a paper.
 
     Each run has its own figures, and what several leak at which utility stands in one besides;
     nothing is averaged over runs. Text is 8 points high, and stays text in SVG and PDF. What each

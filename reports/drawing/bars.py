@@ -39,7 +39,7 @@ def draw_classes(data: ClassesFigure, style: Style) -> Figure:
     count = len(data.classes)
     with drawn_in(style):
         height = len(data.lines) * style.line * (0.55 * count + 0.8) + 3 * style.line
-        title = f"{data.task}: recovery by class of token, {data.view} view"
+        title = f"{data.task}: recovery by token class, {data.view} view"
         figure = begin(style, height, title, data.notice, keys)
         axes = figure.subplots()
         tidy(axes)

@@ -2,6 +2,7 @@
 
 import io
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +30,12 @@ DASHES: tuple[Literal["-", "--", "-.", ":"], ...] = ("-", "--", "-.", ":")
 DPI = 200
 """Of the layout, so fine that letters are as wide as in vectors; a PNG has more."""
 SALT = "fedbert"
-SHADE: dict[str, Any] = {"facecolor": "#E6E6E6", "edgecolor": "#BDBDBD", "hatch": "///", "linewidth": 0.0}
+SHADE: dict[str, Any] = {
+    "facecolor": "#E6E6E6",
+    "edgecolor": "#BDBDBD",
+    "hatch": "///",
+    "linewidth": 0.0,
+}
 """How a region is shaded that cannot be."""
 FAINT, LINE = "#666666", "#E5E5E5"
 
@@ -127,10 +133,12 @@ def begin(style: Style, height: float, title: str, notice: str = "", keys: int =
 
 
 def wrapped(text: str, letters: int, most: int = 4) -> list[str]:
-    """A text in lines, with nothing in it that would be read as mathematics."""
-    import textwrap
+    """A text in lines, with nothing in it that would be read as mathematics.
 
-    lines = textwrap.wrap(text, letters, max_lines=most, placeholder=" …") or [""]
+    A level stays in one line: a letter that stands alone is not parted from its number.
+    """
+    whole = re.sub(r"\b(\w) (?=\d)", "\\1\u00a0", text)
+    lines = textwrap.wrap(whole, letters, max_lines=most, placeholder=" …") or [""]
     return [plain_text(line, letters + 2) for line in lines]
 
 

@@ -80,7 +80,7 @@ def front_data(records: Sequence[CellResult], task: str) -> FrontFigure | None:
             others = [_bare(spot) for each, spot in found if not each.row.units]
             line = frontier([(spot.leakage[0], spot.utility[0]) for spot in own])
             volume = None if baseline is None else _volume(own, baseline, best)
-            panels.append(FrontPanel(unit, (*own, *others), line, volume))
+            panels.append(FrontPanel(unit, (*others, *own), line, volume))
     if not panels:
         return None
     metric, notice = settings[0].row.metric, fault([each.row for each in settings])

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from reports.page import page
-from reports.records import append_record
 from reports.plots.written import Asked, plot
+from reports.records import append_record
 from reports.render import render
 from reports.rows import setting_rows
 from reports.story import headline, task_story

@@ -80,9 +80,7 @@ def test_an_interval_without_width_is_never_claimed() -> None:
 
 def test_over_seeds_alone_the_p_value_is_that_of_a_paired_t_test() -> None:
     a, b = np.array([0.5, 0.6, 0.55, 0.7]), np.array([0.61, 0.64, 0.7, 0.73])
-    each = [
-        less(Estimate(x, x, x, 9), Estimate(y, y, y, 9)) for x, y in zip(a, b, strict=True)
-    ]
+    each = [less(Estimate(x, x, x, 9), Estimate(y, y, y, 9)) for x, y in zip(a, b, strict=True)]
     assert p_value(mean_estimate(each, ""), 4) == pytest.approx(stats.ttest_rel(a, b).pvalue)
     half = float(stats.norm.ppf(0.975)) * 0.1
     one = Estimate(0.17, 0.17 - half, 0.17 + half, 50)

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 
 from reports.estimate import Estimate
-from reports.figures.classes import classes_data, describe_classes
 from reports.figures.claims import claims_data, describe_claims
+from reports.figures.classes import classes_data, describe_classes
 from reports.figures.cost import cost_data, describe_cost
 from reports.figures.epsilon import describe_epsilon, epsilon_data
 from reports.figures.ranking import describe_ranking, pairs_of, ranking_data, sign_test

@@ -128,6 +128,9 @@ def test_what_a_claim_allows_between_two_stored_rates_is_not_shaded() -> None:
     rates._forbidden(axes, claim)
     (region,) = axes.collections
     for fpr in (0.002, 0.02, 0.09):
-        inside = [path.contains_point((fpr, claim.tpr_at(fpr) - 1e-6)) for path in region.get_paths()]
-        above = [path.contains_point((fpr, claim.tpr_at(fpr) + 1e-3)) for path in region.get_paths()]
-        assert not any(inside) and any(above)
+        most = claim.tpr_at(fpr)
+        below, above = (
+            any(path.contains_point((fpr, tpr)) for path in region.get_paths())
+            for tpr in (most - 1e-6, most + 1e-3)
+        )
+        assert above and not below

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from reports.drawing.places import crosses, overlap, placed, through, within
 
 FRAME = (0.0, 0.0, 200.0, 140.0)
-POINTS = st.lists(
-    st.tuples(st.integers(0, 200), st.integers(0, 140)), min_size=1, max_size=14
-).map(lambda each: [(float(x), float(y)) for x, y in each])
+POINTS = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 140)), min_size=1, max_size=14).map(
+    lambda each: [(float(x), float(y)) for x, y in each]
+)
 SIZES = st.tuples(st.integers(6, 60), st.integers(6, 12)).map(lambda s: (float(s[0]), float(s[1])))
 
 

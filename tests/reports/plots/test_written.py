@@ -1,4 +1,4 @@
-"""Figures as files: vector, text as text, the same bytes, in words, and only where there is data."""
+"""Figures as files: vector, text as text, the same bytes, in words, none without data."""
 
 import re
 import subprocess
