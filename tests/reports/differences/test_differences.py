@@ -52,7 +52,7 @@ def test_pairing_makes_intervals_narrower_and_clusters_wider() -> None:
     np.random.default_rng(6).shuffle(shuffled[150:])
     apart = auc_difference(a, Scored(shuffled, b.members, 0), 0, 400)
     assert paired.value == pytest.approx(apart.value)
-    assert paired.high - paired.low < apart.high - apart.low
+    assert paired.high - paired.low < 0.85 * (apart.high - apart.low)
     twice = [
         Scored(np.repeat(x.scores, 2), np.repeat(x.members, 2), 0, np.repeat(np.arange(300), 2))
         for x in (a, b)
@@ -88,17 +88,17 @@ def test_over_seeds_alone_the_p_value_is_that_of_a_paired_t_test() -> None:
 
 
 def test_an_added_interval_holds_also_where_the_two_move_against_each_other() -> None:
-    """A constant answer against its opposite: 200 draws of 300 examples. At 95 %
-    fewer than 175 hold with a chance of 1e-5."""
+    """A constant answer against its opposite: 1,000 draws of 300 examples. At
+    95 % fewer than 922 hold with a chance of 6e-5; the root of squares holds in 83 %."""
     rng, held = np.random.default_rng(2), 0
-    for _ in range(200):
+    for _ in range(1000):
         share = rng.binomial(300, 0.55) / 300
         half = 1.96 * (share * (1 - share) / 300) ** 0.5
         a = Estimate(share, share - half, share + half, 300)
         b = Estimate(1 - share, 1 - share - half, 1 - share + half, 300)
         found = less(a, b)
         held += found.low <= -0.1 <= found.high
-    assert held >= 175
+    assert held >= 922
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=5))
