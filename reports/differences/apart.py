@@ -1,4 +1,4 @@
-"""What tells two groups of cells apart besides what is compared: data, code, seeds, settings."""
+"""Contrast of two groups of cells besides what is compared: data, code, seeds, settings."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Which settings are compared: the same ones of two runs, or each with the undefended of one."""
+"""Matching of settings: the same ones of two runs, or each with the undefended one of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
