@@ -1,11 +1,9 @@
 """Report of a run from its records: the page, the tables and the figures on disk."""
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedbert.disk.writer import sweep, write_whole
 from reports.checks import FAMILIES
@@ -16,8 +14,9 @@ from reports.frontier.answer import Answer, answer
 from reports.frontier.wish import PRIVATE, wish_of
 from reports.frontier.words import answer_markdown, sentences, unclaimed
 from reports.page import Picture, page
-from reports.records import RECORDS, CellResult, read_records
+from reports.records import CellResult
 from reports.rows import Row, setting_rows
+from reports.run_folder import in_order, json_of, records_of, slug
 from reports.samples import SAMPLES, samples
 from reports.scores import FOLDER, read_scores, scores_path
 from reports.tables import markdown, terminal_tables
@@ -52,8 +51,8 @@ def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> Rend
     """
     directory = Path(run_directory)
     sweep(directory, directory / "figures", directory / FOLDER)
-    grid = _json(directory / "grid.json")
-    records = in_order(_records(directory) if own is None else own, grid)
+    grid = json_of(directory / "grid.json")
+    records = in_order(records_of(directory) if own is None else own, grid)
     wish, drawn = wish_of(grid), Drawn(directory / "figures")
     if wish is not None and wish.data == PRIVATE:
         records = unclaimed(records)
@@ -64,7 +63,7 @@ def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> Rend
     pictures |= {**_rocs(directory, records, rows, drawn), **_partitions(directory, drawn)}
     pictures |= _audits(records, drawn)
     title = f"Privacy and utility: {directory.resolve().name}"
-    private = samples(records, _json(directory / SAMPLES), SAMPLES)
+    private = samples(records, json_of(directory / SAMPLES), SAMPLES)
     html = page(records, title, tuple(pictures.values()), grid, private, found)
     first = "" if found is None else answer_markdown(found)
     written = [_write(directory / "report.html", html)]
@@ -76,34 +75,6 @@ def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> Rend
         _write(directory / "figures" / INDEX, drawn.index())
     told = () if found is None else tuple(sentences(found))
     return RenderedReport(tuple(written), terminal_tables(records), told)
-
-
-def plot(run_directories: Sequence[Path], out: Path) -> list[Path]:
-    """The figures written to the folder `out`: several runs side by side, one colour per run.
-
-    One run is coloured by strategy.
-
-    Raises: ValueError without a run directory, or for one without records.
-    """
-    from reports.drawing.utility import draw_leakage
-    from reports.figures.utility import comparison_data
-
-    if not run_directories:
-        raise ValueError("expected at least one run directory, got run_directories=[]")
-    runs = {
-        name: setting_rows(_records(directory))
-        for name, directory in _names([Path(each) for each in run_directories]).items()
-    }
-    tasks = dict.fromkeys(row.task for rows in runs.values() for row in rows)
-    written = []
-    sweep(Path(out))
-    for task in tasks:
-        for family in FAMILIES:
-            data = comparison_data(runs, task, family)
-            if data is not None:
-                path = Path(out) / f"compare-{_slug(task)}-{family}.png"
-                written.append(write_whole(path, draw_leakage(data), shared=True))
-    return written
 
 
 def _frontier(found: Answer, drawn: Drawn) -> dict[str, Picture]:
@@ -127,7 +98,7 @@ def _leakage(rows: Sequence[Row], drawn: Drawn) -> dict[str, Picture]:
             data: LeakageFigure | None = leakage_data(rows, task, family)
             if data is not None:
                 title = f"{task}: utility against {family}"
-                name = f"utility-{family}-{_slug(task)}"
+                name = f"utility-{family}-{slug(task)}"
                 png = drawn.png(name, "reports.drawing.utility:draw_leakage", data)
                 pictures[name] = Picture(title, png, describe(data), data.notice)
     return pictures
@@ -152,7 +123,7 @@ def _rocs(
             notice = fault([row for row in rows if row.task == task])
             data = replace(roc_data(shown, scores), notice=notice)
             title = f"{task}: members found against false alarms"
-            name = f"roc-{_slug(task)}"
+            name = f"roc-{slug(task)}"
             png = drawn.png(name, "reports.drawing.roc:draw_roc", data)
             pictures[name] = Picture(title, png, describe_roc(data), notice)
     return pictures
@@ -168,7 +139,7 @@ def _depths(records: Sequence[CellResult], rows: Sequence[Row], drawn: Drawn) ->
         if data is not None:
             data = replace(data, notice=fault([row for row in rows if row.task == task]))
             title = f"{task}: recovery against cut depth"
-            name = f"recovery-depth-{_slug(task)}"
+            name = f"recovery-depth-{slug(task)}"
             png = drawn.png(name, "reports.drawing.depth:draw_depth", data)
             pictures[name] = Picture(title, png, describe_depth(data), data.notice)
     return pictures
@@ -195,7 +166,7 @@ def _partitions(directory: Path, drawn: Drawn) -> dict[str, Picture]:
     from reports.figures.utility import describe_partition, partition_data
 
     path = directory / "partition.json"
-    tasks = _json(path)
+    tasks = json_of(path)
     if tasks is None:
         return {}
     pictures: dict[str, Picture] = {}
@@ -207,71 +178,10 @@ def _partitions(directory: Path, drawn: Drawn) -> dict[str, Picture]:
             raise ValueError(f"expected counts by client and label, got {path} task={task!r}")
         data = partition_data(counts)
         title = f"{task}: examples per client"
-        name = f"partition-{_slug(task)}"
+        name = f"partition-{slug(task)}"
         png = drawn.png(name, "reports.drawing.utility:draw_partition", data, title)
         pictures[name] = Picture(title, png, describe_partition(data))
     return pictures
-
-
-def _records(directory: Path) -> list[CellResult]:
-    """The records of a run; ValueError where there are none."""
-    path = directory / RECORDS
-    if not path.is_file():
-        raise ValueError(f"expected a run directory with {RECORDS}, got {_other(directory)}")
-    records = read_records(path)
-    if not records:
-        raise ValueError(f"expected at least one record, got an empty {path}")
-    return records
-
-
-def _other(directory: Path) -> str:
-    """What a directory without records is, and what is there for it."""
-    for checkpoint in (directory, directory / "checkpoint"):
-        if (checkpoint / "manifest.json").is_file():
-            what = "a checkpoint" if checkpoint == directory else "the folder of a training"
-            return f"{what}, {directory}: `fedbert-eval audit run {checkpoint}` reports on it"
-    return str(directory) if directory.is_dir() else f"no directory {directory}"
-
-
-def in_order(records: Sequence[CellResult], grid: Any) -> list[CellResult]:
-    """The records in the order of the grid's cells, where there is one; others come last."""
-    cells = grid.get("cells") if isinstance(grid, dict) else None
-    if not isinstance(cells, list):
-        return list(records)
-    order_of = {json.dumps(cell, sort_keys=True): number for number, cell in enumerate(cells)}
-    specs = (json.dumps(record.spec, sort_keys=True) for record in records)
-    order = [order_of.get(spec, len(order_of)) for spec in specs]
-    return [records[i] for i in sorted(range(len(records)), key=order.__getitem__)]
-
-
-def _json(path: Path) -> Any:
-    """What a JSON file holds; None where there is no such file."""
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except RecursionError:
-        raise ValueError(f"expected JSON, got {path}: nested too deep") from None
-    except ValueError as error:
-        raise ValueError(f"expected JSON, got {path}: {error}") from error
-
-
-def _names(directories: Sequence[Path]) -> dict[str, Path]:
-    """A short name for each directory: its last part, or the whole path where that is not one."""
-    last = [directory.resolve().name for directory in directories]
-    return {
-        name if last.count(name) == 1 else str(directory): directory
-        for name, directory in zip(last, directories, strict=True)
-    }
-
-
-def _slug(text: str) -> str:
-    """`text` as part of a file name.
-
-    >>> _slug("stsb/../x y")
-    'stsb-x-y'
-    """
-    return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")[:60] or "task"
 
 
 def _write(path: Path, content: str | bytes) -> Path:

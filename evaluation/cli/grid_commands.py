@@ -1,4 +1,4 @@
-"""`fedbert-eval privacy-utility`, `report` and `plot`: grids, and what is made of their records."""
+"""`fedbert-eval privacy-utility` and `report`: grids, and what is made of their records."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,19 +111,6 @@ def report(run: Path, reader: Reader | None, schema: Path | None, **labels: str 
     if checked and (older := unclustered(run)):
         told = "each candidate by itself, as the earlier version that wrote them"
         say(f"scores: {older} files do not say which candidates share a text: {told}")
-
-
-@click.command()
-@click.argument("runs", nargs=-1, required=True, type=FILE)
-@click.option(
-    "--out", type=FILE, default=RUNS / "plots", show_default=True, help="Where the figures go."
-)
-def plot(runs: tuple[Path, ...], out: Path) -> None:
-    """Draw RUNS beside each other."""
-    from reports.render import plot as draw
-
-    for path in or_refuse(lambda: draw(list(runs), out)):
-        say(str(path))
 
 
 def _run(

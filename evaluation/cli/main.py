@@ -8,12 +8,14 @@ import click
 
 from evaluation.cli.audit import audit
 from evaluation.cli.budget import budget
+from evaluation.cli.compare import compare
 from evaluation.cli.data import data
 from evaluation.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, DEFECT, INTERRUPTED
 from evaluation.cli.export import export
 from evaluation.cli.frontier import frontier
-from evaluation.cli.grid_commands import plot, privacy_utility, report
+from evaluation.cli.grid_commands import privacy_utility, report
 from evaluation.cli.listing import list_, schema
+from evaluation.cli.plot import plot
 from evaluation.cli.shared import patient
 from evaluation.cli.training_commands import finetune, pretrain
 from fedbert.errors import InputError
@@ -29,8 +31,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    privacy_utility, frontier, report, plot, list_, schema, budget, pretrain, finetune, export,
-    audit, data,
+    privacy_utility, frontier, report, plot, compare, list_, schema, budget, pretrain, finetune,
+    export, audit, data,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -7,6 +7,7 @@ from reports import checks, metrics
 from reports.comparison import sentence
 from reports.estimate import Estimate
 from reports.faults import fault
+from reports.figures.naming import named
 from reports.leak import Leak
 from reports.rows import Row
 
@@ -17,7 +18,8 @@ NO_UNIT = "none"
 class Point:
     """One setting: what leaks, what it is worth, and the group (colour) that it belongs to.
 
-    `reference` marks a setting without any guarantee, shown for comparison.
+    `reference` marks a setting without any guarantee, shown for comparison. series, level: what
+    tells the setting from others where marks stand for defences.
     """
 
     label: str
@@ -25,6 +27,8 @@ class Point:
     leakage: Estimate
     utility: Estimate
     reference: bool
+    series: str = ""
+    level: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,12 @@ def leakage_data(rows: Sequence[Row], task: str, family: str) -> LeakageFigure |
     usable = [row for row in rows if row.task == task and _leak(row, family) and row.utility]
     several = len({row.model for row in usable}) > 1
     label: Callable[[Row], str] = _model_label if several else _setting_label
+    names = dict(zip(map(id, usable), named(usable), strict=True))
 
     def points(chosen: Iterable[Row]) -> tuple[Point, ...]:
-        return tuple(_point(row, family, row.strategy, label(row)) for row in chosen)
+        return tuple(
+            _point(row, family, row.strategy, label(row), names[id(row)]) for row in chosen
+        )
 
     references = points(row for row in usable if not row.units)
     panels = [
@@ -128,10 +135,12 @@ def comparison_data(
     several = len(runs) > 1
     label = _strategy_label if several else _setting_label
     points = tuple(
-        _point(row, family, name if several else row.strategy, label(row)) for name, row in usable
+        _point(row, family, name if several else row.strategy, label(row), (_of(run, own), level))
+        for (name, row), (own, level) in zip(usable, named([row for _, row in usable]), strict=True)
+        for run in [name if several else ""]
     )
-    named = [(name if several else "", row) for name, row in usable]
-    return _figure(named, task, family, [Panel("", points)])
+    each = [(name if several else "", row) for name, row in usable]
+    return _figure(each, task, family, [Panel("", points)])
 
 
 def partition_data(counts: Mapping[str, Mapping[str, int]]) -> PartitionFigure:
@@ -239,8 +248,12 @@ def _model_label(row: Row) -> str:
     return f"{row.name} ({row.model})"
 
 
-def _point(row: Row, family: str, group: str, label: str) -> Point:
+def _of(run: str, series: str) -> str:
+    return f"{run}: {series}" if run else series
+
+
+def _point(row: Row, family: str, group: str, label: str, name: tuple[str, str]) -> Point:
     leak = _leak(row, family)
     if leak is None or row.utility is None:
         raise ValueError(f"expected utility and {family} of {row.name}, got none")
-    return Point(label, group, leak.estimate, row.utility, reference=not row.units)
+    return Point(label, group, leak.estimate, row.utility, not row.units, *name)

@@ -1,6 +1,6 @@
 """Leakage above chance: the worst attack of an adversary, with a simultaneous interval."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from reports import metrics
@@ -54,7 +54,14 @@ def above_chance(value: float, chance: float | None) -> float:
 
 def seen(record: CellResult, adversary: str) -> list[Leak]:
     """What attacks on any view that an adversary sees achieved in a cell, baselines left out."""
-    views = VIEWS if adversary == ALL else metrics.SEES[adversary]
+    return judged_on(record, VIEWS if adversary == ALL else metrics.SEES[adversary])
+
+
+def judged_on(record: CellResult, views: Collection[str]) -> list[Leak]:
+    """What attacks on these views achieved in a cell, by the metrics of which the worst is sought.
+
+    Baselines are left out.
+    """
     found = [
         each
         for each in record.leakage
@@ -89,12 +96,18 @@ def worst(seeds: Sequence[CellResult], adversary: str, numbers: int) -> Worst | 
 
     numbers: how many intervals are compared in all, over settings, seeds, attacks and metrics.
     """
+    own = [(record.labels["seed"], seen(record, adversary)) for record in seeds]
+    return worst_of(own, numbers)
+
+
+def worst_of(seeds: Sequence[tuple[str, Sequence[Leak]]], numbers: int) -> Worst | None:
+    """The worst of what was achieved with each seed; None where nothing was measured."""
     found: dict[Key, list[Leak]] = {}
     single: dict[str, float] = {}
-    for record in seeds:
-        for leak in seen(record, adversary):
+    for seed, leaks in seeds:
+        for leak in leaks:
             found.setdefault((leak.attack, leak.view, leak.metric), []).append(leak)
-            seed, share = record.labels["seed"], above_chance(leak.estimate.value, leak.chance)
+            share = above_chance(leak.estimate.value, leak.chance)
             single[seed] = max(single.get(seed, share), share)
     if not found:
         return None

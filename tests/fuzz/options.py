@@ -83,7 +83,12 @@ COMMANDS = (
         files=("data.csv",), dear=True,
     ),
     Command(("report",), files=("run",), dear=True),
-    Command(("plot",), files=("run",), dear=True),
+    Command(
+        ("plot",), {}, {"--figure": ("rock", "", "roc,"), "--format": ("jpeg", "", "svg;pdf"),
+        "--style": ("dark", ""), "--width": ("84", ""), "--table": ("word", "")},
+        files=("run",), dear=True,
+    ),
+    Command(("compare",), files=("run",), dear=True),
     Command(
         ("privacy-utility",), {}, {"--workers": ("0", *NO_WHOLE), "--out": ("empty", "empty/x")},
         files=("grid.toml",), dear=True,

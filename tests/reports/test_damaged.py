@@ -12,7 +12,7 @@ from evaluation.grid.launches import Launches
 from evaluation.run.files import note
 from evaluation.run.journal import Journal
 from fedbert.errors import InputError
-from reports.render import _json
+from reports.run_folder import json_of
 from reports.scores import read_scores, read_signals
 
 GOOD: dict[str, Any] = {
@@ -67,6 +67,6 @@ def test_a_file_beside_the_records_that_is_no_json(tmp_path: Path, text: str) ->
     path = tmp_path / "partition.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"expected JSON, got .*partition.json"):
-        _json(path)
+        json_of(path)
     note(path, "sst2", {"0": {"negative": 3}})  # what cannot be read is begun anew
     assert json.loads(path.read_text()) == {"sst2": {"0": {"negative": 3}}}

@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 import pytest
 
 from reports.page import page
+from reports.plots.written import Asked, plot
 from reports.records import append_record
-from reports.render import plot, render
+from reports.render import render
 from reports.rows import setting_rows
 from reports.story import headline, task_story
 from reports.tables import markdown
@@ -197,7 +198,10 @@ def test_the_folder_of_a_training_is_told_from_a_run(tmp_path, inner, what):
     checkpoint = tmp_path / inner
     checkpoint.mkdir(exist_ok=True)
     (checkpoint / "manifest.json").touch()
-    for call in (lambda: render(tmp_path), lambda: plot([tmp_path], tmp_path / "plots")):
+    calls = [lambda: render(tmp_path)]
+    if inner == ".":  # of a training's folder its course is drawn
+        calls.append(lambda: plot([tmp_path], tmp_path / "plots"))
+    for call in calls:
         with pytest.raises(ValueError, match=f"with records.jsonl, got {what}, ") as error:
             call()
         assert f"`fedbert-eval audit run {checkpoint}` reports on it" in str(error.value)
@@ -214,10 +218,12 @@ def test_a_broken_partition_is_refused_with_its_name(examples, tmp_path, content
 def test_plot_compares_runs_whose_names_may_be_equal(examples, tmp_path):
     first = _run(tmp_path / "a", examples.grid(("sst2",), seeds=1))
     second = _run(tmp_path / "b", examples.grid(("sst2",), seeds=1))
-    written = plot([first, second], tmp_path / "out")
+    asked = Asked(("utility",), ("png",))
+    written = plot([first, second], tmp_path / "out", asked).paths
     names = [path.name for path in written]
-    assert names == ["compare-sst2-inversion.png", "compare-sst2-membership.png"]
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+    assert names[:2] == ["compare-sst2-inversion.png", "compare-sst2-membership.png"]
+    assert len(set(names)) == 7 and names[-1] == "figures.md"
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written[:-1])
     with pytest.raises(ValueError, match="at least one run"):
         plot([], tmp_path / "out")
 

@@ -1,0 +1,1 @@
+"""Differences between settings or runs: paired where they can be, with intervals that hold."""

@@ -1,0 +1,60 @@
+"""Names of settings in figures: the series, which has a mark of its own, and the level in short."""
+
+import re
+from collections.abc import Sequence
+
+from reports.labels import phrase
+from reports.rows import Row
+
+SHORT = {
+    "target_epsilon": "ε", "epsilon": "ε", "eps": "ε", "noise_multiplier": "σ", "eta": "η",
+    "label_epsilon": "label ε",
+}  # fmt: skip
+"""Letters that stand for what a level sets."""
+
+
+def level_text(level: str) -> str:
+    """A level in few letters; nothing for none.
+
+    >>> level_text("target_epsilon=8.0"), level_text("noise_multiplier=0.05"), level_text("-")
+    ('ε 8', 'σ 0.05', '')
+    """
+    if level in ("-", ""):
+        return ""
+    name, found, value = level.partition("=")
+    if not found:
+        name, found, value = level.partition(" ")
+    if name not in SHORT:
+        return level
+    return f"{SHORT[name]} {value.removesuffix('.0')}"
+
+
+def shortened(text: str) -> str:
+    """A text with every level in it in few letters.
+
+    >>> shortened("gaussian, token, target_epsilon=8.0, clip = 2")
+    'gaussian, token, ε 8, clip = 2'
+    """
+    return re.sub(r"(?<!\w)(?:\w+=|eps )[\d.e+-]*\d", lambda found: level_text(found[0]), text)
+
+
+def named(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Series and level of each row; strategy and model are told where they differ."""
+    parts = [
+        name for name in ("strategy", "model") if len({getattr(row, name) for row in rows}) > 1
+    ]
+    found = []
+    for row in rows:
+        more = ", ".join(getattr(row, part) for part in parts)
+        name = row.defence + phrase(row.further) + (f" ({more})" if more else "")
+        found.append((name, level_text(row.level)))
+    return found
+
+
+def joined(name: tuple[str, str]) -> str:
+    """Series and level in one phrase.
+
+    >>> joined(("gaussian", "ε 8")), joined(("none", ""))
+    ('gaussian, ε 8', 'none')
+    """
+    return ", ".join(part for part in name if part)

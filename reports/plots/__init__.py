@@ -1,0 +1,1 @@
+"""Plots: comparison figures and tables of runs, written for a paper."""

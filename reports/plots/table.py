@@ -1,0 +1,107 @@
+"""Table of runs for a paper: LaTeX with booktabs, Markdown, or CSV, a line for each setting."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+from reports import metrics
+from reports.figures.naming import joined, named
+from reports.markup import markdown_table
+from reports.rows import Row, round_up
+from reports.spreadsheet import quoted
+from reports.terminal import harmless
+from reports.wording import ABSENT, duration, interval, size
+
+TABLES = {"latex": "tex", "markdown": "md", "csv": "csv"}
+"""The forms of a table, and how their files end."""
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
+    "ε": r"$\varepsilon$", "δ": r"$\delta$", "σ": r"$\sigma$", "η": r"$\eta$",
+}  # fmt: skip
+"""What LaTeX would read as something else than itself."""
+HEADS = (
+    "task", "setting", "seeds", "utility", "worst inversion", "worst membership", "claim", "sent",
+    "time", "comparison",
+)  # fmt: skip
+
+
+def table(runs: Mapping[str, Sequence[Row]], form: str) -> str:
+    """The settings of runs, a line each, in a form of `TABLES`; of several runs with their names.
+
+    Values stand with their intervals; over several seeds they are means, and the seeds are counted.
+    Runs are never averaged.
+    """
+    heads, lines = _lines(runs)
+    if form == "csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        for line in (heads, *lines):
+            writer.writerow(quoted(line))
+        return text.getvalue()
+    if form == "markdown":
+        return "\n".join(markdown_table(heads, lines)) + "\n"
+    return latex_table(heads, lines)
+
+
+def latex_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    r"""The table as LaTeX; it needs the packages booktabs and textcomp.
+
+    >>> latex_table(["a"], [["5 %"]]).splitlines()[3:6]
+    ['a \\\\', '\\midrule', '5 \\% \\\\']
+    """
+
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(map(latex, cells)) + r" \\"
+
+    rules = [r"\begin{tabular}{" + "l" * len(heads) + "}", r"\toprule", line(heads), r"\midrule"]
+    end = [r"\bottomrule", r"\end{tabular}", ""]
+    return "\n".join([r"% needs \usepackage{booktabs}", *rules, *map(line, lines), *end])
+
+
+def latex(text: str) -> str:
+    r"""A text that LaTeX prints as it is.
+
+    >>> latex("50 %_{x}")
+    '50 \\%\\_\\{x\\}'
+    """
+    return "".join(LATEX.get(letter, letter) for letter in " ".join(harmless(text).split()))
+
+
+def _lines(runs: Mapping[str, Sequence[Row]]) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells; without the run's name where there is one run."""
+    several = len(runs) > 1
+    heads = [*(["run"] if several else []), *HEADS]
+    lines = []
+    for run, rows in runs.items():
+        for row, name in zip(rows, named(rows), strict=True):
+            lines.append([*([run] if several else []), *_cells(row, joined(name))])
+    return heads, lines
+
+
+def _cells(row: Row, name: str) -> list[str]:
+    leaks = [
+        ABSENT if leak is None else f"{interval(leak.estimate)} ({metrics.title(leak.metric)})"
+        for leak in (row.inversion, row.membership)
+    ]
+    utility = ABSENT
+    if row.utility is not None:
+        utility = f"{interval(row.utility)} ({metrics.title(row.metric)})"
+    claim = "; ".join(dict.fromkeys(_claims(row))) or ("metric" if row.metric_only else "none")
+    return [
+        row.task, name, str(len(row.seeds)), utility, *leaks, claim, size(row.bytes),
+        duration(row.seconds), row.comparison.value if row.status == "done" else row.status,
+    ]  # fmt: skip
+
+
+def _claims(row: Row) -> list[str]:
+    """What is claimed, each once with the views that it is claimed for."""
+    found: dict[str, list[str]] = {}
+    for each in row.guarantees:
+        if each.unit and each.epsilon is not None:
+            text = f"{each.unit} ε {round_up(each.epsilon)}, δ {each.delta or 0:g}"
+            found.setdefault(text, []).append(each.view)
+        for unit in each.further:
+            found.setdefault(f"{unit} too", []).append(each.view)
+    return [f"{text} ({', '.join(views)})" for text, views in found.items()]
