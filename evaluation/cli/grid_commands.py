@@ -102,6 +102,11 @@ def report(run: Path, reader: Reader | None, schema: Path | None, **labels: str 
     alone = [*chosen, *(["schema"] if schema is not None else [])]
     if alone:
         raise InputError(f"expected --{alone[0]} with --for, got it alone")
+    from reports.scores import FOLDER
+
+    if not (run / FOLDER).is_dir():
+        show(run)
+        return
     from evaluation.run.verify import made_again, unclustered, verify_run
 
     checked = or_refuse(lambda: verify_run(run))

@@ -1,43 +1,64 @@
 """`fedbert-eval`: the group of commands, and what ends a command with which exit code."""
 
 import sys
-import traceback
+from importlib import import_module
 from typing import NoReturn
 
 import click
 
-from evaluation.cli.audit import audit
-from evaluation.cli.budget import budget
-from evaluation.cli.data import data
 from evaluation.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, DEFECT, INTERRUPTED
-from evaluation.cli.export import export
-from evaluation.cli.frontier import frontier
-from evaluation.cli.grid_commands import plot, privacy_utility, report
-from evaluation.cli.listing import list_, schema
 from evaluation.cli.shared import patient
-from evaluation.cli.training_commands import finetune, pretrain
 from fedbert.errors import InputError
 from reports.terminal import guard, say
 
 OURS = "a defect of the program, not of what it was given: please report the lines above"
+COMMANDS = {
+    "audit": "audit:audit",
+    "budget": "budget:budget",
+    "data": "data:data",
+    "export": "export:export",
+    "finetune": "training_commands:finetune",
+    "frontier": "frontier:frontier",
+    "list": "listing:list_",
+    "plot": "grid_commands:plot",
+    "pretrain": "training_commands:pretrain",
+    "privacy-utility": "grid_commands:privacy_utility",
+    "report": "grid_commands:report",
+    "schema": "listing:schema",
+}
+"""The module of `evaluation.cli` that holds each command, and its name there."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class LateGroup(click.Group):
+    """A group that imports a command when it is asked for: the others cost nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return sorted({*COMMANDS, *self.commands})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; None for a name that is none."""
+        found = super().get_command(ctx, cmd_name)
+        if found is not None or cmd_name not in COMMANDS:
+            return found
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"evaluation.cli.{module}"), name)
+        return command
+
+
+@click.group(
+    cls=LateGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="fedbert-privacy")
 def cli() -> None:
     """How much does a federated BERT leak, to whom, and what did the protection cost?"""
 
 
-COMMANDS = (
-    privacy_utility, frontier, report, plot, list_, schema, budget, pretrain, finetune, export,
-    audit, data,
-)  # fmt: skip
-for command in COMMANDS:
-    cli.add_command(command)
-
-
 def _defect() -> NoReturn:
     """Show what nobody expected, and end with a code that stands for nothing else."""
+    import traceback
+
     for line in [*traceback.format_exc().splitlines(), f"error: {OURS}"]:
         say(line, err=True)
     sys.exit(DEFECT)

@@ -1,5 +1,6 @@
 """Parts that several commands share: types of options, quiet libraries, one-line complaints."""
 
+import json
 import logging
 import os
 import re
@@ -33,7 +34,23 @@ ACCEPT_CHANGES = click.option(
     is_flag=True,
     help="Go on with a run although data, code or libraries changed since it began.",
 )
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, with the version of its form."
+)
+QUIET = click.option("-q", "--quiet", is_flag=True, help="No word but warnings and errors.")
 OUT = click.option("--out", type=FILE, help="Run directory [default: runs/NAME].")
+
+
+def examples(*commands: str) -> str:
+    """Return what stands under a help text: commands that can be typed as they stand."""
+    lines = "\n".join(f"  fedbert-eval {each}" for each in commands)
+    return f"\b\nExamples:\n{lines}"
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON, for machines."""
+    for line in json.dumps(value, indent=1, allow_nan=False).splitlines():
+        say(line)
 
 
 def with_options(options: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
