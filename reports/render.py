@@ -1,5 +1,6 @@
 """Report of a run from its records: the page, the tables and the figures on disk."""
 
+import difflib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -213,6 +214,16 @@ def _partitions(directory: Path, drawn: Drawn) -> dict[str, Picture]:
     return pictures
 
 
+def as_shown(directory: Path) -> list[CellResult]:
+    """The records of a run in the order of its report, and with the claims that it shows.
+
+    Raises: ValueError where there are none.
+    """
+    grid = _json(directory / "grid.json")
+    records, wish = in_order(_records(directory), grid), wish_of(grid)
+    return unclaimed(records) if wish is not None and wish.data == PRIVATE else records
+
+
 def _records(directory: Path) -> list[CellResult]:
     """The records of a run; ValueError where there are none."""
     path = directory / RECORDS
@@ -230,7 +241,11 @@ def _other(directory: Path) -> str:
         if (checkpoint / "manifest.json").is_file():
             what = "a checkpoint" if checkpoint == directory else "the folder of a training"
             return f"{what}, {directory}: `fedbert-eval audit run {checkpoint}` reports on it"
-    return str(directory) if directory.is_dir() else f"no directory {directory}"
+    if directory.is_dir():
+        return str(directory)
+    runs = [str(each.parent) for each in directory.parent.glob(f"*/{RECORDS}")]
+    near = difflib.get_close_matches(str(directory), runs, 1)
+    return f"no directory {directory}" + (f": did you mean {near[0]}?" if near else "")
 
 
 def in_order(records: Sequence[CellResult], grid: Any) -> list[CellResult]:

@@ -25,6 +25,7 @@ COMMANDS = {
     "privacy-utility": "grid_commands:privacy_utility",
     "report": "grid_commands:report",
     "schema": "listing:schema",
+    "show": "show:show",
 }
 """The module of `evaluation.cli` that holds each command, and its name there."""
 

@@ -41,6 +41,16 @@ QUIET = click.option("-q", "--quiet", is_flag=True, help="No word but warnings a
 OUT = click.option("--out", type=FILE, help="Run directory [default: runs/NAME].")
 
 
+def complete_run(_: click.Context, __: click.Parameter, begun: str) -> list[Any]:
+    """Return the folders below `runs/` that complete what was begun, else any folder."""
+    from click.shell_completion import CompletionItem
+
+    found = sorted(str(each.parent) for each in RUNS.glob("*/records.jsonl"))
+    return [CompletionItem(each) for each in found if each.startswith(begun)] or [
+        CompletionItem(begun, type="dir")
+    ]
+
+
 def examples(*commands: str) -> str:
     """Return what stands under a help text: commands that can be typed as they stand."""
     lines = "\n".join(f"  fedbert-eval {each}" for each in commands)
