@@ -214,13 +214,14 @@ def _partitions(directory: Path, drawn: Drawn) -> dict[str, Picture]:
     return pictures
 
 
-def as_shown(directory: Path) -> list[CellResult]:
-    """The records of a run in the order of its report, and with the claims that it shows.
+def as_shown(directory: Path, own: Sequence[CellResult] | None = None) -> list[CellResult]:
+    """The records of a run (or `own`) in its report's order, and with the claims that it shows.
 
     Raises: ValueError where there are none.
     """
     grid = _json(directory / "grid.json")
-    records, wish = in_order(_records(directory), grid), wish_of(grid)
+    records = in_order(_records(directory) if own is None else own, grid)
+    wish = wish_of(grid)
     return unclaimed(records) if wish is not None and wish.data == PRIVATE else records
 
 

@@ -39,9 +39,19 @@ def one_line(text: str) -> str:
     return harmless(text).replace("\r", "\\r").replace("\n", "\\n")
 
 
-def say(text: str, err: bool = False) -> None:
-    """Print one line."""
-    print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
+_hushed = False
+
+
+def hush(on: bool = True) -> None:
+    """Say nothing from now on but what is said always; or say all again."""
+    global _hushed
+    _hushed = on
+
+
+def say(text: str, err: bool = False, always: bool = False) -> None:
+    """Print one line. always: though the command was asked to be quiet."""
+    if always or not _hushed:
+        print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 @contextmanager
@@ -51,7 +61,7 @@ def working(text: str) -> Iterator[None]:
     The line goes when the block ends, or under the next one that is written.
     """
     stream = sys.stderr
-    if not stream.isatty():
+    if _hushed or not stream.isatty():
         yield
         return
     raw = stream.rich_proxied_file if isinstance(stream, Guarded) else stream
@@ -116,4 +126,6 @@ def console(width: int | None = None, stderr: bool = False) -> "Console":
                 else:
                     yield Segment(harmless(segment.text), segment.style)
 
-    return Harmless(width=width, stderr=stderr, markup=False, emoji=False, highlight=False)
+    return Harmless(
+        width=width, stderr=stderr, quiet=_hushed, markup=False, emoji=False, highlight=False
+    )

@@ -174,9 +174,11 @@ def budget_views(grid: Path, allow_code: bool, full: bool, as_json: bool) -> Non
     """
     quiet()
     with working(f"reading {grid}"):
+        from evaluation.grid.early import check_cells
         from evaluation.grid.parse import read_grid
 
         asked = read_grid(grid, allow_code)
+        check_cells(asked.cells, asked.where)
     with working("loading torch, transformers, model and data"):
         from evaluation.cli import foreseen
 

@@ -1,5 +1,6 @@
 """`fedbert-eval`: the group of commands, and what ends a command with which exit code."""
 
+import shlex
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -9,7 +10,7 @@ import click
 from evaluation.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, DEFECT, INTERRUPTED
 from evaluation.cli.shared import patient
 from fedbert.errors import InputError
-from reports.terminal import guard, say
+from reports.terminal import guard, hush, say
 
 OURS = "a defect of the program, not of what it was given: please report the lines above"
 COMMANDS = {
@@ -28,6 +29,9 @@ COMMANDS = {
     "show": "show:show",
 }
 """The module of `evaluation.cli` that holds each command, and its name there."""
+
+RESUMED = ("privacy-utility", "frontier", "pretrain", "finetune")
+"""Commands that go on where they were stopped."""
 
 
 class LateGroup(click.Group):
@@ -61,7 +65,7 @@ def _defect() -> NoReturn:
     import traceback
 
     for line in [*traceback.format_exc().splitlines(), f"error: {OURS}"]:
-        say(line, err=True)
+        say(line, err=True, always=True)
     sys.exit(DEFECT)
 
 
@@ -69,29 +73,44 @@ def main() -> None:
     """Run the command line and end with one of `evaluation.cli.exit_codes`."""
     guard()
     patient()
+    hush(False)
     try:
         code = cli.main(prog_name="fedbert-eval", standalone_mode=False)
     except InputError as error:
-        say(f"error: {' '.join(str(error).split())}", err=True)
+        say(f"error: {' '.join(str(error).split())}", err=True, always=True)
         code = BAD_INPUT
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         more = "" if context is None else f" (see {context.command_path} --help)"
-        say(f"error: {' '.join(error.format_message().split())}{more}", err=True)
+        say(f"error: {' '.join(error.format_message().split())}{more}", err=True, always=True)
         code = BAD_INPUT
     except (click.Abort, KeyboardInterrupt) as error:
         if isinstance(error.__cause__, EOFError):  # which click takes for a hand that stops it
             _defect()
-        say("stopped; the same command continues where this one ended", err=True)
+        say(_stopped(sys.argv[1:]), err=True, always=True)
         code = INTERRUPTED
     except BrokenPipeError:
         code = BROKEN_PIPE
     except OSError as error:
-        say(f"error: {_told(error)}", err=True)
+        say(f"error: {_told(error)}", err=True, always=True)
         code = BAD_INPUT
     except Exception:
         _defect()
     sys.exit(code)
+
+
+def _stopped(words: list[str]) -> str:
+    """Return how to go on after a command was stopped by hand.
+
+    >>> _stopped(["frontier", "my grid.toml"])
+    "stopped; the same command continues where this one ended: fedbert-eval frontier 'my grid.toml'"
+    >>> _stopped(["report", "runs/mine"])
+    'stopped; to begin anew: fedbert-eval report runs/mine'
+    """
+    again = shlex.join(["fedbert-eval", *words])
+    if words[:1] and words[0] in RESUMED:
+        return f"stopped; the same command continues where this one ended: {again}"
+    return f"stopped; to begin anew: {again}"
 
 
 def _told(error: OSError) -> str:
