@@ -46,7 +46,11 @@ class AuditGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group("audit", cls=AuditGroup, epilog=CODES)
+@click.group(
+    "audit",
+    cls=AuditGroup,
+    epilog=examples("audit ft", "audit plan --epsilon 8 --delta 1e-5") + f"\n\n{CODES}",
+)
 def audit() -> None:
     """Test whether the privacy claims of a model can stand.
 

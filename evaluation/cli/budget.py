@@ -34,7 +34,7 @@ SPENDING = [
 """What is released how often."""
 
 
-@click.group()
+@click.group(epilog=examples("budget noise --epsilon 8 --delta 1e-5", "budget views mine.toml"))
 def budget() -> None:
     """Privacy budgets, without training: noise, epsilon, claims."""
 

@@ -106,7 +106,9 @@ def privacy_utility(
 
 @click.command(
     epilog=examples(
-        "report runs/mine", "report runs/mine --json", "report runs/mine --for officer --seed 0"
+        "report runs/mine",
+        "report runs/mine --json",
+        "report runs/mine --for officer --defence dp-sgd",
     )
 )
 @click.argument("run", type=FILE, shell_complete=complete_run)

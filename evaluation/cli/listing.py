@@ -8,26 +8,42 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from evaluation.cli.shared import AS_JSON, examples, say_json
+from fedbert.errors import InputError, nearest
 from reports.terminal import cell, console, say
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
     from rich.table import Table
 
 SCHEMAS = ("grid", "training")
 KINDS = ("tasks", "attacks", "mechanisms", "keys")
 
 
-@click.command("list", epilog=examples("list", "list attacks", "list keys --json"))
+def complete_name(context: click.Context, _: click.Parameter, begun: str) -> list["CompletionItem"]:
+    """Return the names of a kind that complete what was begun."""
+    from click.shell_completion import CompletionItem
+
+    from evaluation.grid.listed import listed
+
+    every = listed().get(context.params.get("what") or "", ())
+    names = sorted({each.get("name") or each["key"] for each in every})
+    return [CompletionItem(name) for name in names if name.startswith(begun)]
+
+
+@click.command("list", epilog=examples("list", "list attacks rmia", "list keys --json"))
 @click.argument("what", required=False, type=click.Choice(KINDS))
+@click.argument("name", required=False, shell_complete=complete_name)
 @AS_JSON
-def list_(what: str | None, as_json: bool) -> None:
+def list_(what: str | None, name: str | None, as_json: bool) -> None:
     """List what a grid can name.
 
-    All, or one kind, with parameters and defaults.
+    All, or one kind, with parameters and defaults; with NAME, that one.
     """
     from evaluation.grid.listed import listed
 
     found = listed()
+    if what is not None and name is not None:
+        found = {**found, what: _named(found[what], name, what)}
     if as_json:
         kept = found if what is None else {"schema": found["schema"], what: found[what]}
         say_json(kept)
@@ -55,6 +71,14 @@ def schema(what: str) -> None:
         say(line)
 
 
+def _named(every: list[dict[str, Any]], name: str, what: str) -> list[dict[str, Any]]:
+    """Return what has a name; refuse one that nothing has."""
+    known = dict.fromkeys(each.get("name") or each["key"] for each in every)
+    if name not in known:
+        raise InputError(f"expected one of the {what}, got {name!r}{nearest(name, known)}")
+    return [each for each in every if name in (each.get("name"), each.get("key"))]
+
+
 def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> "Table":
     """Return a table for the terminal; of the first two columns no word is broken."""
     from rich.table import Table
@@ -72,9 +96,10 @@ def _tasks(found: Mapping[str, Any]) -> "Table":
         ("task", each["name"], f"{', '.join(each['columns'])}; {', '.join(each['metrics'])}")
         for each in found["tasks"]
     ]
-    rows += [("strategy", each, "how clients and server train") for each in found["strategies"]]
-    models = ", ".join(found["models"])
-    rows.append(("model", models, "or a transformers directory, or a hub name"))
+    if len(rows) > 1:
+        rows += [("strategy", each, "how clients and server train") for each in found["strategies"]]
+        models = ", ".join(found["models"])
+        rows.append(("model", models, "or a transformers directory, or a hub name"))
     return _table(("kind", "name", "what it is"), rows)
 
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from evaluation.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, DEFECT, INTERRUPTED
-from evaluation.cli.shared import patient
+from evaluation.cli.shared import examples, patient
 from fedbert.errors import InputError
 from reports.terminal import guard, hush, say
 
@@ -16,6 +16,7 @@ OURS = "a defect of the program, not of what it was given: please report the lin
 COMMANDS = {
     "audit": "audit:audit",
     "budget": "budget:budget",
+    "completion": "completion:completion",
     "data": "data:data",
     "export": "export:export",
     "finetune": "training_commands:finetune",
@@ -53,6 +54,7 @@ class LateGroup(click.Group):
 
 @click.group(
     cls=LateGroup,
+    epilog=examples("privacy-utility mine.toml --dry-run", "list attacks", "report runs/mine"),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="fedbert-privacy")

@@ -48,7 +48,8 @@ def check_defence(defence: DefenceSpec) -> None:
 
 def check_source(task: str, source: str) -> None:
     """Refuse data that can be seen not to be there."""
-    refuse_missing(source, own=task == OWN)
+    with within("data"):
+        refuse_missing(source, own=task == OWN)
 
 
 def _check_attacks(attacks: AttackSettings, parameters: dict[tuple[str, str], list[str]]) -> None:

@@ -30,6 +30,8 @@ def without_folders(text: str) -> str:
     >>> without_folders("frontier /home/me/grids/mine.toml --out runs/mine")
     'frontier mine.toml --out runs/mine'
     """
+    for known in {str(Path.cwd()), str(Path.home())} - {"/"}:  # which may have blanks in them
+        text = text.replace(f"{known}/", "")
     return FOLDERS.sub("", text)
 
 
@@ -43,7 +45,8 @@ class RunLog(logging.Handler):
         self.lines: list[str] = []
         self.told: set[str] = set()
         self.path: Path | None = None
-        self.note(f"began: fedbert-eval {' '.join(command)}")
+        words = (Path(word).name if Path(word).is_absolute() else word for word in command)
+        self.note(f"began: fedbert-eval {' '.join(words)}")
 
     def __enter__(self) -> "RunLog":
         """Listen to warnings."""

@@ -75,6 +75,10 @@ def test_list_tells_a_kind_with_its_parameters_and_as_json(here) -> None:
     keys = here("list", "keys").stdout
     assert "max_epsilon" in keys and "micro_batch" in keys and "lira_online" not in keys
     assert here("list", "attack").returncode == 2
+    one = json.loads(here("list", "attacks", "rmia", "--json").stdout)["attacks"]
+    assert [each["name"] for each in one] == ["rmia"]
+    done = here("list", "mechanisms", "gausian")
+    assert done.returncode == 2 and "did you mean 'gaussian'?" in done.stderr
 
 
 def test_list_shows_a_baseline_as_one(here) -> None:
