@@ -24,7 +24,7 @@ from evaluation.cli.shared import (
     say_json,
     with_options,
 )
-from evaluation.run.times import Times
+from evaluation.run.times import Times, start_before
 from fedbert.errors import InputError
 from reports.disclosure.readers import OPTIONS, READERS, Reader
 from reports.terminal import hush, say, working
@@ -91,7 +91,7 @@ def privacy_utility(
         return
     alone = workers == 1 and chosen.cell_time_limit is None
     with RunLog(sys.argv[1:]) as log:
-        with working(told):
+        with working(told, start_before(directory)):
             known = (Loop() if alone else runner).call(checked, chosen)
         log.warned(known.warned)
         agreed = None if leave["accept_changes"] else known

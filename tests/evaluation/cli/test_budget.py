@@ -230,6 +230,7 @@ def test_a_delta_too_large_for_the_records_is_warned_of(budget: Run, kind: str) 
         ("epsilon --noise-multiplier 1 --delta 1e-5 --steps 10", "without --sample-rate"),
         ("views nowhere.toml", "expected a grid file, got no file nowhere.toml"),
         ("views .", "expected a TOML file, got a folder: ."),
+        ("noise --advantage .9999999999999999 --delta 1e-5", "target_advantage <= 1 - 1e-12"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_exit_code_2(budget: Run, command: str, message: str) -> None:
