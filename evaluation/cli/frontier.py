@@ -96,6 +96,7 @@ def _search(
     with working(f"checking both bounds of each defence; {LOADING}"):
         known = runner.call(checked, ends(asked))
     log.warned(known.warned)
+    log.versions = known.made_by.get("versions", {})
     agreed = None if accept_changes else known
     earlier = earlier_levels(asked, directory)
     found = plan(asked, known_records(directory), earlier, again=True)
@@ -107,8 +108,6 @@ def _search(
     while found.missing:
         say(_wave(found), err=True)
         write_grid(asked, found, directory)
-        log.open(directory, known.made_by.get("versions", {}))
-        log.note(_wave(found))
         with GridProgress(workers) as progress:
             good &= _run(found, directory, runner, progress, agreed, log)
         found = plan(asked, known_records(directory), earlier)
@@ -144,6 +143,8 @@ def _run(
     from evaluation.run.runner import run_grid
 
     def start(todo: "Sequence[Cell]", total: int) -> None:
+        log.open(directory)
+        log.note(_wave(found))
         progress.start(todo, len(todo))  # what other waves ran is no news
 
     def record(result: "CellResult") -> None:

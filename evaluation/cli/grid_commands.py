@@ -94,12 +94,13 @@ def privacy_utility(
         with working(told, start_before(directory)):
             known = (Loop() if alone else runner).call(checked, chosen)
         log.warned(known.warned)
+        log.versions = known.made_by.get("versions", {})
         agreed = None if leave["accept_changes"] else known
         remaining(directory, chosen, agreed)
         say(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
         for line in known.lines:
             say(line, err=True)
-        good = _run(chosen, directory, Loop() if alone else runner, times, known, agreed, log)
+        good = _run(chosen, directory, Loop() if alone else runner, times, agreed, log)
         if not good:
             raise SystemExit(FAILED)
 
@@ -187,8 +188,7 @@ def _run(
     directory: Path,
     runner: "CellRunner",
     times: Times,
-    known: "Known",
-    agreed: "Known | None",
+    known: "Known | None",
     log: "RunLog",
 ) -> bool:
     """Run a grid and show what came out; return whether every cell ended well."""
@@ -196,7 +196,7 @@ def _run(
     from evaluation.run.runner import run_grid
 
     def start(todo: "Sequence[Cell]", total: int) -> None:
-        log.open(directory, known.made_by.get("versions", {}))
+        log.open(directory)
         log.note(f"{len(todo)} of {total} cells to run")
         progress.start(todo, total)
 
@@ -207,7 +207,7 @@ def _run(
 
     with GridProgress(times.workers) as progress:
         times.started()
-        good = run_grid(grid, directory, runner, start, record, agreed)
+        good = run_grid(grid, directory, runner, start, record, known)
         times.ended()
     show(directory)
     times.reported()

@@ -84,8 +84,7 @@ def _train(
     rounds = settings.config.training.rounds
 
     def noted(line: str) -> None:
-        if log.path is None:
-            log.open(out, provenance()["versions"])
+        log.open(out)
         log.note(line)
 
     def on_round(round_: int, loss: float | None, left: float) -> None:
@@ -100,6 +99,7 @@ def _train(
         say(line, err=True)
 
     with RunLog(sys.argv[1:]) as log:
+        log.versions = provenance()["versions"]
         try:
             lines = run_training(settings, out, every, on_round, tell)
         except FaultError as fault:

@@ -44,6 +44,7 @@ class RunLog(logging.Handler):
         self.now = now or (lambda: datetime.now(UTC))
         self.lines: list[str] = []
         self.told: set[str] = set()
+        self.versions: Mapping[str, Any] = {}
         self.path: Path | None = None
         words = (Path(word).name if Path(word).is_absolute() else word for word in command)
         self.note(f"began: fedbert-eval {' '.join(words)}")
@@ -81,10 +82,12 @@ class RunLog(logging.Handler):
                 self.told.add(text)
                 self.note(f"warning: {text}")
 
-    def open(self, directory: Path, versions: Mapping[str, Any]) -> None:
+    def open(self, directory: Path) -> None:
         """Write to the folder from now on: first versions, and what was kept."""
+        if self.path is not None:
+            return
         self.path = directory / FILE
-        made = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+        made = ", ".join(f"{name} {version}" for name, version in self.versions.items() if version)
         kept, self.lines = self.lines, []
         self._write([*kept[:1], *([self._line(f"versions: {made}")] if made else []), *kept[1:]])
 

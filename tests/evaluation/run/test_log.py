@@ -45,7 +45,9 @@ def test_nothing_private_is_in_a_log(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), RunLog(["report", "/home/me/my runs/run"], noon) as log:
         logging.getLogger("fedbert.data.examples").warning("label Anna Example, 4 Elm Street")
         logging.getLogger("evaluation.x").warning("model /home/me/models/m: too\nmany heads")
-        log.open(tmp_path, {"torch": "2", "numpy": None})
+        log.versions = {"torch": "2", "numpy": None}
+        log.open(tmp_path)
+        log.open(tmp_path)  # once is enough
         log.cell(CellResult("ab12", "failed", {}, LABELS, traceback="T\nValueError: Anna Example"))
         log.warned(["model /home/me/models/m: too\nmany heads"])
         raise KeyboardInterrupt
