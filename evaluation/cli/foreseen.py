@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 FULL = "`--full` says what each claim holds for, and what it does not cover."
 
+SEEDS = (
+    "Claims are those of each setting's first seed; where clients differ in size, so do rates and "
+    "claims from seed to seed."
+)
+
 
 @dataclass
 class Setting:
@@ -65,6 +70,7 @@ class Setting:
             **labels,
             "refused": self.refused or None,
             "claims": self.claims,
+            "claims_of_seed": self.first.config.seed,
             "warnings": self.warnings,
         }
 
@@ -143,6 +149,8 @@ def notes(settings: Sequence[Setting]) -> Iterator[str]:
         if each.refused:
             yield f"refused: {each.name} ({each.first.labels['strategy']}): {each.refused}"
         yield from (f"Warning: {each.name}: {words}" for words in each.warnings)
+    if any(len(each.cells) > 1 and each.claims for each in settings):
+        yield SEEDS
     repeatable = (each for each in settings if each.first.config.noise == "repeatable")
     if any(claim["kind"] in CLAIMS for each in repeatable for claim in each.claims):
         yield REPEATABLE

@@ -9,7 +9,7 @@ import click
 
 from evaluation.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, DEFECT, INTERRUPTED
 from evaluation.cli.shared import examples, patient
-from fedbert.errors import InputError
+from fedbert.errors import InputError, nearest
 from reports.terminal import guard, hush, say
 
 OURS = "a defect of the program, not of what it was given: please report the lines above"
@@ -50,6 +50,16 @@ class LateGroup(click.Group):
         module, _, name = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(import_module(f"evaluation.cli.{module}"), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant; a name that is none is refused with the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = nearest(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"{error.message.rstrip('.')}{near}", ctx) from None
 
 
 @click.group(

@@ -335,10 +335,12 @@ def test_views_are_one_table_with_units_and_deltas(
     text = " ".join(out.split())
     assert out.split("\n")[0].split()[:4] == ["setting", "strategy", "task", "forward"]
     assert "eps 1.0, delta" in text and "1e-05 (token)" in text
+    assert "Claims are those of each setting's first seed" in text
     assert "none for" in text and "Noise is repeatable" in text and "`--full` says" in text
     code, out, err = budget("views --json", grid)
     found = json.loads(out)
     assert found["schema"] == 1 and len(found["settings"]) == 3  # seeds stand together
+    assert {each["claims_of_seed"] for each in found["settings"]} == {0}
     claims = [each for each in found["settings"][1]["claims"] if each["kind"] == "guarantee"]
     assert [(c["view"], c["unit"], c["epsilon"], c["delta"]) for c in claims] == [
         ("forward", "token", pytest.approx(1.0, abs=1e-6), 1e-5)

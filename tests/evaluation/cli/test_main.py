@@ -169,6 +169,7 @@ def test_what_is_wrong_with_a_training_beyond_its_file_is_told_with_it(
 
 
 def test_wrong_usage_ends_with_code_2(here) -> None:
+    assert "did you mean 'show'?" in here("shwo").stderr
     for arguments in (
         ["--no-such"],
         ["privacy-utility", "absent.toml"],
