@@ -1,4 +1,4 @@
-"""What a grid will do, without training: claims by view, refusals, and what lacks something."""
+"""Foresight of a whole grid, without training: claims by view, refusals, and what is lacking."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
