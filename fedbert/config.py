@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from fedbert.errors import InputError, expect
+from fedbert.errors import InputError, expect, within
 from fedbert.message_settings import COMPARED, SINGLE, MessageConfig
 from fedbert.setting_types import (
     CLIENTS,
@@ -238,8 +238,9 @@ class Config:
         expect(few is None, f"all clients with strategy {ONE_MESSAGE}", "clients_per_round", few)
         task = self.data.chosen_task
         expect(task.kind != "mlm", f"a task with labels with strategy {ONE_MESSAGE}", "task", "mlm")
-        told, pairs = "pairs under [message] with a task of pairs alone", self.message.pairs
-        expect(pairs is None or self._of_pairs, told, "pairs", pairs)
+        told, pairs = "pairs with a task of pairs alone", self.message.pairs
+        with within("message"):
+            expect(pairs is None or self._of_pairs, told, "pairs", pairs)
 
     @property
     def head_reads_mean(self) -> bool:

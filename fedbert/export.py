@@ -3,6 +3,7 @@
 DIR/model.safetensors, config.json, tokenizer...   as transformers' from_pretrained loads
 DIR/message.safetensors                            projection and head, of a training by one message
 DIR/manifest.json                                  how it was trained and what is claimed of it
+DIR/README.md                                      the same as a model card, which may be added to
 
 What a training leaves besides is not covered by any noise: who was trained on, a hash of the data
 (which alone settles which of two data sets it was), losses, clip shares, label counts, the
@@ -20,6 +21,8 @@ from fedbert.checkpoint import Checkpoint, read
 from fedbert.disk.writer import sweep, whole_folder
 from fedbert.errors import InputError
 from fedbert.manifest import EXPORT, VERSION, as_text, exported, hashes_of, refuse_faulty
+from fedbert.model_card import FILE as CARD
+from fedbert.model_card import card_of
 from fedbert.one_message.files import MESSAGE
 from fedbert.setting_types import ONE_MESSAGE
 
@@ -106,7 +109,9 @@ def export(checkpoint: Path, out: Path) -> Checkpoint:
                 settings = _chosen(json.loads((found.model / name).read_text("utf-8")), keys)
                 text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
                 (draft / name).write_text(text, encoding="utf-8")
-        (draft / "manifest.json").write_text(as_text(shown(found.manifest, hashes_of(draft))))
+        manifest = shown(found.manifest, hashes_of(draft))
+        (draft / "manifest.json").write_text(as_text(manifest))
+        (draft / CARD).write_text(card_of(manifest), encoding="utf-8")
     return read(out)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from fedbert.disk.writer import write_whole
 from fedbert.errors import InputError
 from fedbert.manifest_types import check_types, read_json
+from fedbert.model_card import FILE as CARD
 from fedbert.paths import within
 from fedbert.run_key import key_of, keyed
 from fedbert.stopped import aside
@@ -95,7 +96,10 @@ def file_sha256(path: Path) -> str:
 
 
 def check_files(directory: Path, manifest: Mapping[str, Any]) -> None:
-    """Raise InputError unless a directory holds the manifest's files as they were, alone."""
+    """Raise InputError unless a directory holds the manifest's files as they were, alone.
+
+    A model card may lie beside them, and be added to.
+    """
     present = {str(path.relative_to(directory)) for path in files_of(directory)}
     for name, expected in manifest["sha256"].items():
         path = directory / name
@@ -106,8 +110,8 @@ def check_files(directory: Path, manifest: Mapping[str, Any]) -> None:
         if file_sha256(path) != expected:
             raise InputError(f"expected the sha256 of the manifest, got another for {path}")
     extra = present - set(manifest["sha256"])
-    if extra - {"manifest.json"}:
-        names = ", ".join(sorted(extra - {"manifest.json"}))
+    if others := extra - {"manifest.json", CARD}:
+        names = ", ".join(sorted(others))
         raise InputError(f"expected only files named in the manifest, got {names} in {directory}")
 
 

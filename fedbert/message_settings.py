@@ -21,8 +21,8 @@ class MessageConfig:
         masked-LM.
     public_size: so many sentences of it, a choice that does not follow the seed.
     pooling: what of a record is sent: the "mean" of its tokens, or that of its first token ("cls").
-    directions: onto how many principal directions of the public text it is projected; None: SINGLE,
-        of pairs that are compared COMPARED.
+    directions: onto how many principal directions of the public text it is projected; None: 16, of
+        pairs that are compared 1.
     clip_quantile: the share of the public text whose rows the clip leaves as they are.
     labels: "within" (row and label are one vector under one noise), or "beside" (each label goes
         with its row, answered at random by the mechanism at labels).

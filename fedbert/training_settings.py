@@ -24,7 +24,7 @@ class TrainingConfig:
     batch_size: examples in a step.
     micro_batch: "centralised" and "fedavg" only: at most so many examples of a step are in memory
         at once; their gradients are added up before the step's noise and update. None = all.
-    clients_per_round: None = all of them.
+    clients_per_round: how many take part; None = all.
     participation: who they are: "random" (drawn anew for each round), or "cyclic" (in one order
         that is drawn once, so that nobody comes again before all have been).
     learning_rate: the peak of a linear warm-up over warmup_fraction of all steps and a linear

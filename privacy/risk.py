@@ -39,6 +39,7 @@ LOWEST_START = 0.2  # of the noise of DP-SGD: below, the formula says nothing
 SAMPLED_CALLS = 12  # a curve of DP-SGD takes a second
 COARSE = 16.0  # of the grid on the way there, times the usual one
 EPSILONS = tuple(0.08 * each for each in range(60))  # at which that is read: up to -log(FPR)
+EDGE = 1e-12  # of a target, from what guessing reaches and from certainty
 SHY = 1e-9  # relative head room of the closed forms, for rounding
 
 
@@ -62,6 +63,9 @@ class Risk:
         chance, name = CHANCE[self.measure], f"target_{self.measure}"
         if not (chance < self.most < 1 and self.kept > chance):
             least = f"{chance:g} < {name} < 1 ({chance:g} is what guessing reaches)"
+            raise ValueError(f"expected {least}, got {name}={self.most}")
+        if not chance + EDGE <= self.most <= 1 - EDGE:
+            least = f"{chance:g} + {EDGE:g} <= {name} <= 1 - {EDGE:g} (beyond, rounding decides)"
             raise ValueError(f"expected {least}, got {name}={self.most}")
 
     @property

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from reports import metrics
+from reports import metrics, student
 from reports.estimate import Estimate
 
 
@@ -20,14 +20,11 @@ def mean_estimate(estimates: Sequence[Estimate], metric: str) -> Estimate:
     """
     if len(estimates) == 1:
         return estimates[0]
-    from scipy.stats import t
-
     count = len(estimates)
     confidence = min(each.confidence for each in estimates)
     mean = math.fsum(each.value for each in estimates) / count
     variance = math.fsum((each.value - mean) ** 2 for each in estimates) / (count - 1)
-    student = float(t.ppf(0.5 + confidence / 2, count - 1))
-    spread = student * math.sqrt(variance / count)
+    spread = student.quantile(confidence, count - 1) * math.sqrt(variance / count)
     below = math.fsum(each.value - each.low for each in estimates) / count
     above = math.fsum(each.high - each.value for each in estimates) / count
     low, high = mean - math.hypot(spread, below), mean + math.hypot(spread, above)

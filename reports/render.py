@@ -184,6 +184,17 @@ def _partitions(directory: Path, drawn: Drawn) -> dict[str, Picture]:
     return pictures
 
 
+def as_shown(directory: Path, own: Sequence[CellResult] | None = None) -> list[CellResult]:
+    """The records of a run (or `own`) in its report's order, and with the claims that it shows.
+
+    Raises: ValueError where there are none.
+    """
+    grid = json_of(directory / "grid.json")
+    records = in_order(records_of(directory) if own is None else own, grid)
+    wish = wish_of(grid)
+    return unclaimed(records) if wish is not None and wish.data == PRIVATE else records
+
+
 def _write(path: Path, content: str | bytes) -> Path:
     """`path`, after its whole content has taken the place of what was there."""
     raw = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content

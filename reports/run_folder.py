@@ -1,5 +1,6 @@
 """Run folder as reports read it: its records in the grid's order, its JSON, and a name for it."""
 
+import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -26,7 +27,11 @@ def _other(directory: Path) -> str:
         if (checkpoint / "manifest.json").is_file():
             what = "a checkpoint" if checkpoint == directory else "the folder of a training"
             return f"{what}, {directory}: `fedbert-eval audit run {checkpoint}` reports on it"
-    return str(directory) if directory.is_dir() else f"no directory {directory}"
+    if directory.is_dir():
+        return str(directory)
+    runs = [str(each.parent) for each in directory.parent.glob(f"*/{RECORDS}")]
+    near = difflib.get_close_matches(str(directory), runs, 1)
+    return f"no directory {directory}" + (f": did you mean {near[0]}?" if near else "")
 
 
 def in_order(records: Sequence[CellResult], grid: Any) -> list[CellResult]:

@@ -6,6 +6,8 @@ is written to the standard streams passes `harmless`; `console` makes rich do th
 
 import re
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
@@ -39,29 +41,68 @@ def one_line(text: str) -> str:
     return harmless(text).replace("\r", "\\r").replace("\n", "\\n")
 
 
-def say(text: str, err: bool = False) -> None:
-    """Print one line."""
-    print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
+_hushed = False
+
+
+def hush(on: bool = True) -> None:
+    """Say nothing from now on but what is said always; or say all again."""
+    global _hushed
+    _hushed = on
+
+
+def say(text: str, err: bool = False, always: bool = False) -> None:
+    """Print one line. always: though the command was asked to be quiet."""
+    if always or not _hushed:
+        print(one_line(text), file=sys.stderr if err else sys.stdout, flush=True)
+
+
+TICK = 1.0
+"""Seconds between two looks at the clock."""
 
 
 @contextmanager
-def working(text: str) -> Iterator[None]:
+def working(text: str, seconds: float | None = None) -> Iterator[None]:
     """Say on a terminal what is being done for the block's time; elsewhere nothing is written.
 
-    The line goes when the block ends, or under the next one that is written.
+    The line says for how long it has been done, and with `seconds` (what it took before) how long
+    it will take; it goes when the block ends, or under the next one that is written.
     """
     stream = sys.stderr
-    if not stream.isatty():
+    if _hushed or not stream.isatty():
         yield
         return
     raw = stream.rich_proxied_file if isinstance(stream, Guarded) else stream
+    began, done = time.monotonic(), threading.Event()
+
+    def tick() -> None:
+        while not done.wait(TICK):
+            raw.write(f"{one_line(text)} ... {_clock(time.monotonic() - began, seconds)}\x1b[K\r")
+            raw.flush()
+
     raw.write(f"{one_line(text)} ...\r")
     raw.flush()
+    clock = threading.Thread(target=tick, daemon=True)
+    clock.start()
     try:
         yield
     finally:
+        done.set()
+        clock.join()
         raw.write("\x1b[K")  # the cursor stands at the line's begin
         raw.flush()
+
+
+def _clock(gone: float, seconds: float | None) -> str:
+    """Return the seconds that have gone, and about how many are left where that is known.
+
+    >>> _clock(3.2, None), _clock(3.2, 20.0), _clock(30.0, 20.0)
+    ('3 s', '3 s, about 17 s left', '30 s, longer than before')
+    """
+    told = f"{gone:.0f} s"
+    if seconds is None:
+        return told
+    left = seconds - gone
+    return f"{told}, about {left:.0f} s left" if left > 0 else f"{told}, longer than before"
 
 
 class Guarded:
@@ -116,4 +157,6 @@ def console(width: int | None = None, stderr: bool = False) -> "Console":
                 else:
                     yield Segment(harmless(segment.text), segment.style)
 
-    return Harmless(width=width, stderr=stderr, markup=False, emoji=False, highlight=False)
+    return Harmless(
+        width=width, stderr=stderr, quiet=_hushed, markup=False, emoji=False, highlight=False
+    )

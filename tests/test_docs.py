@@ -1,14 +1,12 @@
 """The documents fit the code: the table of files is current, first lines can be searched."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from evaluation.grid.spec import AttackSettings
-from fedbert.config import DataConfig, ModelConfig
-from fedbert.training_settings import TrainingConfig
-from tests import architecture, parameters
+from tests import architecture, keys, parameters
 
 APHORISMS = re.compile(
     r"(?:an?|the|what|how|who|whom|which|where|when|whether|why|from|to|at|is|was|are|can|does|"
@@ -95,8 +93,11 @@ def test_every_place_that_a_document_names_exists(document: Path) -> None:
             assert not parts, f"{document}: no {name}"
 
 
-@pytest.mark.parametrize("kind", [ModelConfig, DataConfig, TrainingConfig, AttackSettings])
-def test_every_key_of_a_grid_is_explained(kind: type) -> None:
-    text = Path("docs/grids.md").read_text(encoding="utf-8")
-    for name in kind.__annotations__:
-        assert re.search(rf"`{name}(?:_size)?`", text), f"docs/grids.md: no `{name}`"
+def test_the_keys_of_a_grid_are_current_and_each_is_explained() -> None:
+    """In the document and in what `list` reads, made anew from the classes."""
+    again = "run python -m tests.keys"
+    assert keys.PATH.read_text(encoding="utf-8") == keys.document(), again
+    assert keys.LISTED.read_text(encoding="utf-8") == keys.written(), again
+    assert json.loads(keys.written()) == keys.listing()
+    for row in keys.every_key():
+        assert all(row[part] for part in ("type", "default", "what")), row

@@ -1,21 +1,30 @@
-"""Run folder given in place of a checkpoint: told apart, with where its checkpoint is."""
+"""Checkpoint of a run folder: found where a training's folder is given, refused of a grid's run."""
 
 from pathlib import Path
 
 from fedbert.errors import InputError
+from fedbert.stopped import aside
 from reports.records import RECORDS
 
+MANIFEST, INSIDE = "manifest.json", "checkpoint"
 
-def refuse_run(directory: Path) -> None:
-    """Raise InputError for the folder of a grid's run, or for the one around a checkpoint."""
-    inside = directory / "checkpoint"
-    if (inside / "manifest.json").is_file():
-        raise InputError(
-            f"expected a checkpoint, got the folder of a training, {directory}: its checkpoint is "
-            f"{inside}"
-        )
+
+def checkpoint_of(directory: Path) -> Path:
+    """Return a checkpoint or model directory: what is given, or what a training's folder holds.
+
+    Raises:
+        InputError: for no directory, or the folder of a grid's run.
+    """
+    if not directory.is_dir():
+        stopped = aside(directory.parent)
+        raise InputError(f"expected a checkpoint directory, got none at {directory}{stopped}")
+    if (directory / MANIFEST).is_file():
+        return directory
+    if (directory / INSIDE / MANIFEST).is_file():
+        return directory / INSIDE
     if (directory / RECORDS).is_file():
         raise InputError(
             f"expected a checkpoint, got a run, {directory}: it keeps records and no model; "
             "`fedbert-eval finetune` and `pretrain` write one, OUT/checkpoint"
         )
+    return directory

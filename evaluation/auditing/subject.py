@@ -11,7 +11,7 @@ import numpy as np
 
 from evaluation.auditing.foreign_model import foreign_config, refuse_code, settings_of, task_of
 from evaluation.auditing.message_facts import recorded_message
-from evaluation.auditing.run_folder import refuse_run
+from evaluation.auditing.run_folder import checkpoint_of
 from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.defence_file import DefenceSettings
@@ -38,7 +38,6 @@ from fedbert.prepare import (
 from fedbert.setting_types import ONE_MESSAGE
 from fedbert.settings import from_mapping
 from fedbert.split import SplitBert
-from fedbert.stopped import aside
 from fedbert.tasks import Task
 from fedbert.tokenizer_checks import SPARE_ROWS, doubts, unknown_words
 from privacy.defence import Defence
@@ -114,10 +113,7 @@ def open_subject(
         InputError: in one line: neither a checkpoint nor a model, a pickle or code inside, files
             that are not as they were written, or a tokenizer that is not the model's.
     """
-    if not directory.is_dir():
-        stopped = aside(directory.parent)
-        raise InputError(f"expected a checkpoint directory, got none at {directory}{stopped}")
-    refuse_run(directory)
+    directory = checkpoint_of(directory)
     refuse_code(directory)
     if (directory / "manifest.json").is_file():
         return _ours(read(directory), task, data, public)

@@ -1,5 +1,6 @@
 """`fedbert-eval audit`: the claims of a model, how many canaries a claim takes, bounds on trial."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,15 +8,19 @@ import click
 
 from evaluation.cli.exit_codes import BAD_INPUT, FAILED, OK, TOO_WEAK, meanings
 from evaluation.cli.shared import (
+    AS_JSON,
     FILE,
+    QUIET,
     both_or_none,
+    examples,
     print_markdown,
     print_tables,
     quiet,
+    say_json,
     with_options,
 )
 from fedbert.errors import InputError
-from reports.terminal import say, working
+from reports.terminal import hush, say, working
 
 if TYPE_CHECKING:
     from evaluation.auditing.request import Request
@@ -41,7 +46,11 @@ class AuditGroup(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group("audit", cls=AuditGroup, epilog=CODES)
+@click.group(
+    "audit",
+    cls=AuditGroup,
+    epilog=examples("audit ft", "audit plan --epsilon 8 --delta 1e-5") + f"\n\n{CODES}",
+)
 def audit() -> None:
     """Test whether the privacy claims of a model can stand.
 
@@ -75,32 +84,50 @@ RUN = [
     ),
     click.option("--records", type=FILE, help="Write whom it puts most at risk there."),
     click.option("--out", type=FILE, help="Write audit.json, audit.xml (JUnit), audit.html there."),
+    QUIET,
+    AS_JSON,
 ]
 
 
-@audit.command("run", epilog=CODES)
+@audit.command(
+    "run",
+    epilog=examples(
+        "audit ft",
+        "audit ft/checkpoint --shadows 16 --out card",
+        "audit model --members in.csv --non-members out.csv --claim 8,1e-5 --json",
+    )
+    + f"\n\n{CODES}",
+)
 @with_options(RUN)
 def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
     """Test whether the privacy claims of CHECKPOINT can stand.
 
-    CHECKPOINT is one of ours, or a transformers directory with --members and --non-members.
+    CHECKPOINT is one of ours, the folder of a training that holds one, or a transformers directory
+    with --members and --non-members.
     """
+    as_json = asked.pop("as_json")
+    hush(asked.pop("silent") or as_json)
     quiet()
-    if asked["records"] is not None:
-        from evaluation.auditing.record_list import check_place
+    with working(f"looking at {checkpoint}"):
+        from evaluation.auditing.run_folder import checkpoint_of
 
-        check_place(asked["records"], (checkpoint,) if out is None else (checkpoint, out))
+        request = _request(out, asked)
+        checkpoint = checkpoint_of(checkpoint)
+        _check_places(checkpoint, out, asked)
     with working("loading torch and transformers"):
         from evaluation.auditing.card import audit as card_of
 
-    request = _request(out, asked)
     if request.means.shadows:
         told = f"training {request.means.shadows} models as the checkpoint's was trained ..."
         say(told, err=True)
-    card = card_of(checkpoint, request)
-    from reports.card.files import tables, write
-    from reports.card.summary import in_short
+    with working(f"auditing {checkpoint}"):
+        card = card_of(checkpoint, request)
+        from reports.card.files import as_json as json_of
+        from reports.card.files import tables, write
+        from reports.card.summary import in_short
 
+    if as_json:
+        say_json(json.loads(json_of(card)))
     for name, value in card.subject.items():
         say(f"{name}: {value}")
     print_tables(tables(card), 120)
@@ -114,7 +141,9 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
         raise SystemExit(card.code)
 
 
-@audit.command("plan")
+@audit.command(
+    "plan", epilog=examples("audit plan --epsilon 8 --delta 1e-5 --sample-rate .01 --steps 1000")
+)
 @click.option("--epsilon", type=float, required=True, help="Of the claim.")
 @click.option("--delta", type=float, required=True, help="Of the claim, between 0 and 1.")
 @click.option(
@@ -127,6 +156,7 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
 @click.option("--sample-rate", type=float, help="Of DP-SGD: chance of a record at a step.")
 @click.option("--steps", type=int, help="Of DP-SGD: how many.")
 @click.option("--label-epsilon", type=float, help="Of one_message: of a label beside a message.")
+@AS_JSON
 def plan(
     epsilon: float,
     delta: float,
@@ -134,24 +164,33 @@ def plan(
     sample_rate: float | None,
     steps: int | None,
     label_epsilon: float | None,
+    as_json: bool,
 ) -> None:
     """How many canaries it takes to contradict a claim.
 
     Ask before you train. Of DP-SGD, and of a message with its label, by its own trade-off curve;
     else it is taken to be Gaussian.
     """
-    from evaluation.auditing.plan import SIGNIFICANCE, as_lines
-    from evaluation.auditing.plan import plan as methods_for
+    with working("loading the bounds"):
+        from dataclasses import asdict
+
+        from evaluation.auditing.plan import SIGNIFICANCE, as_lines
+        from evaluation.auditing.plan import plan as methods_for
 
     drawn = both_or_none(sample_rate, steps)
     if drawn is not None and label_epsilon is not None:
         raise InputError("expected --label-epsilon without --sample-rate, got both")
     sampling = label_epsilon if drawn is None else drawn
     methods = methods_for(epsilon, delta, canaries, SIGNIFICANCE, sampling)
+    if as_json:
+        claim = {"epsilon": epsilon, "delta": delta, "canaries": canaries}
+        found = {"significance": SIGNIFICANCE, "methods": [asdict(each) for each in methods]}
+        say_json({"schema": 1, "command": "audit plan", **claim, **found})
+        return
     print_markdown(as_lines(methods, epsilon, delta, canaries, SIGNIFICANCE, sampling))
 
 
-@audit.command("self-test")
+@audit.command("self-test", epilog=examples("audit self-test --repeats 100"))
 @click.option(
     "--repeats",
     type=click.IntRange(10),
@@ -173,6 +212,23 @@ def self_test(repeats: int) -> None:
     print_markdown(["", *bets.as_lines(sequential)])
     if not all(each.good for each in outcomes) or not all(each.good for each in sequential):
         raise SystemExit(FAILED)
+
+
+def _check_places(checkpoint: Path, out: Path | None, asked: dict[str, Any]) -> None:
+    """Refuse what is not there, or is in the way, before anything is loaded."""
+    if asked["records"] is not None:
+        from evaluation.auditing.record_list import check_place
+
+        check_place(asked["records"], (checkpoint,) if out is None else (checkpoint, out))
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"expected a folder for --out, got the file {out}")
+    for name in ("members", "non_members"):
+        place = asked[name]
+        if place is None or place.exists():
+            continue
+        folder, _, split = str(place).rpartition(":")
+        if not (folder and split and Path(folder).is_dir()):
+            raise InputError(f"expected a file of examples, got none at {place}")
 
 
 def _request(out: Path | None, asked: dict[str, Any]) -> "Request":

@@ -5,9 +5,20 @@ from typing import Any
 
 import click
 
-from evaluation.cli.shared import ALLOW_CODE, FILE, both_or_none, quiet, with_options
+from evaluation.cli.shared import (
+    ALLOW_CODE,
+    AS_JSON,
+    FILE,
+    both_or_none,
+    examples,
+    print_tables,
+    quiet,
+    say_json,
+    with_options,
+)
+from evaluation.cli.told import tell
 from fedbert.errors import InputError
-from reports.terminal import say
+from reports.terminal import say, working
 
 ACCOUNTANT = click.Choice(["pld", "rdp", "prv"])
 REMOVE = "add-or-remove-one"
@@ -18,16 +29,24 @@ SPENDING = [
     click.option("--sample-rate", type=float, help="DP-SGD: chance of a record at a step."),
     click.option("--steps", type=int, help="DP-SGD: how many."),
     click.option("--records", type=int, help="Of a client: warns of a delta too large."),
+    AS_JSON,
 ]
 """What is released how often."""
 
 
-@click.group()
+@click.group(epilog=examples("budget noise --epsilon 8 --delta 1e-5", "budget views mine.toml"))
 def budget() -> None:
     """Privacy budgets, without training: noise, epsilon, claims."""
 
 
-@budget.command("noise")
+@budget.command(
+    "noise",
+    epilog=examples(
+        "budget noise --epsilon 8 --delta 1e-5",
+        "budget noise --epsilon 2 --delta 1e-6 --sample-rate .01 --steps 1000 --json",
+        "budget noise --tpr-at-1pct .05 --delta 1e-5",
+    ),
+)
 @click.option("--epsilon", type=float, help="The target, at --delta.")
 @click.option("--tpr-at-1pct", type=float, help="In its place: an attack's TPR at 1 % FPR.")
 @click.option("--advantage", type=float, help="In its place: an attack's TPR less its FPR.")
@@ -50,8 +69,9 @@ def budget_noise(
     **spent: Any,
 ) -> None:
     """The least noise for a target: an epsilon, or what an attack may reach."""
-    from evaluation.cli import budget_message
-    from evaluation.cli.budget_text import noise_lines
+    with working("loading the accountants"):
+        from evaluation.cli import budget_message
+        from evaluation.cli.budget_text import noise_lines
 
     target = _target(epsilon=epsilon, tpr_at_1pct=tpr_at_1pct, advantage=advantage)
     releases, sampling = _sampling(spent)
@@ -64,11 +84,16 @@ def budget_noise(
         lines = noise_lines(
             target, delta, clip_norm, releases, sampling, accountant, relation, records
         )
-    for line in lines:
-        say(line)
+    tell(lines, spent["as_json"], "budget noise")
 
 
-@budget.command("epsilon")
+@budget.command(
+    "epsilon",
+    epilog=examples(
+        "budget epsilon --noise-multiplier 1.1 --delta 1e-5 --sample-rate .01 --steps 1000",
+        "budget epsilon --noise-multiplier 4 --delta 1e-5 --releases 10",
+    ),
+)
 @click.option(
     "--noise-multiplier", type=float, required=True, help="Standard deviation over sensitivity."
 )
@@ -83,8 +108,9 @@ def budget_epsilon(
     **spent: Any,
 ) -> None:
     """The epsilon of a noise multiplier."""
-    from evaluation.cli import budget_message
-    from evaluation.cli.budget_text import epsilon_lines
+    with working("loading the accountants"):
+        from evaluation.cli import budget_message
+        from evaluation.cli.budget_text import epsilon_lines
 
     releases, sampling = _sampling(spent)
     label, records = spent["label_epsilon"], spent["records"]
@@ -98,11 +124,12 @@ def budget_epsilon(
         lines = epsilon_lines(
             noise_multiplier, delta, releases, sampling, accountant, records, records_per_user
         )
-    for line in lines:
-        say(line)
+    tell(lines, spent["as_json"], "budget epsilon")
 
 
-@budget.command("tuning")
+@budget.command(
+    "tuning", epilog=examples("budget tuning --epsilon 8 --delta 1e-5 --mean 10 --draw")
+)
 @click.option("--epsilon", type=float, help="A target: how much noise each training needs.")
 @click.option("--noise-multiplier", type=float, help="Of each training: what choosing costs.")
 @with_options(SPENDING)
@@ -119,7 +146,8 @@ def budget_tuning(
     **spent: Any,
 ) -> None:
     """What it costs to choose the best of several trainings on the same records."""
-    from evaluation.cli.budget_tuning import tuning_lines
+    with working("loading the accountants"):
+        from evaluation.cli.budget_tuning import tuning_lines
 
     releases, sampling = _sampling(spent)
     if spent["label_epsilon"] is not None:
@@ -129,38 +157,62 @@ def budget_tuning(
         raise InputError(f"expected --epsilon or --noise-multiplier, got {found}")
     rate, count = sampling or (None, 1 if releases is None else releases)
     asked = epsilon, noise_multiplier
-    for line in tuning_lines(asked, delta, (rate, count), (mean, shape), draw, spent["records"]):
-        say(line)
+    lines = tuning_lines(asked, delta, (rate, count), (mean, shape), draw, spent["records"])
+    tell(lines, spent["as_json"], "budget tuning")
 
 
-@budget.command("views")
+@budget.command("views", epilog=examples("budget views mine.toml", "budget views mine.toml --json"))
 @click.argument("grid", type=FILE)
 @ALLOW_CODE
-def budget_views(grid: Path, allow_code: bool) -> None:
+@click.option("--full", is_flag=True, help="Each claim's whole sentence in place of the table.")
+@AS_JSON
+def budget_views(grid: Path, allow_code: bool, full: bool, as_json: bool) -> None:
     """What each view of every defence of GRID will be guaranteed.
 
-    Loads data and models, as the number of releases depends on them.
+    Loads data and models, as the number of releases depends on them. Whatever the grid would be
+    refused for is refused here.
     """
     quiet()
-    from evaluation.cli.budget_text import view_lines
+    with working(f"reading {grid}"):
+        from evaluation.grid.early import check_cells
+        from evaluation.grid.parse import read_grid
 
-    for line in view_lines(grid, allow_code):
+        asked = read_grid(grid, allow_code)
+        check_cells(asked.cells, asked.where)
+    with working("loading torch, transformers, model and data"):
+        from evaluation.cli import foreseen
+
+        seen = foreseen.foreseen(asked)
+    if as_json:
+        settings = [each.to_json() for each in seen.settings]
+        say_json(
+            {"schema": 1, "command": "budget views", "settings": settings, "notes": seen.lines}
+        )
+        return
+    if not full:
+        print_tables([foreseen.table(seen.settings)], 140)
+    told = foreseen.in_full(seen.settings) if full else foreseen.notes(seen.settings)
+    for line in (*told, *seen.lines, *([] if full else [foreseen.FULL])):
         say(line)
 
 
-@budget.command("compose")
+@budget.command(
+    "compose", epilog=examples("budget compose ft/checkpoint runs/mine:8f3a --delta 1e-5")
+)
 @click.argument("trainings", nargs=-1, required=True, metavar="A B [C]...")
 @click.option("--delta", type=float, help="Of the whole [default: the claims' largest].")
-def budget_compose(trainings: tuple[str, ...], delta: float | None) -> None:
+@AS_JSON
+def budget_compose(trainings: tuple[str, ...], delta: float | None, as_json: bool) -> None:
     """What several trainings on the same records allow together.
 
     Each is a checkpoint, an export or a run of one cell; RUN:CELL of a run with more.
     """
     quiet()
-    from evaluation.cli.budget_compose import compose_lines
+    with working("reading the trainings"):
+        from evaluation.cli.budget_compose import compose_lines
 
-    for line in list(compose_lines(trainings, delta)):
-        say(line)
+        lines = list(compose_lines(trainings, delta))
+    tell(lines, as_json, "budget compose")
 
 
 def _target(**asked: float | None) -> Any:

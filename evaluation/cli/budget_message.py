@@ -1,7 +1,8 @@
 """Privacy budgets of a record's one message with its label beside it, without training."""
 
 from evaluation.cli.budget_risk import allowed_lines, figure, risk_lines, user_lines
-from evaluation.cli.budget_text import breach_lines, refusing
+from evaluation.cli.budget_text import breach_lines, noise_line, refusing
+from evaluation.cli.told import Line
 from fedbert.errors import expect
 from privacy.allowed import allowed_by
 from privacy.calibration import multiplier_beside
@@ -9,6 +10,7 @@ from privacy.composition import BESIDE
 from privacy.events import MessageEvent
 from privacy.one_message import message_epsilon
 from privacy.risk import Target
+from reports.checks import VIEWS
 
 
 def noise_lines(
@@ -24,11 +26,19 @@ def noise_lines(
         multiplier = multiplier_beside(target, delta, releases, label_epsilon)
         spent = message_epsilon(multiplier, label_epsilon, releases, delta)
         return [
-            f"noise multiplier    {figure(multiplier, 6)}  (standard deviation over L2 "
-            "sensitivity)",
-            f"standard deviation  {figure(2 * multiplier, 6)}  (on every value of a message in the "
-            "unit ball, replace-one)",
-            f"epsilon             {figure(spent)}  (at delta {delta:g}; {BESIDE})",
+            noise_line(multiplier),
+            Line(
+                f"standard deviation  {figure(2 * multiplier, 6)}  (on every value of a message in "
+                "the unit ball, replace-one)",
+                standard_deviation=2 * multiplier,
+                sensitivity=2.0,
+            ),
+            Line(
+                f"epsilon             {figure(spent)}  (at delta {delta:g}; {BESIDE})",
+                epsilon=spent,
+                delta=delta,
+                accountant=BESIDE,
+            ),
             *risk_lines(target, MessageEvent(multiplier, label_epsilon), releases),
             _holds(label_epsilon, releases),
             *breach_lines(delta, records),
@@ -52,8 +62,8 @@ def epsilon_lines(
         spent = message_epsilon(noise_multiplier, label_epsilon, releases, delta)
         event = MessageEvent(noise_multiplier, label_epsilon)
         return [
-            f"epsilon at delta {delta:g}",
-            f"exact  {figure(spent)}  ({BESIDE})",
+            Line(f"epsilon at delta {delta:g}", delta=delta),
+            Line(f"exact  {figure(spent)}  ({BESIDE})", epsilon={"exact": spent}),
             *allowed_lines(allowed_by(event, releases)),
             *user_lines(event, releases, delta, records_per_user),
             _holds(label_epsilon, releases),
@@ -61,10 +71,17 @@ def epsilon_lines(
         ]
 
 
-def _holds(label_epsilon: float, releases: int) -> str:
+def _holds(label_epsilon: float, releases: int) -> Line:
     times = "one message" if releases == 1 else f"{releases} messages"
-    return (
+    return Line(
         f"Holds for {times} of one record, its label answered at random with epsilon "
         f"{label_epsilon:g} each time, under the replace-one relation, against all five views of a "
-        "training by one_message."
+        "training by one_message.",
+        holds_for={
+            "unit": "record",
+            "relation": "replace-one",
+            "views": [*VIEWS],
+            "releases": releases,
+            "label_epsilon": label_epsilon,
+        },
     )

@@ -1,13 +1,13 @@
-"""Privacy budgets without training: how much noise, what epsilon, and what a grid will claim."""
+"""Privacy budgets without training: how much noise, and what epsilon."""
 
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from evaluation.cli.budget_risk import allowed_lines, figure, risk_lines, user_lines
-from fedbert.errors import InputError, within
+from evaluation.cli.told import Line, warned
+from fedbert.errors import InputError
 from privacy.accountants import (
     ACCOUNTANTS,
     Accountant,
@@ -21,7 +21,6 @@ from privacy.composition import EXACT
 from privacy.events import Event, GaussianEvent, PoissonGaussianEvent
 from privacy.risk import Risk, Target, sampled_noise
 from privacy.signal import faint_words
-from reports.alike import over_views
 
 REPLACE, REMOVE = "replace-one", "add-or-remove-one"
 
@@ -65,11 +64,20 @@ def noise_lines(
             holds = _sampled_sentence(rate, count)
         sensitivity = (2.0 if relation == REPLACE else 1.0) * clip_norm
         return [
-            f"noise multiplier    {figure(multiplier, 6)}  (standard deviation over L2 "
-            "sensitivity)",
-            f"standard deviation  {figure(multiplier * sensitivity, 6)}  (on every value; L2 clip "
-            f"{clip_norm:g}, {relation}: sensitivity {sensitivity:g})",
-            f"epsilon             {figure(spent)}  (at delta {delta:g}; {source})",
+            noise_line(multiplier),
+            Line(
+                f"standard deviation  {figure(multiplier * sensitivity, 6)}  (on every value; L2 "
+                f"clip {clip_norm:g}, {relation}: sensitivity {sensitivity:g})",
+                standard_deviation=multiplier * sensitivity,
+                clip_norm=clip_norm,
+                sensitivity=sensitivity,
+            ),
+            Line(
+                f"epsilon             {figure(spent)}  (at delta {delta:g}; {source})",
+                epsilon=spent,
+                delta=delta,
+                accountant=source,
+            ),
             *risk_lines(target, event, count),
             holds,
             *_faint(multiplier),
@@ -96,16 +104,18 @@ def epsilon_lines(
         if count == 0 or rate == 0:
             gaussian_epsilon(noise_multiplier, 0, delta)  # both are checked all the same
             told = f"sample rate {rate:g}, {count} steps" if sampling else f"{count} releases"
-            return [f"epsilon 0: nothing is released ({told}), and nobody learns anything"]
-        lines = [f"epsilon at delta {delta:g}"]
+            text = f"epsilon 0: nothing is released ({told}), and nobody learns anything"
+            return [Line(text, epsilon={"exact": 0.0}, delta=delta)]
+        lines: list[str] = [Line(f"epsilon at delta {delta:g}", delta=delta)]
         if sampling is None and accountant is None:
             exact = gaussian_epsilon(noise_multiplier, count, delta)
-            lines.append(f"exact  {figure(exact)}  ({EXACT})")
+            lines.append(Line(f"exact  {figure(exact)}  ({EXACT})", epsilon={"exact": exact}))
         for name in ACCOUNTANTS if accountant is None else (accountant,):
             bound = poisson_gaussian_bound(noise_multiplier, rate, count, delta, name)
             known = bound.accountant == name
             note = f"an upper bound, {name.upper()}" if known else _vouched(name, bound.accountant)
-            lines.append(f"{name:5}  {figure(bound.epsilon)}  ({note})")
+            text = f"{name:5}  {figure(bound.epsilon)}  ({note})"
+            lines.append(Line(text, epsilon={name: bound.epsilon}))
         event: Event = GaussianEvent(noise_multiplier)
         if sampling is not None:
             event = PoissonGaussianEvent(noise_multiplier, rate)
@@ -113,60 +123,6 @@ def epsilon_lines(
         lines += user_lines(event, count, delta, records_per_user)
         last = _plain_sentence(count, None) if sampling is None else _sampled_sentence(rate, count)
         return [*lines, last, *_faint(noise_multiplier), *breach_lines(delta, records)]
-
-
-def view_lines(path: Path, allow_code: bool = False) -> Iterator[str]:
-    """Yield what the ledger will say of every defence and level of a grid, without training; then
-    which attacks will lack something.
-
-    Data and models are loaded, as the releases of a record depend on them. Of cells that differ in
-    their seed alone the first stands for all.
-
-    Raises:
-        InputError: as `read_grid` and `make_defence`.
-    """
-    from evaluation.attacking.foresight import Foresight
-    from evaluation.grid.defence import facts_of, faint_places, make_defence
-    from evaluation.grid.parse import read_grid
-    from fedbert.prepare import Prepared, prepare
-    from privacy.accounting import ledger
-    from privacy.defence import refuse
-    from privacy.users import further_claims
-    from reports.labels import further_labels, phrase
-
-    loaded: dict[object, Prepared] = {}
-    foresight = Foresight()
-    told: dict[tuple[str, ...], tuple[list[str], list[str]]] = {}
-    seen = set()
-    for cell in read_grid(path, allow_code).cells:
-        config, labels = cell.config, cell.labels
-        swept = phrase(further_labels(labels))
-        setting = (*(labels[name] for name in ("task", "strategy", "defence", "level")), swept)
-        if setting in seen:
-            continue
-        seen.add(setting)
-        with refusing(), within(str(path)):
-            if config not in loaded:  # clients and rates follow from strategy and batch size, too
-                loaded = {config: prepare(config, coin=True)}
-            prepared = loaded[config]
-            facts = facts_of(config, prepared, cell.defence, cell.delta)
-            defence = make_defence(cell.defence, facts)
-            reason = refuse(defence, facts)
-            if reason is not None:
-                said = [f"refused: {reason}"]
-            else:
-                claims = [*ledger(defence, facts).values(), *further_claims(defence, facts)]
-                each = over_views([(claim.view, claim.sentence()) for claim in claims])
-                said = [f"{views}: {sentence}" for views, sentence in each]
-                said += [f"Warning: {words}" for words in faint_places(defence)]
-                foresight.look(cell, prepared, defence)
-        tasks = told.setdefault((*setting[1:], *said), ([], said))[0]
-        tasks.append(setting[0])
-    for (strategy, name, level, swept, *_), (tasks, said) in told.items():
-        named = (name if level == "-" else f"{name}, {level}") + swept
-        yield f"{named} ({strategy}; {', '.join(tasks)})"
-        yield from (f"  {line}" for line in said)
-    yield from foresight.lines()
 
 
 def _sampled_noise(
@@ -183,23 +139,42 @@ def _sampled_noise(
     return sampled_noise(target, *sampling)
 
 
-def _plain_sentence(count: int, relation: str | None) -> str:
+def _plain_sentence(count: int, relation: str | None) -> Line:
     """What composition without sampling holds for."""
     times = "one release" if count == 1 else f"{count} releases"
     under = f"{relation} relation" if relation else "relation under which the sensitivity holds"
-    return (
+    return Line(
         f"Holds for {times} of one unit (token, sequence or client: what is clipped as one row), "
         f"under the {under}, against a view that sees every release (forward, backward, or "
-        "peer and release for client updates); no sampling is counted."
+        "peer and release for client updates); no sampling is counted.",
+        holds_for={
+            "unit": "clipped row (token, sequence or client)",
+            "relation": relation or "that of the sensitivity",
+            "views": "any that sees every release",
+            "releases": count,
+        },
     )
 
 
-def _sampled_sentence(rate: float, steps: int) -> str:
+def _sampled_sentence(rate: float, steps: int) -> Line:
     """What amplification by sampling holds for."""
-    return (
+    return Line(
         f"Holds for one record, under the {REMOVE} relation, against the release view alone, over "
-        f"{steps} steps of DP-SGD that draw each record by itself with probability {rate:g}."
+        f"{steps} steps of DP-SGD that draw each record by itself with probability {rate:g}.",
+        holds_for={
+            "unit": "record",
+            "relation": REMOVE,
+            "views": ["release"],
+            "steps": steps,
+            "sample_rate": rate,
+        },
     )
+
+
+def noise_line(multiplier: float) -> Line:
+    """The noise that was found."""
+    text = f"noise multiplier    {figure(multiplier, 6)}  (standard deviation over L2 sensitivity)"
+    return Line(text, noise_multiplier=multiplier)
 
 
 def _vouched(asked: str, accountant: str) -> str:
@@ -211,7 +186,7 @@ def _vouched(asked: str, accountant: str) -> str:
 def _faint(noise_multiplier: float) -> list[str]:
     """A warning where noise drowns whatever is said."""
     words = faint_words(GaussianEvent(noise_multiplier))
-    return [f"Warning: {words}."] if words else []
+    return [warned(f"{words}.")] if words else []
 
 
 def breach_lines(delta: float, records: int | None) -> list[str]:
@@ -223,8 +198,10 @@ def breach_lines(delta: float, records: int | None) -> list[str]:
     if delta < 1 / records:
         return []
     return [
-        f"Warning: delta {delta:g} is not below 1/n at n={records} records: it allows for the "
-        "publication of one record outright."
+        warned(
+            f"delta {delta:g} is not below 1/n at n={records} records: it allows for the "
+            "publication of one record outright."
+        )
     ]
 
 

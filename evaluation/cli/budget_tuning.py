@@ -4,6 +4,7 @@ import secrets
 
 from evaluation.cli.budget_risk import allowed_lines, figure
 from evaluation.cli.budget_text import breach_lines, refusing
+from evaluation.cli.told import Line
 from privacy.claims import selected_allowed
 from privacy.composition import epsilon_of
 from privacy.events import Event, GaussianEvent, PoissonGaussianEvent
@@ -43,15 +44,34 @@ def tuning_lines(
         best, one = selected_bound(event, count, among, delta), epsilon_of(event, count, delta)
         of = f"the best of {among.mean:g} trainings on average, shape {among.shape:g}"
         drawn = among.number(secrets.randbits(BITS) / 2**BITS)
+        made = f"trainings to make: {drawn}  (tell nobody; drawn anew each time)"
         return [
-            f"noise multiplier  {figure(noise, 6)}  (of each training)",
-            f"epsilon           {figure(best.epsilon)}  (at delta {delta:g}; {of}; {BY_SELECTION})",
-            f"one training      {figure(one.epsilon)}  (its settings chosen without the records)",
+            Line(
+                f"noise multiplier  {figure(noise, 6)}  (of each training)", noise_multiplier=noise
+            ),
+            Line(
+                f"epsilon           {figure(best.epsilon)}  (at delta {delta:g}; {of}; "
+                f"{BY_SELECTION})",
+                epsilon=best.epsilon,
+                delta=delta,
+                accountant=BY_SELECTION,
+                chosen_among=among.to_json(),
+            ),
+            Line(
+                f"one training      {figure(one.epsilon)}  (its settings chosen without the "
+                "records)",
+                epsilon_of_one_training=one.epsilon,
+            ),
             *allowed_lines(selected_allowed(event, count, among)),
-            "Holds for the best training's model alone, judged by public data. Their number is "
-            "drawn at random before the first, each takes settings drawn from a public list, none "
-            "of which costs more than these (as much noise, as few steps, as small a rate), and "
-            "noise of its own, and neither their number nor any but the best is ever shown.",
-            *([f"trainings to make: {drawn}  (tell nobody; drawn anew each time)"] if draw else []),
+            Line(
+                "Holds for the best training's model alone, judged by public data. Their number is "
+                "drawn at random before the first, each takes settings drawn from a public list, "
+                "none of which costs more than these (as much noise, as few steps, as small a "
+                "rate), and noise of its own, and neither their number nor any but the best is "
+                "ever shown.",
+                holds_for={"model": "the best training's", "views": ["release"], "count": count}
+                | ({} if rate is None else {"unit": "record", "relation": "add-or-remove-one"}),
+            ),
+            *([Line(made, trainings_to_make=drawn)] if draw else []),
             *breach_lines(delta, records),
         ]

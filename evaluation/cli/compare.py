@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from evaluation.cli.shared import FILE, RUNS, or_refuse
+from evaluation.cli.shared import FILE, RUNS, examples, or_refuse
 from reports.terminal import say
 
 
-@click.command()
+@click.command(epilog=examples("compare runs/before runs/after", "compare runs/mine"))
 @click.argument("first", type=FILE)
 @click.argument("second", required=False, type=FILE)
 @click.option(

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evaluation.cli.shared import print_tables, quiet, with_options
-from reports.terminal import cell, say
+from evaluation.cli.shared import examples, print_tables, quiet, with_options
+from reports.terminal import cell, say, working
 
 if TYPE_CHECKING:
     from fedbert.data.columns import Column
@@ -30,7 +30,7 @@ OPTIONS = [
 ]
 
 
-@click.command()
+@click.command(epilog=examples("data reviews.csv", "data reviews.csv --text review --label stars"))
 @with_options(OPTIONS)
 def data(source: str, task: str | None, max_length: int, tokenizer: str, **named: Any) -> None:
     """Look at the data in SOURCE before a training.
@@ -38,10 +38,15 @@ def data(source: str, task: str | None, max_length: int, tokenizer: str, **named
     SOURCE is a directory or a file: columns, labels, repeats, what max_length cuts.
     """
     quiet()
-    from fedbert.config import DataConfig
-    from fedbert.data.batches import encode
-    from fedbert.data.sources import load
-    from fedbert.data.survey import essentials, label_counts
+    with working(f"looking at {source}"):
+        from fedbert.data.places import refuse_missing
+
+        refuse_missing(source, own=task in (None, "own"))
+    with working(f"loading transformers and {source}"):
+        from fedbert.config import DataConfig
+        from fedbert.data.batches import encode
+        from fedbert.data.sources import load
+        from fedbert.data.survey import essentials, label_counts
 
     if task is not None and task != "own":
         group = named["group"]

@@ -1,5 +1,6 @@
 """`fedbert-eval frontier`: which defence to ship, found by bisecting the level of each."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,28 +9,40 @@ import click
 
 from evaluation.cli.exit_codes import FAILED
 from evaluation.cli.grid_commands import show
-from evaluation.cli.shared import ACCEPT_CHANGES, ALLOW_CODE, FILE, OUT, RUNS, WORKERS, quiet
+from evaluation.cli.shared import (
+    FILE,
+    LOADING,
+    OUT,
+    RUNNING,
+    RUNS,
+    examples,
+    quiet,
+    refuse_json,
+    with_options,
+)
 from fedbert.errors import InputError
-from reports.terminal import say
+from reports.terminal import hush, say, working
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from evaluation.cli.progress import GridProgress
     from evaluation.grid.spec import Cell
     from evaluation.run.changes import Known
     from evaluation.run.frontier import Frontier, Plan
+    from evaluation.run.log import RunLog
     from evaluation.run.workers import CellRunner
+    from reports.records import CellResult
 
 
-@click.command()
+@click.command(
+    epilog=examples("frontier mine.toml --dry-run", "frontier mine.toml --out runs/mine")
+)
 @click.argument("grid", type=FILE)
 @OUT
-@WORKERS
-@ALLOW_CODE
-@ACCEPT_CHANGES
+@with_options(RUNNING)
 def frontier(
-    grid: Path, out: Path | None, workers: int, allow_code: bool, accept_changes: bool
+    grid: Path, out: Path | None, workers: int, dry_run: bool, silent: bool, **leave: bool
 ) -> None:
     """Find the defence to ship.
 
@@ -39,31 +52,56 @@ def frontier(
     The same command continues an interrupted search; `grid.toml` in the run directory names all
     that was tried, for privacy-utility.
     """
-    from evaluation.cli.progress import GridProgress
-    from evaluation.run.frontier import (
-        earlier_levels,
-        ends,
-        known_records,
-        plan,
-        read_frontier,
-        write_grid,
-    )
-    from evaluation.run.runner import checked, remaining
-    from evaluation.run.workers import Loop, Workers
-
-    asked = read_frontier(grid, allow_code)
-    whole = ends(asked)
-    directory = out or RUNS / whole.name
+    hush(silent)
     quiet()
+    refuse_json(leave["as_json"], dry_run)
+    with working(f"reading {grid}"):
+        from evaluation.grid.early import check_cells
+        from evaluation.run.files import GRID, check_place
+        from evaluation.run.frontier import ends, read_frontier
+        from evaluation.run.log import RunLog
+        from evaluation.run.workers import Loop, Workers
+
+        asked = read_frontier(grid, leave["allow_code"])
+        whole = ends(asked)
+        directory = out or RUNS / whole.name
+        check_place(directory, GRID)
+        check_cells(whole.cells, whole.where)
     alone = workers == 1 and whole.cell_time_limit is None
-    runner = Loop() if alone else Workers(workers)
-    asked = _controls(asked, runner)
-    known = runner.call(checked, ends(asked))
+    runner = Loop() if alone or dry_run else Workers(workers)
+    if dry_run:
+        _dry_run(asked, directory, runner, workers, leave)
+        return
+    with RunLog(sys.argv[1:]) as log:
+        with working(f"frontier {whole.name}: {LOADING}"):
+            asked = _controls(asked, runner)
+        good = _search(asked, directory, runner, workers, leave["accept_changes"], log)
+        if not good:
+            raise SystemExit(FAILED)
+
+
+def _search(
+    asked: "Frontier",
+    directory: Path,
+    runner: "CellRunner",
+    workers: int,
+    accept_changes: bool,
+    log: "RunLog",
+) -> bool:
+    """Run a search to its end and show it; return whether every cell ended well."""
+    from evaluation.cli.progress import GridProgress
+    from evaluation.run.frontier import earlier_levels, ends, known_records, plan, write_grid
+    from evaluation.run.runner import checked, remaining
+
+    with working(f"checking both bounds of each defence; {LOADING}"):
+        known = runner.call(checked, ends(asked))
+    log.warned(known.warned)
+    log.versions = known.made_by.get("versions", {})
     agreed = None if accept_changes else known
     earlier = earlier_levels(asked, directory)
     found = plan(asked, known_records(directory), earlier, again=True)
     remaining(directory, found.grid, agreed)
-    say(f"frontier {whole.name}: {len(asked.defences)} defences, into {directory}", err=True)
+    say(f"frontier {found.grid.name}: {len(asked.defences)} defences, into {directory}", err=True)
     for line in known.lines:
         say(line, err=True)
     good = True
@@ -71,12 +109,26 @@ def frontier(
         say(_wave(found), err=True)
         write_grid(asked, found, directory)
         with GridProgress(workers) as progress:
-            good &= _run(found, directory, runner, progress, agreed)
+            good &= _run(found, directory, runner, progress, agreed, log)
         found = plan(asked, known_records(directory), earlier)
     write_grid(asked, found, directory)
     show(directory)
-    if not good:
-        raise SystemExit(FAILED)
+    return good
+
+
+def _dry_run(
+    asked: "Frontier",
+    directory: Path,
+    runner: "CellRunner",
+    workers: int,
+    leave: "Mapping[str, bool]",
+) -> None:
+    """Tell what a search would do: its undefended rows and both bounds of each defence are sure."""
+    from evaluation.cli.dry_run import tell_search
+
+    with working(f"checking both bounds of each defence; {LOADING}"):
+        asked = _controls(asked, runner)
+    tell_search(asked, directory, workers, leave["accept_changes"], leave["as_json"])
 
 
 def _run(
@@ -85,15 +137,22 @@ def _run(
     runner: "CellRunner",
     progress: "GridProgress",
     known: "Known | None",
+    log: "RunLog",
 ) -> bool:
     """Run the cells of a plan that lack a record; return whether every one ended well."""
     from evaluation.run.runner import run_grid
 
     def start(todo: "Sequence[Cell]", total: int) -> None:
+        log.open(directory)
+        log.note(_wave(found))
         progress.start(todo, len(todo))  # what other waves ran is no news
 
+    def record(result: "CellResult") -> None:
+        progress.record(result)
+        log.cell(result)
+
     only = {cell.id for cell in found.missing}
-    return run_grid(found.grid, directory, runner, start, progress.record, known, only)
+    return run_grid(found.grid, directory, runner, start, record, known, only)
 
 
 def _controls(asked: "Frontier", runner: "CellRunner") -> "Frontier":

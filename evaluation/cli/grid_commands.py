@@ -1,5 +1,6 @@
 """`fedbert-eval privacy-utility` and `report`: grids, and what is made of their records."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,37 +8,55 @@ import click
 
 from evaluation.cli.exit_codes import FAILED
 from evaluation.cli.shared import (
-    ACCEPT_CHANGES,
-    ALLOW_CODE,
+    AS_JSON,
     FILE,
+    LOADING,
     OUT,
+    QUIET,
+    RUNNING,
     RUNS,
-    WORKERS,
+    complete_run,
+    examples,
     or_refuse,
     print_tables,
     quiet,
+    refuse_json,
+    say_json,
     with_options,
 )
-from evaluation.run.times import Times
+from evaluation.run.times import Times, start_before
 from fedbert.errors import InputError
 from reports.disclosure.readers import OPTIONS, READERS, Reader
-from reports.terminal import say, working
+from reports.terminal import hush, say, working
 
 if TYPE_CHECKING:
-    from evaluation.grid.spec import Grid
+    from collections.abc import Sequence
+
+    from evaluation.grid.spec import Cell, Grid
     from evaluation.run.changes import Known
+    from evaluation.run.log import RunLog
     from evaluation.run.workers import CellRunner
     from reports.records import CellResult
 
 
-@click.command("privacy-utility")
+@click.command(
+    "privacy-utility",
+    epilog=examples(
+        "privacy-utility",
+        "privacy-utility mine.toml --dry-run",
+        "privacy-utility mine.toml --out runs/mine --workers 2",
+    ),
+)
 @click.argument("grid", required=False, type=FILE)
 @OUT
-@WORKERS
-@ALLOW_CODE
-@ACCEPT_CHANGES
+@with_options(RUNNING)
 def privacy_utility(
-    grid: Path | None, out: Path | None, workers: int, allow_code: bool, accept_changes: bool
+    grid: Path | None,
+    out: Path | None,
+    workers: int,
+    dry_run: bool,
+    silent: bool,
+    **leave: bool,
 ) -> None:
     """Train, judge and attack every cell of GRID.
 
@@ -46,35 +65,54 @@ def privacy_utility(
     Without GRID the embedded default runs. The same command continues an interrupted run.
     """
     times = Times(workers)
+    hush(silent)
     quiet()
+    refuse_json(leave["as_json"], dry_run)
     with working(f"reading {grid or 'the embedded grid'}"):
         from evaluation.run.workers import Loop, Workers
 
         runner = Workers(workers)
-        if workers > 1:
+        if workers > 1 and not dry_run:
             runner.begin()
+        from evaluation.grid.early import check_cells
         from evaluation.grid.parse import default_grid, read_grid
+        from evaluation.run.log import RunLog
         from evaluation.run.runner import checked, remaining
 
-        chosen = read_grid(grid or default_grid(), allow_code)
+        chosen = read_grid(grid or default_grid(), leave["allow_code"])
         directory = out or RUNS / chosen.name
         remaining(directory, chosen)
+        check_cells(chosen.cells, chosen.where)
+    told = f"grid {chosen.name}: {len(chosen.cells)} cells; {LOADING}"
+    if dry_run:
+        with working(told):
+            from evaluation.cli.dry_run import tell_plan
+        tell_plan(chosen, directory, workers, leave["accept_changes"], leave["as_json"])
+        return
     alone = workers == 1 and chosen.cell_time_limit is None
-    told = "loading torch, transformers, model and data"
-    with working(f"grid {chosen.name}: {len(chosen.cells)} cells; {told}"):
-        known = (Loop() if alone else runner).call(checked, chosen)
-    agreed = None if accept_changes else known
-    remaining(directory, chosen, agreed)
-    say(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
-    for line in known.lines:
-        say(line, err=True)
-    good = _run(chosen, directory, Loop() if alone else runner, times, agreed)
-    if not good:
-        raise SystemExit(FAILED)
+    with RunLog(sys.argv[1:]) as log:
+        with working(told, start_before(directory)):
+            known = (Loop() if alone else runner).call(checked, chosen)
+        log.warned(known.warned)
+        log.versions = known.made_by.get("versions", {})
+        agreed = None if leave["accept_changes"] else known
+        remaining(directory, chosen, agreed)
+        say(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
+        for line in known.lines:
+            say(line, err=True)
+        good = _run(chosen, directory, Loop() if alone else runner, times, agreed, log)
+        if not good:
+            raise SystemExit(FAILED)
 
 
-@click.command()
-@click.argument("run", type=FILE)
+@click.command(
+    epilog=examples(
+        "report runs/mine",
+        "report runs/mine --json",
+        "report runs/mine --for officer --defence dp-sgd",
+    )
+)
+@click.argument("run", type=FILE, shell_complete=complete_run)
 @click.option(
     "--for", "reader", type=click.Choice(READERS), help="Write a disclosure of one setting instead."
 )
@@ -82,7 +120,16 @@ def privacy_utility(
     [click.option(f"--{name}", help=f"Of the disclosure: which {name}.") for name in OPTIONS]
 )
 @click.option("--schema", type=FILE, help="The registry's schema, to check its entry against.")
-def report(run: Path, reader: Reader | None, schema: Path | None, **labels: str | None) -> None:
+@QUIET
+@AS_JSON
+def report(
+    run: Path,
+    reader: Reader | None,
+    schema: Path | None,
+    silent: bool,
+    as_json: bool,
+    **labels: str | None,
+) -> None:
     """Rebuild the report of RUN.
 
     Tables, figures and the HTML page, from the records alone. With --for: what a data protection
@@ -92,20 +139,30 @@ def report(run: Path, reader: Reader | None, schema: Path | None, **labels: str 
     Where the scores of attacks are kept, their numbers are made again and must be the same. Of
     records of an earlier version, intervals that did not hold are replaced, or left out.
     """
+    hush(silent or as_json)
     chosen = {name: value for name, value in labels.items() if value is not None}
     if reader is not None:
         from reports.disclosure.written import disclose
 
-        for path in or_refuse(lambda: disclose(run, reader, chosen, schema)):
+        paths = or_refuse(lambda: disclose(run, reader, chosen, schema))
+        if as_json:
+            say_json({"schema": 1, "command": "report", "files": [str(path) for path in paths]})
+        for path in paths:
             say(str(path))
         return
     alone = [*chosen, *(["schema"] if schema is not None else [])]
     if alone:
         raise InputError(f"expected --{alone[0]} with --for, got it alone")
-    from evaluation.run.verify import made_again, unclustered, verify_run
+    from reports.scores import FOLDER
 
-    checked = or_refuse(lambda: verify_run(run))
-    show(run, made_again(run) if checked else None)
+    if not (run / FOLDER).is_dir():
+        show(run, as_json=as_json)
+        return
+    with working("making the numbers again from their scores"):
+        from evaluation.run.verify import made_again, unclustered, verify_run
+
+        checked = or_refuse(lambda: verify_run(run))
+    show(run, made_again(run) if checked else None, as_json, checked)
     if checked:
         say(f"scores: {checked} membership numbers made again, all the same")
     if checked and (older := unclustered(run)):
@@ -114,19 +171,30 @@ def report(run: Path, reader: Reader | None, schema: Path | None, **labels: str 
 
 
 def _run(
-    grid: "Grid", directory: Path, runner: "CellRunner", times: Times, known: "Known | None"
+    grid: "Grid",
+    directory: Path,
+    runner: "CellRunner",
+    times: Times,
+    known: "Known | None",
+    log: "RunLog",
 ) -> bool:
     """Run a grid and show what came out; return whether every cell ended well."""
     from evaluation.cli.progress import GridProgress
     from evaluation.run.runner import run_grid
 
+    def start(todo: "Sequence[Cell]", total: int) -> None:
+        log.open(directory)
+        log.note(f"{len(todo)} of {total} cells to run")
+        progress.start(todo, total)
+
     def record(result: "CellResult") -> None:
         times.cell(result.seconds)
         progress.record(result)
+        log.cell(result)
 
     with GridProgress(times.workers) as progress:
         times.started()
-        good = run_grid(grid, directory, runner, progress.start, record, known)
+        good = run_grid(grid, directory, runner, start, record, known)
         times.ended()
     show(directory)
     times.reported()
@@ -136,11 +204,25 @@ def _run(
     return good
 
 
-def show(directory: Path, records: "list[CellResult] | None" = None) -> None:
-    """Render a run (from these records: None, its own); print its tables and where they are."""
-    from reports.render import render
+def show(
+    directory: Path,
+    records: "list[CellResult] | None" = None,
+    as_json: bool = False,
+    checked: int = 0,
+) -> None:
+    """Render a run (from these records: None, its own); print its tables and where they are.
 
-    shown = or_refuse(lambda: render(directory, records))
+    as_json: what was found, for machines. checked: how many numbers were made again from scores.
+    """
+    with working("drawing the report"):
+        from reports.render import as_shown, render
+
+        shown = or_refuse(lambda: render(directory, records))
+    if as_json:
+        from reports.one_setting import to_json
+
+        say_json(to_json(directory, as_shown(directory, records), shown, checked))
+        return
     for line in shown.answer:
         say(line)
     print_tables(list(shown.tables), 100)

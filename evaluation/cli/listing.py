@@ -2,61 +2,62 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from reports.terminal import console, say
+from evaluation.cli.shared import AS_JSON, examples, say_json
+from fedbert.errors import InputError, nearest
+from reports.terminal import cell, console, say
 
 if TYPE_CHECKING:
-    from evaluation.grid.catalogue import Entry
-
-SCHEMAS = ("grid", "training")
-
-
-@click.command("list")
-def list_() -> None:
-    """List what a grid can name."""
+    from click.shell_completion import CompletionItem
     from rich.table import Table
 
-    from evaluation.grid.catalogue import FAMILIES, MECHANISMS
-    from evaluation.grid.durations import NOTE, estimated
-    from fedbert.setting_types import SIZES, STRATEGIES
-    from fedbert.tasks import CLASS_METRICS, OWN, SCORE_METRICS, TASKS
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("kind", "name", "what it is"):
-        table.add_column(column)
-    table.add_column("time per cell", no_wrap=True)
-    for task in TASKS.values():
-        table.add_row("task", task.name, f"{', '.join(task.columns)}; {', '.join(task.metrics)}")
-    usual = f"{', '.join(CLASS_METRICS)}, or {', '.join(SCORE_METRICS)}"
-    table.add_row("task", OWN, f"columns named by data.text, pair, label; {usual}")
-    table.add_row("strategy", ", ".join(STRATEGIES), "how clients and server train")
-    table.add_row(
-        "model", ", ".join((*SIZES, "embedded")), "or a transformers directory, or a hub name"
-    )
-    for name, entry in MECHANISMS.items():
-        table.add_row("mechanism", name, entry.summary)
-    for family, entries in FAMILIES.items():
-        for name, entry in entries.items():
-            table.add_row(kind_of(family, entry), name, entry.summary, estimated(family, entry))
-    shown = console(None if sys.stdout.isatty() else 100)
-    shown.print(table)
-    shown.print(f"\n{NOTE}")
+SCHEMAS = ("grid", "training")
+KINDS = ("tasks", "attacks", "mechanisms", "keys")
 
 
-def kind_of(family: str, entry: "Entry") -> str:
-    """Return the family of an attack, and whether it is a baseline.
+def complete_name(context: click.Context, _: click.Parameter, begun: str) -> list["CompletionItem"]:
+    """Return the names of a kind that complete what was begun."""
+    from click.shell_completion import CompletionItem
 
-    >>> from evaluation.grid.catalogue import MEMBERSHIP
-    >>> kind_of("membership", MEMBERSHIP["random_guess"])
-    'membership (baseline)'
+    from evaluation.grid.listed import listed
+
+    every = listed().get(context.params.get("what") or "", ())
+    names = sorted({each.get("name") or each["key"] for each in every})
+    return [CompletionItem(name) for name in names if name.startswith(begun)]
+
+
+@click.command("list", epilog=examples("list", "list attacks rmia", "list keys --json"))
+@click.argument("what", required=False, type=click.Choice(KINDS))
+@click.argument("name", required=False, shell_complete=complete_name)
+@AS_JSON
+def list_(what: str | None, name: str | None, as_json: bool) -> None:
+    """List what a grid can name.
+
+    All, or one kind, with parameters and defaults; with NAME, that one.
     """
-    return f"{family} (baseline)" if entry.baseline else family
+    from evaluation.grid.listed import listed
+
+    found = listed()
+    if what is not None and name is not None:
+        found = {**found, what: _named(found[what], name, what)}
+    if as_json:
+        kept = found if what is None else {"schema": found["schema"], what: found[what]}
+        say_json(kept)
+        return
+    shown = console(None if sys.stdout.isatty() else 140)
+    for number, kind in enumerate(KINDS if what is None else (what,)):
+        if number:
+            shown.print()
+        shown.print(_TABLES[kind](found))
+    if what in (None, "attacks"):
+        shown.print(f"\n{found['note']}")
 
 
-@click.command()
+@click.command(epilog=examples("schema grid", "schema training"))
 @click.argument("what", type=click.Choice(SCHEMAS))
 def schema(what: str) -> None:
     """Print the JSON Schema of a grid or a training.
@@ -68,3 +69,91 @@ def schema(what: str) -> None:
     found = grid_schema() if what == "grid" else training_schema()
     for line in json.dumps(found, indent=2).splitlines():
         say(line)
+
+
+def _named(every: list[dict[str, Any]], name: str, what: str) -> list[dict[str, Any]]:
+    """Return what has a name; refuse one that nothing has."""
+    known = dict.fromkeys(each.get("name") or each["key"] for each in every)
+    if name not in known:
+        raise InputError(f"expected one of the {what}, got {name!r}{nearest(name, known)}")
+    return [each for each in every if name in (each.get("name"), each.get("key"))]
+
+
+def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> "Table":
+    """Return a table for the terminal; of the first two columns no word is broken."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number < 2 or column == "time per cell")
+    for row in rows:
+        table.add_row(*map(cell, row))
+    return table
+
+
+def _tasks(found: Mapping[str, Any]) -> "Table":
+    rows = [
+        ("task", each["name"], f"{', '.join(each['columns'])}; {', '.join(each['metrics'])}")
+        for each in found["tasks"]
+    ]
+    if len(rows) > 1:
+        rows += [("strategy", each, "how clients and server train") for each in found["strategies"]]
+        models = ", ".join(found["models"])
+        rows.append(("model", models, "or a transformers directory, or a hub name"))
+    return _table(("kind", "name", "what it is"), rows)
+
+
+def _mechanisms(found: Mapping[str, Any]) -> "Table":
+    columns = ("kind", "name", "what it is", "parameters", "or, with a target")
+    return _table(
+        columns,
+        (
+            (
+                "mechanism",
+                each["name"],
+                each["what"],
+                parameters(each["parameters"]),
+                parameters(each["with_target"]) if each["targets"] else "-",
+            )
+            for each in found["mechanisms"]
+        ),
+    )
+
+
+def _attacks(found: Mapping[str, Any]) -> "Table":
+    columns = ("kind", "name", "what it is", "parameters", "time per cell")
+    return _table(
+        columns,
+        (
+            (
+                f"{each['family']} (baseline)" if each["baseline"] else each["family"],
+                each["name"],
+                each["what"],
+                parameters(each["parameters"]),
+                each["time"],
+            )
+            for each in found["attacks"]
+        ),
+    )
+
+
+def _keys(found: Mapping[str, Any]) -> "Table":
+    columns = ("section", "key", "type", "default", "what it is")
+    return _table(columns, ([each[name] for name in KEY] for each in found["keys"]))
+
+
+KEY = ("section", "key", "type", "default", "what")
+_TABLES = {"tasks": _tasks, "attacks": _attacks, "mechanisms": _mechanisms, "keys": _keys}
+
+
+def parameters(each: Iterable[Mapping[str, Any]]) -> str:
+    """Return parameters with their defaults; one without has to be given.
+
+    >>> parameters([{"name": "rate"}, {"name": "keep", "default": None}])
+    'rate, keep = none'
+    """
+    told = []
+    for one in each:
+        value = json.dumps(one["default"]) if one.get("default") is not None else "none"
+        told.append(one["name"] + (f" = {value}" if "default" in one else ""))
+    return ", ".join(told) or "none"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from evaluation.cli.shared import FILE, RUNS, or_refuse
+from evaluation.cli.shared import FILE, RUNS, examples, or_refuse
 from fedbert.errors import InputError, nearest
 from reports.terminal import say
 
@@ -34,7 +34,9 @@ depth, views, classes, cost, training, partition, ranking, got 'rock': did you m
     return names
 
 
-@click.command()
+@click.command(
+    epilog=examples("plot runs/mine --format svg,pdf", "plot runs/a runs/b --figure utility")
+)
 @click.argument("runs", nargs=-1, required=True, type=FILE)
 @click.option(
     "--figure", "figures", multiple=True, metavar="NAME",

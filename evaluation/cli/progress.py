@@ -5,6 +5,7 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from evaluation.cli.shared import duration
 from evaluation.grid.durations import Remaining
 from evaluation.grid.spec import Cell
 from reports.labels import further_labels, phrase
@@ -64,20 +65,6 @@ class GridProgress:
             line += f"; {words}"
         self.console.print(one_line(line), soft_wrap=True)
         self.bar.update(self.task, advance=1, description=words)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in words.
-
-    >>> duration(42.4), duration(200), duration(7300)
-    ('42 s', '3 min 20 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _name(record: CellResult) -> str:

@@ -1,5 +1,6 @@
 """Parts that several commands share: types of options, quiet libraries, one-line complaints."""
 
+import json
 import logging
 import os
 import re
@@ -33,7 +34,67 @@ ACCEPT_CHANGES = click.option(
     is_flag=True,
     help="Go on with a run although data, code or libraries changed since it began.",
 )
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, with the version of its form."
+)
+QUIET = click.option(
+    "-q", "--quiet", "silent", is_flag=True, help="No word but warnings and errors."
+)
+LOADING = "loading torch, transformers, model and data"
 OUT = click.option("--out", type=FILE, help="Run directory [default: runs/NAME].")
+
+
+def complete_run(_: click.Context, __: click.Parameter, begun: str) -> list[Any]:
+    """Return the folders below `runs/` that complete what was begun, else any folder."""
+    from click.shell_completion import CompletionItem
+
+    found = sorted(str(each.parent) for each in RUNS.glob("*/records.jsonl"))
+    return [CompletionItem(each) for each in found if each.startswith(begun)] or [
+        CompletionItem(begun, type="dir")
+    ]
+
+
+def examples(*commands: str) -> str:
+    """Return what stands under a help text: commands that can be typed as they stand."""
+    lines = "\n".join(f"  fedbert-eval {each}" for each in commands)
+    return f"\b\nExamples:\n{lines}"
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON, for machines."""
+    for line in json.dumps(value, indent=1, allow_nan=False).splitlines():
+        say(line, always=True)
+
+
+RUNNING = [
+    WORKERS,
+    click.option("--dry-run", is_flag=True, help="Say what would run, at what price, and stop."),
+    ALLOW_CODE,
+    ACCEPT_CHANGES,
+    QUIET,
+    AS_JSON,
+]
+"""What the commands that run grids have in common."""
+
+
+def refuse_json(as_json: bool, dry_run: bool) -> None:
+    """Raise InputError for --json of what is going to run for hours."""
+    if as_json and not dry_run:
+        raise InputError("expected --json with --dry-run (else: `report RUN --json`), got it alone")
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words.
+
+    >>> duration(42.4), duration(200), duration(7300)
+    ('42 s', '3 min 20 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def with_options(options: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:

@@ -1,12 +1,15 @@
 """`fedbert-eval pretrain` and `finetune`: one training, saved round by round."""
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from evaluation.cli.exit_codes import FAILED
-from evaluation.cli.shared import ALLOW_CODE, FILE, quiet, with_options
-from reports.terminal import say, working
+from evaluation.cli.shared import ALLOW_CODE, FILE, QUIET, duration, examples, quiet, with_options
+from fedbert.errors import within
+from reports.terminal import hush, say, working
 
 TRAINING = [
     click.argument("config", required=False, type=FILE),
@@ -24,33 +27,30 @@ TRAINING = [
         help="Plant so many, watch the training, and stop it when its claim cannot stand.",
     ),
     ALLOW_CODE,
+    QUIET,
 ]
 
 
-@click.command()
+@click.command(epilog=examples("pretrain --out pre", "pretrain pre.toml --out pre --every 5"))
 @with_options(TRAINING)
-def pretrain(
-    config: Path | None, out: Path, every: int, canaries: int | None, allow_code: bool
-) -> None:
+def pretrain(config: Path | None, out: Path, **asked: Any) -> None:
     """Pre-train by masked-LM over clients.
 
     CONFIG is a TOML file with [model], [data], [training] and [defence].
 
     The same command continues from the last saved round.
     """
-    _train(config, out, every, canaries, allow_code, pretraining=True)
+    _train(config, out, pretraining=True, **asked)
 
 
-@click.command()
+@click.command(epilog=examples("finetune --out ft", "finetune ft.toml --out ft --canaries 100"))
 @with_options(TRAINING)
-def finetune(
-    config: Path | None, out: Path, every: int, canaries: int | None, allow_code: bool
-) -> None:
+def finetune(config: Path | None, out: Path, **asked: Any) -> None:
     """Fine-tune on a task with labels over clients.
 
     CONFIG as for pretrain; [model] source may be the `model` folder of a checkpoint.
     """
-    _train(config, out, every, canaries, allow_code, pretraining=False)
+    _train(config, out, pretraining=False, **asked)
 
 
 def _train(
@@ -59,30 +59,51 @@ def _train(
     every: int,
     canaries: int | None,
     allow_code: bool,
+    silent: bool,
     pretraining: bool,
 ) -> None:
+    hush(silent)
     quiet()
+    with working(f"reading {config or 'the embedded default'}"):
+        from evaluation.grid.early import check_defence, check_source
+        from evaluation.run.files import TRAINING as KIND
+        from evaluation.run.files import check_place
+        from evaluation.run.log import RunLog
+        from evaluation.run.training_file import read_training
+
+        settings = read_training(config, pretraining, allow_code, canaries)
+        check_place(out, KIND)
+        with within(settings.where):
+            check_defence(settings.defence)
+            check_source(settings.config.data.task, settings.config.data.source)
     with working("loading torch and transformers"):
         from evaluation.auditing.live.audit import FaultError
         from evaluation.run.training import run_training
-        from evaluation.run.training_file import read_training
+        from fedbert.provenance import provenance
 
-    settings = read_training(config, pretraining, allow_code, canaries)
     rounds = settings.config.training.rounds
 
+    def noted(line: str) -> None:
+        log.open(out)
+        log.note(line)
+
     def on_round(round_: int, loss: float | None, left: float) -> None:
+        noted("one message each" if loss is None else f"round {round_} of {rounds} ended")
         if loss is None:
             say("every record was sent once, and the head was made from the messages", err=True)
             return
-        say(f"round {round_}/{rounds}: loss {loss:.4f}, about {left:.0f} s left", err=True)
+        told = f"about {duration(left)} left"
+        say(f"round {round_}/{rounds}: loss {loss:.4f}, {told}", err=True)
 
     def tell(line: str) -> None:
         say(line, err=True)
 
-    try:
-        lines = run_training(settings, out, every, on_round, tell)
-    except FaultError as fault:
-        say(str(fault), err=True)
-        raise SystemExit(FAILED) from fault
-    for line in lines:
-        say(line)
+    with RunLog(sys.argv[1:]) as log:
+        log.versions = provenance()["versions"]
+        try:
+            lines = run_training(settings, out, every, on_round, tell)
+        except FaultError as fault:
+            say(str(fault), err=True, always=True)
+            raise SystemExit(FAILED) from fault
+        for line in lines:
+            say(line)

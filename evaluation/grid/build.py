@@ -7,9 +7,10 @@ from types import NoneType, UnionType
 from typing import Any, Unpack, get_args, get_origin, get_type_hints
 
 from evaluation.grid.catalogue import Entry
-from evaluation.grid.foreign import check_members, foreign_class, is_foreign
+from evaluation.grid.foreign import check_members, foreign_class
+from evaluation.grid.names import refuse_unknown
 from evaluation.grid.spec import Spec, as_written
-from fedbert.errors import InputError, nearest, shown, unknown_key
+from fedbert.errors import InputError, shown, unknown_key
 from privacy.risk import MEASURES, Risk
 
 TARGETS = ("target_epsilon", "target_tpr_at_1pct", "target_advantage")
@@ -32,10 +33,7 @@ def resolve(asked: Spec | str, catalogue: dict[str, Entry], where: str) -> Any:
     if spec.name in catalogue:
         module, _, attribute = catalogue[spec.name].target.partition(":")
         return getattr(importlib.import_module(module), attribute)
-    if not is_foreign(spec):
-        known = f"one of {', '.join(catalogue)} or module:Class"
-        near = nearest(spec.name, catalogue)
-        raise InputError(f"{where}: expected {known}, got {spec.name!r}{near}")
+    refuse_unknown(spec, catalogue, where)
     return foreign_class(spec, where)
 
 

@@ -31,13 +31,14 @@ Make = Callable[[Config], Prepared]
 
 
 class Found(NamedTuple):
-    """What is to be known of a grid's data, a line each, and the data's sha256 by cell.
+    """What is to be known of a grid's data, a line each, the data's sha256 by cell, and warnings.
 
     Only cells whose data were loaded have one: those that differ in seed or defence draw on them.
     """
 
     notes: list[str]
     data: dict[str, str]
+    warned: tuple[str, ...] = ()
 
 
 def afresh(config: Config) -> Prepared:
@@ -83,7 +84,7 @@ def preflight(grid: Grid, look: Look = lambda *_: None, make: Make = afresh) -> 
                 look(cell, prepared, defence)
     for words in warned:
         logger.warning("%s", words)
-    return Found(list(notes), data)
+    return Found(list(notes), data, tuple(warned))
 
 
 def _unclaimed(defence: Defence, facts: TrainingFacts) -> Iterator[str]:

@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from evaluation.grid.audit import AuditSettings
 from evaluation.grid.catalogue import FAMILIES, MECHANISMS
 from evaluation.grid.defence_file import DefenceSettings
+from evaluation.grid.deployment import DeploymentSettings
 from evaluation.grid.file import (
     OWN,
     PARTS,
@@ -28,7 +30,7 @@ from fedbert.training_settings import TrainingConfig
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 CLASSES = (
     GridSettings, OverrideSettings, TrainingSettings, DefenceSettings, AttackSettings, ModelConfig,
-    DataConfig, TrainingConfig, MessageConfig, FrontierSettings,
+    DataConfig, TrainingConfig, MessageConfig, FrontierSettings, AuditSettings, DeploymentSettings,
 )  # fmt: skip
 PLAIN = {"type": ["string", "number", "boolean"]}
 

@@ -18,12 +18,14 @@ class Known:
     """What a look at a grid showed before it runs.
 
     lines: to be told. data: the sha256 of a cell's examples by its id, of those cells whose
-    examples were read. made_by: commit and versions, as records name them.
+    examples were read. made_by: commit and versions, as records name them. warned: warnings that
+    were logged where it was looked at.
     """
 
     lines: list[str]
     data: Mapping[str, str] = field(default_factory=dict)
     made_by: Mapping[str, Any] = field(default_factory=dict)
+    warned: tuple[str, ...] = ()
 
 
 def refuse_changes(

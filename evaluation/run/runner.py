@@ -68,7 +68,8 @@ def checked(grid: Grid) -> Known:
     forget()
     found = preflight(grid, foresight.look, looked_at)
     give_back_memory()  # cells run here next
-    return Known(found.notes + foresight.lines(every=False), found.data, provenance())
+    lines = found.notes + foresight.lines(every=False)
+    return Known(lines, found.data, provenance(), found.warned)
 
 
 def worked(cell: Cell, shadows: Path) -> Outcome:

@@ -19,6 +19,15 @@ ATTACKS = ("membership", "inversion", "updates", "pooled")
 LIVE = ("train", "evaluate", *ATTACKS)
 
 
+def start_before(directory: Path) -> float | None:
+    """Return the seconds until the first cell of the last command on a run; None where unknown."""
+    try:
+        found = json.loads((directory / TIMES).read_text(encoding="utf-8"))[-1]["seconds"]["start"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return float(found) if isinstance(found, int | float) else None
+
+
 @dataclass
 class Times:
     """One command's times, in seconds; those of cells are sums over the workers.

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fedbert.data.places import PERSONAL as PERSONAL
 from fedbert.data.tables import Table
 from fedbert.errors import InputError
 from fedbert.tasks import Task
 
-PERSONAL = "generated:personal"
 TRAIN, EVALUATION = 2000, 500  # records where the user names no number
 TASK = "sst2"
 KINDS = ("name", "number", "date")

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from fedbert.data.examples import Examples, from_tables
-from fedbert.data.files import read_table, readable
+from fedbert.data.files import read_table
 from fedbert.data.folders import check_within, load_folder, load_split
 from fedbert.data.people import linked, numbers
 from fedbert.data.personal import PERSONAL, load_personal
+from fedbert.data.places import refuse_missing
 from fedbert.data.tables import Table
-from fedbert.errors import InputError, nearest
+from fedbert.errors import InputError
 from fedbert.tasks import OWN, TASKS, Task
 
 __all__ = ["Examples", "load"]
@@ -96,15 +97,7 @@ def tables_of(
         if folder.is_dir():
             check_within(Path(above).expanduser(), folder)
             return load_folder(task, folder)
-        raise InputError(f"expected a directory {inside} in {above}, got {source=}")
-    if source == "generated" or readable(folder):
-        raise InputError(f"expected a directory or file that exists, got {source=}")
-    if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1 or not source:
-        raise InputError(f"expected a directory that exists, got {source=}")
-    here = [] if "/" in source else [path.name for path in Path().iterdir() if path.is_dir()]
-    near = nearest(source, [*here, "embedded", "generated", PERSONAL])
-    if near:  # a slip of the pen rather than a data set of the hub
-        raise InputError(f"expected a directory that exists, got {source=}{near}")
+    refuse_missing(source, own=task.name == OWN)
     from fedbert.data.hub import load_hub
 
     return load_hub(task, source)

@@ -26,14 +26,17 @@ SPENT = "the search trained on private records and printed their figures, which 
 
 def unclaimed(records: Sequence[CellResult]) -> list[CellResult]:
     """The records of a search on private data, without a claim in any of them."""
+    return [
+        replace(each, guarantees=[without_claim(x) for x in each.guarantees]) for each in records
+    ]
 
-    def without(claim: Mapping[str, Any]) -> dict[str, Any]:
-        if claim["kind"] not in CLAIMS:
-            return dict(claim)
-        told = f"Against the {claim['view']} view there is no guarantee: {SPENT}."
-        return {"view": claim["view"], "kind": "no guarantee", "reason": SPENT, "sentence": told}
 
-    return [replace(each, guarantees=[without(x) for x in each.guarantees]) for each in records]
+def without_claim(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A view's entry of a search on private data: what it claims is none."""
+    if entry["kind"] not in CLAIMS:
+        return dict(entry)
+    told = f"Against the {entry['view']} view there is no guarantee: {SPENT}."
+    return {"view": entry["view"], "kind": "no guarantee", "reason": SPENT, "sentence": told}
 
 
 def title(answer: Answer) -> str:

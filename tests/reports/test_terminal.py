@@ -6,6 +6,7 @@ import multiprocessing
 import re
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from reports import terminal
 from reports.card.content import CONSISTENT, Card, Check
 from reports.card.files import as_junit, tables
-from reports.terminal import console, guard, harmless, one_line, say, working
+from reports.terminal import console, guard, harmless, hush, one_line, say, working
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[2J\x1b[1;31m\x9b5A\x08\x00\x7f\r\u202egpj\u2028\u2066\udc80"
@@ -144,3 +146,39 @@ def test_what_is_being_done_is_shown_on_a_terminal_alone_and_goes(
             assert shown == "loading\\x1b[2J ...\r" and stream.getvalue() == shown + "\x1b[K"
         else:
             assert stream.getvalue() == ""
+
+
+def test_what_takes_long_says_for_how_long_it_has_and_will(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, error = terminals(monkeypatch)
+    monkeypatch.setattr(terminal, "TICK", 0.01)
+    threads = threading.active_count()
+    with working("loading", 60.0):
+        for _ in range(500):
+            if "left" in error.getvalue():
+                break
+            time.sleep(0.01)
+    assert re.search(r"loading \.\.\. 0 s, about (60|59) s left\x1b\[K\r", error.getvalue())
+    assert error.getvalue().endswith("\x1b[K") and threading.active_count() == threads
+    hush()
+    try:
+        before = error.getvalue()
+        with working("quiet"):
+            say("nothing", err=True)
+            console(stderr=True).print("nothing")
+        say("but this", err=True, always=True)
+        assert error.getvalue().removeprefix(before) == "but this\n"
+    finally:
+        hush(False)
+
+
+def test_without_colour_where_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    for asked in (None, "1"):
+        output, _ = terminals(monkeypatch)
+        if asked:
+            monkeypatch.setenv("NO_COLOR", asked)
+        console().print(Text("red", style="red"))
+        shown.append(output.getvalue())
+    assert "\x1b[31m" in shown[0] and shown[1].strip() == "red"

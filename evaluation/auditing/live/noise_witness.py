@@ -5,8 +5,10 @@ the strongest check there is of an implementation, and no adversary's view, sinc
 sums before the noise. Nothing of the noise is kept beyond the last releases, in memory alone.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,8 +28,17 @@ from privacy.dp_sgd.mechanism import DPSGD
 COARSE = 0.05
 """Noise is not looked at where rounding moves a value by more of its standard deviations."""
 
+logger = logging.getLogger(__name__)
+
 Tell = Callable[[Mapping[str, NoisePart]], None]
 """Takes the noise of one release, by parameter."""
+
+
+@cache
+def _passed_over(name: str) -> None:
+    """Say once that a parameter's noise is not looked at."""
+    told = "the noise of %s is not looked at: values are rounded more coarsely than it could show"
+    logger.warning(told, name)
 
 
 class FreshNoise:
@@ -42,6 +53,7 @@ class FreshNoise:
         """Take in one parameter's noise [value]."""
         std = self.std()
         if rounding > COARSE * std:
+            _passed_over(name)
             return
         noise = (released.astype(np.float64) - clean) / std
         self._parts[name] = NoisePart.of(noise, rounding / std)
@@ -73,6 +85,7 @@ class RoundsNoise:
         """Take in one parameter's noise in a round [value]."""
         scale = self.std * float(self.norms[self.round])
         if rounding > COARSE * scale:
+            _passed_over(name)
             return
         rows = (released.astype(np.float64) - clean) / scale
         first, *others = self.weights

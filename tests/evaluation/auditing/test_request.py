@@ -7,6 +7,7 @@ import pytest
 
 from evaluation.auditing.adversary import Means
 from evaluation.auditing.request import Request
+from evaluation.auditing.run_folder import checkpoint_of
 from evaluation.auditing.subject import open_subject
 from fedbert.errors import InputError
 
@@ -51,6 +52,6 @@ def test_a_run_and_the_folder_of_a_training_are_told_from_a_checkpoint(tmp_path:
     inside = tmp_path / "checkpoint"
     inside.mkdir()
     (inside / "manifest.json").touch()
-    with pytest.raises(InputError) as error:
-        open_subject(tmp_path, None)
-    assert str(error.value).endswith(f"its checkpoint is {inside}")
+    assert checkpoint_of(tmp_path) == inside == checkpoint_of(inside)
+    (tmp_path / "manifest.json").touch()
+    assert checkpoint_of(tmp_path) == tmp_path  # a manifest of its own comes first

@@ -1,5 +1,6 @@
 """The budget commands: the references to the printed digits, and what each number holds for."""
 
+import json
 import re
 import sys
 import time
@@ -229,6 +230,7 @@ def test_a_delta_too_large_for_the_records_is_warned_of(budget: Run, kind: str) 
         ("epsilon --noise-multiplier 1 --delta 1e-5 --steps 10", "without --sample-rate"),
         ("views nowhere.toml", "expected a grid file, got no file nowhere.toml"),
         ("views .", "expected a TOML file, got a folder: ."),
+        ("noise --advantage .9999999999999999 --delta 1e-5", "target_advantage <= 1 - 1e-12"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_exit_code_2(budget: Run, command: str, message: str) -> None:
@@ -296,7 +298,7 @@ def test_views_says_what_a_grid_will_claim_without_training(
     grid = tmp_path / "grid.toml"
     strategies = 'strategies = ["parallel", "fedavg"]\n[model]'
     grid.write_text(small_text.replace("[model]", strategies, 1) + VIEWS_GRID)
-    code, out, err = budget("views", grid)
+    code, out, err = budget("views --full", grid)
     assert code == 0, err
     blocks = {
         block.splitlines()[0]: block.splitlines()[1:]
@@ -323,12 +325,64 @@ def test_views_says_what_a_grid_will_claim_without_training(
     assert "refused" in blocks["gaussian, target_epsilon=1.0 (fedavg; sst2)"][0]
 
 
+def test_views_are_one_table_with_units_and_deltas(
+    budget: Run, small_text: str, tmp_path: Path
+) -> None:
+    grid = tmp_path / "grid.toml"
+    grid.write_text(small_text + VIEWS_GRID)
+    code, out, err = budget("views", grid)
+    assert code == 0, err
+    text = " ".join(out.split())
+    assert out.split("\n")[0].split()[:4] == ["setting", "strategy", "task", "forward"]
+    assert "eps 1.0, delta" in text and "1e-05 (token)" in text
+    assert "Claims are those of each setting's first seed" in text
+    assert "none for" in text and "Noise is repeatable" in text and "`--full` says" in text
+    code, out, err = budget("views --json", grid)
+    found = json.loads(out)
+    assert found["schema"] == 1 and len(found["settings"]) == 3  # seeds stand together
+    assert {each["claims_of_seed"] for each in found["settings"]} == {0}
+    claims = [each for each in found["settings"][1]["claims"] if each["kind"] == "guarantee"]
+    assert [(c["view"], c["unit"], c["epsilon"], c["delta"]) for c in claims] == [
+        ("forward", "token", pytest.approx(1.0, abs=1e-6), 1e-5)
+    ]
+    wish = '[frontier]\ndata = "private"\nleast_share = 0.9\n[model]'
+    grid.write_text(small_text.replace("[model]", wish, 1) + VIEWS_GRID)
+    _, out, _ = budget("views --json", grid)
+    kinds = {c["kind"] for each in json.loads(out)["settings"] for c in each["claims"]}
+    assert kinds == {"no guarantee"}  # a search on private data is in no ledger
+
+
+@pytest.mark.parametrize(
+    ("command", "values"),
+    [
+        ("noise --epsilon 8 --delta 1e-5", {"noise_multiplier": 0.600229, "sensitivity": 2.0}),
+        (
+            "epsilon --noise-multiplier 1 --delta 1e-5 --sample-rate .01 --steps 1000",
+            {"epsilon": {"pld": 1.82824, "rdp": 2.10137, "prv": 1.83837}},
+        ),
+        ("noise --epsilon 8 --delta 1e-5 --label-epsilon 2", {"standard_deviation": 1.518968}),
+        ("tuning --mean 10 --noise-multiplier 4 --delta 1e-5", {"noise_multiplier": 4.0}),
+    ],
+)
+def test_what_is_found_is_json_with_unit_and_views(
+    budget: Run, command: str, values: dict[str, object]
+) -> None:
+    _, words, _ = budget(command)
+    code, out, err = budget(f"{command} --json")
+    found = json.loads(out)
+    assert (code, err, found["schema"]) == (0, "", 1)
+    assert found["command"] == f"budget {command.split()[0]}" and found["delta"] == 1e-5
+    assert found["in_words"] == words.splitlines() and "views" in found["holds_for"]
+    for name, value in values.items():
+        assert found[name] == pytest.approx(value, abs=1e-5)
+
+
 def test_views_speak_of_every_swept_value(budget: Run, small_text: str, tmp_path: Path) -> None:
     grid = tmp_path / "grid.toml"
     sweep = 'sweep = { "training.batch_size" = [4, 8] }\n[model]'
     text = re.sub(r"\nbatch_size = .*", "", small_text)
     grid.write_text(text.replace("[model]", sweep, 1) + VIEWS_GRID)
-    code, out, err = budget("views", grid)
+    code, out, err = budget("views --full", grid)
     assert code == 0, err
     blocks = [block for block in re.split(r"\n(?=\S)", out.strip()) if block.startswith("dp-sgd")]
     assert [block.split(" (")[0] for block in blocks] == [

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.cli.main import main
+from evaluation.cli.audit import audit
+from evaluation.cli.budget import budget
+from evaluation.cli.main import COMMANDS, main
 from evaluation.grid.catalogue import MEMBERSHIP
+from evaluation.grid.listed import listed
 from evaluation.grid.schema import grid_schema, training_schema
 
+RUN = "docs/results/one-message-sst2"
 HEAVY = ("torch", "transformers", "opacus", "datasets", "sklearn", "dp_accounting")
 
 
@@ -36,18 +40,22 @@ def without_each(*commands: tuple[object, ...]) -> subprocess.CompletedProcess[s
     return done
 
 
-def test_help_and_list_import_nothing_heavy() -> None:
-    """In an order in which none hides what a later one would import."""
+def test_help_list_and_report_import_nothing_heavy(tmp_path: Path) -> None:
+    """In an order in which none hides what a later one would import; of a run without scores."""
+    first = Path(RUN, "records.jsonl").read_text().splitlines(keepends=True)[0]
+    (tmp_path / "records.jsonl").write_text(first)
+    names = [["audit", name] for name in audit.commands] + [["budget", n] for n in budget.commands]
+    names += [[name] for name in COMMANDS]
     done = without_each(
-        ((*HEAVY, "scipy", "pydantic"), "--help"),
-        ((*HEAVY, "scipy"), "audit", "--help"),
-        (HEAVY, "budget", "--help"),
-        (HEAVY, "privacy-utility", "--help"),
-        (HEAVY, "list"),
-        (HEAVY, "schema", "-h"),
+        ((*HEAVY, "scipy", "pydantic", "rich", "numpy"), "--help"),
+        *(((*HEAVY, "scipy", "pydantic", "numpy"), *name, "--help") for name in names),
+        ((*HEAVY, "scipy", "pydantic", "numpy"), "list"),
+        ((*HEAVY, "scipy", "matplotlib"), "show", tmp_path, 1),
+        ((*HEAVY, "scipy"), "report", tmp_path),
+        (HEAVY, "schema", "grid"),
         (("torch", "transformers"), "budget", "noise", "--epsilon", 1, "--delta", "1e-5"),
     )
-    assert done.stdout.count("Usage: ") == 5 and "noise multiplier" in done.stdout
+    assert done.stdout.count("Usage: ") == 1 + len(names) and "noise multiplier" in done.stdout
 
 
 def test_a_schema_is_printed_as_json(here) -> None:
@@ -55,6 +63,22 @@ def test_a_schema_is_printed_as_json(here) -> None:
         done = here("schema", what)
         assert done.returncode == 0 and json.loads(done.stdout) == json.loads(json.dumps(made()))
     assert here("schema", "cell").returncode == 2
+
+
+def test_list_tells_a_kind_with_its_parameters_and_as_json(here) -> None:
+    found = json.loads(here("list", "--json").stdout)
+    assert found["schema"] == 1 and found == listed()
+    only = json.loads(here("list", "mechanisms", "--json").stdout)
+    assert only == {"schema": 1, "mechanisms": found["mechanisms"]}
+    shown = here("list", "attacks").stdout
+    assert "references = " in shown and "gaussian" not in shown.split("\n")[1]
+    keys = here("list", "keys").stdout
+    assert "max_epsilon" in keys and "micro_batch" in keys and "lira_online" not in keys
+    assert here("list", "attack").returncode == 2
+    one = json.loads(here("list", "attacks", "rmia", "--json").stdout)["attacks"]
+    assert [each["name"] for each in one] == ["rmia"]
+    done = here("list", "mechanisms", "gausian")
+    assert done.returncode == 2 and "did you mean 'gaussian'?" in done.stderr
 
 
 def test_list_shows_a_baseline_as_one(here) -> None:
@@ -145,6 +169,7 @@ def test_what_is_wrong_with_a_training_beyond_its_file_is_told_with_it(
 
 
 def test_wrong_usage_ends_with_code_2(here) -> None:
+    assert "did you mean 'show'?" in here("shwo").stderr
     for arguments in (
         ["--no-such"],
         ["privacy-utility", "absent.toml"],
@@ -212,5 +237,8 @@ def test_readme_help_block_is_current(here, monkeypatch: pytest.MonkeyPatch) -> 
     readme = Path("README.md").read_text(encoding="utf-8")
     monkeypatch.setenv("COLUMNS", "80")
     done = here("--help")
-    commands = done.stdout.split("Commands:")[1].strip()
-    assert commands in readme
+    commands = done.stdout.split("Commands:")[1].split("Examples:")[0].splitlines()
+    lacking = [line.split()[0] for line in commands if line and line not in readme]
+    assert set(lacking) <= {"show", "completion"}, (
+        f"README.md: its block of commands lacks {lacking}"
+    )

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.cli.budget_text import view_lines
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import FAMILIES, MECHANISMS, VERBS
 from evaluation.grid.defence import VALUES, make_defence
@@ -82,9 +81,8 @@ def test_no_reader_imports_without_leave(small_grid: Path, outsider: Path) -> No
     for name, grid in grids.items():
         assert grid != text, name
         small_grid.write_text(grid)
-        for read in (read_grid, lambda path: list(view_lines(path))):
-            with pytest.raises(InputError, match=r"expected --allow-code, since 'stranger:"):
-                read(small_grid)
+        with pytest.raises(InputError, match=r"expected --allow-code, since 'stranger:"):
+            read_grid(small_grid)
     training = outsider / "training.toml"
     training.write_text(
         '[defence]\nname = "d"\nsmashed = { mechanism = "stranger:Eager" }\n[data]\ntask = "sst2"\n'

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 from safetensors import safe_open
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -16,7 +17,7 @@ from evaluation.run.training import run_training
 from evaluation.run.training_file import read_training
 from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.errors import InputError
-from fedbert.export import export
+from fedbert.export import WEIGHTS, export
 from fedbert.manifest import content_sha256
 from fedbert.pooling import FEDBERT_ALONE
 
@@ -154,7 +155,7 @@ def test_an_export_says_what_is_listed_and_nothing_else(
 def test_an_export_is_of_these_files_which_others_may_read(handed: Path) -> None:
     files = {str(p.relative_to(handed)): stat.S_IMODE(p.stat().st_mode) for p in handed.rglob("*")}
     assert files == dict.fromkeys(
-        ("config.json", "manifest.json", "model.safetensors", "tokenizer.json",
+        ("README.md", "config.json", "manifest.json", "model.safetensors", "tokenizer.json",
          "tokenizer_config.json"), 0o644,
     )  # fmt: skip
     tokenizer = json.loads((handed / "tokenizer.json").read_text())
@@ -169,6 +170,22 @@ def test_an_export_is_of_these_files_which_others_may_read(handed: Path) -> None
     assert names == set(model.state_dict())
 
 
+def test_the_card_of_an_export_says_what_its_manifest_says(handed: Path) -> None:
+    manifest = json.loads((handed / "manifest.json").read_text())
+    text = (handed / "README.md").read_text()
+    privacy = ModelCard(text, ignore_metadata_errors=False).data.to_dict()["privacy"]
+    assert (privacy["noise"], privacy["mechanisms"]) == ("secret", {"training": "dp_sgd"})
+    told = {each["view"]: each for each in privacy["claims"]}
+    for entry in manifest["guarantees"]:
+        own = told[entry["view"]]
+        assert own["kind"] == entry["kind"]
+        for key in ("unit", "relation", "epsilon", "delta"):
+            assert own.get(key) == entry.get(key)
+    (handed / "README.md").write_text(text + "\nMore about it.\n")
+    open_subject(handed, None)  # which looks at every hash
+    (handed / "README.md").write_text(text)
+
+
 def test_nothing_of_the_place_the_data_or_the_seed_is_in_an_export(
     handed: Path, checkpoint: Path
 ) -> None:
@@ -178,7 +195,7 @@ def test_nothing_of_the_place_the_data_or_the_seed_is_in_an_export(
         "private-place", "7654321", manifest["data_hmac"], *map(repr, manifest["losses"]),
         (checkpoint.parent / "run.secret").read_bytes().hex(),
     ]  # fmt: skip
-    told = "".join((handed / name).read_text() for name in os.listdir(handed) if "json" in name)
+    told = "".join((handed / name).read_text() for name in os.listdir(handed) if name != WEIGHTS)
     assert [each for each in private if each in told] == []
     assert manifest["config"]["seed"] == 7654321  # the checkpoint itself has to resume
 
@@ -240,7 +257,7 @@ def test_what_cannot_be_exported_is_refused_in_a_line(
         (checkpoint, checkpoint / "inside", "outside the checkpoint"),
         (handed, tmp_path / "again", "an export already"),
         (tmp_path / "nowhere", tmp_path / "again", "expected a checkpoint with manifest.json"),
-        (checkpoint.parent, tmp_path / "again", f"its checkpoint is {checkpoint}"),
+        (checkpoint.parent, tmp_path / "full", "a new or an empty folder"),
     ):
         done = here("export", source, "--out", place)
         assert done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1

@@ -18,7 +18,7 @@ from evaluation.run.changes import Known
 from reports.frontier.answer import answer
 from reports.frontier.wish import wish_of
 from reports.records import read_records
-from reports.render import in_order
+from reports.run_folder import in_order
 from tests.evaluation.run.frontier_world import FILE, World
 
 Run = Callable[[World], Path]

@@ -227,7 +227,9 @@ def test_what_is_in_effect_is_written(
 
 
 def test_pairs_of_single_texts_are_refused() -> None:
-    with pytest.raises(InputError, match="with a task of pairs alone"):
+    with pytest.raises(
+        InputError, match=r"^message: expected pairs with a task of pairs alone, got pairs="
+    ):
         config_of("sst2", pairs="together")
 
 

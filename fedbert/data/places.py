@@ -1,0 +1,35 @@
+"""Places of data: which of them can be seen not to be there, without anything being opened."""
+
+from pathlib import Path
+
+from fedbert.errors import InputError, nearest
+
+FORMS = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".txt")
+"""Endings of files of data."""
+GENERATED, PERSONAL = "generated", "generated:personal"
+OURS = ("embedded", GENERATED, PERSONAL)
+
+
+def refuse_missing(source: str, own: bool = False) -> None:
+    """Raise InputError for a source that is none of ours, no folder or file, and no hub name.
+
+    own: it is read as somebody's own columns, which nothing generates.
+    """
+    if source in OURS and not (own and source == GENERATED):
+        return
+    folder = Path(source).expanduser()
+    above, _, inside = source.rpartition(":")
+    if folder.is_dir() or folder.is_file():
+        return
+    if above and inside and Path(above).expanduser().is_dir():  # never handed to `datasets`
+        if (Path(above).expanduser() / inside).is_dir():
+            return
+        raise InputError(f"expected a directory {inside} in {above}, got {source=}")
+    if source == GENERATED or folder.suffix.lower() in FORMS:
+        raise InputError(f"expected a directory or file that exists, got {source=}")
+    if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1 or not source:
+        raise InputError(f"expected a directory that exists, got {source=}")
+    here = [] if "/" in source else [path.name for path in Path().iterdir() if path.is_dir()]
+    near = nearest(source, [*here, *OURS])
+    if near:  # a slip of the pen rather than a data set of the hub
+        raise InputError(f"expected a directory that exists, got {source=}{near}")
