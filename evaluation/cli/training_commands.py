@@ -82,7 +82,7 @@ def _train(
     try:
         lines = run_training(settings, out, every, on_round, tell)
     except FaultError as fault:
-        say(str(fault), err=True)
+        say(f"{fault.line}: the claim cannot stand", err=True)
         raise SystemExit(FAILED) from fault
     for line in lines:
         say(line)

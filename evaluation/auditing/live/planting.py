@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from evaluation.auditing.canaries.fresh_coins import FreshCoins
 from evaluation.auditing.canaries.planted_clients import SUMS, PlantedClients, Turns, summed
 from evaluation.auditing.canaries.planted_records import PlantedRecords
 from evaluation.auditing.canaries.planted_texts import PlantedTexts
@@ -51,6 +52,14 @@ def noises_sums(defence: Defence) -> bool:
     return defence.training is not None or isinstance(defence.update, SUMS)
 
 
+def lasting(kind: Kind, count: int) -> int:
+    """Return how many of the canaries keep their coin for the whole training: half, of texts all.
+
+    The others flip a new one for each release, for the claim of that release.
+    """
+    return count if kind == "texts" else count - count // 2
+
+
 def coins_of(noise: NoiseSource, count: int) -> tuple[int, np.ndarray]:
     """Return a training's seed of canaries, and their fair coins [canary], of its own noise source.
 
@@ -61,16 +70,25 @@ def coins_of(noise: NoiseSource, count: int) -> tuple[int, np.ndarray]:
 
 
 def planted(
-    kind: Kind, seed: int, coins: np.ndarray, config: Config, prepared: Prepared, defence: Defence
+    kind: Kind,
+    lot: tuple[int, np.ndarray],
+    fresh: FreshCoins | None,
+    config: Config,
+    prepared: Prepared,
+    defence: Defence,
 ) -> Planted:
-    """Return canaries of a kind, whose coins fell like this, for a training."""
+    """Return canaries of a kind for a training; lot: seed, and the coins of those that keep them.
+
+    fresh: those that flip new coins.
+    """
+    seed, coins = lot
     if kind == "clients":
-        return PlantedClients(coins, seed, Turns.of(defence.update, config))
+        return PlantedClients(coins, seed, Turns.of(defence.update, config), fresh)
     if kind == "texts":
         return PlantedTexts(coins, seed, prepared)
     if defence.training is None:
         raise InputError("expected DP-SGD for canary records, got none")
-    return PlantedRecords(coins, seed, prepared, defence.training)
+    return PlantedRecords(coins, seed, prepared, defence.training, fresh)
 
 
 @dataclass(frozen=True)

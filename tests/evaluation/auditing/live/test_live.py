@@ -161,7 +161,11 @@ def test_nothing_of_the_noise_and_all_of_the_wealth_is_in_a_state() -> None:
     defence, settings = CASES["dp_fedavg"]
     _, _, states = audited(tiny.config_of(**settings), defence)
     own = {n: v for n, v in states[-1].arrays.items() if n.startswith(KEY)}
-    assert set(own) == {f"{KEY}:{n}" for n in ("scores", "size", "bare", "rounds", "tensors")}
+    of_noise, of_canaries = ("size", "bare", "rounds", "tensors"), ("near", "again", "guessed")
+    assert set(own) == {f"{KEY}:{n}" for n in ("scores", *of_noise, *of_canaries[:2])}
+    _, _, states = audited(tiny.config_of(**settings), defence, AuditSettings(canaries=200))
+    own = {n for n in states[0].arrays if n.startswith(KEY)}  # a group of coins was full
+    assert own == {f"{KEY}:{n}" for n in ("scores", *of_noise, *of_canaries)}
     assert states[-1].plain[KEY]["shown"]["kind"] == "clients"
 
 
