@@ -3,7 +3,8 @@
 Before a release every canary flips a new fair coin: it takes part, or not. Whoever knows all that
 is past, past coins included, sees what the release and those after it are; for him the claim of one
 release is a trade-off curve, of a Gaussian mechanism that of two normal ones mu apart (adaptive
-composition: a curve holds for every past, and what follows a release follows from it). So the
+composition: a curve holds for every past, and what follows a release follows from it; under
+correlated noise the curve is that of all rounds for one participation). So the
 coins of some releases in a row, given all before the first, are the coins of one run of a mechanism
 under that curve, and so many right guesses have the probability that `one_run_gaussian.refuted`
 speaks of. Nothing else is asked: directions may overlap, readings depend on each other and on all
@@ -72,7 +73,8 @@ class GuessTest:
     def fault(self) -> str:
         """Return what the wealth speaks of, in words."""
         right, count = self.last
-        return f"{right} of the last {count} new coins guessed rightly, more than one round allows"
+        told = f"{right} of the last {count} new coins guessed rightly"
+        return f"{told}, more than the claim of one release allows"
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         """Return the wealth, none before the first bet; a group that is not full is forgotten."""

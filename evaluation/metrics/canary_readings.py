@@ -89,7 +89,7 @@ class ReadingsTest:
         return f"readings repeat those of {back} {'release' if back == 1 else 'releases'} before"
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """Return all wealth, none before the first bet, as arrays and numbers; of readings nothing."""
+        """Return all wealth, none before the first bet, and numbers; of readings nothing."""
         steps = self.shared.bets[NEAR].steps
         numbers = {"steps": steps, "highest": self.shared.highest}
         return self.shared.arrays() if steps else {}, numbers

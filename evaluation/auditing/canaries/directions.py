@@ -18,6 +18,13 @@ ROOM = 20
 """A canary needs so many values: with fewer, one might have got none."""
 
 
+def check_room(count: int, values: int) -> None:
+    """Raise InputError for more canaries than so many values have room for."""
+    most = values // ROOM
+    told = f"at most {most} canary clients, {ROOM} trained values each"
+    expect(count <= most, told, "canaries", count)
+
+
 class Directions:
     """Unit directions of so many canaries over named parameters; the same every time for a seed.
 
@@ -30,8 +37,7 @@ class Directions:
         Raises:
             InputError: for more canaries than there is room for.
         """
-        most = sum(sizes.values()) // ROOM
-        expect(count <= most, f"at most {most} canaries, {ROOM} values each", "canaries", count)
+        check_room(count, sum(sizes.values()))
         self.count, self.own = count, dict[str, np.ndarray]()
         self.sizes = {name: np.zeros(count) for name in sizes}  # values of each canary, by name
         for name, size in sizes.items():

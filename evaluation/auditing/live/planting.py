@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from evaluation.auditing.canaries.directions import check_room
 from evaluation.auditing.canaries.fresh_coins import FreshCoins
 from evaluation.auditing.canaries.planted_clients import SUMS, PlantedClients, Turns, summed
 from evaluation.auditing.canaries.planted_records import PlantedRecords
@@ -80,15 +81,27 @@ def planted(
     """Return canaries of a kind for a training; lot: seed, and the coins of those that keep them.
 
     fresh: those that flip new coins.
+
+    Raises:
+        InputError: for more canaries than there is room for.
     """
     seed, coins = lot
     if kind == "clients":
+        more = 0 if fresh is None else fresh.count
+        check_room(len(coins) + more, _trained(config, prepared))
         return PlantedClients(coins, seed, Turns.of(defence.update, config), fresh)
     if kind == "texts":
         return PlantedTexts(coins, seed, prepared)
     if defence.training is None:
         raise InputError("expected DP-SGD for canary records, got none")
     return PlantedRecords(coins, seed, prepared, defence.training, fresh)
+
+
+def _trained(config: Config, prepared: Prepared) -> int:
+    """Return how many values rounds change."""
+    split = prepared.split
+    frozen = set(map(id, split.bottom.parameters())) if config.model.freeze_embeddings else set()
+    return sum(p.numel() for p in split.whole.parameters() if id(p) not in frozen)
 
 
 @dataclass(frozen=True)

@@ -21,5 +21,5 @@ def test_directions_are_orthonormal_and_read_as_they_are_sent() -> None:
 
 
 def test_more_canaries_than_there_is_room_for_are_refused() -> None:
-    with pytest.raises(InputError, match=f"at most 40 canaries, {ROOM} values each, got"):
+    with pytest.raises(InputError, match=f"at most 40 canary clients, {ROOM} trained values each"):
         Directions(7, 41, SIZES)

@@ -10,6 +10,7 @@ import fedbert.private_step as private_step
 from evaluation.auditing.live.audit import FaultError, LiveAudit
 from evaluation.grid.audit import AuditSettings
 from evaluation.metrics.canary_readings import Readings
+from fedbert.errors import InputError
 from privacy.correlated_noise import CorrelatedNoise
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
@@ -135,3 +136,9 @@ def test_clients_that_move_a_lot_stop_nothing() -> None:
     found, audit, _ = audited(config, defence, SOME, noise_too=False)
     assert found is not None and audit.canary_tests is not None
     assert audit.canary_tests.log_wealth < 5
+
+
+def test_more_canaries_than_a_model_has_room_for_are_refused_before_it_trains() -> None:
+    config = tiny.config_of(clients=2, strategy="fedavg")
+    with pytest.raises(InputError, match="canary clients, 20 trained values each, got"):
+        audited(config, Defence("d", update=DPFedAvg(0.5, 1.0)), AuditSettings(canaries=10_000))
