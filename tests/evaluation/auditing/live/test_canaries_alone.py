@@ -48,7 +48,7 @@ def test_readings_are_what_canaries_add_under_noise_of_the_claim(name: str, hear
     """Little noise, so that what canaries add shows. Chance fails each bound once in 10,000."""
     defence, settings = CASES[name]
     place = "update" if defence.training is None else "training"
-    quiet = replace(getattr(defence, place), noise_multiplier=0.2)
+    quiet = replace(getattr(defence, place), noise_multiplier=0.1)
     if hasattr(quiet, "bands"):
         quiet = replace(quiet, rounds=3)
     config = tiny.config_of(**{**settings, "rounds": 3, "local_steps": 1})
