@@ -1,4 +1,4 @@
-"""What a live audit is asked for: whether it can be had, and whether it is the one begun with."""
+"""Terms of a live audit: whether it can be had as asked, and is the one that was begun with."""
 
 from typing import Any
 
