@@ -22,6 +22,7 @@ from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.local_dp_fedavg import LocalDPFedAvg
+from reports.figures.live import describe_live, live_data
 from tests.evaluation.auditing.live.sabotage import BROKEN, broken_sums
 from tests.evaluation.auditing.live.world import MANY, audited
 from tests.fedbert import tiny
@@ -184,6 +185,17 @@ def test_all_tests_share_one_level() -> None:
         with pytest.raises(FaultError, match=r"where 10\^4.9 stops"):
             audit.reading(readings)
         bets.highest = before
+
+
+def test_the_figure_tells_what_canaries_found() -> None:
+    line = FaultError("canaries", "round 2: readings lie nearer").line
+    curve = {
+        "shown": {"canaries": 20, "kind": "clients"}, "significance": 0.05, "claimed": None,
+        "points": [{"round": 1, "canary_log_wealth": math.log(100)}], "fault": line,
+    }  # fmt: skip
+    told = describe_live(live_data(curve))
+    assert told.startswith("stopped by its canaries: round 2: readings lie nearer.")
+    assert "Evidence of canaries, by single rounds: 10^2.0." in told
 
 
 def test_what_no_canary_speaks_of_is_refused_by_name() -> None:
