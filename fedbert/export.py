@@ -77,7 +77,7 @@ GUARANTEE = (
     "accountant", "exclusions", "reason", "sentence", "tradeoff", "tradeoff_basis", "advantage",
     "mu", "mu_delta",
 )  # fmt: skip
-AUDIT = ("kind", "canaries", "noise", "alpha", "rounds", "releases")
+AUDIT = ("kind", "canaries", "fresh", "noise", "alpha", "rounds", "releases")
 """Of a live audit; where its canaries' coins fell, and what was seen of them, is nobody's."""
 PROVENANCE = ("commit", "dirty", "versions", "precision")
 COUNTED = re.compile(r"n=\d+ records")

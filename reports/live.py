@@ -5,7 +5,7 @@ from typing import Any
 
 from reports import checks
 
-NUMBERS = ("epsilon", "bound", "log_wealth")
+NUMBERS = ("epsilon", "bound", "log_wealth", "canary_log_wealth")
 
 
 def check(curve: Any, where: str) -> None:
@@ -38,5 +38,5 @@ def check_shown(shown: Any, where: str) -> None:
     checks.has_keys(shown, ("kind", "canaries", "alpha", "rounds", "releases"), where)
     checks.text(shown["kind"], f"{where}.kind")
     checks.number(shown["alpha"], f"{where}.alpha")
-    for name in ("canaries", "rounds", "releases"):
-        checks.count(shown[name], f"{where}.{name}")
+    for name in ("canaries", "fresh", "rounds", "releases"):
+        checks.count(shown.get(name, 0), f"{where}.{name}")  # older ones have none that are fresh

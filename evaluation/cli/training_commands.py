@@ -103,7 +103,7 @@ def _train(
         try:
             lines = run_training(settings, out, every, on_round, tell)
         except FaultError as fault:
-            say(str(fault), err=True, always=True)
+            say(f"{fault.line}: the claim cannot stand", err=True, always=True)
             raise SystemExit(FAILED) from fault
         for line in lines:
             say(line)

@@ -11,6 +11,7 @@ change detection", for sums over when a change began; with weights that sum to 1
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -58,3 +59,48 @@ class ChangeBets:
     def rejected(self, alpha: float) -> bool:
         """Whether the wealth ever reached 1 / alpha."""
         return self.highest >= math.log(1 / alpha)
+
+
+class SharedBets:
+    """Several kinds of bets that share one wealth, each kind an equal part of it from the start.
+
+    Guarantee: as `ChangeBets`, for all kinds together: a mean of supermartingales is one.
+    """
+
+    def __init__(self, kinds: Mapping[str, int]) -> None:
+        """Begin with a wealth of 1; kinds: how many alternatives each has."""
+        self.bets = {kind: ChangeBets(count) for kind, count in kinds.items()}
+        self.highest = 0.0
+
+    @property
+    def log_wealth(self) -> float:
+        """The logarithm of the wealth now."""
+        each = [bets.log_wealth for bets in self.bets.values()]
+        return float(np.logaddexp.reduce(each) - math.log(len(each)))
+
+    def update(self, log_e: Mapping[str, np.ndarray]) -> None:
+        """Take in a step's e-values [alternative] of some kinds, as logarithms."""
+        for kind, each in log_e.items():
+            self.bets[kind].update(each)
+        self.highest = max(self.highest, self.log_wealth)
+
+    def rejected(self, alpha: float) -> bool:
+        """Whether the wealth ever reached 1 / alpha."""
+        return self.highest >= math.log(1 / alpha)
+
+    def best(self) -> str:
+        """Return the kind that the wealth speaks of most."""
+        return max(self.bets, key=lambda kind: self.bets[kind].log_wealth)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the wealth of all begun bets by kind."""
+        return {kind: bets.begun for kind, bets in self.bets.items()}
+
+    def restore(
+        self, arrays: Mapping[str, np.ndarray], steps: Mapping[str, int], highest: float
+    ) -> None:
+        """Set what `arrays` returned, after so many steps of each kind."""
+        for kind, bets in self.bets.items():
+            bets.begun = np.array(arrays[kind], dtype=np.float64)
+            bets.steps = int(steps[kind])
+        self.highest = float(highest)

@@ -1,13 +1,12 @@
 """Running test of the noise itself: large enough, on every value, drawn afresh; any-time valid."""
 
-import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.metrics.change_bets import ChangeBets
+from evaluation.metrics.change_bets import SharedBets
 from evaluation.metrics.noise_e_values import (
     BARE,
     SIZES,
@@ -78,15 +77,19 @@ class NoiseTest:
             "rounds": (own + 1) * PAST,
             "tensors": max(1, len(self._pairs[0])),
         }
-        self.bets = {kind: ChangeBets(size) for kind, size in sizes.items()}
-        self.highest = 0.0
+        self.shared = SharedBets(sizes)
+        self.bets = self.shared.bets
         self._past = {name: deque[np.ndarray](maxlen=PAST) for name in self.names}
 
     @property
     def log_wealth(self) -> float:
         """The logarithm of the wealth now."""
-        each = [bets.log_wealth for bets in self.bets.values()]
-        return float(np.logaddexp.reduce(each) - math.log(len(each)))
+        return self.shared.log_wealth
+
+    @property
+    def highest(self) -> float:
+        """The logarithm of the highest wealth so far."""
+        return self.shared.highest
 
     @property
     def releases(self) -> int:
@@ -98,22 +101,25 @@ class NoiseTest:
         there = [name for name in self.names if name in parts]
         at = np.array([self.names.index(name) for name in there], dtype=np.int64)
         own = [parts[name] for name in there]
-        self.bets["size"].update(self._sizes(own, at))
-        self.bets["bare"].update(self._bare(own, at))
-        self.bets["rounds"].update(self._rounds(parts))
-        self.bets["tensors"].update(self._tensors(parts))
-        self.highest = max(self.highest, self.log_wealth)
+        self.shared.update(
+            {
+                "size": self._sizes(own, at),
+                "bare": self._bare(own, at),
+                "rounds": self._rounds(parts),
+                "tensors": self._tensors(parts),
+            }
+        )
         for name in there:
             if len(parts[name].sketch):
                 self._past[name].append(parts[name].sketch)
 
     def rejected(self, alpha: float) -> bool:
         """Whether the wealth ever reached 1 / alpha."""
-        return self.highest >= math.log(1 / alpha)
+        return self.shared.rejected(alpha)
 
     def fault(self) -> str:
         """Return what the wealth speaks of most, in words."""
-        kind = max(self.bets, key=lambda each: self.bets[each].log_wealth)
+        kind = self.shared.best()
         best = int(np.argmax(self.bets[kind].log_each))
         if kind == "tensors":
             pair = [self.names[int(side[best])] for side in self._pairs]
@@ -123,15 +129,12 @@ class NoiseTest:
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         """Return all wealth, as arrays and numbers; of the noise itself nothing."""
-        arrays = {kind: bets.begun for kind, bets in self.bets.items()}
-        return arrays, {"releases": self.releases, "highest": self.highest}
+        return self.shared.arrays(), {"releases": self.releases, "highest": self.highest}
 
     def restore(self, arrays: Mapping[str, np.ndarray], values: Mapping[str, float]) -> None:
         """Set what `state` returned; earlier noise is not known any more."""
-        for kind, bets in self.bets.items():
-            bets.begun = np.array(arrays[kind], dtype=np.float64)
-            bets.steps = int(values["releases"])
-        self.highest = float(values["highest"])
+        steps = dict.fromkeys(self.bets, int(values["releases"]))
+        self.shared.restore(arrays, steps, values["highest"])
 
     def _sizes(self, own: Sequence[NoisePart], at: np.ndarray) -> np.ndarray:
         squares, counts = (np.zeros(len(self.names) + 1) for _ in range(2))

@@ -18,7 +18,8 @@ from evaluation.attacking.claims import flagged
 from evaluation.attacking.inversion import inversion, of_updates
 from evaluation.attacking.membership import ask, membership
 from evaluation.attacking.pooled import pooled
-from evaluation.auditing.live.audit import FaultError, refusal
+from evaluation.auditing.live.asked import refusal
+from evaluation.auditing.live.audit import FaultError
 from evaluation.grid.defence import costs, facts_of, make_defence
 from evaluation.grid.preflight import Make, afresh, doubts_of
 from evaluation.grid.spec import PLACES, Cell
@@ -55,7 +56,7 @@ def run_cell(cell: Cell, shadows: Path | None = None, make: Make = afresh) -> Ou
     try:
         return _run(cell, base, shadows, make)
     except FaultError as fault:
-        line = f"stopped by its live audit, {fault}: the claim cannot stand"
+        line = f"{fault.line}: the claim cannot stand"
         told = CellResult(**base, status="failed", traceback=line, audit=fault.curve)
         return Outcome(told, {})
     except Exception:

@@ -112,7 +112,8 @@ def _trained(
     except LimitError as limit:
         return watch, _with(prepared, limit.state), limit.state.round, str(limit)
     except FaultError as fault:
-        raise watch.faulty(fault) from fault
+        watch.faulty(fault)
+        raise
     except ValueError as error:
         stopped.note(out, str(error))
         again = ", as it did before" if before == stopped.told(out) else ""

@@ -109,15 +109,13 @@ class Watch:
         if ended is not None:
             raise LimitError(ended, state)
 
-    def faulty(self, fault: FaultError) -> FaultError:
-        """Return a fault as it is told, noted in the run folder and on a checkpoint there."""
-        line = f"stopped by its live audit, {fault}: the claim cannot stand"
-        stopped.note(self.out, line)
+    def faulty(self, fault: FaultError) -> None:
+        """Note a fault in the run folder, and on a checkpoint there."""
+        stopped.note(self.out, f"{fault.line}: the claim cannot stand")
         if self.saver.directory.exists():
-            mark_faulty(self.saver.directory, str(fault))
-        write_json(self.out / CURVE, self._curve(str(fault)))
-        self._draw(str(fault))
-        return FaultError(line)
+            mark_faulty(self.saver.directory, fault.line)
+        write_json(self.out / CURVE, self._curve(fault.line))
+        self._draw(fault.line)
 
     def lines(self) -> list[str]:
         """Return what is to be said of the audit at the end, its figure drawn."""
@@ -132,6 +130,9 @@ class Watch:
                 f"{shown['canaries']} canary {shown['kind']}: {last['right']} of {last['guesses']} "
                 f"guesses right, which shows epsilon >= {last['bound']:.3g} where {claimed} claimed"
             )
+        if "canary_log_wealth" in last:
+            power = last["canary_log_wealth"] / math.log(10)
+            told.append(f"evidence of single rounds by canaries 10^{power:.1f}")
         if "log_wealth" in last:
             power = last["log_wealth"] / math.log(10)
             told.append(

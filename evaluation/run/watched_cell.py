@@ -59,7 +59,7 @@ class WatchedCell:
                 on_round=on_round if audit is None else heard, fleet=fleet,
             )  # fmt: skip
         except FaultError as fault:
-            fault.curve = self.curve(str(fault))
+            fault.curve = self.curve(fault.line)
             raise
 
     def curve(self, fault: str = "") -> dict[str, Any]:

@@ -14,14 +14,15 @@ class LiveFigure:
     """What a training spent and what its audit showed, by round.
 
     spent: the epsilon of the rounds so far. bound: the lower bound on it, by canaries. claimed:
-    that of all rounds; None where nothing is. evidence: against the noise, as powers of ten.
-    confidence: in words. notice: the fault, where one was found.
+    that of all rounds; None where nothing is. evidence, of_canaries: against the noise, and
+    against single rounds, as powers of ten. confidence: in words. notice: the fault, if any.
     """
 
     title: str
     spent: Curve
     bound: Curve
     evidence: Curve
+    of_canaries: Curve
     claimed: float | None
     confidence: str
     notice: str = ""
@@ -31,15 +32,15 @@ def live_data(curve: Mapping[str, Any]) -> LiveFigure:
     """What the figure shows of a run's file, or of a record's audit."""
     shown, points = curve["shown"], curve["points"]
     planted = f"{shown['canaries']} canary {shown['kind']}" if shown["canaries"] else "no canaries"
-    power = [(n, wealth / math.log(10)) for n, wealth in _values(points, "log_wealth")]
     return LiveFigure(
         f"Epsilon by round: spent, and shown by {planted}",
         _values(points, "epsilon"),
         _values(points, "bound"),
-        tuple(power),
+        _powers(points, "log_wealth"),
+        _powers(points, "canary_log_wealth"),
         curve["claimed"],
         f"{100 * (1 - curve['significance']):g} % over all rounds",
-        curve["fault"] and f"stopped: {curve['fault']}",
+        curve["fault"],
     )
 
 
@@ -53,7 +54,13 @@ def describe_live(data: LiveFigure) -> str:
         parts.append(f"Claimed for all rounds: {data.claimed:.3g}.")
     if data.evidence:
         parts.append(f"Evidence against the noise: 10^{data.evidence[-1][1]:.1f}.")
+    if data.of_canaries:
+        parts.append(f"Evidence of canaries, by single rounds: 10^{data.of_canaries[-1][1]:.1f}.")
     return " ".join(part for part in parts if part)
+
+
+def _powers(points: Sequence[Mapping[str, Any]], name: str) -> Curve:
+    return tuple((n, wealth / math.log(10)) for n, wealth in _values(points, name))
 
 
 def _values(points: Sequence[Mapping[str, Any]], name: str) -> Curve:

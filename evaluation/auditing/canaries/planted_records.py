@@ -1,10 +1,14 @@
 """Canary records beside a training's own in DP-SGD: each adds a chosen gradient, or nothing.
 
-A canary is one record more of a client. It is drawn into every batch by a coin of its own at the
-client's sampling rate; its gradient is far too long, lies along one coordinate of what the client
-holds, and is clipped by the factor that the mechanism makes of its length. Whose coin says "not
-there" has no gradient. The sums, the noise and the divisor of the real records stay as they are, so
-that a training whose canaries are all absent is, digit for digit, the training without canaries.
+A canary is one record more of a client. Those that keep their coin are drawn into every batch by
+another one at the client's sampling rate, for the claim about the whole training. Further ones flip
+a new fair coin in each step, and are in it or not: given such coins, what a step claims of one of
+them is the trade-off curve of the Gaussian mechanism without sampling.
+
+A canary's gradient is far too long, lies along one coordinate of what the client holds, and is
+clipped by the factor that the mechanism makes of its length. Whose coin says "not there" has no
+gradient. The sums, the noise and the divisor of the real records stay as they are, so that a
+training whose canaries are all absent is, digit for digit, the training without canaries.
 
 The adversary sees what the clients do in every step (all noised gradients).
 """
@@ -16,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from evaluation.auditing.canaries.fresh_coins import COARSE, FreshCoins
+from evaluation.metrics.canary_readings import Readings
 from fedbert.errors import InputError, expect
 from fedbert.prepare import Prepared
 from fedbert.private_step import PrivateStep
@@ -30,16 +36,25 @@ MOST = 700.0  # of an exponent
 class PlantedRecords:
     """Canary records of one training, dealt to its clients in turn; watches its parties.
 
-    coins [canary] bool: which are there. scores [canary]: the sum over steps of each one's
-    log-likelihood ratio, sampling included.
+    coins [canary] bool: which are there, of those that keep their coin. scores [canary]: the sum
+    over steps of each one's log-likelihood ratio, sampling included. fresh: further canaries, and
+    who hears of all readings.
     """
 
-    def __init__(self, coins: np.ndarray, seed: int, prepared: Prepared, mechanism: DPSGD) -> None:
+    def __init__(
+        self,
+        coins: np.ndarray,
+        seed: int,
+        prepared: Prepared,
+        mechanism: DPSGD,
+        fresh: FreshCoins | None = None,
+    ) -> None:
         """Hold the canaries; seed: of their coordinates, and of when they are drawn."""
-        self.coins, self.seed, self.mechanism = coins, seed, mechanism
+        self.coins, self.seed, self.mechanism, self.fresh = coins, seed, mechanism, fresh
         self.scores = np.zeros(len(coins))
         self.clients = {data.client: data for data in prepared.clients}
-        numbers, clients = np.arange(len(coins)), list(self.clients)
+        numbers = np.arange(len(coins) + (0 if fresh is None else fresh.count))
+        clients = list(self.clients)
         self.own = {c: numbers[i :: len(clients)] for i, c in enumerate(clients)}
         self._coordinates: dict[int, np.ndarray] = {}
         length = LENGTH * mechanism.clip_norm
@@ -79,18 +94,31 @@ class PlantedRecords:
         gradients: what is released, noised, over `expected`, the batch size that it is divided by.
         """
         own, rate = self.own[client], self.clients[client].sample_rate
+        lasting = int((own < len(self.coins)).sum())  # the first of a client's
         where = torch.from_numpy(self.coordinates(client, sum(g.numel() for g in gradients)))
-        draws = numpy_rng(self.seed, "canary draws", client, number).random(len(own))
-        added = np.where((draws < rate) & self.coins[own], self.clipped, 0.0)
+        draws = numpy_rng(self.seed, "canary draws", client, number).random(lasting)
+        there = (draws < rate) & self.coins[own[:lasting]]
+        if self.fresh is not None:
+            new = self.fresh.of(len(own) - lasting, "step", client, number)
+            there = np.concatenate([there, new])
+        added = np.where(there, self.clipped, 0.0)
         scale, start = self.mechanism.clip_norm / expected, 0
+        seen, fine = np.zeros(len(own)), np.zeros(len(own), dtype=bool)
         for gradient in gradients:
             flat = gradient.view(-1)
-            inside = (where >= start) & (where < start + len(flat))
-            at, numbers = where[inside] - start, own[inside.numpy()]
-            flat[at] += torch.from_numpy(added[inside.numpy()] * scale).to(flat)
-            seen = flat[at].double().cpu().numpy() / scale
-            self.scores[numbers] += self._log_ratio(seen, rate)
+            mine = (where >= start) & (where < start + len(flat))
+            at, numbers = where[mine] - start, mine.numpy()
+            flat[at] += torch.from_numpy(added[numbers] * scale).to(flat)
+            seen[numbers] = flat[at].double().cpu().numpy() / scale
+            rounding = torch.finfo(flat.dtype).eps * expected  # of a sum of so many clips
+            fine[numbers] = rounding <= COARSE * self.mechanism.noise_multiplier
             start += len(flat)
+        self.scores[own[:lasting]] += self._log_ratio(seen[:lasting], rate)
+        if self.fresh is not None:
+            std = self.fresh.claimed
+            values = np.where(fine, seen, np.nan) / std
+            new = np.arange(len(own)) >= lasting
+            self.fresh.tell(Readings(str(client), values, values, added / std, there, new))
 
     def _log_ratio(self, seen: np.ndarray, rate: float) -> np.ndarray:
         """Return the log-likelihood ratio of a step's values, in clips, of a canary being there."""

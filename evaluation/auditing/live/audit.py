@@ -1,8 +1,12 @@
 """Live audit of one training: canaries in it, its noise watched, and a stop when its claim falls.
 
-All tests share one level, ALPHA, over every round and every canary. Half of it is for the noise: an
-e-process, valid at any time. Half is for what an adversary could tell of the canaries, looked at
-after every round at the level ALPHA / 2 / (t (t + 1)), t counting the rounds looked at.
+All tests share one level, ALPHA, over every round and every canary. Half of it is for the noise as
+the operator sees it: an e-process, valid at any time. Half is for canaries. A half of that, for the
+claim of the whole training: whether those that keep their coin can be told, looked at after every
+round at the level ALPHA / 4 / (t (t + 1)), t counting the rounds looked at. The other half, for the
+claim of single releases: e-processes, valid at any time, of what is read of all canaries whose
+coins are known (`evaluation.metrics.canary_readings`) and of guesses at the coins that are new in
+each release (`evaluation.metrics.canary_guesses`), ALPHA / 8 each.
 
 Guarantee: a training whose noise is as claimed, and whose mechanism is as private as claimed, is
 stopped with a probability of at most ALPHA, however long it goes on. Wealth goes on where a
@@ -16,20 +20,22 @@ from typing import Any
 import numpy as np
 
 from evaluation.auditing.canaries.fleet import WatchedFleet, Watcher
+from evaluation.auditing.canaries.fresh_coins import FreshCoins
 from evaluation.auditing.canaries.planted_texts import PlantedTexts
+from evaluation.auditing.live.asked import canaries_kind, check_same, claimed_noise, coins_for
+from evaluation.auditing.live.canary_tests import CanaryTests
 from evaluation.auditing.live.noise_witness import NoiseWatch
 from evaluation.auditing.live.planting import (
-    Kind,
     Planted,
     Shown,
-    coins_of,
-    kind_of,
+    lasting,
     noises_sums,
     planted,
     scores_of,
     with_scores,
 )
-from evaluation.grid.audit import NO_AUDIT, AuditSettings
+from evaluation.grid.audit import AuditSettings
+from evaluation.metrics.canary_readings import Readings
 from evaluation.metrics.noise_test import NoisePart, NoiseTest
 from fedbert.config import Config
 from fedbert.errors import InputError
@@ -55,9 +61,17 @@ def in_decades(log_wealth: float) -> float:
 
 
 class FaultError(Exception):
-    """What a live audit found: the claim of the training cannot stand. curve: seen until then."""
+    """What a live audit found: the claim of the training cannot stand.
+
+    line: with what found it. curve: seen until then.
+    """
 
     curve: dict[str, Any]
+
+    def __init__(self, by: str, told: str) -> None:
+        """Hold what is told, by round, and by what it was found."""
+        super().__init__(told)
+        self.line = f"stopped by its {by}: {told}"
 
 
 class LiveAudit:
@@ -87,20 +101,22 @@ class LiveAudit:
         self.round_, self.prepared = 0 if start is None else start.round, prepared
         saved: dict[str, Any] = {} if start is None else start.plain.get(KEY, {})
         if start is not None:
-            _check_same(asked, saved)
-        self.kind = _kind(asked, config, defence)
+            check_same(asked, saved)
+        self.kind = canaries_kind(asked, config, defence)
         self.test: NoiseTest | None = None
         self.canaries: Planted | None = None
-        self._coins, self._seed = np.zeros(0, dtype=bool), 0
+        self.canary_tests: CanaryTests | None = None
+        self._lot = 0, np.zeros(0, dtype=bool)
         watchers: list[Watcher] = []
         if noises_sums(defence):
             names = [name for name, _ in prepared.split.whole.named_parameters()]
             self.test = NoiseTest(names)
             fresh = noise.mode == "secret"
-            watchers.append(NoiseWatch(self.release, defence, _claimed(defence), fresh))
+            watchers.append(NoiseWatch(self.release, defence, claimed_noise(defence), fresh))
         if self.kind is not None:
-            self._seed, self._coins = _coins(saved, noise, asked.canaries)
-            made = planted(self.kind, self._seed, self._coins, config, prepared, defence)
+            self._lot = coins_for(saved, noise, lasting(self.kind, asked.canaries))
+            new = self._fresh(noise, defence)
+            made = planted(self.kind, self._lot, new, config, prepared, defence)
             self.canaries = made
             if isinstance(made, PlantedTexts):
                 self.prepared = made.prepared
@@ -113,6 +129,15 @@ class LiveAudit:
                 told = f"got {type(error).__name__} {error}"
                 raise InputError(f"audit: expected the state of a live audit, {told}") from None
         self.fleet = WatchedFleet(*watchers)
+
+    def _fresh(self, noise: NoiseSource, defence: Defence) -> FreshCoins | None:
+        """Return the canaries that flip new coins; None of texts, and without any."""
+        count = self.asked.canaries - len(self._lot[1])
+        if self.kind == "texts":
+            return None
+        claimed = claimed_noise(defence)
+        self.canary_tests = CanaryTests(claimed, ALPHA / 4)
+        return FreshCoins(count, noise, self.reading, claimed)
 
     def release(self, parts: Mapping[str, NoisePart]) -> None:
         """Bet on the noise of one release.
@@ -127,9 +152,23 @@ class LiveAudit:
             power = self.test.highest / math.log(10)
             least = math.log10(2 / ALPHA)
             raise FaultError(
+                "noise",
                 f"round {self.round_ + 1}: {self.test.fault()}; evidence 10^{power:.1f}, where "
-                f"10^{least:.1f} stops a training"
+                f"10^{least:.1f} stops a training",
             )
+
+    def reading(self, readings: Readings) -> None:
+        """Bet on what one release shows of the canaries.
+
+        Raises:
+            FaultError: more than the claim of a release allows.
+        """
+        if self.canary_tests is None:
+            return
+        self.canary_tests.update(readings)
+        fault = self.canary_tests.fault()
+        if fault is not None:
+            raise FaultError("canaries", f"round {self.round_ + 1}: {fault}")
 
     def round(self, state: State, claim: tuple[float, float] | None, delta: float) -> None:
         """Look at the canaries after a round, and put the audit's state into the training's.
@@ -154,13 +193,16 @@ class LiveAudit:
             point |= {"guesses": shown.guesses, "right": shown.right}
         if self.test is not None:
             point["log_wealth"] = in_decades(self.test.log_wealth)
+        if self.canary_tests is not None:
+            point["canary_log_wealth"] = in_decades(self.canary_tests.log_wealth)
         self.points.append(point)
         if shown is not None and claim is not None:
-            least = shown.bound(claim[1], ALPHA / 2 * share)
+            least = shown.bound(claim[1], ALPHA / 4 * share)
             if least > claim[0]:
                 raise FaultError(
+                    "canaries",
                     f"round {state.round}: canaries show epsilon >= {least:.3g} (significance "
-                    f"{ALPHA / 2 * share:.1g}), claimed are {claim[0]:.3g} so far"
+                    f"{ALPHA / 4 * share:.1g}), claimed are {claim[0]:.3g} so far",
                 )
         self._keep(state)
 
@@ -179,6 +221,7 @@ class LiveAudit:
         return {
             **self.asked.to_json(),
             "kind": self.kind or "noise",
+            "fresh": self.asked.canaries - len(self._lot[1]),
             "alpha": ALPHA,
             "rounds": self.looks,
             "releases": 0 if self.test is None else self.test.releases,
@@ -190,9 +233,13 @@ class LiveAudit:
         arrays: dict[str, np.ndarray] = {}
         if self.canaries is not None:
             arrays, numbers = scores_of(self.canaries)
-            plain |= {"seed": self._seed, "coins": self._coins.astype(int).tolist(), **numbers}
+            seed, coins = self._lot
+            plain |= {"seed": seed, "coins": coins.astype(int).tolist(), **numbers}
         if self.test is not None and self.test.releases:
             wealth, plain["noise"] = self.test.state()
+            arrays = arrays | wealth
+        if self.canary_tests is not None:
+            wealth, plain["canary_tests"] = self.canary_tests.state()
             arrays = arrays | wealth
         state.plain[KEY] = plain
         state.arrays.update({f"{KEY}:{name}": value for name, value in arrays.items()})
@@ -207,53 +254,5 @@ class LiveAudit:
             with_scores(self.canaries, arrays, saved)
         if self.test is not None and "noise" in saved:
             self.test.restore(arrays, saved["noise"])
-
-
-def refusal(asked: AuditSettings, config: Config, defence: Defence) -> str | None:
-    """Return why a training cannot be audited as asked; None where it can."""
-    try:
-        _ = _kind(asked, config, defence)
-    except InputError as error:
-        return str(error)
-    return None
-
-
-def _kind(asked: AuditSettings, config: Config, defence: Defence) -> Kind | None:
-    """Return the kind of a training's canaries; None without any.
-
-    Raises:
-        InputError: for a defence or strategy of which nothing can be shown in this way.
-    """
-    if asked.noise and not noises_sums(defence):
-        raise InputError(
-            "audit: expected DP-SGD, DP-FedAvg, adaptive DP-FedAvg or DP-FTRL for noise = "
-            f"true: noise that lies on sums, got defence {defence.name!r}"
-        )
-    return kind_of(config, defence) if asked.canaries else None
-
-
-def _claimed(defence: Defence) -> float:
-    """Return the noise multiplier that a defence's claim rests on: that of its cost."""
-    mechanism = defence.training or defence.update
-    cost = mechanism.cost()
-    found = None if cost is None else getattr(cost.event, "noise_multiplier", None)
-    if found is None:
-        raise InputError(f"audit: expected a claim of {defence.name!r} about its noise, got none")
-    return float(found)
-
-
-def _coins(saved: dict[str, Any], noise: NoiseSource, count: int) -> tuple[int, np.ndarray]:
-    """Return seed and coins of a saved training, or new ones."""
-    if saved:
-        return int(saved["seed"]), np.array(saved["coins"], dtype=bool)
-    return coins_of(noise, count)
-
-
-def _check_same(asked: AuditSettings, saved: dict[str, Any]) -> None:
-    """Refuse to go on with other canaries than a training began with."""
-    before = NO_AUDIT.to_json() | saved.get("shown", {})
-    for key, now in asked.to_json().items():
-        if before[key] != now:
-            raise InputError(
-                f"audit: expected {key}={before[key]}, as this training began, got {key}={now}"
-            )
+        if self.canary_tests is not None and "canary_tests" in saved:
+            self.canary_tests.restore(arrays, saved["canary_tests"])

@@ -13,20 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.auditing.canaries.fresh_coins import COARSE
+from evaluation.auditing.canaries.planted_clients import noise_in_clips
 from evaluation.metrics.noise_e_values import bare_limit
 from evaluation.metrics.noise_test import SKETCH, NoisePart
 from fedbert.messages import Array
 from fedbert.server import Server
 from fedbert.strategies import SERVER
-from privacy.adaptive_clip import AdaptiveDPFedAvg
 from privacy.banded_factorisation import column_norms
 from privacy.client_updates import ClientUpdates
 from privacy.defence import Defence, over_rounds
 from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.mechanism import DPSGD
-
-COARSE = 0.05
-"""Noise is not looked at where rounding moves a value by more of its standard deviations."""
 
 logger = logging.getLogger(__name__)
 
@@ -163,10 +161,5 @@ class NoiseWatch:
     def _of_updates(self, server: Server) -> float:
         """Return the claim's standard deviation on a round's sum: in clips of that round."""
         mechanism = server.mechanism
-        if isinstance(mechanism, AdaptiveDPFedAvg):  # a part of the claim pays for the count
-            first = self.defence.update
-            bit = first.bit_std if isinstance(first, AdaptiveDPFedAvg) else mechanism.bit_std
-            left = self.claimed**-2 - (2.0 * bit) ** -2
-            return float(mechanism.clip_norm / left**0.5)
         clip = mechanism.clip_norm if isinstance(mechanism, ClientUpdates) else None
-        return self.claimed * (clip or 0.0)
+        return noise_in_clips(mechanism, self.defence.update, self.claimed) * (clip or 0.0)

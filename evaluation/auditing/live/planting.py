@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from evaluation.auditing.canaries.directions import check_room
+from evaluation.auditing.canaries.fresh_coins import FreshCoins
 from evaluation.auditing.canaries.planted_clients import SUMS, PlantedClients, Turns, summed
 from evaluation.auditing.canaries.planted_records import PlantedRecords
 from evaluation.auditing.canaries.planted_texts import PlantedTexts
@@ -51,6 +53,14 @@ def noises_sums(defence: Defence) -> bool:
     return defence.training is not None or isinstance(defence.update, SUMS)
 
 
+def lasting(kind: Kind, count: int) -> int:
+    """Return how many of the canaries keep their coin for the whole training: half, of texts all.
+
+    The others flip a new one for each release, for the claim of that release.
+    """
+    return count if kind == "texts" else count - count // 2
+
+
 def coins_of(noise: NoiseSource, count: int) -> tuple[int, np.ndarray]:
     """Return a training's seed of canaries, and their fair coins [canary], of its own noise source.
 
@@ -61,16 +71,37 @@ def coins_of(noise: NoiseSource, count: int) -> tuple[int, np.ndarray]:
 
 
 def planted(
-    kind: Kind, seed: int, coins: np.ndarray, config: Config, prepared: Prepared, defence: Defence
+    kind: Kind,
+    lot: tuple[int, np.ndarray],
+    fresh: FreshCoins | None,
+    config: Config,
+    prepared: Prepared,
+    defence: Defence,
 ) -> Planted:
-    """Return canaries of a kind, whose coins fell like this, for a training."""
+    """Return canaries of a kind for a training; lot: seed, and the coins of those that keep them.
+
+    fresh: those that flip new coins.
+
+    Raises:
+        InputError: for more canaries than there is room for.
+    """
+    seed, coins = lot
     if kind == "clients":
-        return PlantedClients(coins, seed, Turns.of(defence.update, config))
+        more = 0 if fresh is None else fresh.count
+        check_room(len(coins) + more, _trained(config, prepared))
+        return PlantedClients(coins, seed, Turns.of(defence.update, config), fresh)
     if kind == "texts":
         return PlantedTexts(coins, seed, prepared)
     if defence.training is None:
         raise InputError("expected DP-SGD for canary records, got none")
-    return PlantedRecords(coins, seed, prepared, defence.training)
+    return PlantedRecords(coins, seed, prepared, defence.training, fresh)
+
+
+def _trained(config: Config, prepared: Prepared) -> int:
+    """Return how many values rounds change."""
+    split = prepared.split
+    frozen = set(map(id, split.bottom.parameters())) if config.model.freeze_embeddings else set()
+    return sum(p.numel() for p in split.whole.parameters() if id(p) not in frozen)
 
 
 @dataclass(frozen=True)

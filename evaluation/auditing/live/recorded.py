@@ -60,9 +60,10 @@ def in_words(shown: Mapping[str, Any]) -> str:
     told = []
     if shown["canaries"]:
         what = f"{shown['canaries']} canary {shown['kind']}"
-        told.append(
-            f"{what} were trained on by fair coins, over {shown['rounds']} {_rounds(shown)}"
-        )
+        over = f"over {shown['rounds']} {_rounds(shown)}"
+        fresh = shown.get("fresh", 0)
+        new = f", {fresh} of them by a new coin each time" if fresh else ""
+        told.append(f"{what} were trained on by fair coins, {over}{new}")
     if shown["releases"]:
         told.append(f"the noise of {shown['releases']} releases was looked at as it was added")
     return "; ".join(told)

@@ -61,7 +61,7 @@ def test_canaries_from_the_command_line_are_told_of_and_never_handed_over(
     assert spent == sorted(spent) and spent[-1] == curve["claimed"] <= 8
     assert (out / "live.png").read_bytes()[:4] == b"\x89PNG"
     own = read_manifest(out / "checkpoint")["plain"][KEY]
-    assert len(own["coins"]) == 20 and own["shown"]["canaries"] == 20
+    assert len(own["coins"]) == own["shown"]["fresh"] == 10 and own["shown"]["canaries"] == 20
     done = here("export", out / "checkpoint", "--out", tmp_path / "handed")
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "handed" / "manifest.json").read_text())
@@ -69,32 +69,45 @@ def test_canaries_from_the_command_line_are_told_of_and_never_handed_over(
     text = (tmp_path / "handed" / "manifest.json").read_text()
     assert "coins" not in text and str(own["seed"]) not in text and "points" not in text
     done = here("audit", "run", out / "checkpoint", "--out", tmp_path / "card")
-    assert "20 canary clients were trained on by fair coins, over 3 rounds" in done.stdout
+    said = (
+        "20 canary clients were trained on by fair coins, over 3 rounds, 10 of them by a new coin"
+    )
+    assert said in done.stdout
     page = (tmp_path / "card" / "audit.html").read_text()
     assert "While it was trained" in page and "data:image/png;base64," in page
     done = here("finetune", path, "--out", out)
     assert done.returncode == 2 and "began with, got canaries=0" in done.stderr
 
 
-@pytest.mark.parametrize(("name", "last"), [("HalvedFromRound5", 4), ("ReusedFromRound3", 3)])
+@pytest.mark.parametrize(
+    ("name", "first", "canaries", "by", "said"),
+    [("HalvedFromRound5", 5, 20, "noise", "noise smaller"),
+     ("ReusedFromRound3", 4, 20, "noise", "noise used before"),
+     ("UnclippedFromRound5", 5, 100, "canaries", "new coins guessed rightly")],
+)  # fmt: skip
 def test_a_fault_stops_the_command_and_marks_what_is_there(
-    name: str, last: int, tmp_path: Path, here
+    name: str, first: int, canaries: int, by: str, said: str, tmp_path: Path, here
 ) -> None:
     path, out = written(tmp_path, mechanism=SABOTAGE + name, rounds=8), tmp_path / "out"
-    command = "finetune", path, "--out", out, "--allow-code", "--canaries", 20
+    command = "finetune", path, "--out", out, "--allow-code", "--canaries", canaries
     done = here(*command)
     assert done.returncode == 1, done.stderr
     line = done.stderr.strip().splitlines()[-1]
-    assert line.startswith("stopped by its live audit, round ") and "cannot stand" in line
-    assert last + 1 <= int(line.split("round ")[1].split(":")[0]) <= last + 3
+    assert line.startswith(f"stopped by its {by}: round ") and "cannot stand" in line
+    stopped = int(line.split("round ")[1].split(":")[0])
+    assert (
+        first <= stopped < first + (3 if by == "noise" else 4) and said in line
+    )  # 50 coins a round
     checkpoint = read(out / "checkpoint")
-    assert checkpoint.manifest["round"] == last and "fault" in checkpoint.manifest
-    assert json.loads((out / "live.json").read_text())["fault"]
+    assert checkpoint.manifest["round"] == stopped - 1
+    told = json.loads((out / "live.json").read_text())["fault"]
+    assert told == checkpoint.manifest["fault"] == line.removesuffix(": the claim cannot stand")
     for again in (command, ("export", out / "checkpoint", "--out", tmp_path / "handed")):
         done = here(*again)
         assert done.returncode == 2 and "whose claims can stand, got a fault" in done.stderr
     done = here("audit", "run", out / "checkpoint")
     assert done.returncode == 1 and "live audit" in done.stdout
+    assert f"stopped by its {by}: round {stopped}" in " ".join(done.stdout.split())
 
 
 def test_a_limit_on_epsilon_ends_a_training_before_the_round_that_would_pass_it(
@@ -240,7 +253,7 @@ def test_a_grid_is_audited_cell_by_cell(tmp_path: Path, here) -> None:
     assert by["central"].spec["audit"] == {"canaries": 10, "noise": False}
     assert by["local"].status == "skipped" and "got LocalDPFedAvg" in by["local"].reason
     assert by["reused"].status == "failed" and "values without noise" in by["reused"].traceback
-    assert by["reused"].audit["fault"].startswith("round 1")
+    assert by["reused"].audit["fault"].startswith("stopped by its noise: round 1")
     page = (out / "report.html").read_text()
     assert page.count("Live audit: sst2, fedavg") >= 3
 

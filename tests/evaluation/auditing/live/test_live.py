@@ -1,5 +1,6 @@
 """Live audit in real trainings: sound ones are let be and stay what they were, faulty ones stop."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 import fedbert.private_step as private_step
 from evaluation.auditing.canaries.planted_clients import Turns
 from evaluation.auditing.canaries.planted_records import PlantedRecords
-from evaluation.auditing.live.audit import KEY, FaultError, LiveAudit
+from evaluation.auditing.live.audit import ALPHA, KEY, FaultError, LiveAudit
 from evaluation.auditing.live.planting import kind_of
 from evaluation.grid.audit import AuditSettings
+from evaluation.metrics.canary_readings import Readings
 from fedbert.errors import InputError
 from fedbert.noise import noise_of
 from fedbert.trainer import train
@@ -20,6 +22,7 @@ from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.local_dp_fedavg import LocalDPFedAvg
+from reports.figures.live import describe_live, live_data
 from tests.evaluation.auditing.live.sabotage import BROKEN, broken_sums
 from tests.evaluation.auditing.live.world import MANY, audited
 from tests.fedbert import tiny
@@ -161,8 +164,38 @@ def test_nothing_of_the_noise_and_all_of_the_wealth_is_in_a_state() -> None:
     defence, settings = CASES["dp_fedavg"]
     _, _, states = audited(tiny.config_of(**settings), defence)
     own = {n: v for n, v in states[-1].arrays.items() if n.startswith(KEY)}
-    assert set(own) == {f"{KEY}:{n}" for n in ("scores", "size", "bare", "rounds", "tensors")}
+    of_noise, of_canaries = ("size", "bare", "rounds", "tensors"), ("near", "again", "guessed")
+    assert set(own) == {f"{KEY}:{n}" for n in ("scores", *of_noise, *of_canaries[:2])}
+    _, _, states = audited(tiny.config_of(**settings), defence, AuditSettings(canaries=200))
+    own = {n for n in states[0].arrays if n.startswith(KEY)}  # a group of coins was full
+    assert own == {f"{KEY}:{n}" for n in ("scores", *of_noise, *of_canaries)}
     assert states[-1].plain[KEY]["shown"]["kind"] == "clients"
+
+
+def test_all_tests_share_one_level() -> None:
+    """Noise a half; canaries of the whole training a quarter; readings and guesses an eighth."""
+    defence, settings = CASES["dp_fedavg"]
+    _, audit, _ = audited(tiny.config_of(**settings, rounds=1), defence)
+    assert audit.canary_tests is not None and audit.canary_tests.alpha == ALPHA / 4
+    readings = Readings("s", *(np.zeros(1) for _ in range(3)), *(np.zeros(1, dtype=bool),) * 2)
+    for bets in (audit.canary_tests.readings.shared, audit.canary_tests.guesses.bets):
+        before, bets.highest = bets.highest, math.log(8 / ALPHA) - 1e-9
+        audit.reading(readings)
+        bets.highest = math.log(8 / ALPHA) + 1e-9
+        with pytest.raises(FaultError, match=r"where 10\^4.9 stops"):
+            audit.reading(readings)
+        bets.highest = before
+
+
+def test_the_figure_tells_what_canaries_found() -> None:
+    line = FaultError("canaries", "round 2: readings lie nearer").line
+    curve = {
+        "shown": {"canaries": 20, "kind": "clients"}, "significance": 0.05, "claimed": None,
+        "points": [{"round": 1, "canary_log_wealth": math.log(100)}], "fault": line,
+    }  # fmt: skip
+    told = describe_live(live_data(curve))
+    assert told.startswith("stopped by its canaries: round 2: readings lie nearer.")
+    assert "Evidence of canaries, by single rounds: 10^2.0." in told
 
 
 def test_what_no_canary_speaks_of_is_refused_by_name() -> None:

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import numpy as np
+
+from evaluation.auditing.canaries.planted_texts import PlantedTexts
 from evaluation.auditing.live.audit import LiveAudit
 from evaluation.grid.audit import AuditSettings
 from fedbert.config import Config
@@ -22,13 +25,21 @@ def audited(
     start: State | None = None,
     absent: bool = False,
     stop: int | None = None,
+    noise_too: bool = True,
 ) -> tuple[Trained | None, LiveAudit, list[State]]:
-    """Return a training under a live audit, and its states; absent: no canary is there."""
+    """Return a training under a live audit, and its states.
+
+    absent: no canary is there. noise_too: else the noise itself is not looked at, canaries alone.
+    """
     prepared = tiny.prepared_for(config)
     noise = noise_of(config, prepared, defence)
     audit = LiveAudit(asked, config, prepared, defence, noise, start)
     if absent and audit.canaries is not None:
         audit.canaries.coins[:] = False
+        if not isinstance(audit.canaries, PlantedTexts) and audit.canaries.fresh is not None:
+            audit.canaries.fresh.of = lambda count, *_: np.zeros(count, dtype=bool)
+    if not noise_too:
+        audit.test = None
     states: list[State] = []
 
     def on_round(state: State) -> None:
