@@ -8,12 +8,13 @@ from xml.etree import ElementTree
 from rich.table import Table
 
 from fedbert.disk.writer import sweep, write_whole
-from reports.card.content import FAILED, WEAK, WHO, Card, figure, note
+from reports.card.content import FAILED, WEAK, Card, figure, note
 from reports.card.summary import in_short
 from reports.html import html
 from reports.layout import with_heads
 from reports.metrics import title
 from reports.page import Picture
+from reports.plain import WHO
 from reports.terminal import cell, harmless
 from reports.wording import beside
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports import metrics
-from reports.checks import VIEWS
+from reports.checks import FAMILIES, VIEWS
 from reports.estimate import Estimate
 from reports.frontier.wish import ALL
 from reports.leak import Leak, NotMeasured
@@ -84,15 +84,18 @@ def unread(record: CellResult, adversary: str) -> set[tuple[str, str]]:
     return lacked - ran
 
 
-def worst(seeds: Sequence[CellResult], adversary: str, numbers: int) -> Worst | None:
+def worst(
+    seeds: Sequence[CellResult], adversary: str, numbers: int, families: Sequence[str] = FAMILIES
+) -> Worst | None:
     """The worst of an adversary's attacks on one setting; None where none was measured.
 
     numbers: how many intervals are compared in all, over settings, seeds, attacks and metrics.
+    families: of attacks.
     """
     found: dict[Key, list[Leak]] = {}
     single: dict[str, float] = {}
     for record in seeds:
-        for leak in seen(record, adversary):
+        for leak in (each for each in seen(record, adversary) if each.family in families):
             found.setdefault((leak.attack, leak.view, leak.metric), []).append(leak)
             seed, share = record.labels["seed"], above_chance(leak.estimate.value, leak.chance)
             single[seed] = max(single.get(seed, share), share)
