@@ -49,9 +49,13 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds >= 99.5 else f"{seconds:.3g} s"
 
 
-def source(leak: Leak | None) -> str:
-    """Which attack on which view, and what it is to be read beside."""
-    return "" if leak is None else f"{leak.name} ({leak.view}), {beside(leak)}"
+def claim(short: str) -> str:
+    """A claim's short form in words.
+
+    >>> claim("eps 4.0 (record, replace-one, data set)"), claim("eps 19.2 (client, local)")
+    ('epsilon 4 (record, replace-one, data set)', 'epsilon 19.2 (client, local)')
+    """
+    return short.replace("eps ", "epsilon ").replace(".0 (", " (")
 
 
 def beside(leak: Leak) -> str:
