@@ -23,7 +23,7 @@ from reports.samples import LEVELS, Sampled
 from reports.settings import columns_shown, lines
 from reports.tables import confidence
 from reports.unfinished import left, missing
-from reports.wording import beside, claim, decimal, duration, interval, size
+from reports.wording import beside, claim, decimal, duration, few, interval, size, sortable
 
 TERMS = (
     "view", "forward view", "backward view", "aggregator view", "peer view", "release view",
@@ -44,21 +44,8 @@ HINTS = (
 """The terms that are explained where they stand, too."""
 EVERY = 300
 """Up to how many settings a page holds every number of each; of more, `table.json` does."""
-FEW = 12
-"""How many names stand in a list before the rest is counted."""
 SECONDS = 20
 """How often a page looks for news while its run goes on."""
-
-
-def few(names: Sequence[str]) -> str:
-    """Names in a row, those after the first few counted.
-
-    >>> few(["a", "a", "b"]), few([str(i) for i in range(14)])[-14:]
-    ('a; b', '11 and 2 more')
-    """
-    every = list(dict.fromkeys(names))
-    more = f" and {len(every) - FEW} more" if len(every) > FEW else ""
-    return "; ".join(every[:FEW]) + more
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
@@ -73,6 +60,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "phrase": phrase,
     "words": in_words,
     "claim": claim,
+    "value": sortable,
     "key": key_words,
 }
 """What the template calls."""

@@ -42,11 +42,15 @@ class RenderedReport:
 
 
 def render(
-    run_directory: Path, own: Sequence[CellResult] | None = None, going: bool = False
+    run_directory: Path,
+    own: Sequence[CellResult] | None = None,
+    going: bool = False,
+    figures: bool = True,
 ) -> RenderedReport:
     """The report of a run, written into its directory: the same records, the same bytes.
 
-    going: the run goes on, and the page looks for news until it is written without.
+    going: the run goes on, and the page looks for news until it is written without. figures:
+    whether they are drawn; where not, the page has those on disk as they are, which may lag behind.
 
     Reads `records.jsonl` (unless `own`, the records as they are to be shown, are given) and, where
     they are there, `grid.json` (shown as it is), `partition.json` ({task: {client: {label:
@@ -59,7 +63,7 @@ def render(
     sweep(directory, directory / "figures", directory / FOLDER)
     grid = _json(directory / "grid.json")
     records = in_order(_records(directory) if own is None else own, grid)
-    wish, drawn = wish_of(grid), Drawn(directory / "figures")
+    wish, drawn = wish_of(grid), Drawn(directory / "figures", lagging=not figures)
     if wish is not None and wish.data == PRIVATE:
         records = unclaimed(records)
     rows = setting_rows(records)
@@ -71,6 +75,7 @@ def render(
     pictures |= {**_leakage(rows, drawn), **_depths(records, rows, drawn)}
     pictures |= {**_rocs(directory, records, rows, drawn), **_partitions(directory, drawn)}
     pictures |= _audits(records, drawn)
+    pictures = {name: each for name, each in pictures.items() if each.png}
     title = f"Privacy and utility: {directory.resolve().name}"
     private = samples(records, _json(directory / SAMPLES), SAMPLES)
     shown = Shown(grid, private, found, going)
@@ -81,8 +86,9 @@ def render(
     written.append(_write(directory / "table.csv", csv_table(records)))
     written.append(_write(directory / "table.json", json_table(records)))
     for name, picture in pictures.items():
-        written.append(_write(directory / "figures" / f"{name}.png", picture.png))
-    if pictures:
+        if figures:
+            written.append(_write(directory / "figures" / f"{name}.png", picture.png))
+    if pictures and figures:
         _write(directory / "figures" / INDEX, drawn.index())
     told = tuple(sentences(found)) if found is not None else decided(records, grid)
     return RenderedReport(tuple(written), terminal_tables(records), told)

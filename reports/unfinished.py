@@ -23,12 +23,12 @@ def missing(records: Sequence[CellResult], grid: Any) -> list[tuple[str, str]]:
 def left(gone: Sequence[tuple[str, str]], task: str, there: int) -> str:
     """How many cells of a task are missing, as a sentence; "" for none."""
     own = sum(name == task for name, _ in gone)
-    return f"Not finished: {own} of {own + there} cells are missing." if own else ""
+    return f"Not finished: {own} of {own + there} cells missing." if own else ""
 
 
 def _named(cell: Any) -> tuple[str, str]:
     """A cell's task, and its parts that are there, as words."""
-    task = _text(cell, "data", "task") or "a task"
+    task = _text(cell, "data", "task") or _text(cell, "task") or "a task"
     parts = [
         task, _text(cell, "training", "strategy"), _text(cell, "defence", "name"),
         _text(cell, "level"),

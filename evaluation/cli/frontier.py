@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evaluation.run.changes import Known
     from evaluation.run.frontier import Frontier, Plan
     from evaluation.run.workers import CellRunner
+    from reports.records import CellResult
 
 
 @click.command()
@@ -87,13 +88,19 @@ def _run(
     known: "Known | None",
 ) -> bool:
     """Run the cells of a plan that lack a record; return whether every one ended well."""
+    from evaluation.cli.live_page import LivePage
     from evaluation.run.runner import run_grid
+
+    def record(result: "CellResult") -> None:
+        progress.record(result)
+        live.record(result)
 
     def start(todo: "Sequence[Cell]", total: int) -> None:
         progress.start(todo, len(todo))  # what other waves ran is no news
 
     only = {cell.id for cell in found.missing}
-    return run_grid(found.grid, directory, runner, start, progress.record, known, only)
+    with LivePage(directory) as live:
+        return run_grid(found.grid, directory, runner, start, record, known, only)
 
 
 def _controls(asked: "Frontier", runner: "CellRunner") -> "Frontier":

@@ -130,14 +130,16 @@ def _run(
     grid: "Grid", directory: Path, runner: "CellRunner", times: Times, known: "Known | None"
 ) -> bool:
     """Run a grid and show what came out; return whether every cell ended well."""
+    from evaluation.cli.live_page import LivePage
     from evaluation.cli.progress import GridProgress
     from evaluation.run.runner import run_grid
 
     def record(result: "CellResult") -> None:
         times.cell(result.seconds)
         progress.record(result)
+        live.record(result)
 
-    with GridProgress(times.workers) as progress:
+    with GridProgress(times.workers) as progress, LivePage(directory) as live:
         times.started()
         good = run_grid(grid, directory, runner, progress.start, record, known)
         times.ended()

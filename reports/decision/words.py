@@ -246,9 +246,9 @@ def _sure(found: Decision, each: Judged) -> str:
     return (
         f"The intervals here hold together for all {found.numbers} numbers of the page "
         f"(Bonferroni; over {seeds} seed{'s' * (seeds != 1)}, the hull). They speak of the "
-        "attacks that were run: others may do better, and only a guarantee bounds those. No epsilon "
-        "here pays for having chosen among settings by their figures, where these were taken of "
-        "the records to be protected: fedbert-eval budget tuning says what that costs."
+        "attacks that were run: others may do better, and only a guarantee bounds those. No "
+        "epsilon here pays for having chosen among settings by their figures, where these were "
+        "taken of the records to be protected: fedbert-eval budget tuning says what that costs."
     )
 
 
