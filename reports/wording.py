@@ -86,7 +86,7 @@ def what_is_allowed(claim: Allowed) -> str:
 def few(names: Sequence[str]) -> str:
     """Names in a row, those after the first few counted.
 
-    >>> few(["a", "a", "b"]), few([str(i) for i in range(14)])[-14:]
+    >>> few(["a", "a", "b"]), few([str(i) for i in range(14)])[-13:]
     ('a; b', '11 and 2 more')
     """
     every = list(dict.fromkeys(names))

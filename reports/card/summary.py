@@ -10,6 +10,7 @@ from reports.card.content import (
     WEAK,
     Card,
 )
+from reports.comparison import capital
 from reports.leak import Leak
 from reports.leaks import worst, worst_reading
 from reports.plain import reaches
@@ -29,6 +30,38 @@ UNTESTED = "Nothing was tested: there is no claim, and no limit was set."
 def in_short(card: Card) -> tuple[str, ...]:
     """The verdict in plain words; who reads text; who finds members; how sure that is."""
     return (PLAIN.get(card.verdict, UNTESTED), _text(card), _members(card), _sure(card))
+
+
+def answers(card: Card) -> tuple[tuple[str, str], ...]:
+    """What a manager asks, and what the card says of it."""
+    _, text, members, sure = in_short(card)
+    which = card.subject.get(AT_RISK)
+    listed = f"At risk: {which}." if which else LISTED
+    told = (text.removeprefix("The text: "), members.removeprefix("Who was trained on: "), sure)
+    read, found, certain = (capital(each.removeprefix("How sure: ")) for each in told)
+    return (
+        ("Who can read my text?", read),
+        ("Which records?", f"{found} {listed}"),
+        ("What does it cost?", COST),
+        ("How sure is that?", f"{certain} {ATTACKS}"),
+    )
+
+
+AT_RISK = "records at risk"
+"""The subject's entry that says how many records were listed."""
+LISTED = "Cards name nobody: with --records FILE, audit run lists whom the model puts most at risk."
+COST = (
+    "An audit measures no utility and no price: the report of a grid sets accuracy, bytes and "
+    "seconds beside those of undefended training (fedbert-eval report)."
+)
+ATTACKS = (
+    "The figures speak of the attacks that were run: others may do better, and only a guarantee "
+    "bounds those."
+)
+SPEAKS = (
+    "An audit can say no and never yes: it speaks of what is claimed. Where nothing is, weigh what "
+    "is read below."
+)
 
 
 def _text(card: Card) -> str:

@@ -27,8 +27,9 @@
     const field = make("input", "", label);
     field.type = "search";
     field.placeholder = "words, such as: gaussian client";
-    const back = make("button", "Order of the grid", tools);
-    back.type = "button";
+    const by = make("select", "", make("label", "Order ", tools));
+    const turn = make("button", "Turn round", tools);
+    turn.type = "button";
     const count = make("output", "", tools);
 
     function filter() {
@@ -53,12 +54,20 @@
       const at = Array.from(head.parentNode.cells).indexOf(head);
       const upper = head.parentNode.rowIndex === 0;
       head.place = !upper ? first + at : first >= 0 && at > first ? at + more : at;
-      const button = make("button", head.textContent, { append: (it) => head.replaceChildren(it) });
+      const name = head.dataset.name || head.textContent;
+      const text = head.textContent;
+      head.replaceChildren();
+      const button = make("button", text, head);
       button.type = "button";
+      button.title = "sort by " + name;
       button.addEventListener("click", () => {
         const up = head.getAttribute("aria-sort") === "ascending";
         sort(heads.indexOf(head), up ? "descending" : "ascending");
       });
+      head.named = name;
+    });
+    ["of the grid", ...heads.map((head) => "by " + head.named)].forEach((text, i) => {
+      make("option", text, by).value = String(i - 1);
     });
     function value(row, head) {
       const cell = row.cells[head.place];
@@ -82,13 +91,19 @@
         });
       }
       body.append(...order.map(([row]) => row));
+      by.value = String(head ? which : -1);
+      turn.disabled = !head;
       state.sort = head ? [which, way] : null;
       keep();
     }
     field.addEventListener("input", filter);
-    back.addEventListener("click", () => sort(-1, ""));
+    by.addEventListener("change", () => sort(Number(by.value), "ascending"));
+    turn.addEventListener("click", () => {
+      sort(state.sort[0], state.sort[1] === "ascending" ? "descending" : "ascending");
+    });
     if (state.filter) field.value = state.filter;
     if (state.sort) sort(state.sort[0], state.sort[1]);
+    else turn.disabled = true;
     filter();
   }
 
