@@ -8,7 +8,7 @@ from typing import Any
 
 from reports import checks, faults, glossary, metrics, story
 from reports.claims import claims
-from reports.decision import words
+from reports.decision import first_screen
 from reports.decision.answers import of_answer
 from reports.decision.choice import DEFAULT, Decision, Setting, by_task, count, decide
 from reports.frontier import words as searched
@@ -32,14 +32,14 @@ TERMS = (
     "baseline attack", "reference attack",
     "reconstruction bound", "trade-off curve", "advantage", "worst attack",
     "not measured", "interval", "majority class", "majority baseline", "void comparison",
-    "signal to noise",
+    "signal to noise", "decision", "share of the gain", "above chance",
 )  # fmt: skip
 """The terms of the glossary that every page explains."""
 
 
 HINTS = (
     "guarantee", "epsilon", "delta", "chance", "interval", "utility", "worst attack", "inversion",
-    "membership", "unit of privacy", "neighbouring relation",
+    "membership", "unit of privacy", "neighbouring relation", "share of the gain", "above chance",
 )  # fmt: skip
 """The terms that are explained where they stand, too."""
 EVERY = 300
@@ -149,7 +149,7 @@ def _asked(shown: Shown) -> dict[str, Any]:
         "sentences": shown.sentences,
         "grid": _written(shown.grid),
         "levels": LEVELS,
-        "rules": words.RULES,
+        "rules": first_screen.RULES,
         "who": WHO,
     }
 
@@ -193,7 +193,7 @@ def decided(records: Sequence[CellResult], grid: Any = None) -> tuple[str, ...]:
     return tuple(
         f"{each.task}: {verdict.line}{f' {verdict.near}' if verdict.near else ''}"
         for each in decisions(records)
-        for verdict in [words.verdict(each, (), _left(each, settings, gone))]
+        for verdict in [first_screen.verdict(each, (), _left(each, settings, gone))]
     )
 
 
@@ -202,18 +202,18 @@ def _verdicts(
     settings: dict[str, list[Setting]],
     gone: Sequence[tuple[str, str]],
     found: Answer | None,
-) -> list[words.Verdict]:
+) -> list[first_screen.Verdict]:
     if found is not None:
-        kind = words.NONE if found.chosen is None else words.SHIP
-        own = words.answers(made[0]) if found.chosen is not None else ()
-        return [words.Verdict(made[0].task, kind, searched.title(found), "", own)]
+        kind = first_screen.NONE if found.chosen is None else first_screen.SHIP
+        own = first_screen.answers(made[0]) if found.chosen is not None else ()
+        return [first_screen.Verdict(made[0].task, kind, searched.title(found), "", own)]
     verdicts = []
     for each in made:
         same = settings[each.task]
         alone = [
             decide(same, each.numbers, replace(DEFAULT, adversary=view)) for view in checks.VIEWS
         ]
-        verdicts.append(words.verdict(each, alone, _left(each, settings, gone)))
+        verdicts.append(first_screen.verdict(each, alone, _left(each, settings, gone)))
     return verdicts
 
 

@@ -70,7 +70,8 @@ def lines(
     for row, claims in zip(rows, referred, strict=True):
         each, found = judged.get(_key(row), (None, None))
         fate = "" if each is None or found is None else outcome(each, found)
-        kept = "" if each is None else share_text(each.share)
+        itself = each is None or found is None or each is found.reference
+        kept = "" if itself or each is None else share_text(each.share)
         views = tuple((view, _cell(row, view, claims.get(view))) for view in shown)
         made.append(Line(row, beats_majority(row), kept, fate, _kind(each, found), views))
     return made

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from reports.checks import FAMILIES
 from reports.decision.choice import Decision, Judged, Setting
-from reports.decision.lacks import LITTLE
+from reports.decision.lacks import LITTLE, UNJUDGED
 from reports.decision.share import gained, share
 from reports.estimate import Estimate
 from reports.frontier.answer import Answer, Candidate, Tried, baseline_of
@@ -69,5 +69,5 @@ def _faults(each: Tried, candidate: Candidate, chosen: Tried | None) -> tuple[st
     if each is chosen:
         return ()
     if not each.useful:
-        return (LITTLE,)
+        return (LITTLE if each.row.comparison.holds else UNJUDGED,)
     return (candidate.lost,) if each is candidate.best and candidate.lost else (FURTHER,)

@@ -1,5 +1,6 @@
 """Lacks of a setting: why it is not one to ship, and what of its views stays open."""
 
+from reports.frontier.leakage import JUDGED
 from reports.frontier.wish import Wish
 from reports.rows import GuaranteeCell, Row
 
@@ -40,7 +41,7 @@ def open_views(row: Row, wish: Wish) -> list[str]:
 
 def unattacked(row: Row) -> list[str]:
     """The views on which something crosses and no attack of their own was measured."""
-    attacked = {leak.view for leak in row.leaks if not leak.baseline}
+    attacked = {x.view for x in row.leaks if x.metric in JUDGED and not x.baseline}
     crosses = [each.view for each in row.guarantees if each.kind != "nothing sent"]
     return [view for view in crosses if view not in attacked]
 

@@ -11,7 +11,8 @@ from reports.leak import Leak, NotMeasured
 from reports.records import CellResult
 
 JUDGED = (
-    "token_accuracy", "masked_token_accuracy", "label_accuracy", "token_f1", "token_recall", "auc",
+    "token_accuracy", "masked_token_accuracy", "label_accuracy", "token_f1", "token_recall",
+    "attribute_accuracy", "name_spans", "number_spans", "date_spans", "auc", "tpr_at_1pct_fpr",
     "client_auc",
 )  # fmt: skip
 """The metrics of which the worst is sought: 1 is everything, and chance is known or 0.

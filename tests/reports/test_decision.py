@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.decision.choice import DEFAULT, by_task, count, decide
+from reports.decision.first_screen import verdict
 from reports.decision.lacks import (
     ALARM,
     BLIND,
@@ -21,7 +22,7 @@ from reports.decision.lacks import (
     UNSEEN,
 )
 from reports.decision.share import share
-from reports.decision.words import line, nearest, verdict
+from reports.decision.words import line, nearest
 from reports.estimate import Estimate
 from reports.leak import Leak, NotMeasured
 from reports.metrics import ABOVE_BOUND
@@ -112,6 +113,19 @@ def test_a_claim_of_labels_promises_nothing_of_the_text():
         record, guarantees=[*record.guarantees, *({**LABEL, "view": view} for view in VIEWS)]
     )
     assert UNPROMISED in faults(labelled)[0]
+
+
+def test_what_an_attack_tells_of_attributes_names_and_few_members_counts():
+    for metric, family, unit, value in (
+        ("attribute_accuracy", "inversion", "record", 0.9),
+        ("name_spans", "inversion", "span", 0.6),
+        ("tpr_at_1pct_fpr", "membership", "record", 0.4),
+    ):
+        more = Leak("release", "other", family, metric, near(value), unit, 0.01)
+        assert MUCH in faults(replace(GOOD, leakage=(*GOOD.leakage, more)))[0]
+        only = replace(more, metric="blind_auc", family="membership")  # no attack on the model
+        bare = cell("x", 0.88, given={view: claim(view) for view in VIEWS[:4]}, leakage=(only,))
+        assert UNSEEN in faults(bare)[0]
 
 
 def test_an_alarm_and_an_attack_that_could_not_run_clear_nothing():
