@@ -204,9 +204,7 @@ def _verdicts(
     found: Answer | None,
 ) -> list[first_screen.Verdict]:
     if found is not None:
-        kind = first_screen.NONE if found.chosen is None else first_screen.SHIP
-        own = first_screen.answers(made[0]) if found.chosen is not None else ()
-        return [first_screen.Verdict(made[0].task, kind, searched.title(found), "", own)]
+        return [first_screen.of_frontier(made[0], searched.title(found))]
     verdicts = []
     for each in made:
         same = settings[each.task]

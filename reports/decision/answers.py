@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reports.checks import FAMILIES
-from reports.decision.choice import Decision, Judged, Setting
+from reports.decision.choice import Decision, Judged, Setting, count
 from reports.decision.lacks import LITTLE, UNJUDGED
 from reports.decision.share import gained, share
 from reports.estimate import Estimate
@@ -41,22 +41,25 @@ def of_answer(found: Answer, settings: Sequence[Setting]) -> Decision:
     def own(each: Tried) -> list[CellResult]:
         return seeds.get(each.row, [])
 
+    numbers = count([record for _, group in settings for record in group])
     reference = found.reference
-    whole = None if reference is None else _gain(reference, own(reference), found.numbers)
+    whole = None if reference is None else _gain(reference, own(reference), numbers)
     undefended = () if reference is None else (Judged(reference, None, bare=True),)
     chosen = None if found.chosen is None else found.chosen.best
     judged: list[Judged] = []
+    best = None
     for candidate in found.candidates:
         for each in candidate.tried:
-            part = _gain(each, own(each), found.numbers)
+            part = _gain(each, own(each), numbers)
             ratio = None if part is None or whole is None else share(part, whole)
-            judged.append(Judged(each, ratio, _faults(each, candidate, chosen)))
-    best = next((each for each in judged if each.tried is chosen), None)
+            tried = replace(each, worst=worst(own(each), found.wish.adversary, numbers))
+            judged.append(Judged(tried, ratio, _faults(each, candidate, chosen)))
+            best = judged[-1] if each is chosen else best
     task = settings[0][0].task
-    decision = Decision(task, found.wish, found.numbers, None, tuple(judged), best)
+    decision = Decision(task, found.wish, numbers, None, tuple(judged), best)
     decision = replace(decision, reference=next(iter(undefended), None), undefended=undefended)
     subject = [] if chosen is None else own(chosen)
-    text, members = (worst(subject, ALL, found.numbers, [family]) for family in FAMILIES)
+    text, members = (worst(subject, ALL, numbers, [family]) for family in FAMILIES)
     return replace(decision, text=text, members=members)
 
 

@@ -8,7 +8,16 @@ from reports import metrics
 from reports.comparison import capital
 from reports.decision.choice import SURELY, Decision, Judged
 from reports.decision.lacks import of_text, open_views, unattacked
-from reports.decision.words import does, in_views, kept_text, line, named, nearest, percent
+from reports.decision.words import (
+    achieved,
+    does,
+    in_views,
+    kept_text,
+    line,
+    named,
+    nearest,
+    percent,
+)
 from reports.frontier.leakage import Worst
 from reports.plain import WHO
 from reports.wording import duration, interval, size
@@ -44,6 +53,13 @@ def verdict(found: Decision, alone: Sequence[Decision] = (), left: str = "") -> 
     return Verdict(
         found.task, kind, first + line(found), nearest(found), answers(found), wished(found), views
     )
+
+
+def of_frontier(found: Decision, title: str) -> Verdict:
+    """The first screen of a frontier's answer, which says by itself what it was held against."""
+    if found.chosen is None:
+        return Verdict(found.task, NONE, title, "", ())
+    return Verdict(found.task, SHIP, title, achieved(found.chosen), answers(found))
 
 
 def answers(found: Decision) -> tuple[tuple[str, str], ...]:
@@ -109,8 +125,9 @@ def _cost(each: Judged, reference: Judged | None) -> str:
     told = f"{capital(metrics.title(row.metric))} {interval(row.utility)}"
     if reference is not None and reference is not each:
         told += f" in place of {interval(reference.row.utility)} undefended: it {kept_text(each)}"
-    sent = "" if row.bytes is None else f"{size(row.bytes)} sent, "
-    return f"{told}. {sent}{duration(row.seconds)}."
+    spent = [f"{size(row.bytes)} sent"] if row.bytes is not None else []
+    spent += [duration(row.seconds)] if row.seconds is not None else []
+    return " ".join([f"{told}.", *([", ".join(spent) + "."] if spent else [])])
 
 
 def _sure(found: Decision, each: Judged) -> str:

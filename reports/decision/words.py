@@ -118,6 +118,11 @@ def _none(found: Decision) -> str:
     return first
 
 
+def achieved(each: Judged) -> str:
+    """What a setting that is shipped keeps and leaks, as a sentence."""
+    return f"It {kept_text(each)}; {_worst(each)}."
+
+
 def nearest(found: Decision) -> str:
     """What comes nearest where nothing may be shipped, and how many might pass; "" elsewhere."""
     each = found.shown

@@ -43,12 +43,13 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def address(examples: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A page of five settings, one of which holds hostile text, and two that went wrong."""
-    records = [examples.done(defence=k) for k in (0, 2, 4, 6)]
+    records = [examples.failed(text=HOSTILE)]
+    records += [examples.done(defence=k) for k in (0, 2, 4, 6)]
     evil = examples.done(defence=5)
     leakage = tuple(replace(each, attack=HOSTILE) for each in evil.leakage)
     labels = {**evil.labels, "defence": HOSTILE}
     records.append(replace(evil, labels=labels, leakage=leakage, doubts=[HOSTILE]))
-    records += [examples.failed(text=HOSTILE), examples.skipped()]
+    records.append(examples.skipped())
     picture = Picture(HOSTILE, PIXEL, HOSTILE, task="sst2")
     text = page(records, f"a run {HOSTILE}", [picture], Shown({"name": HOSTILE}))
     path = tmp_path_factory.mktemp("page") / "report.html"
@@ -133,7 +134,7 @@ def test_the_table_sorts_and_comes_back_to_the_grids_order(wide: Opened) -> None
     head.get_by_role("button").click()
     assert head.get_attribute("aria-sort") == "descending"
     assert wide.names()[0] == "none"
-    assert wide.names()[-1] == first[-1]  # what was not measured comes last, either way
+    assert rising[-2:] == wide.names()[-2:] == [first[0], first[-1]]  # not measured: always last
     wide.page.get_by_label("Order").select_option("by forward view: guaranteed")
     assert wide.names()[0] == "gaussian token, eps 2"
     wide.page.get_by_role("button", name="Turn round").click()
@@ -146,7 +147,7 @@ def test_the_table_is_filtered_by_words_and_says_how_many_are_left(wide: Opened)
     every = len(wide.names())
     field = wide.page.get_by_label("Filter")
     field.fill("GAUSSIAN  token eps")
-    found = ["gaussian token, eps 16", "gaussian token, eps 2", "gaussian token, eps 1"]
+    found = [f"gaussian token, eps {each}" for each in (1, 16, 2)]
     assert wide.names() == found
     assert wide.page.inner_text("output") == f"3 of {every} settings"
     field.fill("no such words")
