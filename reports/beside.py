@@ -10,6 +10,8 @@ from reports.drawn import Drawn
 from reports.page import Picture
 
 Slug = Callable[[str], str]
+MOST = 300
+"""Above so many settings no figure stands beside a decision: it would show a cloud, slowly."""
 
 
 def beside(decisions: Sequence[Decision], drawn: Drawn, slug: Slug) -> dict[str, Picture]:
@@ -19,7 +21,7 @@ def beside(decisions: Sequence[Decision], drawn: Drawn, slug: Slug) -> dict[str,
     pictures: dict[str, Picture] = {}
     for each in decisions:
         found = as_answer(each)
-        data = frontier_data(found) if found.tried else None
+        data = frontier_data(found) if 0 < len(found.tried) <= MOST else None
         if data is None:
             continue
         data = replace(data, title=line(each))
