@@ -1,7 +1,8 @@
-"""CSV table: every cell of a run as a line, numbers at full precision."""
+"""Tables of cells as CSV and as JSON: a line per cell, numbers at full precision."""
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 
 from reports import checks, metrics
@@ -9,14 +10,32 @@ from reports.estimate import Estimate
 from reports.labels import columns
 from reports.leaks import worst
 from reports.records import CellResult
-from reports.rows import cell_rows
+from reports.rows import Row, cell_rows
 from reports.spreadsheet import quoted
+
+CLAIM = ("guarantee", "kind", "unit", "epsilon", "delta", "mu")
+"""What the table says of each view's claim; mu where the record holds it, of the same unit."""
 
 
 def csv_table(records: Sequence[CellResult]) -> str:
     """One line per cell, numbers at full precision, as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    head, lines = _table(records)
+    writer.writerow(quoted(head))
+    writer.writerows(quoted(line) for line in lines)
+    return text.getvalue()
+
+
+def json_table(records: Sequence[CellResult]) -> str:
+    """The same table as JSON, an object per cell: numbers as numbers, null where there is none."""
+    head, lines = _table(records)
+    cells = [dict(zip(head, line, strict=True)) for line in lines]
+    return json.dumps(cells, indent=1, allow_nan=False) + "\n"
+
+
+def _table(records: Sequence[CellResult]) -> tuple[list[str], list[list[object]]]:
+    """The heads and the lines of the table."""
     rows = cell_rows(records)
     names = columns(rows)
     head = ["cell", "task", "model", "strategy", "defence", "level", *names]
@@ -29,40 +48,49 @@ def csv_table(records: Sequence[CellResult]) -> str:
     head += ["inversion_reference_attack", "inversion_reconstruction_bound", "flags"]
     for metric in metrics.SHOWN[1:]:
         head += [f"{metric}_attack", f"{metric}_view", *_columns(metric)]
-    head += [f"{view}_{name}" for view in checks.VIEWS for name in ("guarantee", "delta")]
+    head += [f"{view}_{name}" for view in checks.VIEWS for name in CLAIM]
     head += ["places", "mechanisms", *MECHANISM]
-    writer.writerow(quoted([*head, "bytes", "seconds"]))
-    for record, row in zip(records, rows, strict=True):
-        fields: list[object] = [record.cell, row.task, row.model, row.strategy, row.defence]
-        known = dict(row.further)
-        fields += [row.level, *(known.get(name) for name in names)]
-        fields += [record.labels["seed"], row.status, row.note, row.comparison.value]
-        fields += [row.metric, *_numbers(row.utility), row.majority_baseline]
-        for leak in (row.inversion, row.membership):
-            fields += [leak.attack, leak.view, leak.metric] if leak else [None] * 3
-            fields += [*_numbers(leak.estimate if leak else None), leak.chance if leak else None]
-        claim = row.membership_allowed
-        fields += [claim.tpr_at(0.01), claim.advantage] if claim else [None] * 2
-        found = row.inversion
-        reference = found.reference_attack if found else None
-        fields += [reference and reference.value, found and found.reconstruction_bound]
-        fields.append("; ".join(row.alarms))
-        for metric in metrics.SHOWN[1:]:
-            leak = worst(row.leaks, "inversion", metric)
-            fields += [leak.attack, leak.view] if leak else [None] * 2
-            fields += _numbers(leak.estimate if leak else None)
-        promised = {each.view: each for each in row.guarantees}
-        for view in checks.VIEWS:
-            each = promised.get(view)
-            fields += [each.short, each.delta] if each else [None, None]
-        fields += _of_mechanisms(record)
-        fields += [None if row.bytes is None else round(row.bytes), row.seconds]
-        writer.writerow(quoted(fields))
-    return text.getvalue()
+    lines = [_line(record, row, names) for record, row in zip(records, rows, strict=True)]
+    return [*head, "bytes", "seconds"], lines
+
+
+def _line(record: CellResult, row: Row, names: Sequence[str]) -> list[object]:
+    """A cell's fields, in the order of the heads."""
+    known = dict(row.further)
+    fields: list[object] = [record.cell, row.task, row.model, row.strategy, row.defence]
+    fields += [row.level, *(known.get(name) for name in names)]
+    fields += [record.labels["seed"], row.status, row.note, row.comparison.value]
+    fields += [row.metric, *_numbers(row.utility), row.majority_baseline]
+    for leak in (row.inversion, row.membership):
+        fields += [leak.attack, leak.view, leak.metric] if leak else [None] * 3
+        fields += [*_numbers(leak.estimate if leak else None), leak.chance if leak else None]
+    claim = row.membership_allowed
+    fields += [claim.tpr_at(0.01), claim.advantage] if claim else [None] * 2
+    found = row.inversion
+    reference = found.reference_attack if found else None
+    fields += [reference and reference.value, found and found.reconstruction_bound]
+    fields.append("; ".join(row.alarms))
+    for metric in metrics.SHOWN[1:]:
+        leak = worst(row.leaks, "inversion", metric)
+        fields += [leak.attack, leak.view] if leak else [None] * 2
+        fields += _numbers(leak.estimate if leak else None)
+    fields += [field for view in checks.VIEWS for field in _of_claim(row, view)]
+    fields += _of_mechanisms(record)
+    return [*fields, None if row.bytes is None else round(row.bytes), row.seconds]
+
+
+def _of_claim(row: Row, view: str) -> list[object]:
+    """What a view is promised: in short, its kind, unit, epsilon, delta and mu apart."""
+    each = next((own for own in row.guarantees if own.view == view), None)
+    if each is None:
+        return [None] * len(CLAIM)
+    same = (own.mu for own in row.allows if (own.view, own.unit) == (view, each.unit))
+    unit = each.unit or None
+    return [each.short, each.kind, unit, each.epsilon, each.delta, next(same, None)]
 
 
 MECHANISM = ("clip_norm", "noise_std", "clipped_share", "signal_to_noise")
-"""What the CSV table says of each mechanism, as the records name it."""
+"""What the table says of each mechanism, as the records name it."""
 
 
 def _of_mechanisms(record: CellResult) -> list[str]:

@@ -1,22 +1,29 @@
-"""HTML page that holds a whole run: no script, nothing fetched, everything escaped."""
+"""HTML page that holds a whole run: nothing fetched, everything escaped, one script of our own."""
 
 import base64
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reports import checks, faults, glossary, metrics, story
-from reports.frontier import words
+from reports.claims import claims
+from reports.decision import first_screen
+from reports.decision.answers import of_answer
+from reports.decision.choice import DEFAULT, Decision, Setting, by_task, count, decide
+from reports.frontier import words as searched
 from reports.frontier.answer import Answer
 from reports.html import html
 from reports.labels import columns, further_labels, phrase
 from reports.noise_mode import noise_note
+from reports.plain import WHO, in_words, key_words
 from reports.records import CellResult
-from reports.rows import Row, reason, setting_rows
+from reports.rows import Row, reason
 from reports.samples import LEVELS, Sampled
-from reports.tables import by_guarantee, by_short, confidence, together
-from reports.wording import beside, decimal, duration, interval, size, source, what_is_allowed
+from reports.settings import columns_shown, lines
+from reports.tables import confidence
+from reports.unfinished import left, missing
+from reports.wording import beside, claim, decimal, duration, few, interval, size, sortable
 
 TERMS = (
     "view", "forward view", "backward view", "aggregator view", "peer view", "release view",
@@ -25,19 +32,52 @@ TERMS = (
     "baseline attack", "reference attack",
     "reconstruction bound", "trade-off curve", "advantage", "worst attack",
     "not measured", "interval", "majority class", "majority baseline", "void comparison",
-    "signal to noise",
+    "signal to noise", "decision", "share of the gain", "above chance",
 )  # fmt: skip
 """The terms of the glossary that every page explains."""
 
 
+HINTS = (
+    "guarantee", "epsilon", "delta", "chance", "interval", "utility", "worst attack", "inversion",
+    "membership", "unit of privacy", "neighbouring relation", "share of the gain", "above chance",
+)  # fmt: skip
+"""The terms that are explained where they stand, too."""
+EVERY = 300
+"""Up to how many settings a page holds every number of each; of more, `table.json` does."""
+SECONDS = 20
+"""How often a page looks for news while its run goes on."""
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "interval": interval,
+    "decimal": decimal,
+    "size": size,
+    "duration": duration,
+    "beside": beside,
+    "few": few,
+    "metric_title": metrics.title,
+    "further": further_labels,
+    "phrase": phrase,
+    "words": in_words,
+    "claim": claim,
+    "value": sortable,
+    "key": key_words,
+}
+"""What the template calls."""
+
+
 @dataclass(frozen=True)
 class Picture:
-    """A figure for the page: its heading, its PNG bytes, the same in words, and what is wrong."""
+    """A figure for the page: its heading, its PNG bytes, the same in words, and what is wrong.
+
+    task: beside whose decision it stands; "" for one of its own place.
+    """
 
     title: str
     png: bytes
     alt: str
     notice: str = ""
+    task: str = ""
 
     @property
     def address(self) -> str:
@@ -45,79 +85,161 @@ class Picture:
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a page is made of besides its records.
+
+    grid: what `grid.json` holds. sentences: the run's private text, the only one on the page.
+    found: the answer of a frontier, with which the page begins. going: the run goes on, and the
+    page looks for news.
+    """
+
+    grid: Any = None
+    sentences: Sequence[Sampled] = ()
+    found: Answer | None = None
+    going: bool = False
+
+
+def decisions(records: Sequence[CellResult], found: Answer | None = None) -> list[Decision]:
+    """The decision on each task; that of a frontier's answer, where there is one."""
+    settings = by_task(records)
+    if found is not None:
+        return [of_answer(found, [each for own in settings.values() for each in own])]
+    numbers = count(records)
+    return [decide(own, numbers) for own in settings.values()]
+
+
 def page(
     records: Sequence[CellResult],
     title: str,
     pictures: Sequence[Picture] = (),
-    grid: Any = None,
-    sentences: Sequence[Sampled] = (),
-    found: Answer | None = None,
+    shown: Shown = Shown(),
 ) -> str:
-    """The report as one self-contained HTML document; its private text is `sentences` alone.
-
-    found: the answer of a frontier, with which the page begins.
-    """
-    rows = setting_rows(records)
-    tasks = dict.fromkeys(row.task for row in rows)
-    filters: dict[str, Callable[..., Any]] = {
-        "interval": interval,
-        "decimal": decimal,
-        "size": size,
-        "duration": duration,
-        "source": source,
-        "beside": beside,
-        "by_short": by_short,
-        "what_is_allowed": what_is_allowed,
-        "together": together,
-        "metric_title": metrics.title,
-        "further": further_labels,
-        "phrase": phrase,
-    }
+    """The report as one self-contained HTML document."""
+    settings = by_task(records)
+    rows = [row for own in settings.values() for row, _ in own]
+    made = decisions(records, shown.found)
+    distinct, referred = claims(rows)
+    gone = missing(records, shown.grid)
     return html(
         "page",
-        filters,
+        FILTERS,
         title=title,
-        headline=story.headline(rows),
-        answer=() if found is None else words.sentences(found),
-        tried=None if found is None else words.tried_table(found),
-        tally=story.tally(records),
-        faults=faults.faults(rows),
-        unblamed=faults.UNBLAMED,
-        doubts=story.doubts(records),
-        tasks=[_task([row for row in rows if row.task == task]) for task in tasks],
-        confidence=confidence(rows),
-        noise_note=noise_note(records),
-        unnoised=story.UNNOISED,
         pictures=pictures,
-        sentences=sentences,
-        levels=LEVELS,
-        alarms=_alarms(rows),
-        views=checks.VIEWS,
-        guarantees=by_guarantee(rows),
-        mechanisms=_mechanisms(records),
-        further=columns(rows),
-        gone=[record for record in records if record.status != "done"],
-        reason=reason,
-        unmeasured=_unmeasured(rows),
-        provenance=_provenance(records),
-        grid=None if grid is None else json.dumps(grid, indent=2, ensure_ascii=False),
-        definitions=_definitions(rows),
+        verdicts=_verdicts(made, settings, gone, shown.found),
+        several={
+            "tasks": len(settings) > 1,
+            "models": len({row.model for row in rows}) > 1,
+        },
+        lines=lines(rows, referred, made),
+        claims=distinct,
+        gone_on=gone,
+        **_asked(shown),
+        **_of_rows(rows),
+        **_of_records(records),
     )
 
 
-def _task(rows: Sequence[Row]) -> dict[str, Any]:
-    """What the page says of one task."""
-    metric = next((row.metric for row in rows if row.metric), "")
+def _asked(shown: Shown) -> dict[str, Any]:
+    """What the page holds besides its records."""
     return {
-        "name": rows[0].task,
-        "metric": metrics.title(metric),
-        "story": story.task_story(rows),
-        "fault": faults.noted(rows),
-        "rows": [(row, story.beats_majority(row)) for row in rows],
-        "views": any(row.view_lines for row in rows),
-        "models": len({row.model for row in rows}) > 1,
-        "further": columns(rows),
+        "seconds": SECONDS if shown.going else 0,
+        "told": () if shown.found is None else searched.sentences(shown.found)[1:],
+        "tried": None if shown.found is None else searched.tried_table(shown.found),
+        "sentences": shown.sentences,
+        "grid": _written(shown.grid),
+        "levels": LEVELS,
+        "rules": first_screen.RULES,
+        "who": WHO,
     }
+
+
+def _of_rows(rows: Sequence[Row]) -> dict[str, Any]:
+    """What the page says of its settings, besides their table."""
+    views = columns_shown(rows)
+    return {
+        "faults": faults.faults(rows),
+        "unblamed": faults.UNBLAMED,
+        "views": views,
+        "unseen": [view for view in checks.VIEWS if view not in views],
+        "utility": _utility(rows),
+        "every": len(rows) <= EVERY,
+        "confidence": confidence(rows),
+        "further": columns(rows),
+        "alarms": _named(rows, [row.alarms for row in rows]),
+        "unmeasured": _named(rows, [row.unmeasured for row in rows]),
+        "definitions": _definitions(rows),
+        "hints": {term: glossary.meanings()[term] for term in HINTS},
+    }
+
+
+def _of_records(records: Sequence[CellResult]) -> dict[str, Any]:
+    """What the page says of its cells."""
+    return {
+        "tally": story.tally(records),
+        "doubts": story.doubts(records),
+        "noise_note": noise_note(records),
+        "unnoised": story.UNNOISED,
+        "mechanisms": _mechanisms(records),
+        "gone": [record for record in records if record.status != "done"],
+        "reason": reason,
+        "provenance": _provenance(records),
+    }
+
+
+def decided(records: Sequence[CellResult], grid: Any = None) -> tuple[str, ...]:
+    """What is decided of each task, a line each."""
+    settings, gone = by_task(records), missing(records, grid)
+    return tuple(
+        f"{each.task}: {verdict.line}{f' {verdict.near}' if verdict.near else ''}"
+        for each in decisions(records)
+        for verdict in [first_screen.verdict(each, (), _left(each, settings, gone))]
+    )
+
+
+def _verdicts(
+    made: Sequence[Decision],
+    settings: dict[str, list[Setting]],
+    gone: Sequence[tuple[str, str]],
+    found: Answer | None,
+) -> list[first_screen.Verdict]:
+    if found is not None:
+        return [first_screen.of_frontier(made[0], searched.title(found))]
+    verdicts = []
+    for each in made:
+        same = settings[each.task]
+        alone = [
+            decide(same, each.numbers, replace(DEFAULT, adversary=view)) for view in checks.VIEWS
+        ]
+        verdicts.append(first_screen.verdict(each, alone, _left(each, settings, gone)))
+    return verdicts
+
+
+def _left(
+    found: Decision, settings: dict[str, list[Setting]], gone: Sequence[tuple[str, str]]
+) -> str:
+    """How many cells of a decision's task are missing."""
+    return left(gone, found.task, sum(len(group) for _, group in settings[found.task]))
+
+
+def _utility(rows: Sequence[Row]) -> str:
+    """The head of the column of utilities: with the metric, where it is that of all."""
+    used = dict.fromkeys(metrics.title(row.metric) for row in rows if row.metric)
+    return f"Utility ({next(iter(used))})" if len(used) == 1 else "Utility"
+
+
+def _written(grid: Any) -> str | None:
+    """The grid as it stands in its file; None without one."""
+    return None if grid is None else json.dumps(grid, indent=2, ensure_ascii=False)
+
+
+def _named(rows: Sequence[Row], texts: Sequence[Sequence[str]]) -> list[tuple[str, list[str]]]:
+    """Every text that any row has, with the settings that have it."""
+    found: dict[str, list[str]] = {}
+    for row, own in zip(rows, texts, strict=True):
+        for text in own:
+            found.setdefault(text, []).append(f"{row.task}, {row.strategy}, {row.name}")
+    return list(found.items())
 
 
 def _mechanisms(records: Iterable[CellResult]) -> list[tuple[dict[str, str], str, dict[str, Any]]]:
@@ -127,24 +249,6 @@ def _mechanisms(records: Iterable[CellResult]) -> list[tuple[dict[str, str], str
         for record in records
         for place, entry in record.mechanisms.items()
     ]
-
-
-def _alarms(rows: Iterable[Row]) -> list[tuple[str, list[str]]]:
-    """Every rate beyond its reference attack or its bound, with the settings in which it is."""
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        for text in row.alarms:
-            found.setdefault(text, []).append(f"{row.task}, {row.strategy}, {row.name}")
-    return list(found.items())
-
-
-def _unmeasured(rows: Iterable[Row]) -> list[tuple[str, list[str]]]:
-    """Every attack that was not run, with the settings for which it was not."""
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        for text in row.unmeasured:
-            found.setdefault(text, []).append(f"{row.task}, {row.strategy}, {row.name}")
-    return list(found.items())
 
 
 def _provenance(records: Iterable[CellResult]) -> list[tuple[int, list[tuple[str, str]]]]:

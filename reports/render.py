@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedbert.disk.writer import sweep, write_whole
+from reports.beside import beside
 from reports.checks import FAMILIES
-from reports.csv_table import csv_table
+from reports.csv_table import csv_table, json_table
 from reports.drawn import INDEX, Drawn
 from reports.faults import fault
 from reports.frontier.answer import Answer, answer
 from reports.frontier.wish import PRIVATE, wish_of
 from reports.frontier.words import answer_markdown, sentences, unclaimed
-from reports.page import Picture, page
+from reports.page import Picture, Shown, decided, decisions, page
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
 from reports.run_folder import in_order, json_of, records_of, slug
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 class RenderedReport:
     """The files that were written (the page first), and the tables for a terminal.
 
-    answer: of a frontier, what comes before them, a sentence each.
+    answer: what was decided, and comes before them, a sentence each.
     """
 
     paths: tuple[Path, ...]
@@ -39,8 +40,16 @@ class RenderedReport:
     answer: tuple[str, ...] = ()
 
 
-def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> RenderedReport:
+def render(
+    run_directory: Path,
+    own: Sequence[CellResult] | None = None,
+    going: bool = False,
+    figures: bool = True,
+) -> RenderedReport:
     """The report of a run, written into its directory: the same records, the same bytes.
+
+    going: the run goes on, and the page looks for news until it is written without. figures:
+    whether they are drawn; where not, the page has those on disk as they are, which may lag behind.
 
     Reads `records.jsonl` (unless `own`, the records as they are to be shown, are given) and, where
     they are there, `grid.json` (shown as it is), `partition.json` ({task: {client: {label:
@@ -53,27 +62,34 @@ def render(run_directory: Path, own: Sequence[CellResult] | None = None) -> Rend
     sweep(directory, directory / "figures", directory / FOLDER)
     grid = json_of(directory / "grid.json")
     records = in_order(records_of(directory) if own is None else own, grid)
-    wish, drawn = wish_of(grid), Drawn(directory / "figures")
+    wish, drawn = wish_of(grid), Drawn(directory / "figures", lagging=not figures)
     if wish is not None and wish.data == PRIVATE:
         records = unclaimed(records)
     rows = setting_rows(records)
     found = None if wish is None else answer(records, wish)
-    pictures = {} if found is None else _frontier(found, drawn)
+    if found is not None:
+        pictures = _frontier(found, drawn)
+    else:
+        pictures = beside(decisions(records), drawn, slug)
     pictures |= {**_leakage(rows, drawn), **_depths(records, rows, drawn)}
     pictures |= {**_rocs(directory, records, rows, drawn), **_partitions(directory, drawn)}
     pictures |= _audits(records, drawn)
+    pictures = {name: each for name, each in pictures.items() if each.png}
     title = f"Privacy and utility: {directory.resolve().name}"
     private = samples(records, json_of(directory / SAMPLES), SAMPLES)
-    html = page(records, title, tuple(pictures.values()), grid, private, found)
+    shown = Shown(grid, private, found, going)
+    html = page(records, title, tuple(pictures.values()), shown)
     first = "" if found is None else answer_markdown(found)
     written = [_write(directory / "report.html", html)]
     written.append(_write(directory / "table.md", f"# {title}\n\n{first}{markdown(records)}"))
     written.append(_write(directory / "table.csv", csv_table(records)))
+    written.append(_write(directory / "table.json", json_table(records)))
     for name, picture in pictures.items():
-        written.append(_write(directory / "figures" / f"{name}.png", picture.png))
-    if pictures:
+        if figures:
+            written.append(_write(directory / "figures" / f"{name}.png", picture.png))
+    if pictures and figures:
         _write(directory / "figures" / INDEX, drawn.index())
-    told = () if found is None else tuple(sentences(found))
+    told = tuple(sentences(found)) if found is not None else decided(records, grid)
     return RenderedReport(tuple(written), terminal_tables(records), told)
 
 
@@ -85,7 +101,7 @@ def _frontier(found: Answer, drawn: Drawn) -> dict[str, Picture]:
     if data is None:
         return {}
     png = drawn.png("frontier", "reports.drawing.frontier:draw_frontier", data)
-    return {"frontier": Picture("Frontier", png, describe_frontier(data), data.notice)}
+    return {"frontier": Picture("Frontier", png, describe_frontier(data), data.notice, data.task)}
 
 
 def _leakage(rows: Sequence[Row], drawn: Drawn) -> dict[str, Picture]:

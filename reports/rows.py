@@ -126,11 +126,6 @@ class Row:
         """The units of privacy that the row's guarantees speak of."""
         return tuple(dict.fromkeys(unit for each in self.guarantees for unit in each.units))
 
-    @property
-    def metric_only(self) -> bool:
-        """Whether metric privacy, which is no (epsilon, delta), is all that is guaranteed."""
-        return not self.units and any(each.claimed for each in self.guarantees)
-
 
 def cell_rows(records: Iterable[CellResult]) -> list[Row]:
     """One row per record, in their order."""

@@ -1,12 +1,15 @@
 """Numbers in words: with their interval, their unit, and what they are to be read beside."""
 
 import math
+from collections.abc import Sequence
 
 from reports.estimate import Estimate
 from reports.leak import Leak
 from reports.tradeoff import Allowed
 
 ABSENT = "-"
+FEW = 12
+"""How many names stand in a list before the rest is counted."""
 
 
 def interval(estimate: Estimate | None) -> str:
@@ -49,9 +52,13 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds >= 99.5 else f"{seconds:.3g} s"
 
 
-def source(leak: Leak | None) -> str:
-    """Which attack on which view, and what it is to be read beside."""
-    return "" if leak is None else f"{leak.name} ({leak.view}), {beside(leak)}"
+def claim(short: str) -> str:
+    """A claim's short form in words.
+
+    >>> claim("eps 4.0 (record, replace-one, data set)"), claim("eps 19.2 (client, local)")
+    ('epsilon 4 (record, replace-one, data set)', 'epsilon 19.2 (client, local)')
+    """
+    return short.replace("eps ", "epsilon ").replace(".0 (", " (")
 
 
 def beside(leak: Leak) -> str:
@@ -74,3 +81,23 @@ def what_is_allowed(claim: Allowed) -> str:
     rests = f" ({claim.basis})" if claim.basis else ""
     told = f"{claim.words}; {claim.further_words}"
     return f"{claim.view}, who tells one {claim.unit} in from out: {told}{rests}"
+
+
+def few(names: Sequence[str]) -> str:
+    """Names in a row, those after the first few counted.
+
+    >>> few(["a", "a", "b"]), few([str(i) for i in range(14)])[-13:]
+    ('a; b', '11 and 2 more')
+    """
+    every = list(dict.fromkeys(names))
+    more = f" and {len(every) - FEW} more" if len(every) > FEW else ""
+    return "; ".join(every[:FEW]) + more
+
+
+def sortable(number: float | None) -> str:
+    """A number for the table's script to sort by; "" for none.
+
+    >>> sortable(0.123456789), sortable(float("inf")), sortable(None)
+    ('0.123457', 'inf', '')
+    """
+    return "" if number is None else f"{number:.6g}"

@@ -140,6 +140,7 @@ def _run(
     log: "RunLog",
 ) -> bool:
     """Run the cells of a plan that lack a record; return whether every one ended well."""
+    from evaluation.cli.live_page import LivePage
     from evaluation.run.runner import run_grid
 
     def start(todo: "Sequence[Cell]", total: int) -> None:
@@ -149,10 +150,12 @@ def _run(
 
     def record(result: "CellResult") -> None:
         progress.record(result)
+        live.record(result)
         log.cell(result)
 
     only = {cell.id for cell in found.missing}
-    return run_grid(found.grid, directory, runner, start, record, known, only)
+    with LivePage(directory) as live:
+        return run_grid(found.grid, directory, runner, start, record, known, only)
 
 
 def _controls(asked: "Frontier", runner: "CellRunner") -> "Frontier":

@@ -179,6 +179,7 @@ def _run(
     log: "RunLog",
 ) -> bool:
     """Run a grid and show what came out; return whether every cell ended well."""
+    from evaluation.cli.live_page import LivePage
     from evaluation.cli.progress import GridProgress
     from evaluation.run.runner import run_grid
 
@@ -191,8 +192,9 @@ def _run(
         times.cell(result.seconds)
         progress.record(result)
         log.cell(result)
+        live.record(result)
 
-    with GridProgress(times.workers) as progress:
+    with GridProgress(times.workers) as progress, LivePage(directory) as live:
         times.started()
         good = run_grid(grid, directory, runner, start, record, known)
         times.ended()

@@ -18,14 +18,6 @@ FAILED = (VIOLATES, ABOVE)
 WEAK = (TOO_WEAK, NOT_MEASURED)
 VERDICTS = (VIOLATES, CONSISTENT, TOO_WEAK, ABOVE, WITHIN, NOT_MEASURED)
 
-WHO = {
-    "forward": "the server that runs the body",
-    "backward": "the same server",
-    "aggregator": "the server when it averages",
-    "peer": "another client",
-    "release": "anyone who has the model",
-}
-
 
 @dataclass(frozen=True)
 class Check:

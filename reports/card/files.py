@@ -8,12 +8,13 @@ from xml.etree import ElementTree
 from rich.table import Table
 
 from fedbert.disk.writer import sweep, write_whole
-from reports.card.content import FAILED, WEAK, WHO, Card, figure, note
-from reports.card.summary import in_short
+from reports.card.content import FAILED, WEAK, Card, figure, note
+from reports.card.summary import SPEAKS, answers, in_short
 from reports.html import html
 from reports.layout import with_heads
 from reports.metrics import title
 from reports.page import Picture
+from reports.plain import WHO
 from reports.terminal import cell, harmless
 from reports.wording import beside
 
@@ -73,14 +74,26 @@ def as_html(card: Card) -> str:
     """The card as one page: everything escaped, no script, nothing fetched."""
     return html(
         "card",
-        {"figure": figure, "note": note, "metric_title": title, "beside": beside},
+        {"figure": figure, "note": note, "metric_title": title, "beside": beside, "known": known},
         card=card,
-        short=in_short(card),
+        verdict=in_short(card)[0],
+        speaks=SPEAKS,
+        answers=answers(card),
+        kind="failed" if card.code == 1 else "weak" if card.code else "good",
         who=WHO,
         failed=FAILED,
         weak=WEAK,
         picture=_picture(card),
     )
+
+
+def known(text: str) -> str:
+    """A text with a tokenizer's mark for unknown words in words.
+
+    >>> known("3 of 9 words are [UNK] to the tokenizer")
+    '3 of 9 words are unknown to the tokenizer'
+    """
+    return text.replace("[UNK]", "unknown").replace("<unk>", "unknown")
 
 
 def _picture(card: Card) -> Picture | None:

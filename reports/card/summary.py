@@ -8,13 +8,13 @@ from reports.card.content import (
     TOO_WEAK,
     VIOLATES,
     WEAK,
-    WHO,
     Card,
 )
+from reports.comparison import capital
 from reports.leak import Leak
 from reports.leaks import worst, worst_reading
-from reports.metrics import title
-from reports.wording import beside, interval
+from reports.plain import reaches
+from reports.wording import interval
 
 PLAIN = {
     VIOLATES: "Do not ship: a claim about this model does not hold.",
@@ -23,13 +23,6 @@ PLAIN = {
     NOT_MEASURED: "Not shown: something that was asked for could not be measured.",
     CONSISTENT: "Nothing here speaks against what is claimed. That is no proof.",
 }
-DOES = {
-    "token_accuracy": "reads {} of the tokens",
-    "masked_token_accuracy": "reads {} of the masked words",
-    "label_accuracy": "tells {} of the labels",
-    "tpr_at_1pct_fpr": "finds {} of the members where 1 % of all others are accused",
-}
-"""What an attack does, by the metric that it is judged by."""
 STRONGER = "--shadows"
 UNTESTED = "Nothing was tested: there is no claim, and no limit was set."
 
@@ -39,13 +32,45 @@ def in_short(card: Card) -> tuple[str, ...]:
     return (PLAIN.get(card.verdict, UNTESTED), _text(card), _members(card), _sure(card))
 
 
+def answers(card: Card) -> tuple[tuple[str, str], ...]:
+    """What a manager asks, and what the card says of it."""
+    _, text, members, sure = in_short(card)
+    which = card.subject.get(AT_RISK)
+    listed = f"At risk: {which}." if which else LISTED
+    told = (text.removeprefix("The text: "), members.removeprefix("Who was trained on: "), sure)
+    read, found, certain = (capital(each.removeprefix("How sure: ")) for each in told)
+    return (
+        ("Who can read my text?", read),
+        ("Which records?", f"{found} {listed}"),
+        ("What does it cost?", COST),
+        ("How sure is that?", f"{certain} {ATTACKS}"),
+    )
+
+
+AT_RISK = "records at risk"
+"""The subject's entry that says how many records were listed."""
+LISTED = "Cards name nobody: with --records FILE, audit run lists whom the model puts most at risk."
+COST = (
+    "An audit measures no utility and no price: the report of a grid sets accuracy, bytes and "
+    "seconds beside those of undefended training (fedbert-eval report)."
+)
+ATTACKS = (
+    "The figures speak of the attacks that were run: others may do better, and only a guarantee "
+    "bounds those."
+)
+SPEAKS = (
+    "An audit can say no and never yes: it speaks of what is claimed. Where nothing is, weigh what "
+    "is read below."
+)
+
+
 def _text(card: Card) -> str:
     """Who reads text, by the first metric that any attack was judged by."""
     leak = worst_reading(card.leaks)
     if leak is None:
         why = _why(card, "inversion")
         return f"Whether anybody can read the text was not measured{why}."
-    return f"The text: {_reaches(leak)}."
+    return f"The text: {reaches(leak)}."
 
 
 def _members(card: Card) -> str:
@@ -57,17 +82,7 @@ def _members(card: Card) -> str:
     over = f"; over all, AUC {interval(area.estimate)} by {area.name}" if few and area else ""
     lacking = any(not isinstance(e, Leak) and STRONGER in e.reason for e in card.measured)
     more = f" Stronger attacks did not run: they take {STRONGER} 16." if lacking else ""
-    return f"Who was trained on: {_reaches(leak)}{over}.{more}"
-
-
-def _reaches(leak: Leak) -> str:
-    """Who reaches how much, with its interval and what a guess reaches, in hundredths."""
-    who, e = WHO.get(leak.view, leak.view), leak.estimate
-    guess = "unknown" if leak.chance is None else f"{leak.chance:.0%}"
-    told = f"({e.low:.0%} to {e.high:.0%}; a guess: {guess}), by {leak.name}"
-    if leak.metric not in DOES:
-        return f"{who} reaches {title(leak.metric)} {interval(e)} ({beside(leak)}), by {leak.name}"
-    return f"{who} {DOES[leak.metric].format(f'{e.value:.0%}')} {told}"
+    return f"Who was trained on: {reaches(leak)}{over}.{more}"
 
 
 def _why(card: Card, family: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from reports.card.content import WHO
 from reports.disclosure.facts import FLOATING_POINT, NOT_STATED, Disclosure
+from reports.plain import WHO
 from reports.rows import round_up
 
 REQUIRED = ("name", "curators", "description", "intended_use", "region", "published", "authors")

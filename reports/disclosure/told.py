@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from reports.card.content import WHO
 from reports.disclosure.facts import (
     FLOATING_POINT,
     NO_GUARANTEE,
@@ -18,6 +17,7 @@ from reports.disclosure.facts import (
 )
 from reports.leak import Leak, NotMeasured
 from reports.metrics import title
+from reports.plain import WHO
 from reports.rows import round_up
 from reports.wording import beside, decimal, duration, interval
 

@@ -4,14 +4,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from reports import metrics
-from reports.checks import VIEWS
+from reports.checks import FAMILIES, VIEWS
 from reports.estimate import Estimate
 from reports.frontier.wish import ALL
 from reports.leak import Leak, NotMeasured
 from reports.records import CellResult
 
 JUDGED = (
-    "token_accuracy", "masked_token_accuracy", "label_accuracy", "token_f1", "token_recall", "auc",
+    "token_accuracy", "masked_token_accuracy", "label_accuracy", "token_f1", "token_recall",
+    "attribute_accuracy", "name_spans", "number_spans", "date_spans", "auc", "tpr_at_1pct_fpr",
     "client_auc",
 )  # fmt: skip
 """The metrics of which the worst is sought: 1 is everything, and chance is known or 0.
@@ -91,12 +92,18 @@ def unread(record: CellResult, adversary: str) -> set[tuple[str, str]]:
     return lacked - ran
 
 
-def worst(seeds: Sequence[CellResult], adversary: str, numbers: int) -> Worst | None:
+def worst(
+    seeds: Sequence[CellResult], adversary: str, numbers: int, families: Sequence[str] = FAMILIES
+) -> Worst | None:
     """The worst of an adversary's attacks on one setting; None where none was measured.
 
     numbers: how many intervals are compared in all, over settings, seeds, attacks and metrics.
+    families: of attacks.
     """
-    own = [(record.labels["seed"], seen(record, adversary)) for record in seeds]
+    own = [
+        (record.labels["seed"], [x for x in seen(record, adversary) if x.family in families])
+        for record in seeds
+    ]
     return worst_of(own, numbers)
 
 

@@ -88,7 +88,8 @@ def _cells(row: Row, name: str) -> list[str]:
     utility = ABSENT
     if row.utility is not None:
         utility = f"{interval(row.utility)} ({metrics.title(row.metric)})"
-    claim = "; ".join(dict.fromkeys(_claims(row))) or ("metric" if row.metric_only else "none")
+    by_metric = not row.units and any(each.claimed for each in row.guarantees)
+    claim = "; ".join(dict.fromkeys(_claims(row))) or ("metric" if by_metric else "none")
     return [
         row.task, name, str(len(row.seeds)), utility, *leaks, claim, size(row.bytes),
         duration(row.seconds), row.comparison.value if row.status == "done" else row.status,

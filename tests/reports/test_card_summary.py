@@ -2,13 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from evaluation.auditing.verdict import Claim, Finding
 from reports.card.content import VERDICTS, Card, Check
 from reports.card.files import as_html, as_json
-from reports.card.summary import PLAIN, UNTESTED, in_short
+from reports.card.summary import AT_RISK, PLAIN, UNTESTED, answers, in_short
 from reports.estimate import Estimate
 from reports.leak import Leak, LeakageEntry, NotMeasured
 
@@ -88,6 +89,22 @@ def test_a_bound_stands_in_the_json_as_numbers() -> None:
         told["verdict"] == "consistent"
         and "numbers" not in json.loads(as_json(card("consistent")))["checks"][0]
     )
+
+
+def test_the_first_screen_answers_what_is_asked() -> None:
+    asked = dict(answers(card("consistent", measured=(FOUND, READ))))
+    assert list(asked) == ["Who can read my text?", "Which records?", "What does it cost?",
+                           "How sure is that?"]  # fmt: skip
+    assert asked["Who can read my text?"].startswith("The server that runs the body reads 90%")
+    assert "--records FILE" in asked["Which records?"]
+    assert "measures no utility" in asked["What does it cost?"]
+    assert "Each of 1 checks could have failed" in asked["How sure is that?"]
+    listed = replace(card("consistent"), subject={"name": "m", AT_RISK: "12 listed"})
+    assert "At risk: 12 listed." in dict(answers(listed))["Which records?"]
+    page = as_html(card("violates the claim", measured=(READ,)))
+    assert page.index("Do not ship") < page.index("Who can read") < page.index("<table>")
+    marked = replace(card("consistent"), subject={"name": "m", "doubts": "9 words are [UNK] to it"})
+    assert "9 words are unknown to it" in as_html(marked) and "[UNK]" not in as_html(marked)
 
 
 def test_page_and_json_begin_with_it() -> None:

@@ -13,7 +13,7 @@ from reports.frontier.leakage import worst
 from reports.frontier.wish import Wish, wish_of
 from reports.frontier.words import answer_markdown, sentences, title, tried_table
 from reports.leak import Leak, NotMeasured
-from reports.page import page
+from reports.page import Shown, page
 from reports.records import CellResult, append_record
 from reports.render import render
 
@@ -183,11 +183,12 @@ def test_the_answer_stands_first_in_page_table_and_terminal(tmp_path):
     assert shown.answer[0] == title(answer(GOOD, WISH))
     text = (tmp_path / "run" / "table.md").read_text()
     assert text.index("## Answer") < text.index("**Ship a, eps 2") < text.index("## Utility")
-    first = (tmp_path / "run" / "report.html").read_text().split("<nav>")[0]
+    first = (tmp_path / "run" / "report.html").read_text().split("<nav")[0]
     assert "Ship a, eps 2 (parallel)" in first and "data:image/png" in first
+    assert "It keeps 93" in first and "hold together for all 36 numbers" in first  # 24 and 12 gains
     assert (tmp_path / "run" / "figures" / "frontier.png") in shown.paths
     plain = page(GOOD, "t")
-    assert "Ship" not in plain
+    assert "How this was found" not in plain and "fedbert-eval frontier" in plain
 
 
 def test_the_figure_holds_all_settings_seeds_and_the_line():
@@ -214,7 +215,7 @@ def test_nothing_beats_the_frontier_and_it_beats_the_rest(points):
 def test_an_answer_is_plain_text():
     found = answer(run(("<b>a|*", "-", 0.79)), WISH)
     assert "<b>" not in answer_markdown(found) and "\\|" in answer_markdown(found)
-    assert "<b>a" not in page(GOOD, "t", found=found)
+    assert "<b>a" not in page(GOOD, "t", (), Shown(found=found))
 
 
 @pytest.mark.parametrize(

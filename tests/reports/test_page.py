@@ -12,7 +12,6 @@ from reports.plots.written import Asked, plot
 from reports.records import append_record
 from reports.render import render
 from reports.rows import setting_rows
-from reports.story import headline, task_story
 from reports.tables import markdown
 
 VOID = {"meta", "img", "br"}
@@ -58,7 +57,8 @@ def test_a_run_becomes_a_page_tables_and_figures(examples, tmp_path):
     report = render(run)
     names = {str(path.relative_to(run)) for path in report.paths}
     assert names == {
-        "report.html", "table.md", "table.csv", "figures/partition-sst2.png",
+        "report.html", "table.md", "table.csv", "table.json", "figures/partition-sst2.png",
+        "figures/decision-sst2.png", "figures/decision-mlm.png",
         "figures/utility-inversion-sst2.png", "figures/utility-membership-sst2.png",
         "figures/utility-inversion-mlm.png", "figures/utility-membership-mlm.png",
     }  # fmt: skip
@@ -68,7 +68,7 @@ def test_a_run_becomes_a_page_tables_and_figures(examples, tmp_path):
     text = report.paths[0].read_text("utf-8")
     parser = _parsed(text)
     images = [value for tag, name, value in parser.attributes if (tag, name) == ("img", "src")]
-    assert len(images) == 5
+    assert len(images) == 7
     assert all(image.startswith("data:image/png;base64,") for image in images)
     assert parser.tags.count("img") == sum(
         1 for tag, name, value in parser.attributes if (tag, name) == ("img", "alt") and value
@@ -82,7 +82,7 @@ def test_the_page_fetches_nothing_and_its_links_lead_somewhere(examples):
     parser = _parsed(text)
     links = [value for _, name, value in parser.attributes if name in ("href", "src", "action")]
     assert links and all(link.startswith("#") and link[1:] in parser.ids for link in links)
-    assert not {"script", "link", "iframe", "object"} & set(parser.tags)
+    assert parser.tags.count("script") == 1 and not {"link", "iframe", "object"} & set(parser.tags)
     assert "url(" not in text and "@import" not in text and "://" not in text
 
 
@@ -127,7 +127,7 @@ def test_what_may_be_wrong_stands_once_before_any_figure(examples):
     told = "data x.csv for own: 6 of 30 words (20%) are [UNK] to the tokenizer"
     plain = [examples.done(), examples.done(seed=1)]
     records = [replace(record, doubts=[told]) for record in plain]
-    for make, figures in ((lambda r: html.unescape(page(r, "t")), "Side by side"),
+    for make, figures in ((lambda r: html.unescape(page(r, "t")), "side by side"),
                           (lambda r: markdown(r).replace("\\", ""), "## Utility")):  # fmt: skip
         text = make(records)
         assert text.count(told) == 1 and text.index(told) < text.index(figures)
@@ -152,8 +152,8 @@ def test_markup_in_the_data_stays_text(examples, place):
     else:
         done = replace(done, leakage=tuple(replace(each, attack=MARKUP) for each in done.leakage))
     text = page([done, failed, skipped], MARKUP)
-    assert "<script" not in text and html.escape(MARKUP) in text
-    assert "script" not in _parsed(text).tags
+    assert text.count("<script") == 1 and html.escape(MARKUP) in text
+    assert _parsed(text).tags.count("script") == 1
 
 
 def test_the_same_records_give_the_same_bytes(examples, tmp_path):
@@ -171,10 +171,15 @@ def test_the_same_records_give_the_same_bytes(examples, tmp_path):
 
 def test_a_run_in_which_all_failed_still_renders(examples, tmp_path):
     report = render(_run(tmp_path, [examples.failed(), examples.failed(1), examples.skipped()]))
-    assert [path.name for path in report.paths] == ["report.html", "table.md", "table.csv"]
+    assert [path.name for path in report.paths] == [
+        "report.html",
+        "table.md",
+        "table.csv",
+        "table.json",
+    ]
     text = report.paths[0].read_text("utf-8")
     _parsed(text)
-    assert "No cell of this run finished" in text and "expected loss to be finite" in text
+    assert "No cell finished" in text and "expected loss to be finite" in text
     assert "3 cells: 1 skipped, 2 failed" in text
 
 
@@ -226,28 +231,6 @@ def test_plot_compares_runs_whose_names_may_be_equal(examples, tmp_path):
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written[:-1])
     with pytest.raises(ValueError, match="at least one run"):
         plot([], tmp_path / "out")
-
-
-def test_headlines_say_what_the_data_say(examples):
-    def said(*records):
-        return headline(setting_rows(records))
-
-    assert said(examples.failed()).startswith("No cell of this run finished")
-    assert said(examples.done(defence=0)).startswith(
-        "None of the 1 measured setting carries a guarantee on any view; there the worst inversion "
-        "recovers 99.8 %"
-    )
-    useless = said(examples.done(defence=0), examples.done(defence=5))
-    assert "Of 2 measured settings, 1 carry a guarantee on at least one view; none of" in useless
-    assert "; 1 of these stay clearly above the majority class" in said(examples.done(defence=2))
-
-
-def test_the_story_names_the_least_leaking_setting_and_the_least_that_is_useful(examples):
-    told = task_story(setting_rows([examples.done(defence=k) for k in range(7)]))
-    assert len(told) == 3
-    assert told[0].startswith("Without a guarantee, none (parallel)")
-    assert "gaussian sequence, eps 8" in told[1] and "not clearly better" in told[1]
-    assert told[2].startswith("Of those clearly better than the majority class, it is gaussian")
 
 
 HEAVY = ("torch", "transformers", "opacus", "privacy", "attacks", "evaluation")

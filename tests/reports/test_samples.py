@@ -47,7 +47,7 @@ def test_each_word_is_marked_by_how_often_it_was_recovered(run):
         assert f'<span class="w w{number}">{name}</span>' in part
     styles = re.findall(r"\.w(\d) \{[^}]*border-bottom-style: (\w+)", text)
     assert len({style for _, style in styles}) == 4  # told apart without colour
-    assert "<script" not in text
+    assert text.count("<script") == 1
 
 
 def test_an_unknown_word_is_shown_and_not_counted(examples):

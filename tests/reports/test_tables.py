@@ -17,7 +17,6 @@ from reports.leak import NotMeasured
 from reports.page import page
 from reports.render import in_order
 from reports.rows import cell_rows, round_up, setting_rows
-from reports.story import headline, task_story
 from reports.tables import by_short, markdown, terminal_tables
 
 
@@ -109,7 +108,6 @@ def test_claims_about_labels_stand_beside_the_entry_of_their_view(examples):
     bare = examples.done("sst2", "parallel", 0)
     (row,) = cell_rows([replace(bare, guarantees=[*bare.guarantees, LABEL])])
     assert row.units == ("label",)
-    assert "1 carry a guarantee" in headline([row])
 
 
 def test_a_metric_guarantee_is_shown_and_never_counted_as_an_epsilon(examples):
@@ -119,12 +117,7 @@ def test_a_metric_guarantee_is_shown_and_never_counted_as_an_epsilon(examples):
     first = row.guarantees[0]
     assert first.short == "metric, eta 10.0 over 3 releases (token, local)"
     assert (first.unit, first.epsilon, first.delta) == ("", None, None)
-    assert row.units == () and row.metric_only and by_short(row)[0][1] == ["forward"]
-    told = headline([row])
-    assert "None of the 1 measured setting" in told and "1 a metric guarantee alone" in told
-    assert not task_story([row])  # neither without a guarantee nor with one
-    (plain,) = cell_rows([record])
-    assert not plain.metric_only and "metric" not in headline([plain])
+    assert row.units == () and first.claimed and by_short(row)[0][1] == ["forward"]
 
 
 def test_the_worst_attack_is_chosen_by_its_mean_over_seeds(examples):
@@ -238,20 +231,6 @@ def test_no_head_breaks_within_a_word_on_eighty_columns(examples):
     narrow, wide = _shown([named], 80), _shown([named], 200)
     assert "sigma=100000.0" in narrow and narrow.count("]") == wide.count("]")  # nothing is cut
     assert {"training.", "learning_rate", "data.", "clients"} <= set(_shown(swept).split())
-
-
-def test_settings_that_leak_alike_are_said_to_tie(examples):
-    records = [examples.done(defence=number) for number in (2, 3, 4)]
-    one = next(each for each in records[0].leakage if each.family == "inversion")
-    alike = [
-        replace(r, leakage=[one if each.family == "inversion" else each for each in r.leakage])
-        for r in records
-    ]
-    names = [row.name for row in setting_rows(alike)]
-    (told,) = [x for x in task_story(setting_rows(alike)) if "the least open to inversion" in x]
-    assert "are 3 that tie (" in told and all(name in told for name in names)
-    (told,) = [x for x in task_story(setting_rows(records)) if "the least open to inversion" in x]
-    assert "tie" not in told and "is gaussian" in told
 
 
 def test_what_was_not_measured_is_told_once_with_its_seeds(examples):

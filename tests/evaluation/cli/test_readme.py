@@ -38,4 +38,5 @@ def test_the_first_grid_of_ones_own_runs_on_a_csv_file(
     assert "data: train 80 rows, validation 20 rows (there is one split" in done.stderr
     assert "labels of train: 1 1" in done.stderr
     assert {record.labels["task"] for record in records} == {"own"}
-    assert (tmp_path / "runs" / "mine" / "report.html").is_file()
+    page = (tmp_path / "runs" / "mine" / "report.html").read_text(encoding="utf-8")
+    assert "This run goes on" not in page and "was not written" not in done.stderr

@@ -1,0 +1,32 @@
+"""Pictures beside decisions: what shows, for each task, why that was decided."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from reports.decision.answers import as_answer
+from reports.decision.choice import Decision
+from reports.decision.words import line
+from reports.drawn import Drawn
+from reports.page import Picture
+
+Slug = Callable[[str], str]
+MOST = 300
+"""Above so many settings no figure stands beside a decision: it would show a cloud, slowly."""
+
+
+def beside(decisions: Sequence[Decision], drawn: Drawn, slug: Slug) -> dict[str, Picture]:
+    """File name to picture: utility against the worst attack above chance, for every task."""
+    from reports.figures.frontier import describe_frontier, frontier_data
+
+    pictures: dict[str, Picture] = {}
+    for each in decisions:
+        found = as_answer(each)
+        data = frontier_data(found) if 0 < len(found.tried) <= MOST else None
+        if data is None:
+            continue
+        data = replace(data, title=line(each))
+        name = f"decision-{slug(each.task)}"
+        png = drawn.png(name, "reports.drawing.frontier:draw_frontier", data)
+        title = f"{each.task}: utility against the worst attack"
+        pictures[name] = Picture(title, png, describe_frontier(data), data.notice, each.task)
+    return pictures

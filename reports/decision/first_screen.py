@@ -1,0 +1,176 @@
+"""First screen of a decision: the line, who reads what, which records, what it costs, how sure."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports import metrics
+from reports.comparison import capital
+from reports.decision.choice import SURELY, Decision, Judged
+from reports.decision.lacks import of_text, open_views, unattacked
+from reports.decision.words import (
+    achieved,
+    does,
+    in_views,
+    kept_text,
+    line,
+    named,
+    nearest,
+    percent,
+)
+from reports.frontier.leakage import Worst
+from reports.plain import WHO
+from reports.wording import duration, interval, size
+
+SHIP, NONE, UNKNOWN = "ship", "none", "unknown"
+"""How a line reads: something may be shipped, nothing may, or nobody can tell."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the first screen says of a task.
+
+    kind: one of SHIP, NONE, UNKNOWN. line: the decision; near: what comes nearest where it is none.
+    answers: questions and their answers. wished: what it was held against. views: the decision for
+    each adversary by itself.
+    """
+
+    task: str
+    kind: str
+    line: str
+    near: str
+    answers: tuple[tuple[str, str], ...]
+    wished: str = ""
+    views: tuple[tuple[str, str], ...] = ()
+
+
+def verdict(found: Decision, alone: Sequence[Decision] = (), left: str = "") -> Verdict:
+    """The first screen of a decision. alone: for each view by itself. left: what is missing yet."""
+    kind = UNKNOWN if found.unknown else SHIP if found.chosen else NONE
+    seen = [] if found.unknown else [each for each in alone if _seen(each)]
+    views = tuple((each.wish.adversary, line(each)) for each in seen)
+    first = f"{left} So far: " if left else ""
+    return Verdict(
+        found.task, kind, first + line(found), nearest(found), answers(found), wished(found), views
+    )
+
+
+def of_frontier(found: Decision, title: str) -> Verdict:
+    """The first screen of a frontier's answer, which says by itself what it was held against."""
+    if found.chosen is None:
+        return Verdict(found.task, NONE, title, "", ())
+    return Verdict(found.task, SHIP, title, achieved(found.chosen), answers(found))
+
+
+def answers(found: Decision) -> tuple[tuple[str, str], ...]:
+    """Who reads the text, who tells members, what it costs, and how sure all that is."""
+    shown = found.shown
+    if shown is None:
+        return ()
+    bare = shown.bare
+    which = f"Of {'undefended training' if bare else named(shown.row)}"
+    if found.chosen is None and not bare:
+        which += ", the nearest to what is wished for"
+    return (
+        (
+            "Who can read my text?",
+            f"{which}: {_reads(found.text, 'the text')} {_open(shown, found)}",
+        ),
+        (
+            "Which records?",
+            f"{capital(_reads(found.members, 'who was trained on'))} {NAMES_NOBODY}",
+        ),
+        ("What does it cost?", _cost(shown, found.reference)),
+        ("How sure is that?", _sure(found, shown)),
+    )
+
+
+NAMES_NOBODY = (
+    "Pages name nobody: fedbert-eval audit run CHECKPOINT --records FILE lists whom a trained "
+    "checkpoint puts most at risk."
+)
+
+
+def _records(each: Judged, worst: Worst | None) -> str:
+    """Who tells members, what the claim allows at most, and where they are listed."""
+    told, claim = capital(_reads(worst, "who was trained on")), each.row.membership_allowed
+    if claim is not None:
+        most = percent(math.ceil(100 * claim.tpr_at(0.01) - 1e-9) / 100)
+        told += f" The claim allows at most {most} of members at {percent(0.01)} of false alarms."
+    return f"{told} {NAMES_NOBODY}"
+
+
+def _reads(worst: Worst | None, what: str) -> str:
+    """What the worst attack on something does."""
+    if worst is None:
+        return f"no attack on {what} was measured."
+    return f"{WHO.get(worst.view, worst.view)} {does(worst)}."
+
+
+def _open(each: Judged, found: Decision) -> str:
+    """The views without a promise, and those on which nothing was measured."""
+    bare, blind = open_views(each.row, found.wish), unattacked(each.row)
+    told = [f"Nothing of the text is promised against {in_views(bare)}."] if bare else []
+    told += [f"No attack was measured on {in_views(blind)}."] if blind else []
+    silent = [own.view for own in each.row.guarantees if own.kind == "nothing sent"]
+    told += [f"Nothing crosses on {in_views(silent)}."] if silent else []
+    return " ".join(told)
+
+
+def _cost(each: Judged, reference: Judged | None) -> str:
+    """Utility beside that of undefended training, bytes and seconds."""
+    row = each.row
+    if row.utility is None:
+        return "No utility was measured."
+    told = f"{capital(metrics.title(row.metric))} {interval(row.utility)}"
+    if reference is not None and reference is not each:
+        told += f" in place of {interval(reference.row.utility)} undefended: it {kept_text(each)}"
+    spent = [f"{size(row.bytes)} sent"] if row.bytes is not None else []
+    spent += [duration(row.seconds)] if row.seconds is not None else []
+    return " ".join([f"{told}.", *([", ".join(spent) + "."] if spent else [])])
+
+
+def _sure(found: Decision, each: Judged) -> str:
+    """What the intervals hold for, and what they do not."""
+    seeds = len(each.row.seeds)
+    return (
+        f"The intervals here hold together for all {found.numbers} numbers of the page "
+        f"(Bonferroni; over {seeds} seed{'s' * (seeds != 1)}, the hull). They speak of the "
+        "attacks that were run: others may do better, and only a guarantee bounds those. No "
+        "epsilon here pays for having chosen among settings by their figures, where these were "
+        "taken of the records to be protected: fedbert-eval budget tuning says what that costs."
+    )
+
+
+def wished(found: Decision) -> str:
+    """What a setting has to reach, in a sentence."""
+    wish = found.wish
+    least, most = percent(wish.least_share or 0.0), percent(wish.most_leakage or 1.0)
+    return (
+        f"Asked for, by default: to keep at least {least} of what the best undefended training "
+        f"gains over guessing, and {percent(SURELY)} at the lower end of the interval; that no "
+        f"attack on {in_views(wish.views)} comes more than {most} above chance; a promise about "
+        "the text."
+    )
+
+
+RULES = (
+    "Above chance: the share of the way from chance to everything, the upper end over all attacks "
+    "that were run. A promise: a guarantee about more "
+    "than labels, against one of the views or more; a view on which something crosses has to be "
+    "promised or attacked. Of several settings that pass: the one with the fewest views without a "
+    "promise; then, of what leaks no more than can be told from the least, the one of the smallest "
+    "epsilon where claims are alike, else the one that keeps most. Another wish: fedbert-eval "
+    "frontier."
+)
+"""How the wish is meant, and how one setting is taken of several."""
+
+
+def _seen(found: Decision) -> bool:
+    """Whether anything crosses on the adversary's view, and something of it is known."""
+    every = [*found.settings, *([found.reference] if found.reference else [])]
+    views = found.wish.views
+    own = [cell for each in every for cell in each.row.guarantees if cell.view in views]
+    crosses = any(cell.kind != "nothing sent" for cell in own)
+    claimed = any(of_text(cell) for cell in own)
+    return crosses and (claimed or any(each.tried.worst is not None for each in every))
