@@ -22,11 +22,9 @@ from reports.drawing.style import (
 from reports.drawing.tiles import fitted
 from reports.drawing.utility import key_text, plain_text
 from reports.figures.classes import ClassesFigure
-from reports.figures.utility import PartitionFigure
+from reports.figures.utility import MANY, PartitionFigure
 
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "+++", "ooo", "---")
-MANY = 24
-"""Of more clients than these, the bars stand without names, the largest first."""
 
 
 def draw_classes(data: ClassesFigure, style: Style) -> Figure:

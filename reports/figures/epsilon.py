@@ -5,8 +5,15 @@ from dataclasses import dataclass
 
 from reports.comparison import sentence, undefended
 from reports.estimate import Estimate
-from reports.faults import fault
-from reports.figures.settings import Claim, Setting, claims_of, numbers_of, settings_of, worst_on
+from reports.figures.settings import (
+    Claim,
+    Setting,
+    caution,
+    claims_of,
+    numbers_of,
+    settings_of,
+    worst_on,
+)
 from reports.figures.utility import axis_title
 from reports.frontier.leakage import Worst
 from reports.records import CellResult
@@ -96,7 +103,7 @@ def epsilon_data(records: Sequence[CellResult], task: str) -> EpsilonFigure | No
         axis_title(next((row.metric for row in rows if row.metric), "")),
         tuple(_panel(kind, own, bare, numbers) for kind, own in found.items()),
         next((x for row in rows if (x := row.majority_baseline) is not None), None),
-        fault(rows),
+        caution(settings),
     )
 
 

@@ -4,8 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from reports.checks import VIEWS
+from reports.faults import fault
 from reports.figures.naming import joined, named
-from reports.frontier.leakage import Worst, judged_on, worst_of
+from reports.frontier.leakage import Worst, judged_on, unread, worst_of
+from reports.frontier.wish import ALL
 from reports.records import CellResult
 from reports.rows import Row, by_setting, setting_rows
 
@@ -63,6 +65,26 @@ def worst_on(setting: Setting, views: Collection[str], numbers: int) -> Worst | 
     """The worst attack on these views; None where none was measured."""
     own = [(cell.labels["seed"], judged_on(cell, views)) for cell in setting.cells]
     return worst_of(own, numbers)
+
+
+def caution(settings: Sequence[Setting]) -> str:
+    """What makes a comparison void, and which settings were spared an attack that read others.
+
+    Such a setting may leak more than is shown. "" where nothing is wrong.
+    """
+    ran: dict[str, set[tuple[str, str]]] = {}
+    for each in settings:
+        own = ran.setdefault(each.row.strategy, set())
+        own |= {(leak.view, leak.attack) for cell in each.cells for leak in judged_on(cell, VIEWS)}
+    spared: dict[str, list[str]] = {}
+    for each in settings:
+        lacked = {attack for cell in each.cells for attack in unread(cell, ALL)}
+        for _, attack in sorted(lacked & ran[each.row.strategy]):
+            spared.setdefault(attack, []).append(each.name)
+    told = [fault([each.row for each in settings])] + [
+        f"{attack} could not be tried on {'; '.join(names)}" for attack, names in spared.items()
+    ]
+    return "; ".join(text for text in told if text)
 
 
 def claims_of(setting: Setting) -> tuple[Claim, ...]:

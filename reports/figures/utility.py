@@ -12,6 +12,8 @@ from reports.leak import Leak
 from reports.rows import Row
 
 NO_UNIT = "none"
+MANY = 24
+"""Of more clients than these a figure names none, and its words tell the totals alone."""
 
 
 @dataclass(frozen=True)

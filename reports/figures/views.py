@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from reports.checks import VIEWS
 from reports.comparison import sentence
-from reports.faults import fault
-from reports.figures.settings import Setting, numbers_of, settings_of, worst_on
+from reports.figures.settings import Setting, caution, numbers_of, settings_of, worst_on
 from reports.metrics import SEES
 from reports.records import CellResult
 
@@ -60,7 +59,7 @@ def views_data(records: Sequence[CellResult], task: str) -> ViewsFigure | None:
         tuple((each.series, each.level) for each in settings),
         tuple(VIEWS[number] for number in kept),
         tuple(tuple(line[number] for number in kept) for line in table),
-        fault([each.row for each in settings]),
+        caution(settings),
     )
 
 

@@ -7,9 +7,8 @@ from reports import metrics
 from reports.checks import UNITS, VIEWS
 from reports.comparison import sentence
 from reports.estimate import Estimate
-from reports.faults import fault
 from reports.figures.frontier import frontier
-from reports.figures.settings import Setting, numbers_of, settings_of, worst_on
+from reports.figures.settings import Setting, caution, numbers_of, settings_of, worst_on
 from reports.figures.utility import axis_title
 from reports.frontier.answer import baseline_of
 from reports.records import CellResult
@@ -83,7 +82,7 @@ def front_data(records: Sequence[CellResult], task: str) -> FrontFigure | None:
             panels.append(FrontPanel(unit, (*others, *own), line, volume))
     if not panels:
         return None
-    metric, notice = settings[0].row.metric, fault([each.row for each in settings])
+    metric, notice = settings[0].row.metric, caution(settings)
     return FrontFigure(task, axis_title(metric), tuple(panels), baseline, notice)
 
 

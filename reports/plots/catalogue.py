@@ -103,7 +103,7 @@ def _training(run: Run, task: str) -> list[Piece]:
 
 
 def _partition(run: Run, task: str) -> list[Piece]:
-    from reports.figures.utility import describe_partition, partition_data
+    from reports.figures.utility import MANY, describe_partition, partition_data
 
     counts = run.partition(task)
     if counts is None:
@@ -111,10 +111,6 @@ def _partition(run: Run, task: str) -> list[Piece]:
     data = partition_data(counts)
     words = describe_partition(data) if len(data.clients) <= MANY else _in_all(data)
     return [Piece("", words, lambda style: _of("drawing.bars", "draw_clients")(data, task, style))]
-
-
-MANY = 24
-"""Of more clients than these the words tell the totals, and not each."""
 
 
 def _in_all(data: Any) -> str:

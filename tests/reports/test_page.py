@@ -221,8 +221,8 @@ def test_a_broken_partition_is_refused_with_its_name(examples, tmp_path, content
 
 
 def test_plot_compares_runs_whose_names_may_be_equal(examples, tmp_path):
-    first = _run(tmp_path / "a", examples.grid(("sst2",), seeds=1))
-    second = _run(tmp_path / "b", examples.grid(("sst2",), seeds=1))
+    records = [examples.done(defence=0), examples.done(defence=3)]
+    first, second = _run(tmp_path / "a", records), _run(tmp_path / "b", records)
     asked = Asked(("utility",), ("png",))
     written = plot([first, second], tmp_path / "out", asked).paths
     names = [path.name for path in written]

@@ -14,7 +14,8 @@ from reports.figures.ranking import describe_ranking, pairs_of, ranking_data, si
 from reports.figures.roc import rates_data
 from reports.figures.training import course_of, describe_training, training_data
 from reports.figures.views import describe_views, views_data
-from reports.leak import Leak
+from reports.figures.volume import front_data
+from reports.leak import Leak, NotMeasured
 
 AUDIT = {
     "shown": {"canaries": 20, "kind": "clients", "alpha": 1e-4, "rounds": 2, "releases": 2},
@@ -93,6 +94,19 @@ def test_each_adversary_reads_at_least_what_one_who_sees_less_reads(examples) ->
             assert by["backward"].value >= by["forward"].value >= by["release"].value
     fedavg = dict(zip(data.settings, data.heat, strict=True))[("none (fedavg)", "")]
     assert fedavg[0].why == "nothing sent" and "nothing sent" in describe_views(data)
+
+
+def test_a_setting_that_an_attack_was_not_tried_on_is_named(examples) -> None:
+    records = [examples.done(defence=d) for d in (0, 3, 4)]
+    spared = tuple(
+        NotMeasured(e.view, e.attack, e.family, "needs more") if e.attack == "nearest token" else e
+        for e in records[2].leakage
+    )
+    found = [*records[:2], replace(records[2], leakage=spared)]
+    told = "nearest token could not be tried on gaussian token, ε 2"
+    for data in (views_data(found, "sst2"), front_data(found, "sst2"), epsilon_data(found, "sst2")):
+        assert data is not None and told in data.notice
+    assert told not in views_data(records, "sst2").notice
 
 
 def test_classes_are_those_of_one_attack_the_worst(examples) -> None:
