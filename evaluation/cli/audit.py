@@ -111,10 +111,10 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
     with working(f"looking at {checkpoint}"):
         from evaluation.auditing.run_folder import checkpoint_of
 
-        request = _request(out, asked)
         checkpoint = checkpoint_of(checkpoint)
         _check_places(checkpoint, out, asked)
     with working("loading torch and transformers"):
+        request = _request(out, asked)
         from evaluation.auditing.card import audit as card_of
 
     if request.means.shadows:

@@ -572,7 +572,11 @@ def test_a_reference_model_is_compared_with(foreign, tmp_path: Path, run) -> Non
         (["x", "--shadows", "2", "--reference", "y"], "got both"),
     ],
 )
-def test_bad_options_are_one_line(arguments: list[str], expected: str, run) -> None:
+def test_bad_options_are_one_line(
+    arguments: list[str], expected: str, run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path)
     code, _, errors = run(*arguments)
     assert code == 2 and len(errors) == 1 and expected in errors[0]
 

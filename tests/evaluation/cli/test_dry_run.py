@@ -10,6 +10,7 @@ from evaluation.cli.dry_run import GUESSED, MEASURED
 from evaluation.grid import preflight
 from evaluation.grid.durations import expected
 from evaluation.grid.parse import read_grid
+from fedbert import prepare
 from reports.records import CellResult, append_record
 from tests.reports.examples import estimate
 
@@ -100,7 +101,7 @@ def test_what_can_be_known_is_said_before_anything_is_loaded(
     small_grid.write_text(text.replace(old, new, 1))
     with pytest.raises(Exception, match=r"expected|unknown") as late:
         preflight.preflight(read_grid(small_grid))
-    monkeypatch.setattr(preflight, "prepare", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr(prepare, "load_tokenizer", lambda *_, **__: pytest.fail("loaded"))
     for command in (["privacy-utility"], ["privacy-utility", "--dry-run"], ["budget", "views"]):
         done = here(*command, small_grid)
         assert done.returncode == 2 and told in done.stderr
