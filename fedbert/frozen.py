@@ -1,6 +1,5 @@
 """Frozen E: one for all clients, without dropout; each example's A is computed once and kept."""
 
-import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +15,7 @@ from fedbert.data.client_data import ClientData
 from fedbert.kept import Kept, KeptStore, digest_of, key_of, wide
 from fedbert.messages import Array, to_tensor
 from fedbert.precision import autocast
-from fedbert.split import Bottom, SplitBert
+from fedbert.split import Bottom, SplitBert, copied
 
 KEPT_BYTES = 2 * 10**9
 """How much kept A may take, over all clients; of clients beyond it A is computed in each step."""
@@ -53,7 +52,7 @@ class Frozen:
         self._digest: bytes | None = None
         self.config, self.keepers, self.first_token = config, frozenset(keepers), first_token
         memo: dict[int, Any] = {id(split.whole.config): split.whole.config}
-        self.bottom: Bottom = copy.deepcopy(split.bottom, memo)
+        self.bottom: Bottom = copied(split.bottom, memo)
         self.bottom.to(config.training.device).eval().requires_grad_(False)
         self.pool, self.pooled = split.body.pool, split.body.mean
         name_of = {id(p): n for n, p in split.whole.named_parameters()}

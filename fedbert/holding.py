@@ -1,6 +1,5 @@
 """Client parts: a client's own copies of E and H, of the word table a part."""
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from fedbert.data.client_data import ClientData
 from fedbert.frozen import Frozen
 from fedbert.messages import Array
 from fedbert.optim import optimizer_for
-from fedbert.split import SplitBert
+from fedbert.split import SplitBert, copied
 from privacy.defence import Defence
 
 
@@ -102,7 +101,7 @@ def own_parts(
         if word.padding_idx in rows:
             compact.padding_idx = int(np.searchsorted(rows, word.padding_idx))
         memo[id(word)] = compact
-    own = copy.deepcopy(shared, memo)
+    own = copied(shared, memo)
     if rows is not None:
         table = torch.zeros(word.num_embeddings, dtype=torch.int64)
         table[torch.tensor(rows)] = torch.arange(len(rows))

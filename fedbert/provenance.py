@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@cache  # a process runs the code that it began with, and asks for every cell and checkpoint
 def _git(*arguments: str) -> str | None:
     """Return git's answer about the checkout that this file is part of, or None."""
     here = Path(__file__).resolve().parent

@@ -1,19 +1,19 @@
 """Accountants: epsilon from noise, and which of them can be believed where.
 
-The only importer of the accountants of Opacus and dp-accounting, and only when they are asked.
+Accountants of Opacus and dp-accounting are imported only when they are asked.
 """
 
 import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
 
 from privacy.checks import one_of, open_unit, positive, whole
 from privacy.losses import composed_loss
+from privacy.renyi import rdp_epsilon
 
 logger = logging.getLogger(__name__)
 
@@ -204,29 +204,10 @@ def pure_bound(epsilon: float, releases: int, delta: float) -> Bound:
 
 def _rdp(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> Bound:
     """Always a finite bound: where RDP has none, that of releases without sampling."""
-    import dp_accounting
-    from dp_accounting.rdp import RdpAccountant
-
-    accountant = RdpAccountant()
-    gaussian = dp_accounting.GaussianDpEvent(noise_multiplier)
-    with without_absl():
-        accountant.compose(dp_accounting.PoissonSampledDpEvent(sample_rate, gaussian), steps)
-    epsilon = float(accountant.get_epsilon(delta))
+    epsilon = rdp_epsilon(noise_multiplier, sample_rate, steps, delta)
     if math.isfinite(epsilon):
         return Bound(epsilon, "rdp", delta)
     return Bound(gaussian_epsilon(noise_multiplier, steps, delta), UNSAMPLED, delta)
-
-
-@contextmanager
-def without_absl() -> Iterator[None]:
-    """Orders of RDP that do not converge are left out, which is sound: no line for each."""
-    log = logging.getLogger("absl")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
 
 
 def _interval(noise_multiplier: float, ceiling: Bound) -> float:
@@ -242,12 +223,20 @@ def _pld(
     if steps > PLD_STEPS:
         return None
     try:
-        loss = composed_loss(noise_multiplier, sample_rate, steps, interval)
-        epsilon = float(loss.get_epsilon_for_delta(delta))
+        epsilon = _epsilon_of_loss(noise_multiplier, sample_rate, steps, delta, interval)
     except (ArithmeticError, MemoryError, RuntimeError, ValueError):
         logger.warning("PLD failed", exc_info=True)
         return None
     return Bound(epsilon, "pld", delta) if math.isfinite(epsilon) else None
+
+
+@lru_cache(maxsize=1024)  # a number, where the loss it is read from may have millions
+def _epsilon_of_loss(
+    noise_multiplier: float, sample_rate: float, steps: int, delta: float, interval: float
+) -> float:
+    """The epsilon at which the loss of so many steps has this delta."""
+    loss = composed_loss(noise_multiplier, sample_rate, steps, interval)
+    return float(loss.get_epsilon_for_delta(delta))
 
 
 def _prv(noise_multiplier: float, sample_rate: float, steps: int, delta: float) -> Bound | None:

@@ -51,13 +51,13 @@ def gaussian_distance(
         known = deltas >= floor
         if not known.any():
             return 0.0
-        least = _distances(np.log(odds[known]), deltas[known]).max()
+        least, _ = _largest_distance(np.log(odds[known]), deltas[known])
         at, height = _lines(odds, deltas, floor)
-        mus = _distances(np.log(at), height)
-        most = float(max(least, mus.max(initial=0.0)))
+        between, furthest = _largest_distance(np.log(at), height)
+        most = max(least, between)
         if delta_of is None or most <= least * (1 + CLOSE):
             break
-        epsilon = float(np.log(at[mus.argmax()]))
+        epsilon = float(np.log(at[furthest]))
         told = np.append(told, [[epsilon, delta_of(epsilon)]], axis=0)
         told = told[np.argsort(told[:, 0], kind="stable")]
     return most * (1 + CLOSE) if most < FAR else None
@@ -65,23 +65,17 @@ def gaussian_distance(
 
 def _hull(odds: Points, deltas: Points) -> tuple[Points, Points]:
     """The lower convex hull of points (e^epsilon, delta), the first rising."""
-    kept: list[tuple[float, float]] = []
-    for x, y in zip(odds.tolist(), deltas.tolist(), strict=True):
-        if kept and x == kept[-1][0]:
-            y = min(y, kept.pop()[1])
-        while len(kept) > 1 and _bends_down(kept[-2], kept[-1], (x, y)):
-            kept.pop()
-        kept.append((x, y))
-    found = np.array(kept)
-    return found[:, 0], found[:, 1]
-
-
-def _bends_down(
-    one: tuple[float, float], two: tuple[float, float], three: tuple[float, float]
-) -> bool:
-    """Whether the middle one of three points does not lie below the line through the others."""
-    rise = (three[1] - one[1]) * (two[0] - one[0])
-    return (two[1] - one[1]) * (three[0] - one[0]) >= rise
+    x, first = np.unique(odds, return_index=True)
+    y = np.minimum.reduceat(deltas, first)
+    while len(x) > 2:
+        left, right = np.diff(x), np.diff(y)
+        rise = (right[:-1] + right[1:]) * left[:-1]
+        above = right[:-1] * (left[:-1] + left[1:]) >= rise  # of the line through its neighbours
+        if not above.any():
+            break
+        below = np.concatenate(([True], ~above, [True]))
+        x, y = x[below], y[below]
+    return x, y
 
 
 def _lines(odds: Points, deltas: Points, floor: float) -> tuple[Points, Points]:
@@ -99,14 +93,24 @@ def _lines(odds: Points, deltas: Points, floor: float) -> tuple[Points, Points]:
     return found[level >= floor], level[level >= floor]
 
 
-def _distances(epsilons: Points, deltas: Points) -> Points:
-    """The mu [point] whose Gaussians have these deltas at these epsilons; never less."""
+def _largest_distance(epsilons: Points, deltas: Points) -> tuple[float, int]:
+    """The mu whose Gaussians have these deltas at all these epsilons, and who needs it.
+
+    Never less than that; 0 and no one where there are none. Whoever is content with a smaller mu
+    than somebody needs is not asked again.
+    """
     from scipy.special import log_ndtr, ndtr
 
-    low, high = np.full(len(epsilons), 1e-9), np.full(len(epsilons), FAR)
+    low, high, asking = 1e-9, FAR, np.arange(len(epsilons))
+    if not len(asking):
+        return 0.0, -1
     for _ in range(56):
         mu = (low + high) / 2
-        second = np.exp(epsilons + log_ndtr(-mu / 2 - epsilons / mu))
-        enough = ndtr(mu / 2 - epsilons / mu) - second >= deltas
-        low, high = np.where(enough, low, mu), np.where(enough, mu, high)
-    return high
+        at = epsilons[asking]
+        second = np.exp(at + log_ndtr(-mu / 2 - at / mu))
+        wanting = asking[ndtr(mu / 2 - at / mu) - second < deltas[asking]]
+        if len(wanting):
+            low, asking = mu, wanting
+        else:
+            high = mu
+    return high, int(asking[0])

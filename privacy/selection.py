@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from privacy.accountants import Bound, without_absl
+from privacy.accountants import Bound
 from privacy.calibration import MARGIN, noise_multiplier_for
 from privacy.checks import open_unit, positive, whole
 from privacy.events import Event, GaussianEvent, PoissonGaussianEvent, PureEvent
+from privacy.renyi import without_absl
 from privacy.tradeoff import EPSILONS, MOST_EPSILON, Curve, pure_curve
 
 SEES_ALL = "it sees each of the trainings that the model was chosen among, however many"

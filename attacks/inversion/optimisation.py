@@ -1,6 +1,5 @@
 """Optimisation attack: words whose A, by the known E, lies nearest to the one received."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +15,7 @@ from attacks.inversion.parts.ngram import Ngram
 from attacks.inversion.parts.simulation import Texts, pushed
 from fedbert.data.batches import Batch
 from fedbert.messages import SmashedData
-from fedbert.split import Bottom, position_ids, run_layers
+from fedbert.split import Bottom, copied, position_ids, run_layers
 
 STEPS, RATE = 15, 0.5  # of Adam, on the logits of relaxed words
 CHOICES = 16  # words per token that are mixed
@@ -93,7 +92,7 @@ class Objective:
     @staticmethod
     def of(bottom: Bottom, knowledge: Knowledge, generator: torch.Generator) -> "Objective":
         """Return the objective, its variance measured on auxiliary text."""
-        still = copy.deepcopy(bottom).eval().requires_grad_(False)
+        still = copied(bottom).eval().requires_grad_(False)
         texts = Texts.of(knowledge, bottom)
         vocab = int(bottom.config.vocab_size)
         made = Objective(

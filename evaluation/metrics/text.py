@@ -93,8 +93,9 @@ def _texts(
     true: Arrays, guessed: Arrays, special: Sequence[int], least: int
 ) -> list[tuple[Words, Words]]:
     """Return (true, guessed) of each sequence of at least `least` tokens, without special ids."""
+    left_out = set(special)
     ours, theirs = (
-        [row[~np.isin(row, list(special))].tolist() for message in side for row in message]
+        [[w for w in row.tolist() if w not in left_out] for message in side for row in message]
         for side in (true, guessed)
     )
     if len(true) != len(guessed) or len(ours) != len(theirs):

@@ -79,13 +79,18 @@ def oracle(
     return {n: p.detach() for n, p in held.items()}, shares
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+CLIPPED = [
+    ("two", 0, False, "flat"), ("score", 1, False, "flat"), ("mlm-tied", 0, False, "flat"),
+    ("mlm-untied", 2, False, "flat"), ("two", 0, True, "flat"), ("mlm-tied", 0, True, "flat"),
+    ("two", 0, False, "automatic"), ("mlm-tied", 0, True, "automatic"),
+]  # fmt: skip
+
+
+# Each under a strategy whose client has the whole model, and under one that sends messages.
 @pytest.mark.parametrize(
-    ("kind", "cut_layer", "freeze", "clipping"),
-    [("two", 0, False, "flat"), ("score", 1, False, "flat"), ("mlm-tied", 0, False, "flat"),
-     ("mlm-untied", 2, False, "flat"), ("two", 0, True, "flat"), ("mlm-tied", 0, True, "flat"),
-     ("two", 0, False, "automatic"), ("mlm-tied", 0, True, "automatic")],
-)  # fmt: skip
+    ("kind", "cut_layer", "freeze", "clipping", "strategy"),
+    [(*each, way) for i, each in enumerate(CLIPPED) for way in STRATEGIES[i % 2 :: 2]],
+)
 def test_dp_sgd_clips_every_examples_whole_gradient(
     kind: str, cut_layer: int, freeze: bool, clipping: str, strategy: str
 ) -> None:

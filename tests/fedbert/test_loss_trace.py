@@ -38,6 +38,7 @@ def last_state(kind: str = "two", defence: Defence = tiny.NO_DEFENCE, **run: Any
 def test_a_trace_moves_nothing_of_the_training(
     run: dict[str, Any], kind: str, defence: Defence
 ) -> None:
+    run = {"rounds": 2} | run
     plain, traced = (last_state(kind, defence, loss_traces=on, **run) for on in (False, True))
     kept = {name: value for name, value in traced.arrays.items() if "trace/" not in name}
     both = [tiny.as_bytes(s)["arrays"] for s in (plain, traced)]

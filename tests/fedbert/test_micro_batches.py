@@ -71,7 +71,7 @@ def both(kind: str, defence: Defence, dropout: float = 0.0, **settings: Any) -> 
     """The same training with whole batches and with parts of two examples."""
     done = []
     for most in (None, 2):
-        config = tiny.config_of(kind, micro_batch=most, **settings)
+        config = tiny.config_of(kind, micro_batch=most, rounds=2, **settings)
         prepared = tiny.prepared_for(config, kind, dropout, count=30)
         done.append(train(config, prepared, defence))
     return done

@@ -20,7 +20,7 @@ from fedbert.model import (
     load_tokenizer,
     vocabulary_of,
 )
-from fedbert.split import cut, position_ids
+from fedbert.split import copied, cut, position_ids
 from fedbert.tasks import TASKS
 from tests.fedbert import tiny
 
@@ -269,3 +269,19 @@ def test_a_tokenizer_that_pads_otherwise_is_refused(tmp_path: Path) -> None:
     whole.save_pretrained(tmp_path)
     with pytest.raises(InputError, match="expected a tokenizer that pads with 1 as the model does"):
         load_model(replace(config, source=str(tmp_path)), TASKS["sst2"], tokenizer, 0)
+
+
+def test_a_copy_shares_nothing_with_its_module_but_what_the_memo_has() -> None:
+    whole = tiny.whole_model(kind="mlm-tied")
+    word = whole.get_input_embeddings().weight
+    own, lent = copied(whole), copied(whole, {id(word): word})
+    before = {name: value.clone() for name, value in whole.state_dict().items()}
+    assert own.get_output_embeddings().weight is own.get_input_embeddings().weight is not word
+    assert lent.get_input_embeddings().weight is word and lent.config is not whole.config
+    for part, other in zip(whole.modules(), own.modules(), strict=True):
+        assert part is not other and part._forward_hooks is not other._forward_hooks
+        other.register_forward_hook(lambda *_: None)
+        assert not part._forward_hooks
+    for parameter in own.parameters():
+        parameter.data.zero_()
+    assert all(torch.equal(value, before[name]) for name, value in whole.state_dict().items())

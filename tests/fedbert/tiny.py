@@ -1,8 +1,8 @@
 """What the trainer's tests share: models, data and trainings small enough to run by the hundred."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from fedbert.data.batches import Encoded
 from fedbert.messages import KINDS as MESSAGE_KINDS
 from fedbert.messages import Message
 from fedbert.prepare import Prepared, assemble
-from fedbert.split import SplitBert, cut
+from fedbert.split import SplitBert, copied, cut
 from fedbert.tasks import TASKS
 from fedbert.trainer import State, Trained, train
 from fedbert.training_settings import TrainingConfig
@@ -53,6 +53,13 @@ def whole_model(
     pad: int = PAD,
 ) -> Any:
     """Return a transformers model with random weights, none of them at a special value."""
+    return copied(_whole_model(architecture, kind, dropout, dtype, seed, pad))
+
+
+@cache
+def _whole_model(
+    architecture: str, kind: str, dropout: float, dtype: torch.dtype, seed: int, pad: int
+) -> Any:
     common = {
         "vocab_size": VOCAB,
         "hidden_size": HIDDEN,
@@ -207,4 +214,4 @@ def largest_difference(a: State, b: State) -> float:
 
 def twin(whole: Any) -> Any:
     """Return a copy of a transformers model that shares nothing with it."""
-    return copy.deepcopy(whole)
+    return copied(whole)

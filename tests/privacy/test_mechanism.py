@@ -242,7 +242,7 @@ MATRICES = st.sampled_from([np.float32, np.float64]).flatmap(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(MATRICES, st.floats(1e-6, 1e6))
 @pytest.mark.parametrize("make", CLIPPING)
 def test_norms_never_exceed_the_bound(make, records, clip_norm):

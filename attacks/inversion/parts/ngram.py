@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -71,6 +72,17 @@ class Ngram:
         """A bound that no log-probability of a bigram falls below."""
         return float(self.log_freed.min() + self.log_lower.min())
 
+    @cached_property
+    def _keys(self) -> np.ndarray:
+        """The bigrams [bigram] as numbers, rising."""
+        size = self.edge + 1
+        return np.asarray(np.repeat(np.arange(size), np.diff(self.starts)) * size + self.followers)
+
+    @cached_property
+    def _log_discounted(self) -> np.ndarray:
+        """The log of `discounted` [bigram]."""
+        return np.asarray(np.log(self.discounted))
+
     def log_bigram(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
         """Return log P(following | previous) [k, l] of every pair of two lists of words [k], [l].
 
@@ -87,19 +99,17 @@ class Ngram:
         seen = column >= 0
         row, column, entry = row[seen], column[seen], entry[seen]
         table = self.log_freed[previous][:, None] + self.log_lower[columns]
-        table[row, column] = np.logaddexp(table[row, column], np.log(self.discounted[entry]))
+        table[row, column] = np.logaddexp(table[row, column], self._log_discounted[entry])
         return np.asarray(table[:, where])
 
     def log_pairs(self, previous: np.ndarray, following: np.ndarray) -> np.ndarray:
         """Return log P(following | previous) of pairs, whose arrays have or take one shape."""
-        size = self.edge + 1
-        rows = np.repeat(np.arange(size), np.diff(self.starts))
-        keys, asked = rows * size + self.followers, previous * size + following
+        keys, asked = self._keys, previous * (self.edge + 1) + following
         logs = self.log_freed[previous] + self.log_lower[following]
         if len(keys) == 0:
             return np.asarray(logs)
         entry = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-        found = np.logaddexp(logs, np.log(self.discounted[entry]))
+        found = np.logaddexp(logs, self._log_discounted[entry])
         return np.asarray(np.where(keys[entry] == asked, found, logs))
 
 

@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -189,20 +190,25 @@ def log_likelihoods(split: SplitBert, message: SmashedData, knowledge: Knowledge
         yield torch.stack(found).numpy()
 
 
+@cache
+def learnt(texts: tuple[bytes, ...]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the words' log-frequencies at first, inner and last places, and the dense table."""
+    rows = [np.frombuffer(text, dtype=np.int64) for text in texts]
+    parts = [[t[:1] for t in rows], [t[1:-1] for t in rows], [t[-1:] for t in rows]]
+    return [Ngram.of(part, 60).log_unigram for part in parts], np.log(dense(Ngram.of(rows, 60)))
+
+
 def oracle(texts: tuple[np.ndarray, ...], logs: np.ndarray, order: int) -> np.ndarray:
     """Return the most likely words [seq], by dynamic programming over the dense table."""
-    ngram = Ngram.of(texts, 60)
+    (first, inner, last), table = learnt(tuple(text.tobytes() for text in texts))
     if order == 1:
-        parts = [[t[:1] for t in texts], [t[1:-1] for t in texts], [t[-1:] for t in texts]]
-        first, inner, last = (Ngram.of(part, 60).log_unigram for part in parts)
         return (logs + np.array([first, *[inner] * (len(logs) - 2), last])).argmax(1)
-    table = np.log(dense(ngram))[:, :-1]
-    best, back = logs[0] + table[ngram.edge], []
+    best, back = logs[0] + table[-1, :-1], []
     for log in logs[1:]:
-        paths = best[:, None] + table[:-1]
+        paths = best[:, None] + table[:-1, :-1]
         back.append(paths.argmax(0))
         best = paths.max(0) + log
-    chosen = [int((best + np.log(dense(ngram))[:-1, -1]).argmax())]
+    chosen = [int((best + table[:-1, -1]).argmax())]
     for each in reversed(back):
         chosen.append(int(each[chosen[-1]]))
     return np.array(chosen[::-1])

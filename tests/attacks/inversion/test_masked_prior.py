@@ -105,8 +105,8 @@ def test_texts_of_a_token_or_none() -> None:
 def test_agrees_with_adding_up_over_all_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bigram model, every sentence gone through: each word's probability given all rows.
 
-    Of 400 sweeps the chances' standard error is below 0.04 here: places where the two likeliest
-    words are less than 0.25 apart are not compared.
+    Of 200 sweeps the chances' standard error is below 0.057 here: places where the two likeliest
+    words are less than 0.36 apart are not compared.
     """
     monkeypatch.setattr("attacks.inversion.masked_prior.TRUST", 1.0)
     monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 0)
@@ -116,7 +116,7 @@ def test_agrees_with_adding_up_over_all_sentences(monkeypatch: pytest.MonkeyPatc
     batch = batch_of(source(vocab, 24, length, np.random.default_rng(1)))
     message = worlds.smashed(split, batch, noise_std=2.5)
     knowledge = known(split, texts, noise_std=2.5)
-    attack = MaskedPrior(shortlist=vocab, sweeps=400, warm_up=20)
+    attack = MaskedPrior(shortlist=vocab, sweeps=200, warm_up=20)
     [guess] = attack.reconstruct([message], knowledge, generator())
     model = cloze.fit_cloze(texts, table(vocab), generator())
     log = np.log(dense(model.ngram))
@@ -135,7 +135,7 @@ def test_agrees_with_adding_up_over_all_sentences(monkeypatch: pytest.MonkeyPatc
         places = range(length + 2)
         chance = np.stack([joint.sum(tuple(p for p in places if p != s)) for s in places])
         first, second = np.sort(chance, 1)[:, -1], np.sort(chance, 1)[:, -2]
-        clear = first - second > 0.25
+        clear = first - second > 0.36
         compared += int(clear.sum())
         np.testing.assert_array_equal(found[clear], chance.argmax(1)[clear])
     assert compared > 70

@@ -36,7 +36,13 @@ FORWARD = tuple(INVERSION)
 
 @pytest.fixture
 def cell(small_grid: Path, monkeypatch: pytest.MonkeyPatch) -> Cell:
-    """A cell with one round of messages; decoders barely train, intervals are rough."""
+    """A cell with one round of small messages; decoders are narrow and barely train, the search is
+    brief, intervals are rough.
+    """
+    monkeypatch.setattr("attacks.inversion.parts.decoder.INNER", 16)
+    monkeypatch.setattr("attacks.inversion.parts.cloze.INNER", 16)
+    monkeypatch.setattr("attacks.inversion.parts.first_scores.DRAWS", 2)
+    monkeypatch.setattr("attacks.inversion.optimisation.STEPS", 3)
     monkeypatch.setattr("attacks.inversion.learned_decoder.MOST_STEPS", 2)
     monkeypatch.setattr("attacks.inversion.parts.cloze.MOST_STEPS", 2)
     monkeypatch.setattr("attacks.inversion.parts.simulation.TOKENS_PER_WIDTH", 4)
@@ -45,7 +51,7 @@ def cell(small_grid: Path, monkeypatch: pytest.MonkeyPatch) -> Cell:
     found = read_grid(small_grid).cells[0]
     nothing: dict[str, Any] = dict.fromkeys(("backward", "updates", "membership"), ())
     attacks = replace(found.attacks, inversion=FORWARD, **nothing)
-    config = replace(found.config, training=replace(found.config.training, rounds=1))
+    config = replace(found.config, training=replace(found.config.training, rounds=1, batch_size=4))
     return replace(found, config=config, attacks=attacks)
 
 

@@ -33,8 +33,8 @@ SIGNALLED = [n for n in MEMBERSHIP if n != "message_matching"]
 def cell(small_grid: Path) -> Cell:
     first = read_grid(small_grid).cells[0]
     attacks = AttackSettings(
-        membership=tuple(MEMBERSHIP), messages=2, candidates=60, shadows=4, population=12,
-        client_level=True,
+        inversion=(), backward=(), updates=(), membership=tuple(MEMBERSHIP), messages=2,
+        candidates=60, shadows=4, population=12, client_level=True,
     )  # fmt: skip
     config = replace(first.config, data=replace(first.config.data, pool_size=120))
     return replace(first, config=config, attacks=attacks)

@@ -168,7 +168,7 @@ def test_a_row_that_will_have_no_claim_is_warned_of(caplog: pytest.LogCaptureFix
 
 def test_dp_sgd_has_no_steps_here_and_its_row_says_so() -> None:
     text = GRID[: GRID.index('name = "gaussian"')] + 'name = "steps"\n'
-    text += 'training = { mechanism = "dp_sgd", clip_norm = 1.0, target_epsilon = 8.0 }\n'
+    text += 'training = { mechanism = "dp_sgd", clip_norm = 1.0, noise_multiplier = 1.0 }\n'
     record = run_cell(grid_of(text).cells[1]).record
     assert record.status == "skipped" and "acts at training" in str(record.reason)
 

@@ -48,7 +48,9 @@ def cell(small_grid: Path) -> Cell:
     found = read_grid(small_grid).cells[0]
     training = replace(found.config.training, rounds=2, batch_size=2, max_grad_norm=10.0)
     model = replace(found.config.model, dropout=0.0)
-    return replace(found, config=replace(found.config, training=training, model=model))
+    attacks = replace(found.attacks, inversion=(), membership=())
+    config = replace(found.config, training=training, model=model)
+    return replace(found, config=config, attacks=attacks)
 
 
 def leaks(cell: Cell, **training: Any) -> dict[tuple[str, str], Any]:

@@ -18,6 +18,7 @@ from evaluation.grid.spec import Grid
 from evaluation.run.files import locked
 from evaluation.run.runner import remaining, run_grid
 from evaluation.run.workers import Loop
+from fedbert import provenance
 from fedbert.disk.writer import SUFFIX
 from fedbert.errors import InputError
 from reports.records import read_records, without_times
@@ -34,6 +35,20 @@ def children(pid: int) -> list[int]:
     """Return the processes that a process has started."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(each) for each in found]
+
+
+@pytest.fixture(scope="session")
+def small_text(small_text: str) -> str:
+    """The grid with one attack of each kind that leaves something in the run's folder."""
+    few = 'inversion = ["nearest_token"]\nbackward = []\nupdates = []\n'
+    return small_text.replace("[attacks]\n", f"[attacks]\n{few}")
+
+
+@pytest.fixture
+def small_grid(tmp_path: Path, small_text: str) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(small_text)
+    return path
 
 
 def in_a_loop(grid: Grid, run: Path) -> bool:
@@ -79,30 +94,31 @@ def continued(run: Path, kept: bytes, undisturbed: list[dict[str, object]]) -> N
     assert sorted(samples) == [record["cell"] for record in undisturbed]
 
 
+def killed_loop(grid: Path, run: Path) -> bytes:
+    """Kill a loop; its process is forked from this one, which has imported what it needs."""
+    provenance._git.cache_clear()  # what it says of the code is what a new process will say
+    first = get_context("fork").Process(target=in_a_loop, args=(read_grid(grid), run))
+    first.start()
+    assert first.pid is not None
+    return killed(first.pid, run, first.is_alive)
+
+
 def test_killed_and_continued_equals_undisturbed(
     tmp_path: Path, small_grid: Path, undisturbed, here
 ) -> None:
-    """A loop's process is forked from this one, which has imported what it needs."""
     run = tmp_path / "run"
-    first = get_context("fork").Process(target=in_a_loop, args=(read_grid(small_grid), run))
-    first.start()
-    assert first.pid is not None
-    kept = killed(first.pid, run, first.is_alive)
+    kept = killed_loop(small_grid, run)
     second = here("privacy-utility", small_grid, "--out", run, "--workers", 1)
     assert second.returncode == 0, second.stderr
     continued(run, kept, undisturbed)
 
 
 def test_with_workers_too_and_neither_run_nor_report_need_torch_themselves(
-    tmp_path: Path, small_grid: Path, undisturbed, environment, here
+    tmp_path: Path, small_grid: Path, undisturbed, here
 ) -> None:
+    """What a kill leaves of a run with workers, test_workers looks at."""
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "evaluation.cli.main", "privacy-utility", str(small_grid)]
-    first = subprocess.Popen(
-        [*command, "--out", str(run), "--workers", "2"],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    kept = killed(first.pid, run, lambda: first.poll() is None)
+    kept = killed_loop(small_grid, run)
     second = without(HEAVY, "privacy-utility", small_grid, "--out", run, "--workers", 2)
     assert "report: " in second.stdout and "nearest token" in second.stdout
     continued(run, kept, undisturbed)
