@@ -1,6 +1,7 @@
 """Estimates: measured numbers, each with the interval that it comes with."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -47,8 +48,9 @@ class Estimate:
     def widened(self, numbers: int) -> "Estimate":
         """The same number, its interval to hold together with those of so many numbers in all.
 
-        Bonferroni: each has 1 / `numbers` of the allowed error; half-widths grow as a normal
-        distribution's do.
+        Bonferroni: each has 1 / `numbers` of the allowed error. Half-widths grow as a normal
+        distribution's do; the longer of two unequal ones, as that of a rate near 0, as far towards
+        the growth of an exponential tail as they are unequal.
 
         >>> Estimate(0.5, 0.4, 0.6, n=100).widened(1).low
         0.4
@@ -56,12 +58,18 @@ class Estimate:
         if numbers == 1:
             return self
         error = (1 - self.confidence) / 2
-        normal = NormalDist()
-        by = normal.inv_cdf(1 - error / numbers) / normal.inv_cdf(1 - error)
+        normal, below, above = NormalDist(), self.value - self.low, self.high - self.value
+        least = normal.inv_cdf(1 - error / numbers) / normal.inv_cdf(1 - error)
+        most = math.log(error / numbers) / math.log(error)
+
+        def grown(half: float, other: float) -> float:
+            even = min(1.0, (other / half) ** 2) if half > 0 else 1.0
+            return half * (least + (most - least) * (1 - even))
+
         return replace(
             self,
-            low=self.value - by * (self.value - self.low),
-            high=self.value + by * (self.high - self.value),
+            low=self.value - grown(below, above),
+            high=self.value + grown(above, below),
             confidence=1 - 2 * error / numbers,
         )
 
