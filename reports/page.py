@@ -181,6 +181,11 @@ def _of_records(records: Sequence[CellResult]) -> dict[str, Any]:
         "noise_note": noise_note(records),
         "unnoised": story.UNNOISED,
         "mechanisms": _mechanisms(records),
+        "grouped": [
+            (record.labels, way, groups)
+            for record in records
+            for way, groups in record.subgroups.items()
+        ],
         "gone": [record for record in records if record.status != "done"],
         "reason": reason,
         "provenance": _provenance(records),

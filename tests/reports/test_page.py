@@ -123,6 +123,16 @@ def test_the_page_says_once_what_a_clipped_share_is_where_all_is_scaled(examples
         assert page(records, "t").count(told) == times
 
 
+def test_what_single_groups_get_is_told_where_somebody_looked(examples):
+    record = examples.done()
+    assert 'id="groups"' not in page([record], "t")
+    value = next(iter(record.utility.values()))
+    told = replace(record, subgroups={"accuracy by region": {"<b>north</b>": value}})
+    text = page([told], "t")
+    assert 'id="groups"' in text and "accuracy by region" in text
+    assert "<b>north</b>" not in text and "&lt;b&gt;north" in text
+
+
 def test_what_may_be_wrong_stands_once_before_any_figure(examples):
     told = "data x.csv for own: 6 of 30 words (20%) are [UNK] to the tokenizer"
     plain = [examples.done(), examples.done(seed=1)]
