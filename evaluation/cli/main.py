@@ -92,6 +92,10 @@ def main() -> None:
     except InputError as error:
         say(f"error: {' '.join(str(error).split())}", err=True, always=True)
         code = BAD_INPUT
+    except click.exceptions.NoArgsIsHelpError as error:  # its message is the whole help
+        for line in error.format_message().splitlines():
+            say(line, err=True, always=True)
+        code = BAD_INPUT
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         more = "" if context is None else f" (see {context.command_path} --help)"

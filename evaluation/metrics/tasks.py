@@ -61,26 +61,42 @@ def majority_baseline(
     train_labels: Sequence[np.ndarray] | np.ndarray,
     labels: Sequence[np.ndarray] | np.ndarray,
 ) -> dict[str, float | None]:
-    """Return the task's metrics of always answering the commonest training label.
+    """Return the task's metrics of the better of two constant answers.
 
-    labels: [example]; for masked-LM of any shape, -100 where nothing is masked. A score's
-    is a constant, whose correlation is undefined: None, as is perplexity.
+    They are the commonest label of the training and that of the evaluation: where the two differ,
+    a model that gives one answer to everything is no better than a constant. labels: [example]; for
+    masked-LM of any shape, -100 where nothing is masked. A score's is a constant, whose correlation
+    is undefined: None, as is perplexity.
     """
     if task.kind == "regression":
         return dict.fromkeys(task.metrics)
     train, truth = _flat(train_labels), _flat(labels)
     if len(train) == 0 or len(truth) == 0:
         return dict.fromkeys(task.metrics)
-    values, counts = np.unique(train, return_counts=True)
-    answer = np.full_like(truth, values[counts.argmax()])
+    constants = {commonest(train), commonest(truth)}
     found: dict[str, float | None] = dict.fromkeys(task.metrics)
     for name in task.metrics:
         known = "accuracy" if name == "masked_accuracy" else name
-        if known == "accuracy":
-            found[name] = float((truth == answer).mean())
-        elif known in _OF_TABLES:
-            found[name] = float(_OF_TABLES[known](_confusion(known, truth, answer)))
+        if known in _OF_TABLES:
+            found[name] = max(_of_constant(known, truth, each) for each in constants)
     return found
+
+
+def commonest(labels: Sequence[np.ndarray] | np.ndarray) -> int:
+    """Return the most frequent label; the smallest of several.
+
+    >>> commonest(np.array([2, 1, 2, 1, 0]))
+    1
+    """
+    values, counts = np.unique(_flat(labels), return_counts=True)
+    return int(values[counts.argmax()])
+
+
+def _of_constant(name: str, truth: np.ndarray, answer: int) -> float:
+    """Return a metric of giving one answer to all labels [label]."""
+    if name == "accuracy":  # of masked-LM there are as many classes as words
+        return float((truth == answer).mean())
+    return float(_OF_TABLES[name](_confusion(name, truth, np.full_like(truth, answer))))
 
 
 def _flat(labels: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:

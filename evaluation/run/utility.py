@@ -7,7 +7,7 @@ import numpy as np
 from evaluation.adversary.inference import batches, by_length, predict
 from evaluation.metrics.gain import accuracy_gain
 from evaluation.metrics.subgroups import by_group, thirds
-from evaluation.metrics.tasks import judge, majority_baseline
+from evaluation.metrics.tasks import commonest, judge, majority_baseline
 from fedbert.data.batches import Encoded
 from fedbert.data.repeats import clusters
 from fedbert.prepare import Prepared
@@ -21,9 +21,9 @@ Majority = dict[str, float | None]
 class Measured(NamedTuple):
     """Every metric on every evaluation split, the headline first, and its majority baseline.
 
-    That is what the majority class of the training labels (or their mean) would reach. gains: of
-    accuracy, what was reached above it, paired by example. subgroups: by what groups differ in, and
-    by group, what it gets; of the first split.
+    That is what the commonest label reaches, of the training or of the split, whichever is better.
+    gains: of accuracy, what was reached above it, paired by example. subgroups: by what groups
+    differ in, and by group, what it gets; of the first split.
     """
 
     utility: dict[str, Estimate]
@@ -55,8 +55,7 @@ def measure(prepared: Prepared, split: SplitBert, seed: int) -> Measured:
         )
         majority |= {metric + suffix: value for metric, value in constant.items()}
         if "accuracy" in metrics:
-            values, counts = np.unique(np.concatenate(train), return_counts=True)
-            paired = (predictions, encoded.labels, int(values[counts.argmax()]))
+            paired = (predictions, encoded.labels, commonest(encoded.labels))
             rng = numpy_rng(seed, "gain", name)
             gains["accuracy" + suffix] = accuracy_gain(*paired, rng, clusters(encoded))
     return Measured(found, majority, gains, groups)

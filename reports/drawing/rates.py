@@ -42,8 +42,7 @@ def draw_rates(data: RocFigure, style: Style) -> Figure:
     more = (max(map(len, titles)) + 3) * style.line
     with drawn_in(style):
         height = rows * (HEIGHT * style.size / 8 + more)
-        title = f"{data.task}: members found against false alarms"
-        figure = begin(style, height, title, data.notice, keys)
+        figure = begin(style, height, data.heading, data.notice, keys)
         axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         for number, (each, panel) in enumerate(zip(axes, data.panels, strict=False)):
             _panel(each, panel, data, style)
@@ -95,7 +94,8 @@ def _panel(axes: Axes, panel: RocPanel, data: RocFigure, style: Style) -> None:
             axes.plot([*xs, 1.0], shown, color=look["color"], linestyle=look["linestyle"],
                       drawstyle="steps-post", zorder=3)  # fmt: skip
         for rate, stated in curve.stated:
-            x = rate * 10 ** (0.3 * ((number + 0.5) / len(panel.curves) - 0.5))
+            # To the right alone: to its left a claim allows less than at the rate itself.
+            x = min(rate * 10 ** (0.3 * number / len(panel.curves)), 1.0)
             y, low, high = (max(v, LOWEST) for v in (stated.value, stated.low, stated.high))
             axes.errorbar(
                 x, y, yerr=error_bars(low, y, high), elinewidth=0.7, zorder=4,

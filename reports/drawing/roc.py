@@ -39,8 +39,9 @@ def draw_roc(data: RocFigure) -> bytes:
             axes = figure.add_axes((left / WIDTH, low / total, wide / WIDTH, HEIGHT / total))
             _panel(axes, panel, data)
             axes.set_title(titles[number], loc="left", fontsize=10)
-        title = f"{data.task}: members found against false alarms"
-        figure.text(0.02, 1 - 0.1 / total, plain_text(title), fontsize=12, weight="bold", va="top")
+        figure.text(
+            0.02, 1 - 0.1 / total, plain_text(data.heading), fontsize=12, weight="bold", va="top"
+        )
         draw_notice(figure, data.notice, 0.36, total)
         figure.legend(
             handles=_legend(data), loc="upper left", ncols=3, fontsize=8.5, frameon=False,

@@ -108,7 +108,7 @@ def draw_cost(data: CostFigure, style: Style) -> Figure:
         handles.append(_line(style, "majority class", "--", data.baseline))
     named = {
         "bytes": "sent in all → worse",
-        "seconds": "time of training → worse\n(bars: least and most over seeds)",
+        "seconds": "time of training → worse\n(median; bars: least and most over seeds)",
     }
 
     def make(times: float) -> tuple[Figure, int]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from reports.comparison import sentence
 from reports.estimate import Estimate
@@ -19,7 +20,8 @@ TRAINED = "train"
 
 @dataclass(frozen=True)
 class Spent:
-    """One setting: its utility; bytes sent and seconds, (mean, least, greatest) over seeds."""
+    """One setting: its utility; bytes sent and seconds, (median, least, greatest) over seeds:
+    the first of a process fills what the others find."""
 
     series: str
     level: str
@@ -87,4 +89,4 @@ def _spent(each: Setting) -> Spent | None:
 
 
 def _range(values: Sequence[float]) -> tuple[float, float, float] | None:
-    return (math.fsum(values) / len(values), min(values), max(values)) if values else None
+    return (median(values), min(values), max(values)) if values else None

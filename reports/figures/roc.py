@@ -52,13 +52,19 @@ class RocPanel:
 class RocFigure:
     """The settings of one task and strategy; `attacks` are those of all panels, a colour each.
 
-    notice: as for utility against leakage.
+    seed: that of all panels. notice: as for utility against leakage.
     """
 
     task: str
     panels: tuple[RocPanel, ...]
     attacks: tuple[str, ...]
+    seed: str = ""
     notice: str = ""
+
+    @property
+    def heading(self) -> str:
+        """What is drawn, of which of the seeds."""
+        return f"{self.task}: members found against false alarms, seed {self.seed}"
 
 
 def roc_data(
@@ -70,7 +76,7 @@ def roc_data(
     """
     panels = tuple(_panel(record, scores[record.cell]) for record in records)
     names = dict.fromkeys(curve.attack for panel in panels for curve in panel.curves)
-    return RocFigure(records[0].labels["task"], panels, tuple(names))
+    return RocFigure(records[0].labels["task"], panels, tuple(names), records[0].labels["seed"])
 
 
 def rates_data(records: Sequence[CellResult], task: str) -> RocFigure | None:
@@ -107,7 +113,7 @@ def corners(scored: Scored) -> tuple[np.ndarray, np.ndarray]:
 def describe_roc(data: RocFigure) -> str:
     """The figure in words, for those who cannot see it."""
     parts = [*sentence(data.notice)]
-    parts.append(f"Logarithmic ROC curves of membership attacks on {data.task}.")
+    parts.append(f"Logarithmic ROC curves of membership attacks on {data.task}, seed {data.seed}.")
     for panel in data.panels:
         each = "; ".join(
             f"{c.attack}: AUC {_told(c.area)}, at 1 % false alarms {_told(c.at)}"
