@@ -14,7 +14,7 @@ from fedbert.data.partition import partition, partition_counts
 from fedbert.data.people import rows_of_each
 from fedbert.data.repeats import coin_groups
 from fedbert.data.sources import bounded, load
-from fedbert.data.survey import essentials, left_out_in_words
+from fedbert.data.survey import coin_in_words, essentials, left_out_in_words
 from fedbert.errors import InputError, within
 from fedbert.kept import KeptStore
 from fedbert.model import (
@@ -138,7 +138,10 @@ def dealt(config: Config, source: Loaded, coin: bool = False, per: Per = "text")
     made = assemble(
         config, source.tokenizer, source.split, source.encoded, source.data_sha256, coin, per=per
     )
-    return replace(made, notes=source.notes, doubts=source.doubts)
+    told: tuple[str, ...] = ()
+    if made.members is not None:
+        told = (coin_in_words(made.pool.labels, made.members, made.task, config.seed),)
+    return replace(made, notes=(*source.notes, *told), doubts=source.doubts)
 
 
 def room_of(settings: Any) -> int:

@@ -81,8 +81,8 @@ def privacy_utility(
 
         chosen = read_grid(grid or default_grid(), leave["allow_code"])
         directory = out or RUNS / chosen.name
-        remaining(directory, chosen)
         check_cells(chosen.cells, chosen.where)
+        remaining(directory, chosen)
     told = f"grid {chosen.name}: {len(chosen.cells)} cells; {LOADING}"
     if dry_run:
         with working(told):

@@ -11,6 +11,7 @@ from fedbert.data.people import rows_of_each
 from fedbert.data.repeats import coin_groups
 from fedbert.data.sources import HELD_OUT
 from fedbert.data.tables import one_line, printable
+from fedbert.tasks import Task
 
 MOST = 12  # labels in a line
 
@@ -36,6 +37,26 @@ def essentials(
     if cut is not None and train.task.kind != "mlm":
         lines.append(f"max_length {max_length} cuts {cut:.1%} of the texts")
     return tuple(lines)
+
+
+def coin_in_words(labels: np.ndarray, members: np.ndarray, task: Task, seed: int) -> str:
+    """Return how many rows the coin of a seed leaves to train on, and of classes how many of each.
+
+    labels, members [example]. Texts that read alike to the model go by one coin.
+
+    >>> from fedbert.tasks import TASKS
+    >>> coin_in_words(np.array([0, 1, 1]), np.array([True, True, False]), TASKS["sst2"], 0)
+    'trained on (seed 0): 2 rows (negative 1, positive 1); the coin keeps 1 for the attacks'
+    """
+    told = ""
+    if task.kind == "classification":
+        counts = np.bincount(labels[members], minlength=len(task.label_names))
+        pairs = list(zip(task.label_names, counts, strict=True))[:MOST]
+        listed = ", ".join(f"{printable(one_line(name, 40))} {count:,}" for name, count in pairs)
+        told = f" ({listed})"
+    kept, trained = int((~members).sum()), int(members.sum())
+    left = f"the coin keeps {kept:,} for the attacks"
+    return f"trained on (seed {seed}): {trained:,} rows{told}; {left}"
 
 
 def labels_in_words(examples: Examples) -> str:
