@@ -10,9 +10,9 @@ import pytest
 
 from reports.drawing.style import FORMATS, STYLES, begin, drawn_in, style_of, tidy, written
 from reports.figures.volume import describe_front, front_data
+from reports.noise_mode import REPEATABLE, SOME
 from reports.plots.catalogue import FIGURES, pieces
 from reports.plots.run import read_runs
-from reports.noise_mode import REPEATABLE, SOME
 from reports.plots.table import latex_table, table
 from reports.plots.written import WORDS, Asked, plot
 from reports.records import append_record
