@@ -10,6 +10,7 @@ from decimal import ROUND_CEILING, Context
 from typing import Any
 
 from fedbert.setting_types import ONE_MESSAGE
+from privacy.claims import OUTRIGHT
 
 FILE = "README.md"
 FPR = 0.01
@@ -21,6 +22,11 @@ PLACES = (
     "smashed", "hidden", "hidden_gradient", "smashed_gradient", "update", "labels", "training",
     "penalty",
 )  # fmt: skip
+NOISELESS = ("identity", "clip_only", "quantise", "distance_correlation")
+"""Mechanisms that draw nothing; any other is taken to add noise."""
+CERTAIN = 0.99
+"""A claim that allows for an advantage of so much keeps nobody from telling a unit in from out."""
+WITHOUT = "without a claim"
 REPEATABLE = "the noise is repeatable: whoever has seed and settings can take it off"
 LEFT_OUT = (
     "who was trained on, hashes of the data, losses, clip shares, label counts, the partition, the "
@@ -38,8 +44,8 @@ def front(manifest: Mapping[str, Any]) -> dict[str, Any]:
     config = manifest["config"]
     words = config["data"]["task"] == "mlm"
     claims = [_claim(entry, _repeatable(manifest)) for entry in manifest["guarantees"]]
-    claimed = any(claim["kind"] == "guarantee" for claim in claims)
-    tags = ["fedbert", "federated-learning", *(["differential-privacy"] if claimed else [])]
+    private = not _repeatable(manifest) and any(map(_differential, manifest["guarantees"]))
+    tags = ["fedbert", "federated-learning", *(["differential-privacy"] if private else [])]
     found: dict[str, Any] = {}
     if config["training"].get("strategy") != ONE_MESSAGE:
         found |= {
@@ -55,15 +61,32 @@ def front(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"tags": tags, "privacy": privacy | {"claims": claims}}
 
 
+def _differential(entry: Mapping[str, Any]) -> bool:
+    """Return whether the model itself is differentially private in more than its labels.
+
+    Not by a claim that binds hardly anybody, or whose delta allows for publishing a record.
+    """
+    if (entry["view"], entry["kind"]) != ("release", "guarantee") or entry["unit"] == "label":
+        return False
+    outright = any(OUTRIGHT in each for each in entry.get("exclusions", ()))
+    return not outright and entry.get("advantage", 0.0) < CERTAIN
+
+
 def _repeatable(manifest: Mapping[str, Any]) -> bool:
     """Return whether there is noise, and it can be made again."""
     own = manifest["config"].get("noise", "repeatable") == "repeatable"
-    return bool(manifest["costs"]) and bool(own)
+    return bool(manifest["costs"] or _noised(manifest)) and bool(own)
+
+
+def _noised(manifest: Mapping[str, Any]) -> bool:
+    """Return whether any mechanism adds noise, whatever is claimed of it."""
+    acting = (manifest["defence"][place] for place in PLACES if place in manifest["defence"])
+    return any(each.get("mechanism", "") not in NOISELESS for each in acting)
 
 
 def _noise(manifest: Mapping[str, Any]) -> str:
     if not manifest["costs"]:
-        return "none"
+        return WITHOUT if _noised(manifest) else "none"
     return "repeatable" if _repeatable(manifest) else "secret"
 
 
@@ -110,7 +133,7 @@ def _body(manifest: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"- {_escaped(line)}" for line in dict.fromkeys(_sentences(manifest)))
     yield ""
     noise = _noise(manifest)
-    yield f"- Noise: {noise}{f'; {REPEATABLE}' if noise == 'repeatable' else ''}."
+    yield f"- Noise: {noise}{f'; {REPEATABLE}' if repeatable else ''}."
     yield from (f"- {_escaped(line)}" for line in _mechanisms(manifest["defence"]))
     yield from (f"- {line}" for line in dict.fromkeys(_reached(manifest, repeatable)))
     if "audit" in manifest:

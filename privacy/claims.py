@@ -18,6 +18,9 @@ from privacy.selection import (
     selected_curve,
 )
 
+OUTRIGHT = "the publication of one record outright"
+"""What a delta of 1/n and more allows for, as `breach_words` begins."""
+
 
 def above_the_tails(
     claim: Guarantee, cost: Cost, chosen: Selection | None = None
@@ -93,6 +96,6 @@ def breach(claim: Guarantee, facts: TrainingFacts) -> bool:
 def breach_words(facts: TrainingFacts) -> str:
     """What a claim under `breach` does not cover."""
     return (
-        f"the publication of one record outright, which delta {facts.asked_delta} allows for at "
+        f"{OUTRIGHT}, which delta {facts.asked_delta} allows for at "
         f"n={facts.records} records of the smallest client (delta >= 1/n)"
     )

@@ -9,6 +9,7 @@ from reports import checks, metrics
 from reports.estimate import Estimate
 from reports.labels import columns
 from reports.leaks import worst
+from reports.noise_mode import mode_of
 from reports.records import CellResult
 from reports.rows import Row, cell_rows
 from reports.spreadsheet import quoted
@@ -51,7 +52,7 @@ def _table(records: Sequence[CellResult]) -> tuple[list[str], list[list[object]]
     head += [f"{view}_{name}" for view in checks.VIEWS for name in CLAIM]
     head += ["places", "mechanisms", *MECHANISM]
     lines = [_line(record, row, names) for record, row in zip(records, rows, strict=True)]
-    return [*head, "bytes", "seconds"], lines
+    return [*head, "bytes", "seconds", "noise"], lines
 
 
 def _line(record: CellResult, row: Row, names: Sequence[str]) -> list[object]:
@@ -76,7 +77,8 @@ def _line(record: CellResult, row: Row, names: Sequence[str]) -> list[object]:
         fields += _numbers(leak.estimate if leak else None)
     fields += [field for view in checks.VIEWS for field in _of_claim(row, view)]
     fields += _of_mechanisms(record)
-    return [*fields, None if row.bytes is None else round(row.bytes), row.seconds]
+    fields += [None if row.bytes is None else round(row.bytes), row.seconds]
+    return [*fields, mode_of(record)]
 
 
 def _of_claim(row: Row, view: str) -> list[object]:

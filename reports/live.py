@@ -1,11 +1,15 @@
 """Live audit as a record and a run's file hold it, checked before anything reads it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from reports import checks
 
 NUMBERS = ("epsilon", "bound", "log_wealth", "canary_log_wealth")
+SO_FAR = "claimed are {:.3g} so far"
+"""How a fault ends that canaries found: the epsilon of the rounds until then."""
+_TOLD = re.compile(SO_FAR.replace("{:.3g}", r"\S+"))
 
 
 def check(curve: Any, where: str) -> None:
@@ -40,3 +44,21 @@ def check_shown(shown: Any, where: str) -> None:
     checks.number(shown["alpha"], f"{where}.alpha")
     for name in ("canaries", "fresh", "rounds", "releases"):
         checks.count(shown.get(name, 0), f"{where}.{name}")  # older ones have none that are fresh
+
+
+def unclaimed(curve: Mapping[str, Any]) -> dict[str, Any]:
+    """The audit without an epsilon that was claimed or spent; what was shown and found stays."""
+    points = [
+        {k: value for k, value in point.items() if k != "epsilon"} for point in curve["points"]
+    ]
+    fault = without_epsilon(curve["fault"])
+    return {**curve, "claimed": None, "points": points, "fault": fault}
+
+
+def without_epsilon(fault: str) -> str:
+    """What found a fault, without the epsilon that was claimed.
+
+    >>> without_epsilon("canaries show epsilon >= 3, claimed are 2 so far")
+    'canaries show epsilon >= 3, more than the noise allows'
+    """
+    return _TOLD.sub("more than the noise allows", fault)

@@ -17,11 +17,21 @@ def noise_note(records: Iterable[CellResult]) -> str:
 
     A record that says nothing of its noise is older than noise of another mode.
     """
-    claiming = [
-        record.spec.get("noise", "repeatable")
+    return note_of(
+        mode_of(record)
         for record in records
         if any(entry.get("kind") in CLAIMS for entry in record.guarantees)
-    ]
-    if "repeatable" not in claiming:
+    )
+
+
+def note_of(modes: Iterable[str]) -> str:
+    """Return the sentence that goes with claims of noise of these modes."""
+    found = set(modes)
+    if "repeatable" not in found:
         return ""
-    return SOME if "secret" in claiming else REPEATABLE
+    return SOME if "secret" in found else REPEATABLE
+
+
+def mode_of(record: CellResult) -> str:
+    """Return whether a record's noise is secret or repeatable."""
+    return str(record.spec.get("noise", "repeatable"))

@@ -14,6 +14,7 @@ from reports.faults import fault
 from reports.frontier.answer import Answer, answer
 from reports.frontier.wish import PRIVATE, wish_of
 from reports.frontier.words import answer_markdown, sentences, unclaimed
+from reports.noise_mode import noise_note
 from reports.page import Picture, Shown, decided, decisions, page
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 class RenderedReport:
     """The files that were written (the page first), and the tables for a terminal.
 
-    answer: what was decided, and comes before them, a sentence each.
+    answer: what was decided, and comes before them, a sentence each; last, what claims in it mean.
     """
 
     paths: tuple[Path, ...]
@@ -90,7 +91,12 @@ def render(
     if pictures and figures:
         _write(directory / "figures" / INDEX, drawn.index())
     told = tuple(sentences(found)) if found is not None else decided(records, grid)
-    return RenderedReport(tuple(written), terminal_tables(records), told)
+    note = noise_note(records) if told else ""
+    return RenderedReport(
+        tuple(written),
+        terminal_tables(records, noted=bool(note)),
+        (*told, *([note] if note else [])),
+    )
 
 
 def _frontier(found: Answer, drawn: Drawn) -> dict[str, Picture]:

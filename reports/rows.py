@@ -14,6 +14,7 @@ from reports.labels import Pairs, further_labels, phrase
 from reports.leak import Leak
 from reports.leaks import alarms, leak_seeds, unmeasured, view_lines, worst
 from reports.leaks import leaks as measured_leaks
+from reports.noise_mode import mode_of
 from reports.records import CellResult
 from reports.tradeoff import Allowed, allowed, beside_leak
 
@@ -22,8 +23,9 @@ from reports.tradeoff import Allowed, allowed, beside_leak
 class GuaranteeCell:
     """What is guaranteed for one view: in short, and as the full sentence.
 
-    `unit` is "" and `epsilon`, `delta` None unless `kind` is "guarantee". Of further claims about
-    the view (labels) `short` and `sentence` speak too, and `further` holds their units.
+    `unit`, `relation`, `scope` are "" and `epsilon`, `delta` None unless `kind` is "guarantee". Of
+    further claims about the view (labels) `short` and `sentence` speak too, and `further` holds
+    their units.
     """
 
     view: str
@@ -34,6 +36,8 @@ class GuaranteeCell:
     epsilon: float | None = None
     delta: float | None = None
     further: tuple[str, ...] = ()
+    relation: str = ""
+    scope: str = ""
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -54,7 +58,7 @@ class Row:
     holds the labels that not every record has, such as the settings of a sweep. `allows` is what
     the claims allow an attack, where every seed's record holds a trade-off curve. `leak_seeds`
     counts the seeds of each of `leaks`. `comparison`: whether the undefended row that this one is
-    held against left its baseline.
+    held against left its baseline. `noise`: secret, repeatable, or both.
     """
 
     task: str
@@ -80,6 +84,7 @@ class Row:
     further: Pairs = ()
     allows: tuple[Allowed, ...] = ()
     comparison: Comparison = GAP
+    noise: tuple[str, ...] = ()
 
     def fewer_seeds(self, leak: Leak) -> str:
         """ "1 of 2 seeds" for a mean over fewer seeds than the row has; else nothing."""
@@ -165,8 +170,10 @@ def guarantee_cell(entry: dict[str, Any]) -> GuaranteeCell:
     if kind != "guarantee":
         return GuaranteeCell(view, kind, "none" if kind == "no guarantee" else kind, sentence)
     unit, epsilon = entry["unit"], float(entry["epsilon"])
-    short = f"eps {round_up(epsilon)} ({unit}, {entry['relation']}, {entry['scope']})"
-    return GuaranteeCell(view, kind, short, sentence, unit, epsilon, float(entry["delta"]))
+    kept = entry["relation"], entry["scope"]
+    short = f"eps {round_up(epsilon)} ({unit}, {', '.join(kept)})"
+    numbers = epsilon, float(entry["delta"])
+    return GuaranteeCell(view, kind, short, sentence, unit, *numbers, (), *kept)
 
 
 def round_up(epsilon: float) -> str:
@@ -216,6 +223,7 @@ def _row(group: Sequence[CellResult], comparison: Comparison) -> Row:
         further=further_labels(labels),
         allows=allowed(record.guarantees for record in done),
         comparison=comparison,
+        noise=tuple(sorted(set(map(mode_of, done)))),
     )
 
 
@@ -259,14 +267,12 @@ def _weakest(found: Sequence[GuaranteeCell]) -> GuaranteeCell:
         return found[0]
     unsure = any(each.kind != "guarantee" for each in found)
     last = max(found, key=lambda each: math.inf if each.epsilon is None else each.epsilon)
-    return GuaranteeCell(
-        view=last.view,
-        kind="no guarantee" if unsure else last.kind,
+    if unsure:
+        last = GuaranteeCell(last.view, "no guarantee", "", "", further=last.further)
+    return replace(
+        last,
         short=" or ".join(dict.fromkeys(each.short for each in found)),
         sentence=over_seeds(each.sentence for each in found),
-        unit="" if unsure else last.unit,
-        epsilon=None if unsure else last.epsilon,
-        delta=None if unsure else last.delta,
         further=tuple(u for u in last.further if all(u in each.further for each in found)),
     )
 

@@ -29,10 +29,11 @@ from reports.wording import (
 )
 
 
-def terminal_tables(records: Sequence[CellResult]) -> tuple[Table, ...]:
+def terminal_tables(records: Sequence[CellResult], noted: bool = False) -> tuple[Table, ...]:
     """Two tables per task (utility beside leakage; worst inversion per view), one of guarantees.
 
-    100 columns at most. A task without any inversion has one table.
+    100 columns at most. A task without any inversion has one table. noted: what stands before them
+    says already that noise can be made again.
     """
     rows = setting_rows(records)
     tables = []
@@ -42,7 +43,7 @@ def terminal_tables(records: Sequence[CellResult]) -> tuple[Table, ...]:
         if any(row.view_lines for row in own):
             tables.append(_view_table(task, own))
     last = _guarantee_table(rows)
-    last.caption = noise_note(records) or None
+    last.caption = None if noted else noise_note(records) or None
     return (*tables, last)
 
 

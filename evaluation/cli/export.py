@@ -32,17 +32,18 @@ def export(checkpoint: Path, out: Path, silent: bool) -> None:
             raise InputError(f"expected a new or an empty folder, got --out {out}")
     with working("loading the checkpoint"):
         from fedbert.export import export as write
-        from fedbert.model_card import LEFT_OUT
+        from fedbert.model_card import LEFT_OUT, REPEATABLE
         from fedbert.pooling import FEDBERT_ALONE
         from fedbert.stopped import aside
+        from reports.noise_mode import CLAIMS
 
         found = write(checkpoint, out)
     done, planned = found.manifest["round"], found.config.training.rounds
     for entry in found.manifest["guarantees"]:
         say(entry["sentence"])
-    claims = [each for each in found.manifest["guarantees"] if each["kind"] == "guarantee"]
-    if claims and found.config.noise == "repeatable":
-        say("the noise is repeatable: whoever has seed and settings can take it off")
+    claimed = any(each["kind"] in CLAIMS for each in found.manifest["guarantees"])
+    if claimed and found.config.noise == "repeatable":
+        say(REPEATABLE)
     if done < planned:
         stopped = aside(checkpoint.resolve().parent)
         say(f"round {done} of {planned}: the training was not finished{stopped}")

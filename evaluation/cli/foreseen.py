@@ -20,7 +20,7 @@ from reports.checks import VIEWS
 from reports.frontier.wish import PRIVATE
 from reports.frontier.words import without_claim
 from reports.labels import further_labels, phrase
-from reports.noise_mode import CLAIMS, REPEATABLE
+from reports.noise_mode import CLAIMS, note_of
 from reports.rows import guarantee_cell, round_up
 from reports.wording import ABSENT
 
@@ -63,6 +63,12 @@ class Setting:
         told = [(claim["view"], claim["sentence"]) for claim in self.claims]
         return [f"{views}: {sentence}" for views, sentence in over_views(told)]
 
+    @property
+    def caveat(self) -> str:
+        """What claims of noise that can be made again are to be read with; "" for none."""
+        claiming = any(claim["kind"] in CLAIMS for claim in self.claims)
+        return note_of([self.first.config.noise] if claiming else [])
+
     def to_json(self) -> dict[str, Any]:
         """The setting for machines."""
         labels = {name: text for name, text in self.first.labels.items() if name != "seed"}
@@ -71,6 +77,8 @@ class Setting:
             "refused": self.refused or None,
             "claims": self.claims,
             "claims_of_seed": self.first.config.seed,
+            "noise": self.first.config.noise,
+            "caveat": self.caveat or None,
             "warnings": self.warnings,
         }
 
@@ -151,9 +159,7 @@ def notes(settings: Sequence[Setting]) -> Iterator[str]:
         yield from (f"Warning: {each.name}: {words}" for words in each.warnings)
     if any(len(each.cells) > 1 and each.claims for each in settings):
         yield SEEDS
-    repeatable = (each for each in settings if each.first.config.noise == "repeatable")
-    if any(claim["kind"] in CLAIMS for each in repeatable for claim in each.claims):
-        yield REPEATABLE
+    yield from dict.fromkeys(each.caveat for each in settings if each.caveat)
 
 
 def table(settings: Sequence[Setting]) -> "Table":

@@ -34,6 +34,7 @@ class Found(NamedTuple):
     """What is to be known of a grid's data, a line each, the data's sha256 by cell, and warnings.
 
     Only cells whose data were loaded have one: those that differ in seed or defence draw on them.
+    warned: in words without folders and data, for a log.
     """
 
     notes: list[str]
@@ -57,7 +58,7 @@ def preflight(grid: Grid, look: Look = lambda *_: None, make: Make = afresh) -> 
         InputError: one line for the first thing that is wrong, with the grid's file.
     """
     seen: dict[object, Prepared] = {}
-    warned: dict[str, None] = {}
+    warned: dict[str, str] = {}  # in full, and without folders and data
     notes: dict[str, None] = {}
     data: dict[str, str] = {}
     many = len({cell.config.data.task for cell in grid.cells}) > 1
@@ -71,7 +72,9 @@ def preflight(grid: Grid, look: Look = lambda *_: None, make: Make = afresh) -> 
                 seen[inputs] = make(cell.config)
                 data[cell.id] = seen[inputs].data_sha256
                 notes |= dict.fromkeys(_notes(cell.config, seen[inputs], many))
-                warned |= dict.fromkeys(doubts_of(cell.config, seen[inputs]))
+                doubts = doubts_of(cell.config, seen[inputs])
+                told = f"{len(doubts)} doubts about model or data; records have them in full"
+                warned |= dict.fromkeys(doubts, f"{cell.config.data.task}: {told}")
             prepared = _with_batches(seen[inputs], cell.config)
             facts = facts_of(cell.config, prepared, cell.defence, cell.delta)
             defence = make_defence(cell.defence, facts)
@@ -79,12 +82,12 @@ def preflight(grid: Grid, look: Look = lambda *_: None, make: Make = afresh) -> 
                 check(cell.config, defence)
                 refuse_drowned(defence)
                 for words in faint_places(defence):
-                    warned.setdefault(f"defence {defence.name!r}: {words}")
-                warned |= dict.fromkeys(_unclaimed(defence, facts))
+                    warned.setdefault(faint := f"defence {defence.name!r}: {words}", faint)
+                warned |= {words: words for words in _unclaimed(defence, facts)}
                 look(cell, prepared, defence)
-    for words in warned:
-        logger.warning("%s", words)
-    return Found(list(notes), data, tuple(warned))
+    for words, public in warned.items():
+        logger.warning("%s", words, extra={"public": public})
+    return Found(list(notes), data, tuple(dict.fromkeys(warned.values())))
 
 
 def _unclaimed(defence: Defence, facts: TrainingFacts) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Log of a run folder, `run.log`: what was run and when, versions, warnings, each cell's end.
 
 A line each, in UTC, appended when a run goes on. No folder of the machine stands in it, no text of
-the data, no message of an exception (which may quote either), and no key.
+the data, no message of an exception (which may quote either), and no key: what is written down is
+made of what is known to hold none, and nothing is searched for what does.
 """
 
 import logging
@@ -18,21 +19,34 @@ from reports.records import CellResult
 from reports.terminal import one_line
 
 FILE = "run.log"
-OURS = ("evaluation.", "privacy.")
+OURS = ("evaluation.auditing.live.", "privacy.")
 """Loggers whose warnings are about settings; any other may quote data, and is named alone."""
-FOLDERS = re.compile(r"(?<![\w.])(?:~|[A-Za-z]:)?[/\\](?=[^\s/\\])(?:[^\s/\\:;,'\"]+[/\\])*")
-ERROR = re.compile(r"[A-Za-z_][\w.]*")
+PUBLIC = "public"
+"""Attribute of a warning's record: what of it may be written down."""
+OPTION = re.compile(r"--?[a-z][a-z-]*")
+TRACEBACK = "Traceback (most recent call last):"
+KIND = re.compile(r"([A-Za-z_][\w.]*)(?::|$)")
+STOPPED = re.compile(r"stopped by its (?:noise|canaries): round [0-9]+(?=: )")
 
 
-def without_folders(text: str) -> str:
-    """Return a text in which absolute paths are names alone.
+def word(text: str) -> str:
+    """Return what of an argument is written down: of a path the last part, whose folder is private.
 
-    >>> without_folders("frontier /home/me/grids/mine.toml --out runs/mine")
-    'frontier mine.toml --out runs/mine'
+    >>> [word(each) for each in ("--out=/srv/My Data/Jo Doe/runs", "../../home/jo/grid.toml", "2")]
+    ['--out=runs', 'grid.toml', '2']
     """
-    for known in {str(Path.cwd()), str(Path.home())} - {"/"}:  # which may have blanks in them
-        text = text.replace(f"{known}/", "")
-    return FOLDERS.sub("", text)
+    name, is_option, value = text.partition("=")
+    if OPTION.fullmatch(name):
+        return f"{name}{is_option}{last_part(value)}"
+    return last_part(text)
+
+
+def last_part(text: str) -> str:
+    """Return the last part of what may be a path; of somebody's home its mark alone."""
+    parts = [part for part in re.split(r"[/\\]", text) if part]
+    if not parts or parts[-1].startswith("~") or Path(text) == Path.home():
+        return "~" if parts else text
+    return parts[-1]
 
 
 class RunLog(logging.Handler):
@@ -46,8 +60,7 @@ class RunLog(logging.Handler):
         self.told: set[str] = set()
         self.versions: Mapping[str, Any] = {}
         self.path: Path | None = None
-        words = (Path(word).name if Path(word).is_absolute() else word for word in command)
-        self.note(f"began: fedbert-eval {' '.join(words)}")
+        self.note(f"began: fedbert-eval {' '.join(map(word, command))}")
 
     def __enter__(self) -> "RunLog":
         """Listen to warnings."""
@@ -65,18 +78,20 @@ class RunLog(logging.Handler):
         if kind is None:
             self.note("ended")
         elif issubclass(kind, SystemExit):
-            self.note(f"ended with code {getattr(error, 'code', None)}")
+            code = getattr(error, "code", None)
+            self.note(f"ended with code {code}" if isinstance(code, int) else "ended with an error")
         else:
             self.note("interrupted" if issubclass(kind, KeyboardInterrupt) else kind.__name__)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note a warning, once."""
-        ours = record.name.startswith(OURS) and not record.exc_info
-        said = record.getMessage() if ours else f"of {record.name}; its words may quote data"
-        self.warned([said])
+        """Note a warning, once: in the words that it has for it, or in its own of settings."""
+        said = getattr(record, PUBLIC, None)
+        if said is None and record.name.startswith(OURS) and not record.exc_info:
+            said = record.getMessage()
+        self.warned([said or f"of {record.name}; its words may quote data"])
 
     def warned(self, texts: Sequence[str]) -> None:
-        """Note warnings that were not noted."""
+        """Note warnings that were not noted, in words without folders and data."""
         for text in dict.fromkeys(texts):
             if text not in self.told:
                 self.told.add(text)
@@ -98,13 +113,14 @@ class RunLog(logging.Handler):
     def cell(self, record: CellResult) -> None:
         """Note a cell's end."""
         keys = ("task", "strategy", "defence", "level")
-        parts = [record.labels[key] for key in keys if record.labels.get(key, "-") != "-"]
-        name = " ".join([*parts, f"seed {record.labels['seed']}"])
-        name += phrase(further_labels(record.labels))
+        labels = {key: last_part(value) for key, value in record.labels.items()}
+        parts = [labels[key] for key in keys if labels.get(key, "-") != "-"]
+        name = " ".join([*parts, f"seed {labels['seed']}"])
+        name += phrase(further_labels(labels))
         self.note(f"cell {record.cell}: {name}: {fate(record)}")
 
     def _line(self, text: str) -> str:
-        return f"{self.now():%Y-%m-%dT%H:%M:%SZ} {one_line(without_folders(text))}\n"
+        return f"{self.now():%Y-%m-%dT%H:%M:%SZ} {one_line(text)}\n"
 
     def _write(self, lines: Sequence[str]) -> None:
         if self.path is None:
@@ -115,11 +131,21 @@ class RunLog(logging.Handler):
 
 
 def fate(record: CellResult) -> str:
-    """Return what became of a cell; of an exception its kind alone."""
+    """Return what became of a cell; of an exception its kind alone, of a fault what found it.
+
+    The kind is that of the first traceback, whose frames are indented: any later line may be part
+    of a message.
+    """
     if record.status == "done":
         return f"done in {sum(record.seconds.values()):.0f} s"
     if record.status == "skipped":
         return f"skipped: {record.reason}"
-    last = (record.traceback.strip().splitlines() or [""])[-1]
-    kind = ERROR.match(last)
-    return f"failed: {kind[0] if kind else 'unknown'}; its record has the traceback"
+    stopped = STOPPED.match(record.traceback)
+    if stopped:
+        return f"{stopped[0]}; its record has the evidence"
+    if record.reason:  # of a worker that did not end it
+        return f"failed: {record.reason}"
+    first, *after = record.traceback.split("\n")
+    own = next((line for line in after if not line.startswith(" ")), "")
+    kind = KIND.match(own) if first == TRACEBACK else None
+    return f"failed{f': {kind[1]}' if kind else ''}; its record has the traceback"

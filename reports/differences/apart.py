@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from reports.checks import VIEWS
+from reports.frontier.leakage import judged_on
 from reports.records import CellResult
 
 MOST = 6
@@ -15,6 +17,37 @@ EXPECTED = ("seed", "defence", "level")
 def apart(a: Sequence[CellResult], b: Sequence[CellResult], names: tuple[str, str]) -> list[str]:
     """Each thing in which two groups of cells differ besides their defence, a phrase each."""
     return [*_provenance(a, b), *_settings(a, b), *_seeds(a, b, names)]
+
+
+def lacking(a: Sequence[CellResult], b: Sequence[CellResult], names: tuple[str, str]) -> list[str]:
+    """Each attack that has numbers on one side alone, and seeds of which one side lacks them.
+
+    An attack that could not be run is no attack that failed.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for own, others, name, lacks in ((a, b, *names), (b, a, *names[::-1])):
+        ran, also = _tried(own), _tried(others)
+        seeds = {cell.labels["seed"] for cell in others}
+        for (attack, view), there in ran.items():
+            missing = [seed for seed in there if seed in seeds - also.get((attack, view), set())]
+            if (attack, view) not in also:
+                told = f"has no number on {lacks}, where it may leak as much as on {name} or more"
+            elif missing:
+                s = "s" if len(missing) > 1 else ""
+                told = f"has no number of seed{s} {', '.join(missing)} on {lacks}, left out"
+            else:
+                continue
+            found.setdefault((told, view), []).append(attack)
+    return [f"{', '.join(attacks)} ({view}) {told}" for (told, view), attacks in found.items()]
+
+
+def _tried(cells: Sequence[CellResult]) -> dict[tuple[str, str], set[str]]:
+    """By attack and view the seeds of which it has numbers that count."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for cell in cells:
+        for leak in judged_on(cell, VIEWS):
+            found.setdefault((leak.attack, leak.view), set()).add(cell.labels["seed"])
+    return found
 
 
 def same_data(a: Sequence[CellResult], b: Sequence[CellResult]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reports import metrics
 from reports.averages import mean_estimate
-from reports.differences.apart import apart, same_data
+from reports.differences.apart import apart, lacking, same_data
 from reports.differences.bootstrap import METHOD, auc_difference, p_value, same_candidates
 from reports.estimate import Estimate
 from reports.figures.settings import Setting
@@ -43,7 +43,8 @@ class Difference:
     """The second side less the first by one number.
 
     seeds: of how many seeds it is the mean; separate: the sides have no seed in common. p: of no
-    difference; adjusted: the same among all that were compared (Holm).
+    difference; adjusted: the same among all that were compared (Holm). With one seed on a side and
+    none in common p is 1: how far seeds lie apart is in no interval.
     """
 
     key: Key
@@ -70,7 +71,8 @@ class Difference:
 class Compared:
     """Two settings, their differences, and in what else they differ.
 
-    void: why nothing may be made of the utility; "" where nothing is wrong.
+    void: why nothing may be made of the utility; "" where nothing is wrong. lacking: attacks that
+    have numbers on one side alone.
     """
 
     first: Side
@@ -78,6 +80,7 @@ class Compared:
     differences: tuple[Difference, ...]
     apart: tuple[str, ...]
     void: str = ""
+    lacking: tuple[str, ...] = ()
 
 
 def compared(first: Side, second: Side) -> Compared:
@@ -91,8 +94,9 @@ def compared(first: Side, second: Side) -> Compared:
             found.append(_difference(key, numbers[0][key], numbers[1][key], scored))
     verdicts = [side.setting.row.comparison for side in (first, second)]
     void = "; ".join(dict.fromkeys(each.short for each in verdicts if not each.holds))
-    told = tuple(apart(a, b, (first.name, second.name)))
-    return Compared(first, second, tuple(found), told, void)
+    names = first.name, second.name
+    told, lacks = tuple(apart(a, b, names)), tuple(lacking(a, b, names))
+    return Compared(first, second, tuple(found), told, void, lacks)
 
 
 def corrected(pairs: Sequence[Compared]) -> list[Compared]:
@@ -134,7 +138,8 @@ def _difference(
         estimate = less(*means)
         count = min(len(a), len(b))
         values = means[0].value, means[1].value
-        return Difference(key, *values, estimate, count, True, p_value(estimate, max(1, count)))
+        p = 1.0 if count == 1 else p_value(estimate, count)
+        return Difference(key, *values, estimate, count, True, p)
     each = [
         auc_difference(*scored[seed], SEED) if seed in scored else less(a[seed], b[seed])
         for seed in common

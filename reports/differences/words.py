@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 
 from reports import metrics
 from reports.comparison import capital
@@ -13,6 +14,10 @@ from reports.spreadsheet import quoted
 POINTS = ("fraction", "probability")
 NONE = "not distinguishable from none"
 ALONE = "one training each: what another seed would change is in no interval"
+LONE = (
+    "one training on a side, and no seed in common: what another seed would change is in no "
+    "interval, and no difference is told from none"
+)
 HEADS = (
     "task", "first", "second", "attack", "view", "metric", "before", "after", "difference", "low",
     "high", "seeds", "p", "p_adjusted", "distinguishable", "method",
@@ -55,14 +60,19 @@ def lines(found: Comparison) -> list[str]:
 
 
 def notes(pair: Compared) -> list[str]:
-    """What has to be known of a pair before its numbers: void, other data, code or seeds."""
+    """What has to be known of a pair before its numbers: void, lacks, other data, code or seeds."""
     told = [pair.void] if pair.void else []
     if pair.apart:
         told.append(f"told apart by more than what is compared: {'; '.join(pair.apart)}")
-    if any(each.separate for each in pair.differences):
+    told += pair.lacking
+    if any(each.separate and each.seeds > 1 for each in pair.differences):
         told.append("no seed in common: means over different seeds are compared, not pairs")
-    elif pair.differences and all(each.seeds == 1 for each in pair.differences):
-        told.append(ALONE)
+    if any(each.separate and each.seeds == 1 for each in pair.differences):
+        told.append(LONE)
+    paired = [each for each in pair.differences if not each.separate]
+    single = [each for each in paired if each.seeds == 1]
+    if single:
+        told.append(ALONE if len(single) == len(paired) else f"{_of(single)}: {ALONE}")
     return told
 
 
@@ -106,6 +116,11 @@ def _head(found: Comparison) -> str:
 def _title(pair: Compared) -> str:
     row = pair.first.setting.row
     return f"{row.task}, {row.strategy}: {pair.second.name} against {pair.first.name}"
+
+
+def _of(differences: Sequence[Difference]) -> str:
+    names = (each.key[0] or metrics.title(each.key[2]) for each in differences)
+    return ", ".join(dict.fromkeys(names))
 
 
 def _number(value: float) -> str:

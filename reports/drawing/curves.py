@@ -68,12 +68,12 @@ def draw_training(data: TrainingFigure, style: Style) -> Figure:
     spent = any(each.spent or each.bound for each in data.courses)
     sure = next((each.confidence for each in data.courses if each.confidence), "")
     handles = [handle(style, "mean loss", **looks["loss"])] if losses else []
-    if spent:
-        handles += [
-            handle(style, "ε spent so far", **looks["spent"]),
-            handle(style, f"ε shown by canaries ({sure})", **looks["shown"]),
-            handle(style, "ε claimed for all rounds", color=FAINT, linestyle="--"),
-        ]
+    if any(each.spent for each in data.courses):
+        handles.append(handle(style, "ε spent so far", **looks["spent"]))
+    if any(each.bound for each in data.courses):
+        handles.append(handle(style, f"ε shown by canaries ({sure})", **looks["shown"]))
+    if any(each.claimed is not None for each in data.courses):
+        handles.append(handle(style, "ε claimed for all rounds", color=FAINT, linestyle="--"))
     draws: list[tuple[Draw, str]] = []
     for each in data.courses:
         if losses:

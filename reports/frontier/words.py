@@ -5,10 +5,11 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from reports import metrics
+from reports import live, metrics
 from reports.frontier.answer import Answer, Candidate, Tried
 from reports.frontier.leakage import Worst
 from reports.frontier.wish import PRIVATE, PUBLIC, Wish
+from reports.leak import Leak, LeakageEntry
 from reports.markup import escaped, markdown_table
 from reports.records import CellResult
 from reports.rows import GuaranteeCell, Row
@@ -25,10 +26,28 @@ SPENT = "the search trained on private records and printed their figures, which 
 
 
 def unclaimed(records: Sequence[CellResult]) -> list[CellResult]:
-    """The records of a search on private data, without a claim in any of them."""
+    """The records of a search on private data, without a claim in any of them.
+
+    Nor what follows from one: epsilons of a live audit, and bounds on what is recovered. What
+    canaries showed and alarms of attacks stay, which claim nothing.
+    """
     return [
-        replace(each, guarantees=[without_claim(x) for x in each.guarantees]) for each in records
+        replace(
+            each,
+            guarantees=[without_claim(x) for x in each.guarantees],
+            audit=live.unclaimed(each.audit) if each.audit else {},
+            traceback=live.without_epsilon(each.traceback),
+            leakage=tuple(map(_without_bound, each.leakage)),
+        )
+        for each in records
     ]
+
+
+def _without_bound(entry: LeakageEntry) -> LeakageEntry:
+    """A leak without the most that a guarantee allows."""
+    if not isinstance(entry, Leak) or entry.reconstruction_bound is None:
+        return entry
+    return replace(entry, reconstruction_bound=None, bound_basis=f"no guarantee: {SPENT}")
 
 
 def without_claim(entry: Mapping[str, Any]) -> dict[str, Any]:

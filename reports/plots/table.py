@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from reports import metrics
 from reports.figures.naming import joined, named
 from reports.markup import markdown_table
+from reports.noise_mode import note_of
 from reports.rows import Row, round_up
 from reports.spreadsheet import quoted
 from reports.terminal import harmless
@@ -31,22 +32,30 @@ def table(runs: Mapping[str, Sequence[Row]], form: str) -> str:
     """The settings of runs, a line each, in a form of `TABLES`; of several runs with their names.
 
     Values stand with their intervals; over several seeds they are means, and the seeds are counted.
-    Runs are never averaged.
+    Runs are never averaged. Claims of noise that can be made again have a note below them; as CSV,
+    a column says of each setting what noise it had.
     """
     heads, lines = _lines(runs)
+    every = [row for rows in runs.values() for row in rows]
+    claiming = [row for row in every if any(each.claimed for each in row.guarantees)]
+    note = note_of(mode for row in claiming for mode in row.noise)
     if form == "csv":
+        heads.append("noise")
+        for row, line in zip(every, lines, strict=True):
+            line.append(" and ".join(row.noise))
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         for line in (heads, *lines):
             writer.writerow(quoted(line))
         return text.getvalue()
     if form == "markdown":
-        return "\n".join(markdown_table(heads, lines)) + "\n"
-    return latex_table(heads, lines)
+        below = ["", note] if note else []
+        return "\n".join([*markdown_table(heads, lines), *below]) + "\n"
+    return latex_table(heads, lines, note)
 
 
-def latex_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    r"""The table as LaTeX; it needs the packages booktabs and textcomp.
+def latex_table(heads: Sequence[str], lines: Sequence[Sequence[str]], note: str = "") -> str:
+    r"""The table as LaTeX, a note below it; it needs the packages booktabs and textcomp.
 
     >>> latex_table(["a"], [["5 %"]]).splitlines()[3:6]
     ['a \\\\', '\\midrule', '5 \\% \\\\']
@@ -56,7 +65,8 @@ def latex_table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
         return " & ".join(map(latex, cells)) + r" \\"
 
     rules = [r"\begin{tabular}{" + "l" * len(heads) + "}", r"\toprule", line(heads), r"\midrule"]
-    end = [r"\bottomrule", r"\end{tabular}", ""]
+    below = [r"\par\smallskip{\footnotesize " + latex(note) + r"\par}"] if note else []
+    end = [r"\bottomrule", r"\end{tabular}", *below, ""]
     return "\n".join([r"% needs \usepackage{booktabs}", *rules, *map(line, lines), *end])
 
 
@@ -102,6 +112,7 @@ def _claims(row: Row) -> list[str]:
     for each in row.guarantees:
         if each.unit and each.epsilon is not None:
             text = f"{each.unit} ε {round_up(each.epsilon)}, δ {each.delta or 0:g}"
+            text += f", {each.relation}, {each.scope}"
             found.setdefault(text, []).append(each.view)
         for unit in each.further:
             found.setdefault(f"{unit} too", []).append(each.view)

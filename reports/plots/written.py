@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fedbert.disk.writer import sweep, write_whole
 from reports.checks import FAMILIES
 from reports.markup import escaped
+from reports.noise_mode import noise_note
 from reports.plots.catalogue import FIGURES, Piece, pieces
 from reports.plots.run import Run, read_runs
 from reports.plots.table import TABLES, table
@@ -77,6 +78,8 @@ def plot(run_directories: Sequence[Path], out: Path, asked: Asked = Asked()) -> 
         )
     if told:
         lines = [f"## {escaped(name)}\n\n{escaped(words)}\n" for name, words in told]
+        note = noise_note(record for run in runs for record in run.records)
+        lines += [f"{escaped(note)}\n"] if note else []
         text = "# Figures in words\n\n" + "\n".join(lines)
         found.paths.append(write_whole(Path(out) / WORDS, text.encode(), shared=True))
     return found

@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 from huggingface_hub import ModelCard
 
-from fedbert.model_card import REPEATABLE, card_of
+from evaluation.grid.catalogue import MECHANISMS
+from fedbert.model_card import NOISELESS, REPEATABLE, card_of
+from privacy.claims import breach_words
+from privacy.facts import TrainingFacts
 
 CLAIM = {
     "view": "release", "kind": "guarantee", "unit": "record", "relation": "add-or-remove-one",
@@ -66,3 +69,46 @@ def test_without_a_mechanism_there_is_no_noise_and_no_guarantee(noise: str) -> N
     data = ModelCard(card_of(bare), ignore_metadata_errors=False).data.to_dict()
     assert data["privacy"]["noise"] == "none" and data["privacy"]["mechanisms"] == {}
     assert data["tags"] == ["fedbert", "federated-learning"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "tagged"),
+    [
+        (CLAIM, True),
+        (CLAIM | {"view": "forward"}, False),
+        (CLAIM | {"unit": "label"}, False),
+        (CLAIM | {"advantage": 0.999}, False),
+        (
+            CLAIM | {"exclusions": [breach_words(TrainingFacts("parallel", delta=0.5, records=9))]},
+            False,
+        ),
+    ],
+)
+def test_a_model_is_called_private_by_a_claim_about_it_that_binds(
+    claim: dict[str, Any], tagged: bool
+) -> None:
+    card = ModelCard(card_of(manifest(guarantees=[claim])), ignore_metadata_errors=False)
+    assert ("differential-privacy" in card.data.to_dict()["tags"]) is tagged
+
+
+@pytest.mark.parametrize(
+    ("mechanism", "noise"),
+    [
+        ("uniform", "without a claim"),
+        ("tests.x:Own", "without a claim"),
+        ("identity", "none"),
+        ("clip_only", "none"),
+        ("quantise", "none"),
+    ],
+)
+def test_noise_without_a_claim_is_not_none(mechanism: str, noise: str) -> None:
+    acts = {"smashed": {"mechanism": mechanism, "clip_norm": 1.0}}
+    text = card_of(manifest(costs=[], guarantees=[NONE], defence=acts))
+    data = ModelCard(text, ignore_metadata_errors=False).data.to_dict()
+    assert data["privacy"]["noise"] == noise and f"- Noise: {noise}." in text
+    again = card_of(manifest("repeatable", costs=[], guarantees=[NONE], defence=acts))
+    assert (REPEATABLE in again) is (noise != "none")
+
+
+def test_every_mechanism_that_draws_nothing_is_known() -> None:
+    assert set(NOISELESS) < set(MECHANISMS)

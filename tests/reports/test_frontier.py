@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reports import live, one_cell
 from reports.drawing.frontier import draw_frontier
 from reports.estimate import Estimate
 from reports.figures.frontier import describe_frontier, frontier, frontier_data
@@ -14,8 +15,9 @@ from reports.frontier.wish import Wish, wish_of
 from reports.frontier.words import answer_markdown, sentences, title, tried_table
 from reports.leak import Leak, NotMeasured
 from reports.page import Shown, page
+from reports.plots.written import Asked, plot
 from reports.records import CellResult, append_record
-from reports.render import render
+from reports.render import as_shown, render
 
 VIEWS = ("forward", "backward", "aggregator", "peer", "release")
 WISH = Wish("public", "all", least_share=0.8)
@@ -287,3 +289,41 @@ def test_a_report_of_a_search_on_private_records_claims_nothing_anywhere(tmp_pat
         for name in ("report.html", "table.md", "table.csv"):
             assert (claimed in (tmp_path / name).read_text()) is there, (data, name)
         assert any("its epsilon is not claimed" in line for line in shown.answer) is not there
+
+
+def test_nor_does_a_live_audit_of_such_a_search_or_a_bound_that_follows(tmp_path):
+    """By page, figures, plots and show: 7.77 is claimed, 6.66 spent, 0.4321 the bound."""
+    shown = {"kind": "records", "canaries": 20, "alpha": 1e-4, "rounds": 1, "releases": 1}
+    told = f"canaries show epsilon >= 9, {live.SO_FAR.format(7.77)}"
+    curve = {
+        "shown": shown, "significance": 0.05, "claimed": 7.77, "fault": told,
+        "points": [{"round": 1, "epsilon": 6.66, "bound": 1.25}],
+    }  # fmt: skip
+    failed = replace(
+        GOOD[-1], status="failed", utility={}, leakage=(), guarantees=[], traceback=told
+    )
+    records = []
+    for record in GOOD[:-1]:
+        leaks = [
+            replace(leak, reconstruction_bound=0.4321) if leak.family == "inversion" else leak
+            for leak in record.leakage
+        ]
+        watched = curve if record is GOOD[0] else {}
+        records.append(replace(record, audit=watched, leakage=tuple(leaks)))
+    for record in [*records, replace(failed, audit=curve)]:
+        append_record(tmp_path / "records.jsonl", record)
+    for data, there in (("public", True), ("private", False)):
+        grid = {"frontier": {"data": data, "adversary": "all", "least_share": 0.8, "steps": 6}}
+        (tmp_path / "grid.json").write_text(json.dumps(grid))
+        render(tmp_path)
+        texts = {name: (tmp_path / name).read_text() for name in ("report.html", "table.csv")}
+        kept = as_shown(tmp_path)
+        texts["show"] = json.dumps([one_cell.to_json(tmp_path, kept, n) for n in range(len(kept))])
+        plotted = plot([tmp_path], tmp_path / "out", Asked(("training", "claims"), ("svg",)))
+        texts["plot"] = "".join(path.read_text() for path in plotted.paths)
+        for word in ("7.77", "6.66", "0.4321"):
+            found = [name for name, text in texts.items() if word in text]
+            assert bool(found) is there, (data, word, found)
+        assert (
+            "1.25" in texts["plot"] and ("more than the noise allows" in texts["show"]) is not there
+        )

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 from rich.console import Console
 
 from reports.noise_mode import REPEATABLE, SOME, noise_note
+from reports.one_setting import to_json
 from reports.page import page
-from reports.records import CellResult
+from reports.records import CellResult, append_record
+from reports.render import render
 from reports.tables import markdown, terminal_tables
 from tests.reports.examples import grid
 
@@ -31,3 +34,18 @@ def test_it_stands_once_in_every_report() -> None:
         text = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
         for report in (markdown(chosen), page(chosen, "t"), text):
             assert report.count("take it off") == count
+
+
+def test_it_stands_beside_the_decision_for_people_and_machines_once(tmp_path: Path) -> None:
+    for mode, count in (("repeatable", 1), ("secret", 0)):
+        for each in made(mode):
+            (tmp_path / mode).mkdir(exist_ok=True)
+            append_record(tmp_path / mode / "records.jsonl", each)
+        shown = render(tmp_path / mode, figures=False)
+        assert shown.answer and to_json(tmp_path / mode, made(mode), shown, 0)["answer"] == list(
+            shown.answer
+        )
+        assert list(shown.answer).count(REPEATABLE) == count
+        console = Console(file=StringIO(), width=500)
+        console.print(*shown.tables)
+        assert "take it off" not in console.file.getvalue()  # type: ignore[attr-defined]

@@ -16,6 +16,8 @@ from fedbert.seeding import generator
 
 ROOM = 20
 """A canary needs so many values: with fewer, one might have got none."""
+MOST = 2**14
+"""Twice the number of a canary has to fit into 16 bits."""
 
 
 def check_room(count: int, values: int) -> None:
@@ -23,6 +25,7 @@ def check_room(count: int, values: int) -> None:
     most = values // ROOM
     told = f"at most {most} canary clients, {ROOM} trained values each"
     expect(count <= most, told, "canaries", count)
+    expect(count <= MOST, f"at most {MOST} canary clients in all", "canaries", count)
 
 
 class Directions:

@@ -159,7 +159,7 @@ class PlantedClients:
     def _read(self, own: "_Round", values: Mapping[str, Array]) -> None:
         clip = own.mechanism.clip_norm / own.divisor  # of one update in the average
         first = own.mechanism if self._first is None else self._first
-        claimed = 1.0 if self.fresh is None else self.fresh.claimed
+        claimed = summed(first).noise_multiplier if self.fresh is None else self.fresh.claimed
         std = noise_in_clips(own.mechanism, first, claimed)
         seen, fine, counts = (np.zeros(len(own.there)) for _ in range(3))
         for name, old in own.base.items():

@@ -43,6 +43,7 @@ from fedbert.prepare import Prepared
 from fedbert.trainer import State
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource
+from reports.live import SO_FAR
 
 ALPHA = 1e-4
 """Level of all tests of one training together."""
@@ -202,7 +203,7 @@ class LiveAudit:
                 raise FaultError(
                     "canaries",
                     f"round {state.round}: canaries show epsilon >= {least:.3g} (significance "
-                    f"{ALPHA / 4 * share:.1g}), claimed are {claim[0]:.3g} so far",
+                    f"{ALPHA / 4 * share:.1g}), {SO_FAR.format(claim[0])}",
                 )
         self._keep(state)
 

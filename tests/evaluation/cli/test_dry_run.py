@@ -11,6 +11,7 @@ from evaluation.grid import preflight
 from evaluation.grid.durations import expected
 from evaluation.grid.parse import read_grid
 from fedbert import prepare
+from reports.noise_mode import REPEATABLE
 from reports.records import CellResult, append_record
 from tests.reports.examples import estimate
 
@@ -44,6 +45,12 @@ def test_a_dry_run_says_what_each_cell_will_be_and_writes_nothing(
     assert found["seconds_basis"] == GUESSED and found["workers"] == 2
     claim = next(c for c in fates["parallel", "gaussian"]["claims"] if c["view"] == "forward")
     assert claim["epsilon"] == pytest.approx(1.0, abs=1e-6) and claim["unit"] == "token"
+    assert {each["noise"] for each in found["settings"]} == {"repeatable"}
+    assert fates["parallel", "gaussian"]["caveat"] == REPEATABLE
+    assert fates["parallel", "none"]["caveat"] is None
+    viewed = json.loads(here("budget", "views", small_grid, "--json").stdout)
+    marks = {(each["noise"], each["caveat"]) for each in viewed["settings"]}
+    assert marks == {("repeatable", REPEATABLE), ("repeatable", None)}
     done = here("privacy-utility", small_grid, "--out", "run", "--dry-run")
     assert "8 cells, 6 would run" in done.stdout and "2 would be skipped" in done.stdout
     assert "nothing was written" in done.stdout and sorted(tmp_path.rglob("*")) == before
@@ -82,6 +89,11 @@ def test_a_search_says_the_most_that_it_may_train(here, small_text: str, tmp_pat
     assert found["most_trainings"] == 2 + 4 * 2 and len(found["next"]) == 2
     kinds = {claim["kind"] for each in found["settings"] for claim in each["claims"]}
     assert kinds == {"no guarantee"} and not (tmp_path / "runs").exists()
+    assert {each["caveat"] for each in found["settings"]} == {None}
+    (tmp_path / "ship.toml").write_text(text.replace('data = "private"', 'data = "public"'))
+    found = planned(here, "frontier", "ship.toml")
+    marks = [(each["noise"], each["caveat"]) for each in found["settings"]]
+    assert ("repeatable", REPEATABLE) in marks
 
 
 @pytest.mark.parametrize(

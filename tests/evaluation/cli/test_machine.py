@@ -7,6 +7,7 @@ import pytest
 
 from evaluation.cli import main
 from evaluation.cli.exit_codes import INTERRUPTED
+from reports.noise_mode import REPEATABLE
 from reports.records import read_records
 
 RUN = Path("docs/results/one-message-sst2").resolve()
@@ -38,6 +39,8 @@ def test_a_report_is_json_with_every_number_its_interval_and_its_unit(here, run:
     }  # fmt: skip
     for leak in noised["leaks"]:
         assert {"view", "attack", "metric", "unit", "estimate"} <= leak.keys()
+    assert [each for each in found["answer"] if "take it off" in each] == [REPEATABLE]
+    assert here("report", run).stdout.count("take it off") == 1
     assert noised["noise"] == ["repeatable"] and all(Path(p).exists() for p in found["files"])
 
 

@@ -24,7 +24,10 @@ def test_figures_and_a_table_are_written_and_what_is_left_out_is_said(here, tmp_
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"claims-sst2.pdf", "claims-sst2.svg", "table.tex", "figures.md"}
     assert done.stderr.startswith("depth: left out, as it needs attacks on the forward view")
-    assert "claimed 64, at least 0.465 by 120 canaries" in (tmp_path / "out/figures.md").read_text()
+    words = (tmp_path / "out/figures.md").read_text()
+    assert "claimed 64, at least 0.465 by 120 canaries" in words
+    for name in ("figures.md", "table.tex"):
+        assert (tmp_path / "out" / name).read_text().count("take it off") == 1
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.errors import InputError
 from fedbert.export import WEIGHTS, export
 from fedbert.manifest import content_sha256
+from fedbert.model_card import REPEATABLE
 from fedbert.pooling import FEDBERT_ALONE
 
 TRAINING = """
@@ -226,6 +227,20 @@ def test_a_head_that_transformers_reads_otherwise_is_said_where_it_is_handed_ove
         for told in (" ".join(lines), " ".join(done.stdout.split())):
             assert (FEDBERT_ALONE in told) is said
     assert not Config(ModelConfig(pooling="mean"), DataConfig(task="mlm")).head_reads_mean
+
+
+METRIC = 'smashed = { mechanism = "metric", eta = 4.0 }'
+
+
+def test_a_metric_claim_by_repeatable_noise_is_handed_over_with_a_warning(
+    tmp_path: Path, here: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DEFENCES, "metric", ("parallel", METRIC))
+    for noise in ("repeatable", "secret"):
+        own = trained(tmp_path / noise, "metric", noise)
+        done = here("export", own, "--out", tmp_path / f"over-{noise}")
+        assert done.returncode == 0, done.stderr
+        assert (REPEATABLE in " ".join(done.stdout.split())) is (noise == "repeatable")
 
 
 @pytest.mark.parametrize("defence", DEFENCES)

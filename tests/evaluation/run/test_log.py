@@ -2,13 +2,14 @@
 
 import logging
 import re
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from evaluation.run import runner
-from evaluation.run.log import FILE, RunLog, fate, without_folders
+from evaluation.run.log import FILE, RunLog, fate, word
 from reports.records import CellResult
 from tests import light_cells
 
@@ -44,12 +45,17 @@ def test_a_run_leaves_a_log_and_goes_on_with_it(
 def test_nothing_private_is_in_a_log(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), RunLog(["report", "/home/me/my runs/run"], noon) as log:
         logging.getLogger("fedbert.data.examples").warning("label Anna Example, 4 Elm Street")
-        logging.getLogger("evaluation.x").warning("model /home/me/models/m: too\nmany heads")
+        logging.getLogger("evaluation.x").warning("model /home/me/My Drive/m: Anna")
+        told = {"public": "sst2: 2 doubts"}
+        logging.getLogger("evaluation.x").warning("model /home/me/m: 1", extra=told)
+        logging.getLogger("evaluation.x").warning("model /home/me/m: 2", extra=told)
+        logging.getLogger("privacy.x").warning("delta is too\nlarge")
         log.versions = {"torch": "2", "numpy": None}
         log.open(tmp_path)
         log.open(tmp_path)  # once is enough
-        log.cell(CellResult("ab12", "failed", {}, LABELS, traceback="T\nValueError: Anna Example"))
-        log.warned(["model /home/me/models/m: too\nmany heads"])
+        labels = LABELS | {"data.path": "/mnt/My Drive/Dr Smith/x.csv"}
+        log.cell(CellResult("ab12", "failed", {}, labels, traceback="T\nValueError: Anna Example"))
+        log.warned(["delta is too\nlarge"])
         raise KeyboardInterrupt
     text = (tmp_path / FILE).read_text()
     assert text.splitlines() == [
@@ -58,23 +64,72 @@ def test_nothing_private_is_in_a_log(tmp_path: Path) -> None:
             "began: fedbert-eval report run",
             "versions: torch 2",
             "warning: of fedbert.data.examples; its words may quote data",
-            "warning: model m: too\\nmany heads",
-            "cell ab12: sst2 parallel none seed 0: failed: ValueError; its record has the "
+            "warning: of evaluation.x; its words may quote data",
+            "warning: sst2: 2 doubts",
+            "warning: delta is too\\nlarge",
+            "cell ab12: sst2 parallel none seed 0, data.path = x.csv: failed; its record has the "
             "traceback",
             "interrupted",
         )
     ]
-    logging.getLogger("evaluation.x").warning("after the end")
+    logging.getLogger("privacy.x").warning("after the end")
     assert (tmp_path / FILE).read_text() == text
+    (other := tmp_path / "other").mkdir()
+    with pytest.raises(SystemExit), RunLog([], noon) as log:
+        log.open(other)
+        raise SystemExit("Anna Example")
+    assert (other / FILE).read_text().endswith("Z ended with an error\n")
 
 
-def test_paths_are_names_and_other_words_are_left() -> None:
+def test_of_arguments_that_are_paths_the_last_part_is_kept() -> None:
     for text, told in (
-        ("a /b/c.toml b", "a c.toml b"),
-        ("~/x/y and /u/v/", "y and "),
-        ("1 / 2, and/or, runs/mine", "1 / 2, and/or, runs/mine"),
-        ("'/a b/c'", "'a b/c'"),
+        ("/mnt/My Drive/Dr Smith patients/x.csv", "x.csv"),
+        ("--out=/srv/My Data/John Doe/runs", "--out=runs"),
+        ("--out=C:\\Users\\John Doe\\runs", "--out=runs"),
+        ("../../home/jane/grid.toml", "grid.toml"),
+        ("~jane/x", "x"),
+        ("~jane", "~"),
+        (str(Path.home()), "~"),
+        ("runs/a,b:c/", "a,b:c"),
+        ("-o/home/jane doe/x", "x"),
+        ("--workers", "--workers"),
+        ("--every=2", "--every=2"),
+        ("frontier", "frontier"),
+        (".", "."),
     ):
-        assert without_folders(text) == told
+        assert word(text) == told
+
+
+def _error(make) -> str:
+    try:
+        make()
+    except Exception:
+        return traceback.format_exc()
+    raise AssertionError("expected an error")
+
+
+def _smith() -> None:
+    raise ValueError('bad row\nSmith has HIV\n  File "x", line 1\nSmith: has HIV')
+
+
+def _anew() -> None:
+    try:
+        _smith()
+    except ValueError as error:
+        raise RuntimeError("of Smith\nSmith") from error
+
+
+def test_what_became_of_a_cell_is_told_without_its_message() -> None:
+    def of(text: str, **more) -> str:
+        return fate(CellResult("ab", "failed", {}, LABELS, traceback=text, **more))
+
+    record = "; its record has the traceback"
+    assert of(_error(_smith)) == of(_error(_anew)) == f"failed: ValueError{record}"
+    for text in ("Smith", "T\nSmith: HIV", "Traceback (most recent call last):\n  x\nDr Smith: a"):
+        assert of(text) == f"failed{record}"
+    line = "stopped by its noise: round 5: Smith; evidence 10^9: the claim cannot stand"
+    assert of(line) == "stopped by its noise: round 5; its record has the evidence"
+    assert of(f"Smith {line}") == f"failed{record}"
+    assert of("late\n", reason="no end after 60 s") == "failed: no end after 60 s"
     skipped = CellResult("ab", "skipped", {}, LABELS, reason="fedavg sends none")
     assert fate(skipped) == "skipped: fedavg sends none"

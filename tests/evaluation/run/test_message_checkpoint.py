@@ -193,7 +193,8 @@ def test_an_export_holds_model_and_claims_and_nothing_of_the_records(
     whole = checkpoint if kind == "within" else beside
     handed = export(whole, tmp_path / "over").directory
     assert {path.name for path in handed.iterdir()} == {
-        "config.json", "manifest.json", MESSAGE, WEIGHTS, "tokenizer.json", "tokenizer_config.json",
+        "README.md", "config.json", "manifest.json", MESSAGE, WEIGHTS, "tokenizer.json",
+        "tokenizer_config.json",
     }  # fmt: skip
     manifest = json.loads((handed / "manifest.json").read_text())
     assert manifest["config"]["message"] == {

@@ -17,6 +17,7 @@ from reports.differences.pairs import less
 from reports.differences.words import csv_of, lines, markdown
 from reports.estimate import Estimate
 from reports.holm import holm
+from reports.leak import NotMeasured
 from reports.records import append_record
 from reports.scores import Scored, scores_path, write_scores
 
@@ -179,9 +180,46 @@ def test_runs_that_differ_in_code_data_or_seed_say_so(examples, tmp_path: Path) 
     assert len(found.pairs) == 2 and all(each.separate for each in found.pairs[0].differences)
     text = markdown(found)
     for part in ("code differs (0123abc and fedcba9876)", "seeds differ (0 and 1)",
-                 "code with changes that no commit holds", "no seed in common"):  # fmt: skip
+                 "code with changes that no commit holds", "no seed in common",
+                 "what another seed would change is in no interval"):  # fmt: skip
         assert part.lower() in text.lower()
     assert csv_of(found).count("\n") == 1 + found.count
+
+
+def test_one_seed_against_others_tells_no_difference(examples, tmp_path: Path) -> None:
+    """How far seeds lie apart is in no interval: whatever the numbers, nothing is claimed."""
+    one = _run(tmp_path / "a", [examples.done(defence=0, seed=7)])
+    three = _run(tmp_path / "b", [examples.done(defence=3, seed=seed) for seed in range(3)])
+    for runs in ([one, three], [three, one]):
+        found = compare(runs)
+        assert all(
+            each.separate and each.p == 1 and not each.told for each in found.pairs[0].differences
+        )
+        assert "One training on a side" in "\n".join(lines(found))
+    two = _run(tmp_path / "c", [examples.done(defence=0, seed=seed) for seed in (7, 8)])
+    found = compare([two, three])
+    assert any(each.told for each in found.pairs[0].differences)
+    assert "one training on a side" not in markdown(found)
+
+
+def test_an_attack_that_ran_on_one_side_alone_is_named(examples, tmp_path: Path) -> None:
+    def spared(record, attack):
+        kept = [each for each in record.leakage if each.attack != attack]
+        return replace(record, leakage=(*kept, NotMeasured("forward", attack, "inversion", "no")))
+
+    bare = [examples.done(defence=0, seed=seed) for seed in (0, 1)]
+    held = [examples.done(defence=3, seed=seed) for seed in (0, 1)]
+    told = [spared(each, "nearest token") for each in held]
+    for where in (lines, markdown):
+        found = where(compare([_run(tmp_path / f"all {where}", [*bare, *told])]))
+        text = found if isinstance(found, str) else "\n".join(found)
+        assert "earest token (forward) has no number on gaussian token" in text
+    partly = [*bare, held[0], spared(held[1], "nearest token")]
+    text = "\n".join(lines(compare([_run(tmp_path / "partly", partly)])))
+    assert "earest token (forward) has no number of seed 1 on gaussian token" in text
+    assert "earest token: one training each" in text
+    whole = compare([_run(tmp_path / "whole", [*bare, *held])])
+    assert all(pair.lacking == () for pair in whole.pairs)
 
 
 def test_the_same_run_twice_differs_in_nothing(examples, tmp_path: Path) -> None:

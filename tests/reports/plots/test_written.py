@@ -10,6 +10,7 @@ import pytest
 
 from reports.drawing.style import FORMATS, STYLES, begin, drawn_in, style_of, tidy, written
 from reports.figures.volume import describe_front, front_data
+from reports.noise_mode import REPEATABLE, SOME
 from reports.plots.catalogue import FIGURES, pieces
 from reports.plots.run import read_runs
 from reports.plots.table import latex_table, table
@@ -108,11 +109,19 @@ def test_tables_hold_every_setting_in_each_form(examples) -> None:
     text = table({"a": hostile}, "latex")
     assert r"50 \%\_\textbackslash{}\{\$x\$\} \& \textless{}b\textgreater{}\textbar{}" in text
     assert text.count(r" \\") == 3 and r"\toprule" in text and "ε" not in text
-    assert "token $\\varepsilon$ 8.0, $\\delta$ 1e-05 (forward)" in text
+    assert "token $\\varepsilon$ 8.0, $\\delta$ 1e-05, replace-one, local (forward)" in text
     marked = table({"a": hostile}, "markdown")
-    assert "<b>" not in marked and marked.count("\n") == 4
+    assert "<b>" not in marked and marked.count("\n") == 6
+    for told in (" ".join(text.split()), marked):
+        assert told.count(REPEATABLE) == 1
+    for form in ("latex", "markdown"):
+        assert "take it off" not in table({"a": rows[:1]}, form)
+        secret = [replace(row, noise=("secret",)) for row in rows]
+        assert "take it off" not in table({"a": secret}, form)
+        assert table({"a": rows, "b": secret}, form).count(SOME) == 1
     two = table({"a": rows, "=b": rows}, "csv").splitlines()
     assert two[0].startswith("run,task,setting") and len(two) == 5
+    assert two[0].endswith(",noise") and two[2].endswith(",repeatable")
     assert two[3].startswith("'=b,")
     assert latex_table(["a"], []).count("\n") == 7
 

@@ -19,6 +19,7 @@ from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, prepare
 from fedbert.trainer import train
 from fedbert.training_settings import TrainingConfig
+from privacy.adaptive_clip import AdaptiveDPFedAvg
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_sgd.mechanism import DPSGD
@@ -96,6 +97,15 @@ def test_canary_clients_bound_a_federation_and_catch_quartered_noise() -> None:
     assert found.verdict == VIOLATES
     with pytest.raises(InputError, match="expected DP-FedAvg"):
         audit_federation(config, prepared, Defence("none"), 20, DELTA, 1)
+
+
+@pytest.mark.parametrize("bit", [0.5, 0.45])
+def test_canary_clients_read_an_adaptive_clip_whose_count_has_little_noise(bit: float) -> None:
+    config = tiny.config_of(clients=2, strategy="fedavg")
+    adaptive = AdaptiveDPFedAvg(0.5, 0.8, bit_noise=bit)
+    defence = Defence("d", update=adaptive)
+    for found in audit_federation(config, tiny.prepared_for(config), defence, 20, DELTA, seed=1):
+        assert found.bound <= found.claim.epsilon
 
 
 @pytest.mark.parametrize("kind", ["rare", "in-distribution"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.auditing.canaries.directions import ROOM, Directions
+from evaluation.auditing.canaries.directions import MOST, ROOM, Directions
 from fedbert.errors import InputError
 
 SIZES = {"a": 300, "b": 0, "c": 500}
@@ -23,3 +23,7 @@ def test_directions_are_orthonormal_and_read_as_they_are_sent() -> None:
 def test_more_canaries_than_there_is_room_for_are_refused() -> None:
     with pytest.raises(InputError, match=f"at most 40 canary clients, {ROOM} trained values each"):
         Directions(7, 41, SIZES)
+    most = {"a": MOST * ROOM}
+    assert Directions(7, MOST, most).own["a"].max() == 2 * MOST - 1
+    with pytest.raises(InputError, match=f"at most {MOST} canary clients in all"):
+        Directions(7, MOST + 1, most | {"b": ROOM})
