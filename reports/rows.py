@@ -266,7 +266,7 @@ def _weakest(found: Sequence[GuaranteeCell]) -> GuaranteeCell:
         sentence=over_seeds(each.sentence for each in found),
         unit="" if unsure else last.unit,
         epsilon=None if unsure else last.epsilon,
-        delta=None if unsure else last.delta,
+        delta=None if unsure else max(each.delta or 0.0 for each in found),
         further=tuple(u for u in last.further if all(u in each.further for each in found)),
     )
 
