@@ -199,8 +199,8 @@ RULES = (
     "texts and is none. A view on which something crosses has to be promised, or its text "
     "attacked. A claim that a live audit refuted is never shipped. Of several settings that pass: "
     "the one with the fewest views without a promise; then, of what leaks no more than can be told "
-    "from the least, the one of the smallest epsilon where claims are alike, delta included, and "
-    "it is so on every view; else the one that keeps most. Another wish: fedbert-eval frontier."
+    "from the least, the one of the smallest epsilon, on no view larger, where claims are alike, "
+    "delta included; else the one that keeps most. Another wish: fedbert-eval frontier."
 )
 """How the wish is meant, and how one setting is taken of several."""
 
