@@ -11,7 +11,7 @@ from reports import metrics
 from reports.estimate import Estimate
 from reports.labels import Pairs, further_labels
 from reports.records import CellResult
-from reports.wording import interval
+from reports.wording import outward
 
 HOLDS, VOID, UNSURE, BARE = "holds", "void", "cannot tell", "no undefended row"
 VALUES = (HOLDS, VOID, UNSURE, BARE)
@@ -116,7 +116,7 @@ def judged(rows: Sequence[CellResult]) -> Comparison:
     if value == HOLDS:
         return GOOD
     numbers = "; ".join(
-        f"seed {record.labels['seed']}: {interval(record.utility[metric])}, gain {interval(each)}"
+        f"seed {record.labels['seed']}: {outward(record.utility[metric])}, gain {outward(each)}"
         for record, each, fate in zip(done, known, each_fate, strict=True)
         if fate == value
     )

@@ -10,9 +10,10 @@ from reports import checks, faults, glossary, metrics, story
 from reports.claims import claims
 from reports.decision import first_screen
 from reports.decision.answers import of_answer
-from reports.decision.choice import DEFAULT, Decision, Setting, by_task, count, decide
+from reports.decision.choice import DEFAULT, Decision, Setting, by_task, decide
 from reports.frontier import words as searched
 from reports.frontier.answer import Answer
+from reports.frontier.leakage import count
 from reports.html import html
 from reports.labels import columns, further_labels, phrase
 from reports.noise_mode import noise_note

@@ -4,7 +4,7 @@ import re
 
 from reports.leak import Leak
 from reports.metrics import title
-from reports.wording import beside, interval
+from reports.wording import beside, outward, rounded_down, rounded_up
 
 WHO = {
     "forward": "the server that runs the body",
@@ -28,9 +28,10 @@ def reaches(leak: Leak) -> str:
     """Who reaches how much, with its interval and what a guess reaches, in hundredths."""
     who, e = WHO.get(leak.view, leak.view), leak.estimate
     guess = "unknown" if leak.chance is None else f"{leak.chance:.0%}"
-    told = f"({e.low:.0%} to {e.high:.0%}; a guess: {guess}), by {leak.name}"
+    ends = f"{rounded_down(100 * e.low):.0f}% to {rounded_up(100 * e.high):.0f}%"
+    told = f"({ends}; a guess: {guess}), by {leak.name}"
     if leak.metric not in DOES:
-        return f"{who} reaches {title(leak.metric)} {interval(e)} ({beside(leak)}), by {leak.name}"
+        return f"{who} reaches {title(leak.metric)} {outward(e)} ({beside(leak)}), by {leak.name}"
     return f"{who} {DOES[leak.metric].format(f'{e.value:.0%}')} {told}"
 
 

@@ -273,6 +273,7 @@ def _weakest(found: Sequence[GuaranteeCell]) -> GuaranteeCell:
         last,
         short=" or ".join(dict.fromkeys(each.short for each in found)),
         sentence=over_seeds(each.sentence for each in found),
+        delta=None if unsure else max(each.delta or 0.0 for each in found),
         further=tuple(u for u in last.further if all(u in each.further for each in found)),
     )
 

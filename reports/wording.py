@@ -25,6 +25,31 @@ def interval(estimate: Estimate | None) -> str:
     return f"{value} [{low}, {high}]"
 
 
+def outward(estimate: Estimate) -> str:
+    """The same, its ends never rounded to the inside.
+
+    >>> outward(Estimate(0.5, 0.4236, 0.5764, n=10))
+    '0.500 [0.423, 0.577]'
+    """
+    places = 1 if max(abs(estimate.low), abs(estimate.high)) >= 10 else 3
+    low, high = rounded_down(estimate.low, places), rounded_up(estimate.high, places)
+    return f"{estimate.value:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
+
+
+def rounded_up(value: float, places: int = 0) -> float:
+    """A number to so many places, never below itself; what arithmetic leaves over is none.
+
+    >>> rounded_up(27.28), rounded_up(100 * 0.07)
+    (28.0, 7.0)
+    """
+    return math.ceil(value * 10.0**places - 1e-9) / 10.0**places
+
+
+def rounded_down(value: float, places: int = 0) -> float:
+    """A number to so many places, never above itself."""
+    return 0.0 - rounded_up(-value, places)
+
+
 def decimal(value: float | None) -> str:
     """A number to three decimals, or a dash for none."""
     return ABSENT if value is None else f"{value:.3f}"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reports.checks import FAMILIES
-from reports.decision.choice import Decision, Judged, Setting, count
-from reports.decision.lacks import LITTLE, UNJUDGED
+from reports.decision.choice import Decision, Judged, Setting, refuted
+from reports.decision.lacks import LITTLE, REFUTED, UNJUDGED
 from reports.decision.share import gained, share
 from reports.estimate import Estimate
 from reports.frontier.answer import Answer, Candidate, Tried, baseline_of
@@ -41,7 +41,8 @@ def of_answer(found: Answer, settings: Sequence[Setting]) -> Decision:
     def own(each: Tried) -> list[CellResult]:
         return seeds.get(each.row, [])
 
-    numbers = count([record for _, group in settings for record in group])
+    numbers = found.numbers
+    broken = {row for row, group in settings if refuted(group)}
     reference = found.reference
     whole = None if reference is None else _gain(reference, own(reference), numbers)
     undefended = () if reference is None else (Judged(reference, None, bare=True),)
@@ -52,8 +53,8 @@ def of_answer(found: Answer, settings: Sequence[Setting]) -> Decision:
         for each in candidate.tried:
             part = _gain(each, own(each), numbers)
             ratio = None if part is None or whole is None else share(part, whole)
-            tried = replace(each, worst=worst(own(each), found.wish.adversary, numbers))
-            judged.append(Judged(tried, ratio, _faults(each, candidate, chosen)))
+            faults = _faults(each, candidate, chosen)
+            judged.append(Judged(each, ratio, (REFUTED,) if each.row in broken else faults))
             best = judged[-1] if each is chosen else best
     task = settings[0][0].task
     decision = Decision(task, found.wish, numbers, None, tuple(judged), best)

@@ -13,17 +13,18 @@ from reports.comparison import HOLDS, UNSURE, VOID, undefended
 from reports.decision.lacks import (
     ALARM,
     BLIND,
+    EMPTY,
     LITTLE,
     MAYBE_LITTLE,
     MAYBE_MUCH,
     MUCH,
+    REFUTED,
     UNFINISHED,
     UNJUDGED,
     UNPROMISED,
-    of_text,
-    open_views,
     unpromised,
 )
+from reports.decision.promises import open_views, places, promised
 from reports.decision.share import gained, share
 from reports.estimate import Estimate
 from reports.frontier.answer import Tried
@@ -104,14 +105,12 @@ class Decision:
         """The setting to speak of: the chosen one, else the nearest to the wish."""
         if self.unknown is not None and self.bare is not None:
             return self.bare
-        measured = [each for each in self.settings if each.row.utility is not None]
+        measured = [
+            each
+            for each in self.settings
+            if each.row.utility is not None and REFUTED not in each.faults
+        ]
         return self.chosen or min(measured, key=_distance, default=self.reference)
-
-
-def count(records: Sequence[CellResult]) -> int:
-    """How many intervals are read at once: every leakage number and every gain of these records."""
-    done = [each for each in records if each.status == "done"]
-    return max(1, sum(len(seen(each, ALL)) + bool(each.utility) for each in done))
 
 
 def by_task(records: Sequence[CellResult]) -> dict[str, list[Setting]]:
@@ -142,7 +141,11 @@ def decide(found: Sequence[Setting], numbers: int, wish: Wish = DEFAULT) -> Deci
         )
         every.append(Judged(tried, ratio, bare=undefended(group[0])))
     reference = None if best is None else every[best]
-    settings = tuple(_judged(each, reference, wish) for each in every if not each.bare)
+    settings = tuple(
+        replace(each, faults=(REFUTED,)) if refuted(group) else _judged(each, reference, wish)
+        for each, group in zip(every, groups, strict=True)
+        if not each.bare
+    )
     bare = tuple(each for each in every if each.bare)
     unknown = _unknown([each.row for each in bare] or rows, reference, whole)
     decision = Decision(rows[0].task, wish, numbers, reference, settings, None, unknown, bare)
@@ -152,6 +155,11 @@ def decide(found: Sequence[Setting], numbers: int, wish: Wish = DEFAULT) -> Deci
     subject = next((own for row, own in zip(rows, seeds, strict=True) if _is(shown, row)), [])
     text, members = (worst(subject, ALL, numbers, [family]) for family in FAMILIES)
     return replace(decision, text=text, members=members)
+
+
+def refuted(records: Sequence[CellResult]) -> bool:
+    """Whether a live audit found of any of a setting's trainings that its claim cannot stand."""
+    return any(each.audit.get("fault") for each in records)
 
 
 def _is(each: Judged | None, row: Row) -> bool:
@@ -251,18 +259,15 @@ def _best(passed: Sequence[Judged], wish: Wish) -> Judged | None:
     """The one to ship of those that pass; None of none.
 
     A promise outranks attacks that failed. Of what leaks no more than can be told from the least,
-    the smallest epsilon counts where all claim the same otherwise, else what keeps most.
+    the smallest epsilon counts where all promise the same otherwise, else what keeps most.
     """
     fewest = min((len(open_views(each.row, wish)) for each in passed), default=0)
     left = [each for each in passed if len(open_views(each.row, wish)) == fewest]
     least = min((each.tried.worst.high for each in left if each.tried.worst), default=1.0)
     alike = [each for each in left if each.tried.worst and each.tried.worst.low <= least]
-    same = len({_claims(each.row, wish) for each in alike}) == 1
-    return min(
-        alike,
-        key=lambda each: (_epsilon(each.row, wish) if same else 0.0, -kept(each)),
-        default=None,
-    )
+    ranks = places([promised(each.row, wish) for each in alike])
+    best = min(zip(ranks, alike, strict=True), key=lambda x: (x[0], -kept(x[1])), default=None)
+    return None if best is None else best[1]
 
 
 def kept(each: Judged) -> float:
@@ -270,19 +275,9 @@ def kept(each: Judged) -> float:
     return 0.0 if each.share is None else each.share.value
 
 
-def _claims(row: Row, wish: Wish) -> tuple[tuple[str, str], ...]:
-    """What a row's claims speak of: view, and unit, relation and scope."""
-    own = [each for each in row.guarantees if of_text(each) and each.view in wish.views]
-    return tuple((each.view, each.short.partition(" (")[2]) for each in own)
-
-
-def _epsilon(row: Row, wish: Wish) -> float:
-    found = [each.epsilon for each in row.guarantees if each.view in wish.views]
-    return max((each for each in found if each is not None), default=0.0)
-
-
 def _distance(each: Judged) -> tuple[bool, bool, float, float]:
     """How far a setting is from the wish: promised first, then useful, then what leaks least."""
     found = each.tried.worst
     leaks = 0.0 if found is None or not each.tried.useful else found.value
-    return UNPROMISED in each.faults, not each.tried.useful, leaks, -kept(each)
+    bare = UNPROMISED in each.faults or EMPTY in each.faults
+    return bare, not each.tried.useful, leaks, -kept(each)

@@ -1,15 +1,16 @@
 """First screen of a decision: the line, who reads what, which records, what it costs, how sure."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports import metrics
 from reports.comparison import capital
 from reports.decision.choice import SURELY, Decision, Judged
-from reports.decision.lacks import of_text, open_views, unattacked
+from reports.decision.lacks import unattacked
+from reports.decision.promises import of_text, open_views
 from reports.decision.words import (
     achieved,
+    at_most,
     does,
     in_views,
     kept_text,
@@ -20,7 +21,8 @@ from reports.decision.words import (
 )
 from reports.frontier.leakage import Worst
 from reports.plain import WHO
-from reports.wording import duration, interval, size
+from reports.tradeoff import Allowed, beside_leak
+from reports.wording import duration, outward, size
 
 SHIP, NONE, UNKNOWN = "ship", "none", "unknown"
 """How a line reads: something may be shipped, nothing may, or nobody can tell."""
@@ -76,11 +78,8 @@ def answers(found: Decision) -> tuple[tuple[str, str], ...]:
             "Who can read my text?",
             f"{which}: {_reads(found.text, 'the text')} {_open(shown, found)}",
         ),
-        (
-            "Which records?",
-            f"{capital(_reads(found.members, 'who was trained on'))} {NAMES_NOBODY}",
-        ),
-        ("What does it cost?", _cost(shown, found.reference)),
+        ("Which records?", _records(shown, found.members)),
+        ("What does it cost?", _cost(shown, found)),
         ("How sure is that?", _sure(found, shown)),
     )
 
@@ -93,11 +92,29 @@ NAMES_NOBODY = (
 
 def _records(each: Judged, worst: Worst | None) -> str:
     """Who tells members, what the claim allows at most, and where they are listed."""
-    told, claim = capital(_reads(worst, "who was trained on")), each.row.membership_allowed
+    told, claim = capital(_reads(worst, "who was trained on")), _allows(each, worst)
     if claim is not None:
-        most = percent(math.ceil(100 * claim.tpr_at(0.01) - 1e-9) / 100)
-        told += f" The claim allows at most {most} of members at {percent(0.01)} of false alarms."
+        who = MEMBERS.get(claim.unit, "members")
+        told += (
+            f" The claim on the {claim.view} view allows at most {at_most(claim.tpr_at(0.01))} of "
+            f"{who} to be found at {percent(0.01)} of false alarms."
+        )
     return f"{told} {NAMES_NOBODY}"
+
+
+MEMBERS = {"record": "members", "user": "users", "client": "clients"}
+"""Whose membership claims bound, by their unit."""
+
+
+def _allows(each: Judged, worst: Worst | None) -> Allowed | None:
+    """The claim that bounds the worst attack on members; without one, that which allows most."""
+    row = each.row
+    if worst is None:
+        own = [one for one in row.allows if one.unit in MEMBERS]
+        return max(own, key=lambda one: one.tpr_at(0.01), default=None)
+    key = worst.attack, worst.view, worst.metric
+    same = (leak for leak in row.leaks if (leak.attack, leak.view, leak.metric) == key)
+    return beside_leak(next(same, None), row.allows)
 
 
 def _reads(worst: Worst | None, what: str) -> str:
@@ -108,26 +125,42 @@ def _reads(worst: Worst | None, what: str) -> str:
 
 
 def _open(each: Judged, found: Decision) -> str:
-    """The views without a promise, and those on which nothing was measured."""
-    bare, blind = open_views(each.row, found.wish), unattacked(each.row)
+    """The views without a promise, and those on which no attack on the text was measured."""
+    own = {one.view: of_text(one) for one in each.row.guarantees}
+    open_, blind = open_views(each.row, found.wish), unattacked(each.row)
+    bare = [view for view in open_ if not own[view]]
+    little = [view for view in open_ if own[view]]
     told = [f"Nothing of the text is promised against {in_views(bare)}."] if bare else []
-    told += [f"No attack was measured on {in_views(blind)}."] if blind else []
-    silent = [own.view for own in each.row.guarantees if own.kind == "nothing sent"]
+    told += [f"What is claimed against {in_views(little)} allows nearly all."] if little else []
+    if blind and found.text is not None:
+        told.append(f"No attack on the text was measured on {in_views(blind)}.")
+    silent = [one.view for one in each.row.guarantees if one.kind == "nothing sent"]
     told += [f"Nothing crosses on {in_views(silent)}."] if silent else []
     return " ".join(told)
 
 
-def _cost(each: Judged, reference: Judged | None) -> str:
+def _cost(each: Judged, found: Decision) -> str:
     """Utility beside that of undefended training, bytes and seconds."""
-    row = each.row
+    row, reference = each.row, found.reference
     if row.utility is None:
         return "No utility was measured."
-    told = f"{capital(metrics.title(row.metric))} {interval(row.utility)}"
+    told = f"{capital(metrics.title(row.metric))} {_held(each, found.numbers)}"
     if reference is not None and reference is not each:
-        told += f" in place of {interval(reference.row.utility)} undefended: it {kept_text(each)}"
+        told += f" in place of {_held(reference, found.numbers)} undefended: it {kept_text(each)}"
     spent = [f"{size(row.bytes)} sent"] if row.bytes is not None else []
     spent += [duration(row.seconds)] if row.seconds is not None else []
     return " ".join([f"{told}.", *([", ".join(spent) + "."] if spent else [])])
+
+
+def _held(each: Judged, numbers: int) -> str:
+    """A utility with the hull over seeds of intervals that hold together with all others."""
+    utility, metric = each.row.utility, metrics.METRICS.get(each.row.metric)
+    if utility is None:
+        return "none"
+    wide = [own.widened(numbers) for _, own in each.tried.seeds] or [utility.widened(numbers)]
+    ends = min(own.low for own in wide), max(own.high for own in wide)
+    low, high = ends if metric is None else map(metric.clamp, ends)
+    return outward(replace(utility, low=min(low, utility.value), high=max(high, utility.value)))
 
 
 def _sure(found: Decision, each: Judged) -> str:
@@ -156,12 +189,18 @@ def wished(found: Decision) -> str:
 
 RULES = (
     "Above chance: the share of the way from chance to everything, the upper end over all attacks "
-    "that were run. A promise: a guarantee about more "
-    "than labels, against one of the views or more; a view on which something crosses has to be "
-    "promised or attacked. Of several settings that pass: the one with the fewest views without a "
-    "promise; then, of what leaks no more than can be told from the least, the one of the smallest "
-    "epsilon where claims are alike, else the one that keeps most. Another wish: fedbert-eval "
-    "frontier."
+    "that were run, by each metric that says how much is read and not how surely (no precision, no "
+    "AUC without the model); F1, ROUGE and single tokens of names, numbers and dates where chance "
+    "is known, any other with unknown chance from 0; of several that tell the same, the first; "
+    "content, rare and single words, numbers among them, that were met fewer than 100 times, only "
+    "where they lie above chance. A promise: a guarantee about more than labels, against one of "
+    "the views or more, that allows less than half to be found at 1 % of false alarms, by its "
+    "curve, or without one by epsilon and delta; metric privacy promises nothing of two distant "
+    "texts and is none. A view on which something crosses has to be promised, or its text "
+    "attacked. A claim that a live audit refuted is never shipped. Of several settings that pass: "
+    "the one with the fewest views without a promise; then, of what leaks no more than can be told "
+    "from the least, the one of the smallest epsilon, on no view larger, where claims are alike, "
+    "delta included; else the one that keeps most. Another wish: fedbert-eval frontier."
 )
 """How the wish is meant, and how one setting is taken of several."""
 

@@ -6,13 +6,14 @@ from reports import metrics
 from reports.checks import VIEWS
 from reports.comparison import BARE, VOID
 from reports.decision.choice import Decision, Judged
-from reports.decision.lacks import MANY, UNSHOWN, of_text, open_views
+from reports.decision.lacks import MANY, UNSHOWN
+from reports.decision.promises import binds, of_text
 from reports.estimate import Estimate
 from reports.frontier.leakage import Worst
 from reports.frontier.wish import Wish
 from reports.plain import DOES, in_words, key_words
 from reports.rows import GuaranteeCell, Row
-from reports.wording import claim
+from reports.wording import claim, rounded_down, rounded_up
 
 
 def line(found: Decision) -> str:
@@ -53,16 +54,24 @@ def named(row: Row, claimed: bool = False) -> str:
 
 
 def _claimed(row: Row, wish: Wish) -> str:
-    """A setting, and what it claims against an adversary; views without a claim by name."""
+    """A setting, and what it claims against an adversary; views without a promise by name."""
     found: dict[str, list[str]] = {}
-    for each in row.guarantees:
-        if of_text(each) and each.view in wish.views:
-            found.setdefault(_short(each), []).append(each.view)
-    parts = [f"{short} against {in_views(views)}" for short, views in found.items()]
-    bare = open_views(row, wish)
+    bare: list[str] = []
+    own = [each for each in row.guarantees if each.view in wish.views]
+    for each in own:
+        if of_text(each):
+            little = "" if binds(row, each) else f"{EMPTIED} "
+            found.setdefault(f"{little}{_short(each)}", []).append(each.view)
+        elif each.kind != "nothing sent":
+            bare.append(each.view)
+    claims = sorted(found.items(), key=lambda one: one[0].startswith(EMPTIED))
+    parts = [f"{short} against {in_views(views)}" for short, views in claims]
     if bare:
         parts.append(f"no guarantee against {in_views(bare)}")
     return f"{named(row, bool(found))} at {'; '.join(parts)}"
+
+
+EMPTIED = "a claim that allows nearly everything,"
 
 
 def _short(each: GuaranteeCell) -> str:
@@ -92,7 +101,7 @@ def _worst(each: Judged) -> str:
 
 def does(found: Worst) -> str:
     """What an attack does, with what a guess does and the upper end over all attacks."""
-    most = f"at most {percent(max(0.0, found.high))} above chance"
+    most = f"at most {at_most(max(0.0, found.high))} above chance"
     if found.metric in DOES:
         does = DOES[found.metric].format(percent(found.measured))
         does += f", chance {percent(found.chance)}"
@@ -137,7 +146,8 @@ def share_text(share: Estimate | None) -> str:
     """A share with its interval, in hundredths; "" for none."""
     if share is None:
         return ""
-    return f"{percent(share.value)} [{100 * share.low:.0f}, {100 * share.high:.0f}]"
+    low, high = rounded_down(100 * share.low), rounded_up(100 * share.high)
+    return f"{percent(share.value)} [{low:.0f}, {high:.0f}]"
 
 
 def percent(fraction: float) -> str:
@@ -146,7 +156,16 @@ def percent(fraction: float) -> str:
     >>> percent(0.921).split()
     ['92', '%']
     """
-    return f"{100 * fraction:.0f}\N{NO-BREAK SPACE}%"
+    return f"{round(100 * fraction)}\N{NO-BREAK SPACE}%"
+
+
+def at_most(fraction: float) -> str:
+    """A fraction in hundredths that nothing lies above: never rounded down.
+
+    >>> at_most(0.2728).split()
+    ['28', '%']
+    """
+    return percent(rounded_up(100 * fraction) / 100)
 
 
 def in_views(names: Sequence[str]) -> str:

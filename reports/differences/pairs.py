@@ -16,7 +16,7 @@ from reports.differences.apart import apart, lacking, same_data
 from reports.differences.bootstrap import METHOD, auc_difference, p_value, same_candidates
 from reports.estimate import Estimate
 from reports.figures.settings import Setting
-from reports.frontier.leakage import JUDGED
+from reports.frontier.leakage import judged
 from reports.holm import holm
 from reports.leak import Leak
 from reports.records import CellResult
@@ -157,9 +157,8 @@ def _numbers(cells: Sequence[CellResult]) -> dict[Key, dict[str, Estimate]]:
         seed = cell.labels["seed"]
         for metric, estimate in list(cell.utility.items())[:1]:
             found.setdefault(("", "", metric), {})[seed] = estimate
-        for leak in cell.leakage:
-            if isinstance(leak, Leak) and not leak.baseline and leak.metric in JUDGED:
-                found.setdefault((leak.attack, leak.view, leak.metric), {})[seed] = leak.estimate
+        for leak in judged([x for x in cell.leakage if isinstance(x, Leak)], few=True):
+            found.setdefault((leak.attack, leak.view, leak.metric), {})[seed] = leak.estimate
     return {key: own for key, own in found.items() if key[2] in metrics.METRICS}
 
 

@@ -58,7 +58,9 @@ def settings_of(records: Sequence[CellResult], task: str) -> list[Setting]:
 
 def numbers_of(settings: Sequence[Setting], views: Collection[str] = VIEWS) -> int:
     """How many numbers of attacks on these views are compared over all settings and seeds."""
-    return max(1, sum(len(judged_on(cell, views)) for each in settings for cell in each.cells))
+    return max(
+        1, sum(len(judged_on(cell, views, few=True)) for each in settings for cell in each.cells)
+    )
 
 
 def worst_on(setting: Setting, views: Collection[str], numbers: int) -> Worst | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from reports import metrics
 from reports.comparison import GAP, HOLDS, Comparison, undefended
 from reports.estimate import Estimate
-from reports.frontier.leakage import Worst, seen, unread, worst
+from reports.frontier.leakage import Worst, count, seen, unread, worst
 from reports.frontier.wish import Wish
 from reports.records import CellResult
 from reports.rows import Row, by_setting, setting_rows
@@ -75,7 +75,7 @@ def answer(records: Sequence[CellResult], wish: Wish) -> Answer:
     settings = by_setting(records)
     rows = setting_rows(records)
     own = [[each for each in group if each.status == "done"] for group in settings]
-    numbers = max(1, sum(len(seen(each, wish.adversary)) for group in own for each in group))
+    numbers = count(records)
     bare = [i for i, group in enumerate(settings) if undefended(group[0])]
     least = None if not bare else least_of(rows[bare[0]], wish)
     found = [_tried(row, group, wish, least, numbers) for row, group in zip(rows, own, strict=True)]

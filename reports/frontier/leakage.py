@@ -1,6 +1,6 @@
 """Leakage above chance: the worst attack of an adversary, with a simultaneous interval."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from reports import metrics
@@ -10,16 +10,35 @@ from reports.frontier.wish import ALL
 from reports.leak import Leak, NotMeasured
 from reports.records import CellResult
 
-JUDGED = (
-    "token_accuracy", "masked_token_accuracy", "label_accuracy", "token_f1", "token_recall",
-    "attribute_accuracy", "name_spans", "number_spans", "date_spans", "auc", "tpr_at_1pct_fpr",
-    "client_auc",
+KINDS = (
+    ("token_accuracy", "function_word_accuracy"), ("masked_token_accuracy",),
+    ("content_token_accuracy",), ("number_accuracy",), ("rare_word_accuracy",),
+    ("token_f1", "rouge1", "rougeL", "rouge2", "token_recall"), ("exact_match",),
+    ("name_spans",), ("number_spans",), ("date_spans",),
+    ("name_span_tokens",), ("number_span_tokens",), ("date_span_tokens",),
+    ("attribute_accuracy",), ("attribute_auc",), ("label_accuracy",),
+    ("auc", "balanced_accuracy"), ("tpr_at_1pct_fpr", "tpr_at_01pct_fpr"), ("client_auc",),
 )  # fmt: skip
 """The metrics of which the worst is sought: 1 is everything, and chance is known or 0.
 
-Of sets of words that is F1 where it is known what the same frequent words for each text reach, else
-recall, of attacks that name what they found and never guess.
+Of those that stand together, which tell the same thing, an attack counts by its first one: the same
+words as a set, a bag or in order; members by one curve. Recall is that of attacks that name what
+they found and never guess. Precision says how sure an attack is and not how much it reads, and
+`blind_auc` nothing of the model: neither counts.
 """
+CHANCED = (
+    "token_f1", "rouge1", "rougeL", "rouge2", "name_span_tokens", "number_span_tokens",
+    "date_span_tokens",
+)  # fmt: skip
+"""What a guess of frequent words reaches in part: it counts where it is known how much."""
+PARTS = (
+    "content_token_accuracy", "number_accuracy", "rare_word_accuracy", "name_span_tokens",
+    "number_span_tokens", "date_span_tokens",
+)  # fmt: skip
+FEW = 100
+"""A part of a text that was met fewer times counts where its own interval lies above chance: its
+upper end says how few there were, and not what an attack reads."""
+_PLACE = {name: i for i, names in enumerate(KINDS) for name in names}
 Key = tuple[str, str, str]
 
 
@@ -58,26 +77,58 @@ def seen(record: CellResult, adversary: str) -> list[Leak]:
     return judged_on(record, VIEWS if adversary == ALL else metrics.SEES[adversary])
 
 
-def judged_on(record: CellResult, views: Collection[str]) -> list[Leak]:
+def judged_on(record: CellResult, views: Collection[str], few: bool = False) -> list[Leak]:
     """What attacks on these views achieved in a cell, by the metrics of which the worst is sought.
 
-    Baselines are left out.
+    Baselines are left out. few: with parts of a text that were met too few times to count.
     """
-    found = [
-        each
-        for each in record.leakage
-        if isinstance(each, Leak)
-        and each.view in views
-        and each.metric in JUDGED
-        and not each.baseline
-        and (each.metric != "token_f1" or each.chance is not None)
-    ]
-    guessing = {(each.view, each.attack) for each in found if each.metric == "token_f1"}
+    own = [each for each in record.leakage if isinstance(each, Leak)]
+    return judged([each for each in own if each.view in views], few)
+
+
+def judged(leaks: Iterable[Leak], few: bool = False) -> list[Leak]:
+    """Those of some leaks that count; few: with parts of a text that were met too few times."""
+    found: dict[tuple[str, str, int], list[Leak]] = {}
+    for each in leaks:
+        kind = _PLACE.get(each.metric)
+        known = each.chance is not None or each.metric not in CHANCED
+        if kind is not None and known and not each.baseline and (few or not _too_few(each)):
+            found.setdefault((each.view, each.attack, kind), []).append(each)
     return [
         each
-        for each in found
-        if each.metric != "token_recall" or (each.view, each.attack) not in guessing
+        for (_, _, kind), own in found.items()
+        for each in own
+        if each.metric == min((one.metric for one in own), key=KINDS[kind].index)
     ]
+
+
+def of_text(leaks: Iterable[Leak]) -> list[Leak]:
+    """Those that count and tell something of a text: not who was trained on, not a label."""
+    return [
+        each
+        for each in judged(leaks)
+        if each.family != "membership" and each.metric != "label_accuracy"
+    ]
+
+
+def count(records: Iterable[CellResult]) -> int:
+    """How many intervals are read at once: all leakages that may count, utilities and gains.
+
+    A gain that is no more than the utility less a constant is no further number.
+    """
+    done = [each for each in records if each.status == "done"]
+    return max(1, sum(len(judged_on(each, VIEWS, few=True)) + _utilities(each) for each in done))
+
+
+def _utilities(record: CellResult) -> int:
+    metric = next(iter(record.utility), None)
+    return 0 if metric is None else 1 + (metric in record.gains)
+
+
+def _too_few(leak: Leak) -> bool:
+    """Whether a part was met too few times for its upper end to say what an attack reads."""
+    few = leak.metric in PARTS and leak.estimate.n < FEW
+    return few and leak.estimate.low <= (leak.chance or 0.0)
 
 
 def unread(record: CellResult, adversary: str) -> set[tuple[str, str]]:

@@ -18,9 +18,10 @@ from reports.wording import interval
 CLAIMS = ("guarantee", "metric guarantee")
 METHOD = (
     "Leakage is the share of what lies between chance and everything; its interval holds for all "
-    "{numbers} numbers compared at once (Bonferroni over settings, seeds and attacks), and is the "
-    "hull over seeds. A level keeps the utility where the lower end of its own interval does; that "
-    "is not corrected for the search. Other attacks may achieve more."
+    "{numbers} numbers compared at once (Bonferroni over settings, seeds, attacks on any view, "
+    "utilities and gains), and is the hull over seeds. A level keeps the utility where the lower "
+    "end of its own interval does; that is not corrected for the search. "
+    "Other attacks may achieve more."
 )
 SPENT = "the search trained on private records and printed their figures, which is in no ledger"
 

@@ -10,11 +10,11 @@ from reports.drawing.frontier import draw_frontier
 from reports.estimate import Estimate
 from reports.figures.frontier import describe_frontier, frontier, frontier_data
 from reports.frontier.answer import answer
-from reports.frontier.leakage import worst
+from reports.frontier.leakage import count, worst
 from reports.frontier.wish import Wish, wish_of
 from reports.frontier.words import answer_markdown, sentences, title, tried_table
 from reports.leak import Leak, NotMeasured
-from reports.page import Shown, page
+from reports.page import Shown, decisions, page
 from reports.plots.written import Asked, plot
 from reports.records import CellResult, append_record
 from reports.render import as_shown, render
@@ -73,7 +73,7 @@ def test_the_least_leaking_defence_that_keeps_the_utility_is_the_answer():
     told = " ".join(sentences(found))
     for words in ("loss threshold (release) 0.100 [", "0.020 less", "12 trainings",
                   "b: leaks more (the most private", "simulation on public data",
-                  "all 24 numbers"):  # fmt: skip
+                  "all 36 numbers"):  # fmt: skip
         assert words in told
 
 
@@ -81,6 +81,18 @@ def test_a_mean_that_keeps_the_utility_is_not_enough():
     found = answer(run(("a", "eps 1", 0.745)), WISH)  # lower end .735
     assert found.chosen is None and "no defence keeps the utility" in found.nothing
     assert "a: keeps too little utility" in " ".join(sentences(found))
+
+
+def test_the_first_screen_bounds_by_the_count_that_the_wish_was_met_by():
+    wish = Wish("public", "release", least_share=0.8, most_leakage=0.2)
+    for auc in (0.57, 0.58, 0.585, 0.588):
+        records = run(("a", "-", 0.79, auc))
+        found = answer(records, wish)
+        shown = decisions(records, found)[0]
+        assert shown.numbers == found.numbers == count(records)
+        if found.chosen is not None:
+            assert shown.chosen.tried.worst.high <= 0.2
+    assert found.chosen is None and answer(run(("a", "-", 0.79, 0.57)), wish).chosen is not None
 
 
 def test_an_absolute_wish_needs_no_share():
