@@ -8,7 +8,7 @@ from reports.wording import beside, outward, rounded_down, rounded_up
 
 WHO = {
     "forward": "the server that runs the body",
-    "backward": "the same server",
+    "backward": "the server that sends gradients back",
     "aggregator": "the server when it averages",
     "peer": "another client",
     "release": "anyone who has the model",

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reports.checks import FAMILIES
 from reports.decision.choice import Decision, Judged, Setting, refuted
 from reports.decision.lacks import LITTLE, REFUTED, UNJUDGED
 from reports.decision.share import gained, share
 from reports.estimate import Estimate
 from reports.frontier.answer import Answer, Candidate, Tried, baseline_of
-from reports.frontier.leakage import worst
-from reports.frontier.wish import ALL
+from reports.frontier.leakage import told_apart
 from reports.records import CellResult
 
 FURTHER = "a more private level keeps enough, too"
@@ -60,8 +58,7 @@ def of_answer(found: Answer, settings: Sequence[Setting]) -> Decision:
     decision = Decision(task, found.wish, numbers, None, tuple(judged), best)
     decision = replace(decision, reference=next(iter(undefended), None), undefended=undefended)
     subject = [] if chosen is None else own(chosen)
-    text, members = (worst(subject, ALL, numbers, [family]) for family in FAMILIES)
-    return replace(decision, text=text, members=members)
+    return replace(decision, told=told_apart(subject, numbers))
 
 
 def _gain(each: Tried, seeds: Sequence[CellResult], numbers: int) -> Estimate | None:

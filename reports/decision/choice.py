@@ -5,10 +5,9 @@ every gain of a page counts, whoever is looked at.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from reports import metrics
-from reports.checks import FAMILIES
 from reports.comparison import HOLDS, UNSURE, VOID, undefended
 from reports.decision.lacks import (
     ALARM,
@@ -28,7 +27,7 @@ from reports.decision.promises import open_views, places, promised
 from reports.decision.share import gained, share
 from reports.estimate import Estimate
 from reports.frontier.answer import Tried
-from reports.frontier.leakage import Worst, seen, unread, worst
+from reports.frontier.leakage import Told, seen, told_apart, unread, worst
 from reports.frontier.wish import ALL, PRIVATE, Wish
 from reports.records import CellResult
 from reports.rows import Row, by_setting, setting_rows
@@ -69,8 +68,8 @@ class Decision:
 
     reference: the undefended setting that gains most, of those that learnt; undefended: all.
     unknown: the verdict on undefended training and its words, where nothing can be decided.
-    numbers: how many intervals hold together. text, members: the worst attacks of either family,
-    on any view, on the setting that is shown.
+    numbers: how many intervals hold together. told: the worst attacks on the setting that is shown,
+    on any view.
     """
 
     task: str
@@ -81,8 +80,7 @@ class Decision:
     chosen: Judged | None
     unknown: tuple[str, str] | None = None
     undefended: tuple[Judged, ...] = ()
-    text: Worst | None = None
-    members: Worst | None = None
+    told: Told = field(default_factory=Told)
 
     @property
     def passed(self) -> tuple[Judged, ...]:
@@ -153,8 +151,7 @@ def decide(found: Sequence[Setting], numbers: int, wish: Wish = DEFAULT) -> Deci
     decision = replace(decision, chosen=chosen)
     shown = decision.shown
     subject = next((own for row, own in zip(rows, seeds, strict=True) if _is(shown, row)), [])
-    text, members = (worst(subject, ALL, numbers, [family]) for family in FAMILIES)
-    return replace(decision, text=text, members=members)
+    return replace(decision, told=told_apart(subject, numbers))
 
 
 def refuted(records: Sequence[CellResult]) -> bool:
@@ -195,7 +192,7 @@ def _unknown(
         first = min(failed, key=lambda each: order.get(each.value, len(order)), default=None)
         if first is None:
             return UNSURE, "the metric has no baseline, so that nobody knows what training gains"
-        return first.value, first.words
+        return first.value, f"{first.words}; {first.hint}"
     if whole is None or whole.low <= 0:
         return UNSURE, "what undefended training gains is not known well enough to share out"
     return None

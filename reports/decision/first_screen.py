@@ -19,7 +19,7 @@ from reports.decision.words import (
     nearest,
     percent,
 )
-from reports.frontier.leakage import Worst
+from reports.frontier.leakage import Told, Worst
 from reports.plain import WHO
 from reports.tradeoff import Allowed, beside_leak
 from reports.wording import duration, outward, size
@@ -76,17 +76,17 @@ def answers(found: Decision) -> tuple[tuple[str, str], ...]:
     return (
         (
             "Who can read my text?",
-            f"{which}: {_reads(found.text, 'the text')} {_open(shown, found)}",
+            f"{which}: {_readers(found.told)} {_open(shown, found)}",
         ),
-        ("Which records?", _records(shown, found.members)),
+        ("Which records?", _records(shown, found.told.members)),
         ("What does it cost?", _cost(shown, found)),
         ("How sure is that?", _sure(found, shown)),
     )
 
 
 NAMES_NOBODY = (
-    "Pages name nobody: fedbert-eval audit run CHECKPOINT --records FILE lists whom a trained "
-    "checkpoint puts most at risk."
+    "Pages name nobody, and a grid keeps no model: of one that fedbert-eval finetune trains, "
+    "fedbert-eval audit run CHECKPOINT --records FILE lists whom it puts most at risk."
 )
 
 
@@ -117,6 +117,12 @@ def _allows(each: Judged, worst: Worst | None) -> Allowed | None:
     return beside_leak(next(same, None), row.allows)
 
 
+def _readers(told: Told) -> str:
+    """Who reads the text, and who tells labels."""
+    labels = "" if told.labels is None else f" {capital(_reads(told.labels, 'the labels'))}"
+    return _reads(told.text, "the text") + labels
+
+
 def _reads(worst: Worst | None, what: str) -> str:
     """What the worst attack on something does."""
     if worst is None:
@@ -132,7 +138,7 @@ def _open(each: Judged, found: Decision) -> str:
     little = [view for view in open_ if own[view]]
     told = [f"Nothing of the text is promised against {in_views(bare)}."] if bare else []
     told += [f"What is claimed against {in_views(little)} allows nearly all."] if little else []
-    if blind and found.text is not None:
+    if blind and found.told.text is not None:
         told.append(f"No attack on the text was measured on {in_views(blind)}.")
     silent = [one.view for one in each.row.guarantees if one.kind == "nothing sent"]
     told += [f"Nothing crosses on {in_views(silent)}."] if silent else []
@@ -171,7 +177,7 @@ def _sure(found: Decision, each: Judged) -> str:
         f"(Bonferroni; over {seeds} seed{'s' * (seeds != 1)}, the hull). They speak of the "
         "attacks that were run: others may do better, and only a guarantee bounds those. No "
         "epsilon here pays for having chosen among settings by their figures, where these were "
-        "taken of the records to be protected: fedbert-eval budget tuning says what that costs."
+        "taken of the records to be protected: see fedbert-eval budget tuning --help."
     )
 
 

@@ -10,7 +10,7 @@ MUCH, MAYBE_MUCH = "leaks too much", "not shown to leak little"
 UNPROMISED = "promises nothing of the text"
 EMPTY = "promises too little of the text"
 UNSEEN = "leaves a view where the text is neither promised nor attacked"
-BLIND = "not attacked by all that read others"
+BLIND = "lacks an attack that ran on others"
 ALARM = "an alarm stands against its numbers"
 REFUTED = "makes a claim that a live audit refuted"
 UNJUDGED, UNFINISHED = "cannot be judged", "did not finish"
@@ -24,7 +24,7 @@ MANY = {
     EMPTY: "promise too little of the text",
     UNSEEN: "leave a view where the text is neither promised nor attacked",
     ALARM: "have an alarm against their numbers",
-    BLIND: "were not attacked by all that read others",
+    BLIND: "lack an attack that ran on others",
     MAYBE_LITTLE: "are not shown to keep enough",
     MAYBE_MUCH: "are not shown to leak little",
     UNJUDGED: UNJUDGED,

@@ -123,8 +123,8 @@ def _none(found: Decision) -> str:
     )
     open_ = sum(set(one.faults) <= set(UNSHOWN) for one in found.settings)
     first = f"None of these {of} settings is" if of > 1 else "The one setting is not"
-    first += f" {'shown to be ' if open_ else ''}worth shipping ({told})."
-    return first
+    several = "each may have several faults: " if len(faults) > of > 1 else ""
+    return f"{first} {'shown to be ' if open_ else ''}worth shipping ({several}{told})."
 
 
 def achieved(each: Judged) -> str:

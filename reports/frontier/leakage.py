@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from reports import metrics
-from reports.checks import FAMILIES, VIEWS
+from reports.checks import VIEWS
 from reports.estimate import Estimate
 from reports.frontier.wish import ALL
 from reports.leak import Leak, NotMeasured
@@ -143,19 +143,30 @@ def unread(record: CellResult, adversary: str) -> set[tuple[str, str]]:
     return lacked - ran
 
 
-def worst(
-    seeds: Sequence[CellResult], adversary: str, numbers: int, families: Sequence[str] = FAMILIES
-) -> Worst | None:
+def worst(seeds: Sequence[CellResult], adversary: str, numbers: int) -> Worst | None:
     """The worst of an adversary's attacks on one setting; None where none was measured.
 
     numbers: how many intervals are compared in all, over settings, seeds, attacks and metrics.
-    families: of attacks.
     """
-    own = [
-        (record.labels["seed"], [x for x in seen(record, adversary) if x.family in families])
-        for record in seeds
-    ]
-    return worst_of(own, numbers)
+    return worst_of([(each.labels["seed"], seen(each, adversary)) for each in seeds], numbers)
+
+
+@dataclass(frozen=True)
+class Told:
+    """The worst attacks on any view on the text, the labels, and who was trained on."""
+
+    text: Worst | None = None
+    labels: Worst | None = None
+    members: Worst | None = None
+
+
+def told_apart(seeds: Sequence[CellResult], numbers: int) -> Told:
+    """The worst attack on each of the three; numbers: as for `worst`."""
+    every = [(each.labels["seed"], seen(each, ALL)) for each in seeds]
+    read = [(seed, of_text(leaks)) for seed, leaks in every]
+    named = [(seed, [x for x in leaks if x.metric == "label_accuracy"]) for seed, leaks in every]
+    found = [(seed, [x for x in leaks if x.family == "membership"]) for seed, leaks in every]
+    return Told(worst_of(read, numbers), worst_of(named, numbers), worst_of(found, numbers))
 
 
 def worst_of(seeds: Sequence[tuple[str, Sequence[Leak]]], numbers: int) -> Worst | None:

@@ -50,6 +50,14 @@ def test_an_open_view_needs_an_attack_on_its_text(metric, family, unit, chance, 
     assert ("release views" not in read) is attacked
 
 
+def test_the_text_comes_first_and_labels_after_it():
+    """Every label is told and few tokens are read: who reads the text is who reads the tokens."""
+    told = leak("label_accuracy", 1.0, view="backward", unit="label", chance=0.5)
+    record = replace(GOOD, leakage=(*GOOD.leakage, told))
+    read = dict(verdict(decided(record)).answers)["Who can read my text?"]
+    assert "of the tokens" in read.split(").")[0] and "of the labels" in read.split(").")[1]
+
+
 def test_a_claim_that_allows_nearly_everything_is_no_promise():
     vacuous = cell("vacuous", 0.89, given=everywhere(epsilon=1e6, tpr=None))
     assert EMPTY in faults(vacuous)[0] and UNSEEN in faults(vacuous)[0]
@@ -135,7 +143,7 @@ def test_ends_are_rounded_to_the_outside_and_hold_together():
     most = seeds[1].utility["accuracy"].widened(found.numbers).high
     ends = f"[{math.floor(1000 * least) / 1000:.3f}, {math.ceil(1000 * most) / 1000:.3f}]"
     assert ends in answers["What does it cost?"]
-    high = found.text.high
+    high = found.told.text.high
     assert f"at most {math.ceil(100 * high)} %" in " ".join(
         answers["Who can read my text?"].split()
     )
@@ -144,7 +152,7 @@ def test_ends_are_rounded_to_the_outside_and_hold_together():
 
 @pytest.mark.parametrize("end", [0.2728, 0.2401, 0.1, 0.07])
 def test_no_upper_end_is_rounded_down(end):
-    worst = replace(decided(GOOD).text, high=end)
+    worst = replace(decided(GOOD).told.text, high=end)
     (told,) = re.findall(r"at most (\d+)\s%", does(worst))
     assert 0 <= int(told) - 100 * end + 1e-6 < 1
     low, high = map(
