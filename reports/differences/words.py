@@ -43,7 +43,7 @@ def sentence(each: Difference) -> str:
     span = f"({_number(ends[0] * scale)} to {_number(ends[1] * scale)})"
     told = f"{what} {'fell' if fell else 'rose'} by {size} {span}"
     if e.value == 0:
-        told = f"{what} stayed as it was, {size} {span}"
+        told = f"{what} differs by {size} {span}"
     if each.told:
         return told
     alone = each.p <= LEVEL
