@@ -1,5 +1,7 @@
 """Figure of utility against the worst attack, as PNG bytes: the same data, the same bytes."""
 
+from typing import Any
+
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,6 +13,7 @@ from reports.figures.frontier import FrontierFigure
 
 HEIGHT, LEFT, BELOW = 3.6, 0.85, 0.6  # inches
 GREY = "#444444"
+MOST = (0, (6, 2, 1, 2, 1, 2))  # of the line of the leakage allowed
 
 
 def draw_frontier(data: FrontierFigure) -> bytes:
@@ -56,7 +59,7 @@ def _draw(axes: Axes, data: FrontierFigure) -> None:
         if value is not None:
             axes.axhline(value, color="#666666", linestyle=dash, linewidth=1, zorder=1)
     if data.most is not None:
-        axes.axvline(data.most, color="#666666", linestyle="-.", linewidth=1, zorder=1)
+        axes.axvline(data.most, color="#666666", linestyle=MOST, linewidth=1, zorder=1)
     axes.axvline(0, color="#666666", linestyle=":", linewidth=1.2, zorder=1)
     axes.set_xlim(min([-0.04, *(s.leakage[1] - 0.02 for s in data.spots)]), 1.04)
     axes.set_xlabel("worst attack: share of what lies above chance (lower is better)", fontsize=9)
@@ -84,13 +87,15 @@ def _legend(data: FrontierFigure) -> list[Line2D]:
     handles.append(Line2D([], [], color=GREY, linewidth=1.2, label="frontier; dots: seeds"))
     if data.least is not None:
         handles.append(_key(f"utility needed {data.least:.3g}", "-."))
+    if data.most is not None:
+        handles.append(_key(f"leakage allowed {data.most:.3g}", MOST))
     if data.majority is not None:
         handles.append(_key(f"majority class {data.majority:.3g}", "--"))
     return [*handles, _key("chance", ":")]
 
 
-def _key(label: str, dash: str) -> Line2D:
-    return Line2D([], [], color="#666666", linestyle=dash, label=label)  # type: ignore[arg-type]
+def _key(label: str, dash: Any) -> Line2D:
+    return Line2D([], [], color="#666666", linestyle=dash, label=label)
 
 
 def _look(group: str, data: FrontierFigure) -> tuple[str, str]:

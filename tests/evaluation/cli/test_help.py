@@ -7,9 +7,6 @@ from click.shell_completion import ShellComplete
 from evaluation.cli.completion import SHELLS, VARIABLE
 from evaluation.cli.main import COMMANDS, cli
 
-DRAWN = ("plot", "compare")
-"""Commands whose examples stand in the documents of figures."""
-
 
 def every(command: click.Command, words: tuple[str, ...]) -> list[tuple[tuple[str, ...], str]]:
     """Each command below one, with its epilog."""
@@ -23,7 +20,7 @@ def every(command: click.Command, words: tuple[str, ...]) -> list[tuple[tuple[st
     return found
 
 
-EPILOGS = [(words, text) for words, text in every(cli, ()) if words[:1] not in zip(DRAWN)]
+EPILOGS = every(cli, ())
 
 
 def parse(words: list[str]) -> None:
