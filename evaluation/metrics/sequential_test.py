@@ -61,8 +61,21 @@ class SequentialTest:
         self.samples = 0
         self._log_wealth = np.zeros((len(claims), len(PARTS)))
         self._highest = np.zeros(len(claims))
+        self._begun = np.zeros(len(claims))
         self._scores: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._past: dict[str, tuple[int, Past]] = {}
+
+    def begin_again(self, fallen: float) -> np.ndarray:
+        """Begin anew, with a tenth of the wealth before, where wealth fell so far; return where.
+
+        fallen: the logarithm of what is left. A share of .9 is for what began first, .09 for what
+        begins then, and so on: the sum is one wealth, so whoever calls this gives .9 of alpha. What
+        was lost on guesses that did not keep what the past promised is forgotten.
+        """
+        lost = ~self.rejected & (self._mixed() < fallen - math.log(10) * self._begun)
+        self._begun[lost] += 1
+        self._log_wealth[lost] = -math.log(10) * self._begun[lost, None]
+        return np.asarray(lost)
 
     @classmethod
     def of_claim(cls, epsilon: float, delta: float, alpha: float) -> "SequentialTest":

@@ -23,6 +23,7 @@ BETTER = 1.5  # times the growth of the probe at hand: another is turned to
 DEARER = 4.0  # times: a probe that is dear has to speak so much more
 SIGN = 3.0  # of the growth so far against the claim: two and a half standard errors
 GAINED = 2.0  # or a wealth against it that a true claim reaches in at most half of all audits
+FALLEN = -5.0  # log wealth: a probe on which so much was lost does not keep what its past promised
 GRAIN = 1e-6  # of the largest value: finer differences are rounding, not noise
 
 Statistics = Mapping[str, np.ndarray]
@@ -134,7 +135,9 @@ class _Audit:
     def __init__(self, claim: Claim, judged: int, alpha: float, drawn: list[_Drawn]) -> None:
         """Start with no bet; judged: at most so many samples a side are bet on."""
         self.rungs = ladder(claim, judged, alpha, ENOUGH)
-        self.test = SequentialTest(self.rungs.claims, alpha, self.rungs.levels)
+        # A tenth of alpha is for bets that begin again: see `SequentialTest.begin_again`.
+        self.test = SequentialTest(self.rungs.claims, 0.9 * alpha, self.rungs.levels)
+        self.doubted: list[_Drawn] = []
         self.judged, self.drawn, self.how = judged, drawn, ""
         self.at_hand: _Drawn | None = None
 
@@ -151,6 +154,8 @@ class _Audit:
         size = min(size, self.judged - self.test.samples // 2)
         bet, before = self.test.best(self.next, chosen.names), self.test.lower_bound
         self.test.update(*chosen.sides(size))
+        if self.test.begin_again(FALLEN)[self.rungs.own]:
+            self.doubted.append(chosen)
         if not self.how or (bet is not None and self.test.lower_bound > before):
             self.how = chosen.names[0] if bet is None else bet[0]
         others = [each for each in self._left() if each is not chosen and not each.probe.dear]
@@ -177,7 +182,7 @@ class _Audit:
     def _growth(self, rung: int, drawn: _Drawn) -> float:
         """Return how fast wealth grows by a probe; of a dear one, in proportion and if sure."""
         best = self.test.best(rung, drawn.names)
-        if best is None:
+        if best is None or any(drawn is each for each in self.doubted):
             return 0.0
         growth, dear = best[1].growth, drawn.probe.dear
         if dear and 2 * drawn.count * growth < SIGN:

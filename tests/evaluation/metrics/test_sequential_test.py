@@ -33,13 +33,16 @@ def gaussian(mu: float) -> Draw:
 
 
 def ever_rejected(
-    test: SequentialTest, draw: Draw, seed: int, batches: int, size: int, together: bool = False
-) -> bool:
+    test: SequentialTest, draw: Draw, seed: int, batches: int, size: int, together: bool = False,
+    again: float | None = None,
+) -> bool:  # fmt: skip
     rng = np.random.default_rng(seed)
     for _ in range(batches):
         coins = rng.random(size) < 0.5
         scores = draw(rng, coins)
         test.update(scores[coins], scores[~coins], together=together)
+        if again is not None:
+            test.begin_again(again)
         if test.rejected.any():
             return True
     return False
@@ -56,6 +59,16 @@ def test_a_true_claim_is_rejected_at_most_as_often_as_stated_whenever_one_stops(
             for seed in range(150)
         )
         assert alarms <= stats.binom.isf(1e-4, 150, ALPHA)
+
+
+def test_beginning_again_after_losses_raises_no_more_alarms() -> None:
+    """After the least loss, which is most often. Two audits that need it: `test_over_calls`."""
+    points = claim_points(EPSILON, DELTA)
+    draw, alarms = answers(EPSILON, DELTA), 0
+    for seed in range(150):
+        test = SequentialTest([points], 0.9 * ALPHA)
+        alarms += ever_rejected(test, draw, seed, 12, 20, again=-0.01)
+    assert alarms <= stats.binom.isf(1e-4, 150, ALPHA)
 
 
 @pytest.mark.parametrize("delta", [0.0, DELTA])
