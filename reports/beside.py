@@ -26,7 +26,8 @@ def beside(decisions: Sequence[Decision], drawn: Drawn, slug: Slug) -> dict[str,
             continue
         data = replace(data, title=line(each))
         name = f"decision-{slug(each.task)}"
-        png = drawn.png(name, "reports.drawing.frontier:draw_frontier", data)
+        words = describe_frontier(data)
+        png = drawn.png(name, data, "frontier:draw_decision", words)
         title = f"{each.task}: utility against the worst attack"
-        pictures[name] = Picture(title, png, describe_frontier(data), data.notice, each.task)
+        pictures[name] = Picture(title, png, words, data.notice, each.task)
     return pictures

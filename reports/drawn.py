@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import importlib
 import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,18 +28,19 @@ class Drawn:
         self.before = _index(folder / INDEX)
         self.now: dict[str, dict[str, str]] = {}
 
-    def png(self, name: str, draw: str, data: Any, *rest: str) -> bytes:
-        """Return the figure of this name. draw: what draws it, "module:function"."""
+    def png(self, name: str, data: Any, by: str, *rest: str) -> bytes:
+        """Return the figure of this name: as `reports.drawing.screen.png` draws the rest."""
         if self.lagging:
             path = self.folder / f"{name}.png"
             return path.read_bytes() if name in self.before and path.is_file() else b""
         shown = hashlib.sha256()
-        for piece in _pieces((_code(), draw, data, rest)):
+        for piece in _pieces((_code(), by, data, rest)):
             shown.update(piece)
         found = self._kept(name, shown.hexdigest())
         if found is None:
-            module, _, function = draw.partition(":")
-            found = bytes(getattr(importlib.import_module(module), function)(data, *rest))
+            from reports.drawing.screen import png
+
+            found = png(data, by, *rest)
         self.now[name] = {"shows": shown.hexdigest(), "sha256": _sha256(found)}
         return found
 

@@ -1,32 +1,28 @@
 """Report of a run from its records: the page, the tables and the figures on disk."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedbert.disk.writer import sweep, write_whole
 from reports.beside import beside
-from reports.checks import FAMILIES
 from reports.csv_table import csv_table, json_table
 from reports.drawn import INDEX, Drawn
-from reports.faults import fault
 from reports.frontier.answer import Answer, answer
 from reports.frontier.wish import PRIVATE, wish_of
 from reports.frontier.words import answer_markdown, sentences, unclaimed
 from reports.noise_mode import noise_note
 from reports.page import Picture, Shown, decided, decisions, page
+from reports.plots.run import Run
 from reports.records import CellResult
-from reports.rows import Row, setting_rows
 from reports.run_folder import in_order, json_of, records_of, slug
 from reports.samples import SAMPLES, samples
-from reports.scores import FOLDER, read_scores, scores_path
+from reports.scores import FOLDER
 from reports.tables import markdown, terminal_tables
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from reports.figures.utility import LeakageFigure
 
 
 @dataclass(frozen=True)
@@ -66,14 +62,12 @@ def render(
     wish, drawn = wish_of(grid), Drawn(directory / "figures", lagging=not figures)
     if wish is not None and wish.data == PRIVATE:
         records = unclaimed(records)
-    rows = setting_rows(records)
     found = None if wish is None else answer(records, wish)
     if found is not None:
         pictures = _frontier(found, drawn)
     else:
         pictures = beside(decisions(records), drawn, slug)
-    pictures |= {**_leakage(rows, drawn), **_depths(records, rows, drawn)}
-    pictures |= {**_rocs(directory, records, rows, drawn), **_partitions(directory, drawn)}
+    pictures |= _plotted(Run(directory.name, directory, tuple(records)), drawn)
     pictures |= _audits(records, drawn)
     pictures = {name: each for name, each in pictures.items() if each.png}
     title = f"Privacy and utility: {directory.resolve().name}"
@@ -106,64 +100,34 @@ def _frontier(found: Answer, drawn: Drawn) -> dict[str, Picture]:
     data = frontier_data(found)
     if data is None:
         return {}
-    png = drawn.png("frontier", "reports.drawing.frontier:draw_frontier", data)
-    return {"frontier": Picture("Frontier", png, describe_frontier(data), data.notice, data.task)}
+    words = describe_frontier(data)
+    png = drawn.png("frontier", data, "frontier:draw_decision", words)
+    return {"frontier": Picture("Frontier", png, words, data.notice, data.task)}
 
 
-def _leakage(rows: Sequence[Row], drawn: Drawn) -> dict[str, Picture]:
-    """File name to picture: utility against either leakage, for every task."""
-    from reports.figures.utility import describe, leakage_data
-
-    pictures: dict[str, Picture] = {}
-    for task in dict.fromkeys(row.task for row in rows):
-        for family in FAMILIES:
-            data: LeakageFigure | None = leakage_data(rows, task, family)
-            if data is not None:
-                title = f"{task}: utility against {family}"
-                name = f"utility-{family}-{slug(task)}"
-                png = drawn.png(name, "reports.drawing.utility:draw_leakage", data)
-                pictures[name] = Picture(title, png, describe(data), data.notice)
-    return pictures
+PAGE = {
+    "utility": ("utility-{part}-{task}", "{name}: utility against {part}"),
+    "depth": ("recovery-depth-{task}", "{name}: recovery against cut depth"),
+    "roc": ("roc-{task}", "{name}: members found against false alarms"),
+    "partition": ("partition-{task}", "{name}: examples of each client"),
+}
+"""The figures of `plot` that stand on the page, with their files' names and their titles."""
 
 
-def _rocs(
-    directory: Path, records: Sequence[CellResult], rows: Sequence[Row], drawn: Drawn
-) -> dict[str, Picture]:
-    """File name to picture: ROC curves of every task's settings, those of the first seed each."""
-    paths = {record.cell: scores_path(directory, record.cell) for record in records}
-    found = [record for record in records if paths[record.cell].is_file()]
-    if not found:
-        return {}
-    from reports.figures.roc import describe_roc, roc_data
-
-    first = min(int(record.labels["seed"]) for record in found)
-    pictures: dict[str, Picture] = {}
-    for task in dict.fromkeys(record.labels["task"] for record in found):
-        shown = [r for r in found if (r.labels["task"], int(r.labels["seed"])) == (task, first)]
-        if shown:
-            scores = {record.cell: read_scores(paths[record.cell]) for record in shown}
-            notice = fault([row for row in rows if row.task == task])
-            data = replace(roc_data(shown, scores), notice=notice)
-            title = f"{task}: members found against false alarms"
-            name = f"roc-{slug(task)}"
-            png = drawn.png(name, "reports.drawing.roc:draw_roc", data)
-            pictures[name] = Picture(title, png, describe_roc(data), notice)
-    return pictures
-
-
-def _depths(records: Sequence[CellResult], rows: Sequence[Row], drawn: Drawn) -> dict[str, Picture]:
-    """File name to picture: recovery against cut depth, for every task with several cuts."""
-    from reports.figures.depth import depth_data, describe_depth
+def _plotted(run: Run, drawn: Drawn) -> dict[str, Picture]:
+    """File name to picture: those of `plot` that stand on the page; ROC curves where scores are."""
+    from reports.plots.catalogue import pieces
 
     pictures: dict[str, Picture] = {}
-    for task in dict.fromkeys(record.labels["task"] for record in records):
-        data = depth_data(records, task)
-        if data is not None:
-            data = replace(data, notice=fault([row for row in rows if row.task == task]))
-            title = f"{task}: recovery against cut depth"
-            name = f"recovery-depth-{slug(task)}"
-            png = drawn.png(name, "reports.drawing.depth:draw_depth", data)
-            pictures[name] = Picture(title, png, describe_depth(data), data.notice)
+    for kind, (file, title) in PAGE.items():
+        if kind == "roc" and not any(run.scores(task)[0] for task in run.tasks):
+            continue
+        for task, piece in pieces(kind, run):
+            name = file.format(part=piece.part, task=slug(task))
+            png = drawn.png(name, piece.data, piece.by, piece.words, *piece.rest)
+            told = title.format(part=piece.part, name=task)
+            notice = getattr(piece.data, "notice", "")
+            pictures[name] = Picture(told, png, piece.words, notice)
     return pictures
 
 
@@ -177,32 +141,9 @@ def _audits(records: Sequence[CellResult], drawn: Drawn) -> dict[str, Picture]:
             data = live_data(record.audit)
             own = [record.labels[key] for key in ("task", "strategy", "defence", "level", "seed")]
             title = f"Live audit: {', '.join(each for each in own if each != '-')}"
-            name = f"live-{record.cell}"
-            png = drawn.png(name, "reports.drawing.live:draw_live", data)
-            pictures[name] = Picture(title, png, describe_live(data), data.notice)
-    return pictures
-
-
-def _partitions(directory: Path, drawn: Drawn) -> dict[str, Picture]:
-    """File name to picture: what each client holds, for every task of `partition.json`."""
-    from reports.figures.utility import describe_partition, partition_data
-
-    path = directory / "partition.json"
-    tasks = json_of(path)
-    if tasks is None:
-        return {}
-    pictures: dict[str, Picture] = {}
-    if not isinstance(tasks, Mapping):
-        raise ValueError(f"expected an object by task, got {path} holding {type(tasks).__name__}")
-    for task, counts in tasks.items():
-        clients = counts.values() if isinstance(counts, Mapping) else [None]
-        if not all(isinstance(held, Mapping) for held in clients):
-            raise ValueError(f"expected counts by client and label, got {path} task={task!r}")
-        data = partition_data(counts)
-        title = f"{task}: examples per client"
-        name = f"partition-{slug(task)}"
-        png = drawn.png(name, "reports.drawing.utility:draw_partition", data, title)
-        pictures[name] = Picture(title, png, describe_partition(data))
+            name, words = f"live-{record.cell}", describe_live(data)
+            png = drawn.png(name, data, "curves:draw_live", words)
+            pictures[name] = Picture(title, png, words, data.notice)
     return pictures
 
 

@@ -156,7 +156,8 @@ class Watch:
         return self.audit.curve(claim and claim[0], fault)
 
     def _draw(self, fault: str = "") -> None:
-        from reports.drawing.live import draw_live
-        from reports.figures.live import live_data
+        from reports.drawing.screen import png
+        from reports.figures.live import describe_live, live_data
 
-        write_whole(self.out / FIGURE, draw_live(live_data(self._curve(fault))))
+        data = live_data(self._curve(fault))
+        write_whole(self.out / FIGURE, png(data, "curves:draw_live", describe_live(data)))

@@ -100,11 +100,12 @@ def _picture(card: Card) -> Picture | None:
     """What a live audit of the training saw, drawn; None without one."""
     if card.live is None:
         return None
-    from reports.drawing.live import draw_live
+    from reports.drawing.screen import png
     from reports.figures.live import describe_live, live_data
 
     data = live_data(card.live)
-    return Picture(data.title, draw_live(data), describe_live(data), data.notice)
+    words = describe_live(data)
+    return Picture(data.title, png(data, "curves:draw_live", words), words, data.notice)
 
 
 def tables(card: Card) -> list[Table]:

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from reports.drawing.letters import key_text, plain_text
 from reports.drawing.marks import settle
 from reports.drawing.style import (
     LINE,
@@ -20,7 +21,6 @@ from reports.drawing.style import (
     tidy,
 )
 from reports.drawing.tiles import fitted
-from reports.drawing.utility import key_text, plain_text
 from reports.figures.classes import ClassesFigure
 from reports.figures.utility import MANY, PartitionFigure
 

@@ -25,6 +25,7 @@ from reports.drawing.style import (
 from reports.figures.claims import ClaimsFigure, ClaimsPanel
 from reports.figures.depth import WORST, Depth, DepthFigure
 from reports.figures.epsilon import EpsilonFigure, EpsilonPanel
+from reports.figures.live import LiveFigure
 from reports.figures.naming import shortened
 from reports.figures.training import Course, TrainingFigure
 
@@ -59,31 +60,41 @@ def draw_epsilon(data: EpsilonFigure, style: Style) -> Figure:
 
 def draw_training(data: TrainingFigure, style: Style) -> Figure:
     """Epsilon spent and shown by round, and the loss where it is known, a row per training."""
+    who = f", seed {data.seed}" if data.seed else ""
+    return _courses(f"{data.task}: training by round{who}", data.notice, data.courses, style)
+
+
+def draw_live(data: LiveFigure, style: Style) -> Figure:
+    """One training's epsilon by round: spent, shown by canaries, and claimed."""
+    own = Course("", (), data.spent, data.bound, data.claimed, data.confidence, data.notice)
+    return _courses(data.title, data.notice, [own], style)
+
+
+def _courses(title: str, notice: str, courses: Sequence[Course], style: Style) -> Figure:
+    """Trainings by round, a row each."""
     looks = {
         "loss": style.look(0),
         "spent": style.look(1),
         "shown": style.look(2),
     }
-    losses = any(each.loss for each in data.courses)
-    spent = any(each.spent or each.bound for each in data.courses)
-    sure = next((each.confidence for each in data.courses if each.confidence), "")
+    losses = any(each.loss for each in courses)
+    spent = any(each.spent or each.bound for each in courses)
+    sure = next((each.confidence for each in courses if each.confidence), "")
     handles = [handle(style, "mean loss", **looks["loss"])] if losses else []
-    if any(each.spent for each in data.courses):
+    if any(each.spent for each in courses):
         handles.append(handle(style, "ε spent so far", **looks["spent"]))
-    if any(each.bound for each in data.courses):
+    if any(each.bound for each in courses):
         handles.append(handle(style, f"ε shown by canaries ({sure})", **looks["shown"]))
-    if any(each.claimed is not None for each in data.courses):
+    if any(each.claimed is not None for each in courses):
         handles.append(handle(style, "ε claimed for all rounds", color=FAINT, linestyle="--"))
     draws: list[tuple[Draw, str]] = []
-    for each in data.courses:
+    for each in courses:
         if losses:
             draws.append((lambda axes, own=each: _loss(axes, own, looks), each.name))  # type: ignore[misc]
-        if spent:
+        if spent or not losses:
             draws.append((lambda axes, own=each: _spent(axes, own, looks), each.name))  # type: ignore[misc]
     with drawn_in(style):
-        who = f", seed {data.seed}" if data.seed else ""
-        title = f"{data.task}: training by round{who}"
-        figure = _panels(style, title, data.notice, handles, draws)
+        figure = _panels(style, title, notice, handles, draws)
         settle(figure)
         return figure
 
@@ -224,6 +235,9 @@ def _spent(axes: Axes, own: Course, looks: dict[str, Any]) -> None:
 
 def _rounds(axes: Axes, title: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+    left, right = axes.get_xlim()
+    if right - left < 1:  # of one round alone
+        axes.set_xlim(left - 0.5, right + 0.5)
     axes.set_xlabel("round")
     axes.set_ylabel(title)
 

@@ -1,104 +1,80 @@
-"""Figure of utility against the worst attack, as PNG bytes: the same data, the same bytes."""
+"""Figure of a decision: utility against the worst attack, and what was wished for of both."""
 
 from typing import Any
 
-import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.drawing.notice import draw_notice, notice_room
-from reports.drawing.utility import MARKERS, PALETTE, WIDTH, bare, key_text, plain_text, png_bytes
+from reports.drawing.marks import Dot, roomy
+from reports.drawing.scatter import SHARE, labelled, reference_line, stacked
+from reports.drawing.style import FAINT, Style, drawn_in, handle
 from reports.figures.frontier import FrontierFigure
 
-HEIGHT, LEFT, BELOW = 3.6, 0.85, 0.6  # inches
-GREY = "#444444"
-MOST = (0, (6, 2, 1, 2, 1, 2))  # of the line of the leakage allowed
+MOST: Any = (0, (6, 2, 1, 2, 1, 2))  # of the line of the leakage allowed
+RING = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": "#000000"}
+"""What stands around the answer."""
 
 
-def draw_frontier(data: FrontierFigure) -> bytes:
-    """A PNG: every setting with both intervals, its seeds as dots, the frontier as a line."""
-    handles = _legend(data)
-    room = notice_room(data.notice)
-    top = 0.5 + room + 0.2 * (-(-len(handles) // 3)) + 0.15  # inches
-    total = top + HEIGHT + BELOW
-    with matplotlib.style.context("default"):
-        figure = Figure(figsize=(WIDTH, total))
-        box = (LEFT / WIDTH, BELOW / total, (WIDTH - LEFT - 0.25) / WIDTH, HEIGHT / total)
-        _draw(figure.add_axes(box), data)
+def draw_decision(data: FrontierFigure, style: Style) -> Figure:
+    """Every setting with both intervals, its seeds as points, the frontier, what was wished for."""
+    groups = list(data.groups)
+    dots = [
+        Dot(groups.index(spot.group), spot.leakage, spot.utility, spot.level, not spot.keeps)
+        for spot in data.spots
+    ]
+
+    def make(times: float) -> tuple[Figure, int]:
         title = f"{data.task}: utility against the worst attack, {data.against}"
-        figure.text(0.02, 1 - 0.1 / total, plain_text(title), fontsize=12, weight="bold", va="top")
-        draw_notice(figure, data.notice, 0.36, total)
-        figure.legend(
-            handles=handles, loc="upper left", ncols=3, fontsize=8.5, frameon=False,
-            bbox_to_anchor=(0.01, 1 - (0.32 + room) / total),
-        )  # fmt: skip
-        return png_bytes(figure)
+        panels = [("", dots)]
+        figure, (axes,) = stacked(style, title, data.notice, panels, _legend(data, style), times)
+        _wished(axes, data, style)
+        axes.set_xlim(min([-0.04, *(s.leakage[1] - 0.02 for s in data.spots)]), 1.04)
+        axes.set_xlabel(SHARE.replace("\n", " "))
+        axes.set_ylabel(data.vertical.replace(" (higher is better)", " → better"))
+        return figure, labelled(figure, [axes], style, panels)
+
+    with drawn_in(style):
+        return roomy(make)
 
 
-def _draw(axes: Axes, data: FrontierFigure) -> None:
-    """None; settings, seeds, frontier and wishes are on the axes."""
+def _wished(axes: Axes, data: FrontierFigure, style: Style) -> None:
+    """None; the answer, the seeds, the frontier and the wish are on the axes."""
     for spot in data.spots:
-        colour, marker = _look(spot.group, data)
-        (x, left, right), (y, low, high) = spot.leakage, spot.utility
-        axes.errorbar(
-            x, y, xerr=[[x - left], [right - x]], yerr=[[y - low], [high - y]], color=colour,
-            marker=marker, markersize=13 if spot.chosen else 6, elinewidth=0.9, capsize=2,
-            markerfacecolor=colour if spot.keeps else "white", linestyle="none", zorder=3,
-            markeredgecolor="#000000" if spot.chosen else colour,
-        )  # fmt: skip
-        axes.plot(*zip(*spot.seeds, strict=True), ".", color=colour, markersize=4, alpha=0.6)
-        axes.annotate(
-            plain_text(spot.level, 40), (x, y), xytext=(7, 5), textcoords="offset points",
-            fontsize=7.5, color=colour, zorder=4,
-        )  # fmt: skip
+        colour = style.look(data.groups.index(spot.group))["color"]
+        if len(spot.seeds) > 1:
+            axes.plot(*zip(*spot.seeds, strict=True), ".", color=colour, markersize=3, alpha=0.6)
+        if spot.chosen:
+            ring: dict[str, Any] = {**RING, "markersize": 1.3 * style.size, "linestyle": "none"}
+            axes.plot([spot.leakage[0]], [spot.utility[0]], zorder=4, **ring)
     if data.line:
         xs, ys = zip(*data.line, strict=True)
-        axes.plot(xs, ys, color=GREY, linewidth=1.2, drawstyle="steps-post", zorder=2)
+        axes.plot(xs, ys, color="#000000", linewidth=1.2, drawstyle="steps-post", zorder=2)
     for value, dash in ((data.least, "-."), (data.majority, "--")):
         if value is not None:
-            axes.axhline(value, color="#666666", linestyle=dash, linewidth=1, zorder=1)
+            axes.axhline(value, color=FAINT, linestyle=dash, zorder=1)
     if data.most is not None:
-        axes.axvline(data.most, color="#666666", linestyle=MOST, linewidth=1, zorder=1)
-    axes.axvline(0, color="#666666", linestyle=":", linewidth=1.2, zorder=1)
-    axes.set_xlim(min([-0.04, *(s.leakage[1] - 0.02 for s in data.spots)]), 1.04)
-    axes.set_xlabel("worst attack: share of what lies above chance (lower is better)", fontsize=9)
-    axes.set_ylabel(plain_text(data.vertical), fontsize=9)
-    bare(axes)
+        axes.axvline(data.most, color=FAINT, linestyle=MOST, zorder=1)
+    axes.axvline(0, color=FAINT, linestyle=":", zorder=1)
 
 
-def _legend(data: FrontierFigure) -> list[Line2D]:
-    """What colours, markers and lines stand for."""
-    handles = []
-    for group in data.groups:
-        colour, marker = _look(group, data)
-        handles.append(
-            Line2D([], [], color=colour, marker=marker, linestyle="none", label=key_text(group, 30))
-        )
+def _legend(data: FrontierFigure, style: Style) -> list[Line2D]:
+    """What colours, marks and lines stand for."""
+    found = [
+        handle(style, group, **(style.look(number) | {"linestyle": "none"}))
+        for number, group in enumerate(data.groups)
+    ]
     if any(spot.chosen for spot in data.spots):
-        handles.append(
-            Line2D([], [], color="white", marker="o", markersize=10, linestyle="none",
-                   markeredgecolor="#000000", label="large: the answer")
-        )  # fmt: skip
-    handles.append(
-        Line2D([], [], color=GREY, marker="o", markerfacecolor="white", linestyle="none",
-               label="hollow: less utility than needed")
-    )  # fmt: skip
-    handles.append(Line2D([], [], color=GREY, linewidth=1.2, label="frontier; dots: seeds"))
+        found.append(handle(style, "the answer", **RING, markersize=style.size, linestyle="none"))
+    if not all(spot.keeps for spot in data.spots):
+        empty = {"marker": "o", "markerfacecolor": "white", "color": FAINT, "linestyle": "none"}
+        found.append(handle(style, "hollow: not shown to keep enough", **empty))
+    several = any(len(spot.seeds) > 1 for spot in data.spots)
+    found.append(handle(style, f"frontier{'; points: seeds' if several else ''}", color="#000000"))
     if data.least is not None:
-        handles.append(_key(f"utility needed {data.least:.3g}", "-."))
+        found.append(reference_line(style, "utility needed", "-.", data.least))
     if data.most is not None:
-        handles.append(_key(f"leakage allowed {data.most:.3g}", MOST))
+        found.append(reference_line(style, "leakage allowed", MOST, data.most))
     if data.majority is not None:
-        handles.append(_key(f"majority class {data.majority:.3g}", "--"))
-    return [*handles, _key("chance", ":")]
-
-
-def _key(label: str, dash: Any) -> Line2D:
-    return Line2D([], [], color="#666666", linestyle=dash, label=label)
-
-
-def _look(group: str, data: FrontierFigure) -> tuple[str, str]:
-    """The colour and marker of a defence."""
-    number = data.groups.index(group)
-    return PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+        found.append(reference_line(style, "majority class", "--", data.majority))
+    return [*found, handle(style, "chance", color=FAINT, linestyle=":")]

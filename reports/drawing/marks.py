@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports import metrics
+from reports.drawing.letters import plain_text
 from reports.drawing.places import Box, placed
 from reports.drawing.style import FAINT, Style, error_bars
-from reports.drawing.utility import plain_text
 
 Triple = tuple[float, float, float]
 """A value with the ends of its interval: (value, low, high)."""

@@ -5,13 +5,12 @@ import textwrap
 from matplotlib.figure import Figure
 
 COLOUR = "#B00020"
-LETTERS, SIZE = 92, 8.5  # characters of a line, and the points of one
-LINE, GAP = 0.16, 0.08  # inches of a line, and below all
+LINE, GAP = 0.16 / 8.5, 0.08  # inches of a line for each point of its letters, and below all
 
 
-def notice_room(notice: str, letters: int = LETTERS, size: float = SIZE) -> float:
-    """The inches that a notice takes; none without one."""
-    return LINE * size / SIZE * len(_lines(notice, letters)) + GAP if notice else 0.0
+def notice_room(notice: str, letters: int, size: float) -> float:
+    """The inches that a notice takes in lines of so many letters; none without one."""
+    return LINE * size * len(_lines(notice, letters)) + GAP if notice else 0.0
 
 
 def draw_notice(
@@ -19,9 +18,9 @@ def draw_notice(
     notice: str,
     top: float,
     total: float,
-    letters: int = LETTERS,
-    size: float = SIZE,
-    colour: str = COLOUR,
+    letters: int,
+    size: float,
+    colour: str,
 ) -> None:
     """None; the notice stands `top` inches below the upper edge of a figure `total` inches high."""
     text = "\n".join(_lines(notice, letters)).replace("$", r"\$")

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from reports import metrics
+from reports.drawing.letters import plain_text
 from reports.drawing.marks import (
     Dot,
     Triple,
@@ -22,7 +23,6 @@ from reports.drawing.marks import (
 )
 from reports.drawing.places import Box
 from reports.drawing.style import FAINT, Style, begin, draw_key, drawn_in, handle, key_lines, tidy
-from reports.drawing.utility import plain_text
 from reports.estimate import Estimate
 from reports.figures.cost import CostFigure
 from reports.figures.utility import LeakageFigure
@@ -41,8 +41,10 @@ def draw_trade(data: LeakageFigure, style: Style) -> Figure:
     hollow = any(point.reference for point in every) and any(not p.reference for p in every)
     bare = [point.series for point in every if point.reference] if hollow else []
     handles = _marks(style, series, bare)
-    handles += [_line(style, "majority class", "--", value, of) for of, value in data.majority]
-    handles += [_line(style, "chance", ":", value, of) for of, value in data.chance]
+    handles += [
+        reference_line(style, "majority class", "--", value, of) for of, value in data.majority
+    ]
+    handles += [reference_line(style, "chance", ":", value, of) for of, value in data.chance]
 
     def make(times: float) -> tuple[Figure, int]:
         panels = []
@@ -54,7 +56,7 @@ def draw_trade(data: LeakageFigure, style: Style) -> Figure:
             ]  # fmt: skip
             panels.append((panel.title, dots))
         title = f"{data.task}: utility against {data.family}"
-        figure, axes = _stacked(style, title, data.notice, panels, handles, times)
+        figure, axes = stacked(style, title, data.notice, panels, handles, times)
         worst = metrics.WORST[data.family]
         for each in axes:
             _reference(each, data.majority, data.chance)
@@ -63,7 +65,7 @@ def draw_trade(data: LeakageFigure, style: Style) -> Figure:
             if _in_logarithms(data):
                 each.set_yscale("log")
                 each.yaxis.set_minor_formatter(NullFormatter())
-        return figure, _labelled(figure, axes, style, panels)
+        return figure, labelled(figure, axes, style, panels)
 
     with drawn_in(style):
         return roomy(make)
@@ -77,7 +79,7 @@ def draw_front(data: FrontFigure, style: Style) -> Figure:
     )
     handles.append(Line2D([], [], color="#000000", linewidth=1.2, label="frontier"))
     if data.baseline is not None:
-        handles.append(_line(style, "constant answer", "--", data.baseline))
+        handles.append(reference_line(style, "constant answer", "--", data.baseline))
 
     def make(times: float) -> tuple[Figure, int]:
         panels = []
@@ -89,12 +91,12 @@ def draw_front(data: FrontFigure, style: Style) -> Figure:
             volume = f"\nhypervolume {interval(panel.volume)}" if panel.volume else ""
             panels.append((f"unit of privacy: {panel.unit}{volume}", dots))
         title = f"{data.task}: frontier, a panel per unit of privacy"
-        figure, axes = _stacked(style, title, data.notice, panels, handles, times)
+        figure, axes = stacked(style, title, data.notice, panels, handles, times)
         for each, panel in zip(axes, data.panels, strict=True):
             _front(each, panel.line, data.baseline)
             each.set_xlabel(SHARE)
             each.set_ylabel(data.vertical.replace(" (higher is better)", " → better"))
-        return figure, _labelled(figure, axes, style, panels)
+        return figure, labelled(figure, axes, style, panels)
 
     with drawn_in(style):
         return roomy(make)
@@ -105,7 +107,7 @@ def draw_cost(data: CostFigure, style: Style) -> Figure:
     series = list(data.series)
     handles = _marks(style, series, [])
     if data.baseline is not None:
-        handles.append(_line(style, "majority class", "--", data.baseline))
+        handles.append(reference_line(style, "majority class", "--", data.baseline))
     named = {
         "bytes": "sent in all → worse",
         "seconds": "time of training → worse\n(median; bars: least and most over seeds)",
@@ -121,7 +123,7 @@ def draw_cost(data: CostFigure, style: Style) -> Figure:
             ]
             panels.append(("", dots))
         title = f"{data.task}: what was sent and how long it took"
-        figure, axes = _stacked(style, title, data.notice, panels, handles, times)
+        figure, axes = stacked(style, title, data.notice, panels, handles, times)
         for each, part, (_, dots) in zip(axes, data.parts, panels, strict=True):
             each.set_xscale("log")
             ends = [end for dot in dots for end in dot.x]
@@ -134,7 +136,7 @@ def draw_cost(data: CostFigure, style: Style) -> Figure:
                 each.axhline(data.baseline, color=FAINT, linestyle="--", zorder=1)
             each.set_xlabel(named[part])
             each.set_ylabel(data.vertical.replace(" (higher is better)", " → better"))
-        return figure, _labelled(figure, axes, style, panels)
+        return figure, labelled(figure, axes, style, panels)
 
     with drawn_in(style):
         return roomy(make)
@@ -143,7 +145,7 @@ def draw_cost(data: CostFigure, style: Style) -> Figure:
 Panels = Sequence[tuple[str, Sequence[Dot]]]
 
 
-def _stacked(
+def stacked(
     style: Style, title: str, notice: str, panels: Panels, handles: Sequence[Line2D], times: float
 ) -> tuple[Figure, list[Axes]]:
     """A figure with panels, beside each other on a page and one above the other in a column."""
@@ -166,7 +168,7 @@ def _stacked(
     return figure, every[: len(panels)]
 
 
-def _labelled(figure: Figure, axes: Sequence[Axes], style: Style, panels: Panels) -> int:
+def labelled(figure: Figure, axes: Sequence[Axes], style: Style, panels: Panels) -> int:
     """How many labels of all panels found no room."""
     settle(figure)
     return sum(
@@ -185,7 +187,7 @@ def _lines(axes: Axes) -> list[Box]:
         if line.get_drawstyle() == "steps-post":
             found += [(xs[i - 1], ys[i - 1], xs[i], ys[i - 1]) for i in range(1, len(xs))]
             found += [(xs[i], ys[i - 1], xs[i], ys[i]) for i in range(1, len(xs))]
-        if len(xs) == 2 and line.get_linestyle() in ("--", ":"):
+        if len(xs) == 2 and line.get_linestyle() in ("--", ":", "-."):
             found.append(
                 (xs[0], low, xs[0], high) if xs[0] == xs[1] else (left, ys[0], right, ys[0])
             )
@@ -241,7 +243,8 @@ def _marks(style: Style, series: Sequence[str], bare: Sequence[str]) -> list[Lin
     return found
 
 
-def _line(style: Style, name: str, dash: str, value: float, of: str = "") -> Line2D:
+def reference_line(style: Style, name: str, dash: Any, value: float, of: str = "") -> Line2D:
+    """What a line of reference stands for, with its value."""
     label = f"{name} {value:.3g}{f' ({of})' if of else ''}"
     return handle(style, label, color=FAINT, linestyle=dash)
 

@@ -17,8 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from reports.drawing.letters import MARKERS, PALETTE, key_text, plain_text
 from reports.drawing.notice import COLOUR, draw_notice, notice_room
-from reports.drawing.utility import MARKERS, PALETTE, key_text, plain_text
 
 MM = 1 / 25.4
 WIDTHS = {"column": 84 * MM, "page": 174 * MM}
@@ -187,8 +187,11 @@ def error_bars(low: float, value: float, high: float) -> list[list[float]]:
     return [[max(0.0, value - low)], [max(0.0, high - value)]]
 
 
-def written(figure: Figure, style: Style, form: str, words: str) -> bytes:
-    """The figure's bytes in a format, with what it shows in words, and no time in it."""
+def written(figure: Figure, style: Style, form: str, words: str, dots: int = 300) -> bytes:
+    """The figure's bytes in a format, with what it shows in words, and no time in it.
+
+    dots: an inch, of a PNG.
+    """
     buffer = io.BytesIO()
     kinds: dict[str, dict[str, Any]] = {
         "svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
@@ -196,7 +199,7 @@ def written(figure: Figure, style: Style, form: str, words: str) -> bytes:
         "png": {"Software": None, "Description": words},
     }
     with drawn_in(style):
-        figure.savefig(buffer, format=form, dpi=300 if form == "png" else 72, metadata=kinds[form])
+        figure.savefig(buffer, format=form, dpi=dots if form == "png" else 72, metadata=kinds[form])
     return _readable(buffer.getvalue(), words) if form == "svg" else buffer.getvalue()
 
 

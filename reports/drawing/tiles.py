@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from reports.drawing.letters import plain_text
 from reports.drawing.marks import settle
 from reports.drawing.style import Style, begin, draw_key, drawn_in, key_lines, wrapped
-from reports.drawing.utility import plain_text
 from reports.figures.naming import joined
 from reports.figures.ranking import Pairs, RankingFigure
 from reports.figures.views import NOTHING, Heat, ViewsFigure

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from reports.comparison import sentence
 from reports.faults import fault
+from reports.figures.naming import level_text
 from reports.figures.utility import axis_title
 from reports.frontier.answer import Answer, Tried
 from reports.frontier.words import title
@@ -104,7 +105,7 @@ def _spot(each: Tried, chosen: bool) -> Spot | None:
     return Spot(
         each.row.defence,
         each.row.name,
-        "" if each.row.level == "-" else each.row.level.replace("target_epsilon=", "eps "),
+        level_text(each.row.level),
         (worst.value, worst.low, worst.high),
         (utility.value, utility.low, utility.high),
         tuple((leakage, own[seed].value) for seed, leakage in worst.seeds if seed in own),

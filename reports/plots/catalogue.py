@@ -18,11 +18,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Piece:
-    """One figure of one task, not drawn yet: part of its file's name, its data, its words."""
+    """One figure of one task, not drawn yet.
+
+    part: of its file's name. by: what draws the data, "module:function" of `reports.drawing`; rest:
+    what that is told besides.
+    """
 
     part: str
     words: str
-    draw: Callable[["Style"], "Figure"]
+    data: Any
+    by: str
+    rest: tuple[str, ...] = ()
+
+    def draw(self, style: "Style") -> "Figure":
+        """The figure, drawn."""
+        module, _, name = self.by.partition(":")
+        figure: Figure = _of(f"drawing.{module}", name)(self.data, *self.rest, style)
+        return figure
 
 
 @dataclass(frozen=True)
@@ -39,11 +51,8 @@ def _of(module: str, name: str) -> Any:
 
 
 def _piece(data: Any, describe: Any, draw: str, part: str = "") -> list[Piece]:
-    """The piece of some data; draw: "module:function" of `reports.drawing`. Nothing of None."""
-    if data is None:
-        return []
-    module, _, name = draw.partition(":")
-    return [Piece(part, describe(data), lambda style: _of(f"drawing.{module}", name)(data, style))]
+    """The piece of some data; nothing of None."""
+    return [] if data is None else [Piece(part, describe(data), data, draw)]
 
 
 def _plain(module: str, name: str, draw: str) -> Callable[[Run, str], list[Piece]]:
@@ -110,7 +119,7 @@ def _partition(run: Run, task: str) -> list[Piece]:
         return []
     data = partition_data(counts)
     words = describe_partition(data) if len(data.clients) <= MANY else _in_all(data)
-    return [Piece("", words, lambda style: _of("drawing.bars", "draw_clients")(data, task, style))]
+    return [Piece("", words, data, "bars:draw_clients", (task,))]
 
 
 def _in_all(data: Any) -> str:

@@ -98,7 +98,6 @@ def _prefixes(runs: Sequence[Run]) -> list[str]:
 
 def _together(runs: Sequence[Run]) -> list[tuple[str, Piece]]:
     """Utility against leakage of several runs in one figure, for every task; none of one run."""
-    from reports.drawing.scatter import draw_trade
     from reports.figures.utility import comparison_data, describe
 
     rows = {run.name: setting_rows(run.records) for run in runs if run.records}
@@ -109,7 +108,7 @@ def _together(runs: Sequence[Run]) -> list[tuple[str, Piece]]:
         for family in FAMILIES:
             data = comparison_data(rows, task, family)
             if data is not None:
-                piece = Piece("", describe(data), lambda style, own=data: draw_trade(own, style))  # type: ignore[misc]
+                piece = Piece("", describe(data), data, "scatter:draw_trade")
                 found.append((f"compare-{slug(task)}-{family}", piece))
     return found
 

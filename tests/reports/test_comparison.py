@@ -9,9 +9,7 @@ from rich.console import Console
 
 from reports.comparison import BARE, HOLDS, UNSURE, VOID, comparisons, judged
 from reports.csv_table import csv_table
-from reports.drawing.depth import draw_depth
-from reports.drawing.roc import draw_roc
-from reports.drawing.utility import draw_leakage
+from reports.drawing.screen import png
 from reports.estimate import Estimate
 from reports.figures.depth import Depth, DepthFigure, Line, describe_depth
 from reports.figures.roc import RocFigure, RocPanel, describe_roc
@@ -162,22 +160,26 @@ def test_no_defence_is_blamed_where_training_failed(examples):
     assert "not worth shipping (keeps too little" in decided(good)[0]
 
 
+TRADE = "scatter:draw_trade"
+
+
 def test_figures_carry_the_notice(examples):
     rows = setting_rows(_void(examples))
     data = leakage_data(rows, "sst2", "inversion")
     assert data is not None and data.notice == SAID
     assert describe(data).startswith("This comparison is void")
-    assert draw_leakage(data) != draw_leakage(replace(data, notice=""))
+    assert png(data, TRADE, "") != png(replace(data, notice=""), TRADE, "")
     good = setting_rows([_with(examples.done(defence=k), 0.8) for k in (0, 3)])
     both = comparison_data({"one": rows, "other": good}, "sst2", "inversion")
     assert both is not None and both.notice == f"one: {SAID}"
     depth = DepthFigure("sst2", (Depth("none", (Line("a", (0,), (rows[0].utility,)),)),), (0,), 0.1)
     roc = RocFigure("sst2", (RocPanel("none", ()),), ())
-    for figure, draw, words in ((depth, draw_depth, describe_depth), (roc, draw_roc, describe_roc)):
+    for figure, by, words in (
+        (depth, "curves:draw_depths", describe_depth), (roc, "rates:draw_rates", describe_roc)
+    ):  # fmt: skip
         flagged = replace(figure, notice=SAID)
-        assert draw(flagged) != draw(figure) and words(flagged).startswith(
-            "This comparison is void"
-        )
+        assert png(flagged, by, "") != png(figure, by, "")
+        assert words(flagged).startswith("This comparison is void")
 
 
 @pytest.mark.filterwarnings("error")
@@ -185,4 +187,4 @@ def test_a_notice_is_never_read_as_mathematics(examples):
     rows = setting_rows(_void(examples))
     data = leakage_data(rows, "sst2", "inversion")
     assert data is not None
-    assert draw_leakage(replace(data, notice="$x^ " * 400)).startswith(b"\x89PNG")
+    assert png(replace(data, notice="$x^ " * 400), TRADE, "").startswith(b"\x89PNG")

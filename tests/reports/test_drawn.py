@@ -10,7 +10,7 @@ from reports.drawn import INDEX, Drawn
 from reports.records import append_record
 from reports.render import render
 
-DRAW = "reports.drawing.utility:draw_leakage"
+DRAW = "scatter:draw_trade"
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,18 @@ def calls(monkeypatch):
     """What was drawn, by a pen that is quick."""
     found = []
 
-    def pen(data, *rest):
-        found.append((data, rest))
-        return f"{data} {rest}".encode()
+    def pen(data, by, *rest):
+        if by == DRAW:
+            found.append((data, rest))
+        return f"{data} {by} {rest}".encode()
 
-    monkeypatch.setattr("reports.drawing.utility.draw_leakage", pen)
+    monkeypatch.setattr("reports.drawing.screen.png", pen)
     return found
 
 
 def _drawn(folder, data=DATA, *rest):
     drawings = Drawn(folder)
-    png = drawings.png("a", DRAW, data, *rest)
+    png = drawings.png("a", data, DRAW, *rest)
     (folder / "a.png").write_bytes(png)
     (folder / INDEX).write_bytes(drawings.index())
     return png

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports import live, one_cell
-from reports.drawing.frontier import draw_frontier
+from reports.drawing.screen import png as screen
 from reports.estimate import Estimate
 from reports.figures.frontier import describe_frontier, frontier, frontier_data
 from reports.frontier.answer import answer
@@ -212,8 +212,9 @@ def test_the_figure_holds_all_settings_seeds_and_the_line():
     assert [spot.chosen for spot in data.spots] == [False, False, True, False]
     assert data.line == tuple(pytest.approx(x) for x in ((0.04, 0.6), (0.1, 0.78), (0.4, 0.79),
                                                          (0.9, 0.8)))  # fmt: skip
-    png = draw_frontier(data)
-    assert png == draw_frontier(data) and png != draw_frontier(replace(data, least=0.6))
+    by = "frontier:draw_decision"
+    png = screen(data, by, "")
+    assert png == screen(data, by, "") and png != screen(replace(data, least=0.6), by, "")
     assert "a, eps 2: leakage 0.1, utility 0.78 (the answer)." in describe_frontier(data)
     assert frontier_data(answer([], WISH)) is None
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation.metrics.membership import tpr_at_fpr
-from reports.drawing.roc import LINES, draw_roc, wrapped
+from reports.drawing.screen import png
 from reports.figures.roc import corners, describe_roc, roc_data
 from reports.records import append_record
 from reports.render import render
@@ -48,13 +48,5 @@ def test_the_page_shows_the_curves_of_the_first_seed_and_repeats_itself(tmp_path
     first = [record for record in records if record.labels["seed"] == "0"]
     data = roc_data(first, {r.cell: {"loss threshold": scored(3)} for r in first})
     assert len(data.panels) == 2 and "loss threshold: AUC 0." in describe_roc(data)
-    assert draw_roc(data) == draw_roc(data) != before
-
-
-def test_a_long_title_keeps_every_word_and_a_longer_one_its_end() -> None:
-    title = "gaussian, token, target_epsilon=100.0, data.clients = 64 (parallel)"
-    assert " ".join(wrapped(title, 30).splitlines()) == title
-    assert max(map(len, wrapped(title, 30).splitlines())) <= 30
-    lines = wrapped(", ".join(f"setting {i} = {i}" for i in range(30)) + " (parallel)", 30)
-    assert lines.count("\n") == LINES - 1 and lines.startswith("setting 0 = 0")
-    assert "…" in lines and lines.endswith("(parallel)")
+    again = png(data, "rates:draw_rates", "")
+    assert again == png(data, "rates:draw_rates", "") != before

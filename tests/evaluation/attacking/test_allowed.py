@@ -24,7 +24,7 @@ from privacy.facts import TrainingFacts
 from privacy.gaussian import Gaussian
 from privacy.tradeoff import gaussian_curve
 from reports.csv_table import csv_table
-from reports.drawing.roc import draw_roc
+from reports.drawing.screen import png
 from reports.estimate import Estimate
 from reports.figures.roc import describe_roc, roc_data
 from reports.leak import Leak
@@ -126,7 +126,8 @@ def test_the_figure_draws_it_and_says_so(dp_sgd: list[dict[str, Any]]) -> None:
     without = roc_data([record(guarantees())], {found.cell: {"loss threshold": scored()}})
     assert f"The claim allows (release, each record) {WORDS}" in describe_roc(with_claim)
     assert "allows" not in describe_roc(without)
-    assert draw_roc(with_claim) != draw_roc(without)
+    by = "rates:draw_rates"
+    assert png(with_claim, by, "") != png(without, by, "")
 
 
 @pytest.mark.parametrize(
