@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from reports import metrics
 from reports.comparison import capital
@@ -159,12 +160,12 @@ def _cost(each: Judged, found: Decision) -> str:
 
 
 def _held(each: Judged, numbers: int) -> str:
-    """A utility with the hull over seeds of intervals that hold together with all others."""
+    """A utility with the mean over seeds of intervals that hold together with all others."""
     utility, metric = each.row.utility, metrics.METRICS.get(each.row.metric)
     if utility is None:
         return "none"
     wide = [own.widened(numbers) for _, own in each.tried.seeds] or [utility.widened(numbers)]
-    ends = min(own.low for own in wide), max(own.high for own in wide)
+    ends = fmean([own.low for own in wide]), fmean([own.high for own in wide])
     low, high = ends if metric is None else map(metric.clamp, ends)
     return outward(replace(utility, low=min(low, utility.value), high=max(high, utility.value)))
 
@@ -174,8 +175,9 @@ def _sure(found: Decision, each: Judged) -> str:
     seeds = len(each.row.seeds)
     return (
         f"The intervals here hold together for all {found.numbers} numbers of the page "
-        f"(Bonferroni; over {seeds} seed{'s' * (seeds != 1)}, the hull). They speak of the "
-        "attacks that were run: others may do better, and only a guarantee bounds those. No "
+        f"(Bonferroni; over {seeds} seed{'s' * (seeds != 1)} the mean of what is kept, the worst "
+        "of what leaks). They speak of the attacks that were run: others may do better, and only a "
+        "guarantee bounds those. No "
         "epsilon here pays for having chosen among settings by their figures, where these were "
         "taken of the records to be protected: see fedbert-eval budget tuning --help."
     )

@@ -3,27 +3,28 @@
 import math
 from collections.abc import Sequence
 
-from reports.averages import mean
 from reports.comparison import gain
 from reports.estimate import Estimate
 from reports.records import CellResult
 
-METHOD = "ratio of gains; errors of both added in quadrature; hull over seeds"
+METHOD = "ratio of mean gains over seeds; errors of both added in quadrature"
 
 
 def gained(seeds: Sequence[CellResult], metric: str, numbers: int) -> Estimate | None:
     """What trainings that differ in their seed alone gain over the baseline.
 
-    The mean over seeds, and the hull of each seed's interval, made to hold together with those of
-    `numbers` in all: one training is shipped, and not a mean of several. None where a seed has no
-    gain or nobody knows the baseline.
+    The mean over seeds of value and ends, each seed's interval made to hold together with those of
+    `numbers` in all: where all hold, so does the mean of the trainings that were run, whatever they
+    have to do with each other. None where a seed has no gain or nobody knows the baseline.
     """
     found = [gain(record, metric) for record in seeds if record.status == "done"]
     known = [each.widened(numbers) for each in found if each is not None]
-    value = mean([each.value for each in known])
-    if value is None or len(known) < len(found):
+    if not known or len(known) < len(found):
         return None
-    low, high = min(each.low for each in known), max(each.high for each in known)
+    value, low, high = (
+        math.fsum(ends) / len(known)
+        for ends in zip(*((each.value, each.low, each.high) for each in known), strict=True)
+    )
     confidence = min(each.confidence for each in known)
     return Estimate(value, low, high, min(each.n for each in known), confidence)
 

@@ -20,7 +20,7 @@ from reports.decision.lacks import (
     UNPROMISED,
     UNSEEN,
 )
-from reports.decision.share import share
+from reports.decision.share import gained, share
 from reports.decision.words import line, nearest
 from reports.estimate import Estimate
 from reports.frontier.leakage import count
@@ -101,6 +101,17 @@ def test_an_alarm_and_an_attack_that_could_not_run_clear_nothing():
     )
     assert BLIND in faults(blind, GOOD)[0] and BLIND not in faults(blind, GOOD)[1]
     assert decided(blind).chosen is None  # undefended training was read by that attack
+
+
+def test_over_seeds_the_mean_of_gains_holds_where_each_does():
+    seeds = [cell("x", value, 0.02, seed=i) for i, value in enumerate((0.86, 0.9, 0.88))]
+    each = [gained([one], "accuracy", 10) for one in seeds]
+    whole = gained(seeds, "accuracy", 10)
+    assert whole is not None and None not in each
+    for end in ("value", "low", "high"):
+        mean = math.fsum(getattr(one, end) for one in each) / 3
+        assert getattr(whole, end) == pytest.approx(mean)
+    assert gained([], "accuracy", 10) is None
 
 
 def test_other_settings_widen_the_intervals_of_all():

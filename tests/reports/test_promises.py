@@ -139,8 +139,8 @@ def test_ends_are_rounded_to_the_outside_and_hold_together():
     seeds = [cell("good", value, 0.05, seed=i) for i, value in enumerate((0.8804, 0.90))]
     found = decided(*seeds)
     answers = dict(verdict(found).answers)
-    least = seeds[0].utility["accuracy"].widened(found.numbers).low
-    most = seeds[1].utility["accuracy"].widened(found.numbers).high
+    wide = [seed.utility["accuracy"].widened(found.numbers) for seed in seeds]
+    least, most = (sum(each) / 2 for each in zip(*((e.low, e.high) for e in wide), strict=True))
     ends = f"[{math.floor(1000 * least) / 1000:.3f}, {math.ceil(1000 * most) / 1000:.3f}]"
     assert ends in answers["What does it cost?"]
     high = found.told.text.high
