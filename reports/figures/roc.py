@@ -1,4 +1,4 @@
-"""ROC curves of the membership attacks, as plain data; `reports.drawing.roc` draws them."""
+"""ROC curves of the membership attacks, as plain data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

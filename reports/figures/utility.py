@@ -1,4 +1,4 @@
-"""Utility against leakage as plain data; `reports.drawing.utility` draws it."""
+"""Utility against leakage as plain data."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
