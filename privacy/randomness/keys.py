@@ -4,12 +4,11 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from privacy.checks import whole
 
 NoiseMode = Literal["secret", "repeatable"]
-NOISE_MODES: tuple[NoiseMode, ...] = get_args(NoiseMode)
 Label = str | int
 
 KEY_BYTES = 32  # AES-256

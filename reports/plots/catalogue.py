@@ -84,20 +84,20 @@ def _roc(run: Run, task: str) -> list[Piece]:
 
     records, scores = run.scores(task)
     data = roc_data(records, scores) if records else rates_data(run.records, task)
-    if data is not None:
-        rows = [row for row in setting_rows(run.records) if row.task == task]
-        data = replace(data, notice=fault(rows))
-    return _piece(data, describe_roc, "rates:draw_rates")
+    return _piece(_flagged(data, run, task), describe_roc, "rates:draw_rates")
 
 
 def _depth(run: Run, task: str) -> list[Piece]:
     from reports.figures.depth import depth_data, describe_depth
 
     data = depth_data(run.records, task)
-    if data is not None:
-        rows = [row for row in setting_rows(run.records) if row.task == task]
-        data = replace(data, notice=fault(rows))
-    return _piece(data, describe_depth, "curves:draw_depths")
+    return _piece(_flagged(data, run, task), describe_depth, "curves:draw_depths")
+
+
+def _flagged(data: Any, run: Run, task: str) -> Any:
+    """Data with what makes the task's comparison void; None of None."""
+    rows = [row for row in setting_rows(run.records) if row.task == task]
+    return None if data is None else replace(data, notice=fault(rows))
 
 
 def _training(run: Run, task: str) -> list[Piece]:
