@@ -27,7 +27,7 @@ def beside(decisions: Sequence[Decision], drawn: Drawn, slug: Slug) -> dict[str,
         data = replace(data, title=line(each))
         name = f"decision-{slug(each.task)}"
         words = describe_frontier(data)
-        png = drawn.png(name, data, "frontier:draw_decision", words)
+        png = drawn.png(name, data, "frontier:draw_decision", words, width="column")
         title = f"{each.task}: utility against the worst attack"
         pictures[name] = Picture(title, png, words, data.notice, each.task)
     return pictures

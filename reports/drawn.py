@@ -28,19 +28,19 @@ class Drawn:
         self.before = _index(folder / INDEX)
         self.now: dict[str, dict[str, str]] = {}
 
-    def png(self, name: str, data: Any, by: str, *rest: str) -> bytes:
+    def png(self, name: str, data: Any, by: str, *rest: str, width: str = "page") -> bytes:
         """Return the figure of this name: as `reports.drawing.screen.png` draws the rest."""
         if self.lagging:
             path = self.folder / f"{name}.png"
             return path.read_bytes() if name in self.before and path.is_file() else b""
         shown = hashlib.sha256()
-        for piece in _pieces((_code(), by, data, rest)):
+        for piece in _pieces((_code(), by, data, rest, width)):
             shown.update(piece)
         found = self._kept(name, shown.hexdigest())
         if found is None:
             from reports.drawing.screen import png
 
-            found = png(data, by, *rest)
+            found = png(data, by, *rest, width=width)
         self.now[name] = {"shows": shown.hexdigest(), "sha256": _sha256(found)}
         return found
 

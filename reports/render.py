@@ -101,7 +101,7 @@ def _frontier(found: Answer, drawn: Drawn) -> dict[str, Picture]:
     if data is None:
         return {}
     words = describe_frontier(data)
-    png = drawn.png("frontier", data, "frontier:draw_decision", words)
+    png = drawn.png("frontier", data, "frontier:draw_decision", words, width="column")
     return {"frontier": Picture("Frontier", png, words, data.notice, data.task)}
 
 

@@ -30,7 +30,7 @@ def draw_decision(data: FrontierFigure, style: Style) -> Figure:
         figure, (axes,) = stacked(style, title, data.notice, panels, _legend(data, style), times)
         _wished(axes, data, style)
         axes.set_xlim(min([-0.04, *(s.leakage[1] - 0.02 for s in data.spots)]), 1.04)
-        axes.set_xlabel(SHARE.replace("\n", " "))
+        axes.set_xlabel(SHARE if style.width < 5 else SHARE.replace("\n", " "))
         axes.set_ylabel(data.vertical.replace(" (higher is better)", " → better"))
         return figure, labelled(figure, [axes], style, panels)
 

@@ -27,7 +27,7 @@ def calls(monkeypatch):
     """What was drawn, by a pen that is quick."""
     found = []
 
-    def pen(data, by, *rest):
+    def pen(data, by, *rest, width):
         if by == DRAW:
             found.append((data, rest))
         return f"{data} {by} {rest}".encode()
