@@ -126,3 +126,15 @@ def broken_sums(sound: Sums, first: int, share: float | None) -> Sums:
                 room.add_(summed.values)
 
     return broken
+
+
+def noise_that_comes_again(sound: Callable[..., Any]) -> Callable[..., Any]:
+    """`CorrelatedNoise.of` that gives the first round's noise in every round."""
+    first: dict[str, Tensor] = {}
+
+    def again(self: Any, round_: int, draws: Draws) -> Any:
+        found = sound(self, round_, draws)
+        found.values.copy_(first.setdefault("noise", found.values.clone()))
+        return found
+
+    return again

@@ -21,6 +21,7 @@ from tests.evaluation.auditing.live.sabotage import (
     ReusedFromRound3,
     UnclippedFromRound5,
     broken_sums,
+    noise_that_comes_again,
 )
 from tests.evaluation.auditing.live.test_live import CASES
 from tests.evaluation.auditing.live.world import audited
@@ -116,14 +117,7 @@ def test_a_fault_of_dp_sgd_is_found_by_canaries(strategy, share, said, monkeypat
 
 
 def test_correlated_noise_that_comes_again_is_found_by_canaries(monkeypatch) -> None:
-    sound, first = CorrelatedNoise.of, {}
-
-    def again(self, round_, draws):
-        found = sound(self, round_, draws)
-        found.values.copy_(first.setdefault("noise", found.values.clone()))
-        return found
-
-    monkeypatch.setattr(CorrelatedNoise, "of", again)
+    monkeypatch.setattr(CorrelatedNoise, "of", noise_that_comes_again(CorrelatedNoise.of))
     config = tiny.config_of(**{**CASES["ftrl"][1], "rounds": 8})
     with pytest.raises(FaultError, match=r"round [234]: readings repeat"):
         audited(config, Defence("d", update=DPFTRL(0.5, 1.0, 2, 8)), SOME, noise_too=False)

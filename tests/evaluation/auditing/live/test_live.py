@@ -17,13 +17,14 @@ from fedbert.errors import InputError
 from fedbert.noise import noise_of
 from fedbert.trainer import train
 from privacy.adaptive_clip import AdaptiveDPFedAvg
+from privacy.correlated_noise import CorrelatedNoise
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg
 from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.local_dp_fedavg import LocalDPFedAvg
 from reports.figures.live import describe_live, live_data
-from tests.evaluation.auditing.live.sabotage import BROKEN, broken_sums
+from tests.evaluation.auditing.live.sabotage import BROKEN, broken_sums, noise_that_comes_again
 from tests.evaluation.auditing.live.world import MANY, audited
 from tests.fedbert import tiny
 
@@ -120,16 +121,7 @@ def test_correlated_noise_that_breaks_is_found(monkeypatch: pytest.MonkeyPatch) 
     defence, settings = CASES["ftrl"]
     config = tiny.config_of(**{**settings, "rounds": 8})
     defence = Defence("d", update=DPFTRL(0.5, 1.0, 2, 8))
-    from privacy.correlated_noise import CorrelatedNoise
-
-    sound, first = CorrelatedNoise.of, {}
-
-    def again(self, round_, draws):
-        found = sound(self, round_, draws)
-        found.values.copy_(first.setdefault("noise", found.values.clone()))
-        return found
-
-    monkeypatch.setattr(CorrelatedNoise, "of", again)
+    monkeypatch.setattr(CorrelatedNoise, "of", noise_that_comes_again(CorrelatedNoise.of))
     with pytest.raises(FaultError, match=r"round [23]:"):
         audited(config, defence)
 
