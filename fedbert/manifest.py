@@ -19,6 +19,8 @@ FAULT = "fault"
 """The key under which a manifest says what a live audit found."""
 FORMAT, EXPORT = "fedbert-privacy checkpoint", "fedbert-privacy export"
 VERSION = 1
+RELEASED = ("model.safetensors", "message.safetensors")
+"""Files of weights that a checkpoint's model consists of."""
 RENAMED = {"pool": "pool_size"}
 """Keys of [data] by what they were called in manifests of version 1."""
 
@@ -77,6 +79,14 @@ def refuse_faulty(manifest: Mapping[str, Any], directory: Path) -> None:
             f"expected a checkpoint whose claims can stand, got a fault in {directory}: "
             f"{manifest[FAULT]}; choose another --out"
         )
+
+
+def released_sha256(manifest: Mapping[str, Any]) -> str:
+    """Return a hash of the weights of a checkpoint's model, the same for an export of it."""
+    found = manifest["sha256"]
+    named = {name.removeprefix("model/"): each for name, each in found.items()}
+    weights = {name: named[name] for name in RELEASED if name in named}
+    return hashlib.sha256(json.dumps(weights, sort_keys=True).encode()).hexdigest()
 
 
 def files_of(directory: Path) -> list[Path]:
