@@ -69,7 +69,8 @@ class Allowed:
 
         Reference: Dong, Roth, Su (2022), "Gaussian differential privacy", theorem 2.14.
 
-        >>> Allowed("release", "record", ((0.01, 0.05), (1.0, 1.0)), 0.2).of_group(2).tpr_at(0.01)
+        >>> one = Allowed("release", "record", ((0.01, 0.05), (1.0, 1.0)), 0.2)
+        >>> round(one.of_group(2).tpr_at(0.01), 6)
         0.25
         """
 
