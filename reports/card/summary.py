@@ -13,8 +13,7 @@ from reports.card.content import (
 from reports.comparison import capital
 from reports.leak import Leak
 from reports.leaks import worst, worst_reading
-from reports.plain import reaches
-from reports.wording import interval
+from reports.plain import achieves, reaches
 
 PLAIN = {
     VIOLATES: "Do not ship: a claim about this model does not hold.",
@@ -79,7 +78,7 @@ def _members(card: Card) -> str:
     leak = few or area
     if leak is None:
         return f"Whether members can be told was not measured{_why(card, 'membership')}."
-    over = f"; over all, AUC {interval(area.estimate)} by {area.name}" if few and area else ""
+    over = f"; over all, {achieves(area)}" if few and area else ""
     lacking = any(not isinstance(e, Leak) and STRONGER in e.reason for e in card.measured)
     more = f" Stronger attacks did not run: they take {STRONGER} 16." if lacking else ""
     return f"Who was trained on: {reaches(leak)}{over}.{more}"

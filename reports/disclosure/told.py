@@ -97,8 +97,8 @@ def _persons(found: Disclosure) -> str:
         of = f"{each.records} {each.unit}s" if (each.records or 1) > 1 else f"one {each.unit}"
         rates = ", ".join(f"{_up(each.allows.tpr_at(rate)):.3f}" for rate in RATES)
         lines.append(
-            f"- a person, or a text, with {of}: found at 0.1, 1, 10 % false alarms at most {rates}, advantage "
-            f"at most {_up(each.allows.advantage):.3f} ({_plain(each.allows.basis)})"
+            f"- a person, or a text, with {of}: found at 0.1, 1, 10 % false alarms at most {rates}, "
+            f"advantage at most {_up(each.allows.advantage):.3f} ({_plain(each.allows.basis)})"
         )
     none = f"- nothing is bounded for anyone who has the model: {NO_GUARANTEE}"
     advice = f"- {ADVICE}; measured rates are means over candidates, and single ones fare worse"
