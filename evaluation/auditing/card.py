@@ -13,6 +13,7 @@ from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
 from evaluation.auditing.differences import CLOSE
 from evaluation.auditing.live import recorded
+from evaluation.auditing.means_and_cost import Judge, cost_of, means_of
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.mechanisms.message import Sending, audit_message
 from evaluation.auditing.membership import Candidates, candidates_of, claim_on, membership, one_run
@@ -50,8 +51,10 @@ from reports.wording import what_is_allowed
 NO_MECHANISM = ("penalty",)
 
 
-def audit(directory: Path, request: Request) -> Card:
+def audit(directory: Path, request: Request, judge: Judge | None = None) -> Card:
     """Return the card of a checkpoint or a transformers directory.
+
+    judge: measures what it costs, where the training's own data can be had.
 
     Raises:
         InputError: in one line, for whatever cannot be audited or would have to be run to be read.
@@ -102,20 +105,12 @@ def audit(directory: Path, request: Request) -> Card:
         tuple(checks),
         tuple(measured),
         live=None if own is None else recorded.curve_of(own, subject.directory),
-        means=_means(request, candidates),
+        means=means_of(request, candidates),
         seconds={phase: round(each, 3) for phase, each in seconds.items()},
         made=datetime.now(UTC).date().isoformat(),
         model_sha256="" if own is None else released_sha256(own),
+        cost=cost_of(subject, judge),
     )
-
-
-def _means(request: Request, candidates: Candidates | str) -> dict[str, int]:
-    """Return on how much the attacks ran, and how many models the adversary trained or had."""
-    found = {"shadows": request.means.shadows, "references": len(request.means.references)}
-    if isinstance(candidates, str):
-        return found
-    members = int((candidates.members & candidates.judged).sum())
-    return found | {"members": members, "non_members": int(candidates.judged.sum()) - members}
 
 
 def _told_apart(

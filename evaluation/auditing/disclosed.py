@@ -14,6 +14,7 @@ from fedbert.manifest_types import read_json
 from fedbert.shown import PLACES, shown
 from reports.card.content import FILE, FORMAT
 from reports.disclosure.facts import Disclosure, of_record
+from reports.estimate import Estimate
 from reports.leak import entry_from_json
 from reports.records import CellResult
 
@@ -79,6 +80,7 @@ def record_of(manifest: Mapping[str, Any], card: Mapping[str, Any]) -> CellResul
             "seed": "-",
         },
         guarantees=list(manifest["guarantees"]),
+        **_cost(card.get("cost", {})),
         leakage=tuple(
             entry_from_json(each, f"measured[{number}]")
             for number, each in enumerate(card.get("measured", []))
@@ -88,6 +90,21 @@ def record_of(manifest: Mapping[str, Any], card: Mapping[str, Any]) -> CellResul
         provenance=dict(manifest["provenance"]),
         doubts=doubts,
     )
+
+
+def _cost(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an audit measured of utility, by the fields of a record; nothing without."""
+    told: dict[str, Any] = {
+        name: {key: Estimate.from_json(each) for key, each in found[name].items()}
+        for name in ("utility", "gains")
+        if name in found
+    }
+    told["majority_baseline"] = dict(found.get("majority_baseline", {}))
+    told["subgroups"] = {
+        way: {name: Estimate.from_json(each) for name, each in groups.items()}
+        for way, groups in found.get("subgroups", {}).items()
+    }
+    return told
 
 
 def _mechanisms(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -117,12 +117,13 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
     with working("loading torch and transformers"):
         request = _request(out, asked)
         from evaluation.auditing.card import audit as card_of
+        from evaluation.run.utility import as_json as judge
 
     if request.means.shadows:
         told = f"training {request.means.shadows} models as the checkpoint's was trained ..."
         say(told, err=True)
     with working(f"auditing {checkpoint}"):
-        card = card_of(checkpoint, request)
+        card = card_of(checkpoint, request, judge)
         from reports.card.files import as_json as json_of
         from reports.card.files import tables, write
         from reports.card.summary import in_short

@@ -60,8 +60,8 @@ def judge_texts_spans(
     true, guessed: token ids [seq] of each text, of any two lengths; each text is a message of one.
     A span counts where its tokens stand in the guess one after the other, a token where it is in.
     Chance is the most that a guess of as many tokens reaches without the vector, made for this kind
-    alone: of n tokens n - L + 1 rows of L stand in it, each at best the likeliest value of a span of
-    L tokens; and no n tokens are more often in such spans than the n most frequent ones.
+    alone: of n tokens n - L + 1 rows of L stand in it, each at best the likeliest value of a span
+    of L tokens; and no n tokens are more often in such spans than the n most frequent ones.
     """
     rows, whole, some = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
     odds = _odds(guessed, marked)

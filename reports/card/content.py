@@ -61,7 +61,8 @@ class Card:
 
     live: what a live audit of the training saw, by round; None without one. means: on how much the
     attacks ran. seconds: of each phase. made: the day, as YYYY-MM-DD. model_sha256: of the weights
-    that were audited; "" of a foreign model.
+    that were audited; "" of a foreign model. cost: utility, gains, majority_baseline and
+    subgroups, as a record's JSON has them; empty where nobody measured them.
     """
 
     subject: dict[str, str]
@@ -73,6 +74,7 @@ class Card:
     seconds: Mapping[str, float] = field(default_factory=dict)
     made: str = ""
     model_sha256: str = ""
+    cost: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def code(self) -> int:
@@ -121,6 +123,7 @@ class Card:
             "claims": list(self.claims),
             "checks": [_check_json(check) for check in self.checks],
             "measured": [each.to_json() for each in self.measured],
+            **({"cost": dict(self.cost)} if self.cost else {}),
             **({} if self.live is None else {"live": dict(self.live)}),
         }
 

@@ -97,8 +97,9 @@ def _persons(found: Disclosure) -> str:
         of = f"{each.records} {each.unit}s" if (each.records or 1) > 1 else f"one {each.unit}"
         rates = ", ".join(f"{_up(each.allows.tpr_at(rate)):.3f}" for rate in RATES)
         lines.append(
-            f"- a person, or a text, with {of}: found at 0.1, 1, 10 % false alarms at most {rates}, "
-            f"advantage at most {_up(each.allows.advantage):.3f} ({_plain(each.allows.basis)})"
+            f"- a person, or a text, with {of}: found at 0.1, 1, 10 % false alarms at most "
+            f"{rates}, advantage at most {_up(each.allows.advantage):.3f} "
+            f"({_plain(each.allows.basis)})"
         )
     none = f"- nothing is bounded for anyone who has the model: {NO_GUARANTEE}"
     advice = f"- {ADVICE}; measured rates are means over candidates, and single ones fare worse"
@@ -152,7 +153,7 @@ def _versions(provenance: dict[str, Any]) -> str:
 def _utility(found: Disclosure) -> str:
     row = found.row
     if row.utility is None:
-        return f"- utility: {NOT_MEASURED}; a training prints it as it ends, and keeps none"
+        return f"- utility: {NOT_MEASURED} (an audit measures it where the training's data are)"
     constant = f"the commonest answer alone reaches {decimal(row.majority_baseline)}"
     over = f"{len(row.seeds)} seed{'s' if len(row.seeds) > 1 else ''}"
     lines = [

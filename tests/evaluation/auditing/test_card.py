@@ -134,6 +134,10 @@ def test_a_good_checkpoint_is_consistent_and_written_in_three_forms(
     told = json.loads((out / "disclosure.json").read_text())
     assert told["audit"]["verdict"] == "consistent"
     assert told["attackers"]["measured"] == [e for e in card["measured"] if "estimate" in e]
+    (accuracy,) = [value for name, value in card["cost"]["utility"].items() if name == "accuracy"]
+    assert told["utility"]["estimate"] == accuracy and accuracy["low"] <= accuracy["value"]
+    assert told["utility"]["majority_baseline"] == card["cost"]["majority_baseline"]["accuracy"]
+    assert "the commonest answer alone reaches" in page
     assert card["means"]["shadows"] == 0 and all(x["seconds"] for x in told["attackers"]["means"])
 
 

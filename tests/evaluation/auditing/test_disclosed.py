@@ -121,6 +121,22 @@ def test_an_audit_fills_in_what_attackers_had_and_found(trained: Path, tmp_path:
     assert "AUC 0.500" in registry_entry(found)["deployment"]["administrative"]["notes"]
 
 
+def test_an_audit_says_what_it_costs(trained: Path) -> None:
+    value = Estimate(0.75, 0.5, 0.9, n=4)
+    cost = {
+        "utility": {"accuracy": value.to_json()},
+        "gains": {},
+        "majority_baseline": {"accuracy": 0.5},
+        "subgroups": {"accuracy by class": {"negative": value.to_json()}},
+    }
+    text = as_markdown(of_training(trained / "checkpoint", card(trained) | {"cost": cost}))
+    assert "accuracy: 0.750 [0.500, 0.900] over 1 seed; the commonest answer alone reaches 0.5" in (
+        text.replace("\\", "")
+    )
+    assert "accuracy by class" in text and "utility: not measured" not in text
+    assert "utility: not measured" in as_markdown(of_training(trained / "checkpoint", None))
+
+
 def test_a_claim_that_an_audit_refutes_gets_no_entry(trained: Path) -> None:
     found = of_training(trained / "checkpoint", card(trained, code=1))
     assert "audit of 2026-12-01: violates the claim" in as_markdown(found)
