@@ -13,7 +13,7 @@ from fedbert.model_card import FILE as CARD
 from fedbert.paths import within
 from fedbert.run_key import key_of, keyed
 from fedbert.stopped import aside
-from fedbert.tasks import is_of_pairs
+from fedbert.tasks import TASKS, is_of_pairs
 
 FAULT = "fault"
 """The key under which a manifest says what a live audit found."""
@@ -129,7 +129,8 @@ def upgraded(config: Any) -> Any:
     """Return a manifest's configuration with the keys of today.
 
     One without a word about noise was trained with noise that follows from its seed; one by one
-    message without a word about pairs read them as one text.
+    message without a word about pairs read them as one text; without one about how scores go with
+    likeness, knew nothing of that.
 
     >>> upgraded({"data": {"pool": 60}, "seed": 1})
     {'data': {'pool_size': 60}, 'seed': 1, 'noise': 'repeatable'}
@@ -141,6 +142,10 @@ def upgraded(config: Any) -> Any:
     if isinstance(message, dict) and isinstance(data, dict) and "pairs" not in message:
         of_pairs = is_of_pairs(str(data.get("task")), data.get("pair"))
         config = config | {"message": message | ({"pairs": "together"} if of_pairs else {})}
+    elif isinstance(message, dict) and isinstance(data, dict) and "alike" not in message:
+        of_likeness = [name for name, task in TASKS.items() if task.of_likeness]
+        free = message.get("pairs") == "apart" and data.get("task") in of_likeness
+        config = config | {"message": message | ({"alike": "free"} if free else {})}
     if not isinstance(data, dict) or "pool" not in data or "pool_size" in data:
         return config
     return config | {"data": {RENAMED.get(key, key): value for key, value in data.items()}}

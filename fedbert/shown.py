@@ -25,7 +25,7 @@ CONFIG = {
         "client_parts", "precision", "micro_batch",
     ),
 }  # fmt: skip
-SENT = ("public_size", "pooling", "directions", "clip_quantile", "labels", "pairs")
+SENT = ("public_size", "pooling", "directions", "clip_quantile", "labels", "pairs", "alike")
 PUBLIC = "not named"
 """How an export calls the public text of a training by one message, whose source may be a path."""
 PLACES = (
