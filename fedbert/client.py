@@ -179,7 +179,7 @@ class Client:
             self.optimizer.state.clear()
         if self.defence.local_update:
             values = self._noisy(round_)
-            return ClientUpdate(self.data.client, round_, len(self.data.encoded), values)
+            return ClientUpdate(self.data.client, round_, 1, values)
         tensors: dict[str, Array | RowValues] = {}
         for name, parameter in self.trained.items():
             value = to_array(parameter)

@@ -241,6 +241,8 @@ class Config:
         told, pairs = "pairs with a task of pairs alone", self.message.pairs
         with within("message"):
             expect(pairs is None or self._of_pairs, told, "pairs", pairs)
+            told, alike = "alike with scores of pairs that are compared alone", self.message.alike
+            expect(alike is None or self._scores_likeness, told, "alike", alike)
 
     @property
     def head_reads_mean(self) -> bool:
@@ -252,6 +254,16 @@ class Config:
         """Return whether a message compares the two texts of a pair, each read by itself."""
         one = self.training.strategy == ONE_MESSAGE
         return one and self._of_pairs and self.message.pairs != "together"
+
+    @property
+    def rises(self) -> bool:
+        """Return whether more alike pairs are publicly known to score higher."""
+        known = "higher" if self.data.chosen_task.of_likeness else "free"
+        return self._scores_likeness and (self.message.alike or known) == "higher"
+
+    @property
+    def _scores_likeness(self) -> bool:
+        return self.compares and self.data.chosen_task.regression
 
     @property
     def _of_pairs(self) -> bool:
@@ -267,7 +279,9 @@ class Config:
         """Return the message's settings in effect; of single texts as before there were pairs."""
         written = dict(vars(self.message)) | {"directions": self.directions}
         pairs = written.pop("pairs") or "apart"
-        return written | ({"pairs": pairs} if self._of_pairs else {})
+        alike = {"alike": "higher" if self.rises else "free"} if self._scores_likeness else {}
+        del written["alike"]
+        return written | ({"pairs": pairs} if self._of_pairs else {}) | alike
 
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as nested plain dictionaries.

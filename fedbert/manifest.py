@@ -13,12 +13,14 @@ from fedbert.model_card import FILE as CARD
 from fedbert.paths import within
 from fedbert.run_key import key_of, keyed
 from fedbert.stopped import aside
-from fedbert.tasks import is_of_pairs
+from fedbert.tasks import TASKS, is_of_pairs
 
 FAULT = "fault"
 """The key under which a manifest says what a live audit found."""
 FORMAT, EXPORT = "fedbert-privacy checkpoint", "fedbert-privacy export"
 VERSION = 1
+RELEASED = ("model.safetensors", "message.safetensors")
+"""Files of weights that a checkpoint's model consists of."""
 RENAMED = {"pool": "pool_size"}
 """Keys of [data] by what they were called in manifests of version 1."""
 
@@ -79,6 +81,14 @@ def refuse_faulty(manifest: Mapping[str, Any], directory: Path) -> None:
         )
 
 
+def released_sha256(manifest: Mapping[str, Any]) -> str:
+    """Return a hash of the weights of a checkpoint's model, the same for an export of it."""
+    found = manifest["sha256"]
+    named = {name.removeprefix("model/"): each for name, each in found.items()}
+    weights = {name: named[name] for name in RELEASED if name in named}
+    return hashlib.sha256(json.dumps(weights, sort_keys=True).encode()).hexdigest()
+
+
 def files_of(directory: Path) -> list[Path]:
     """Return every file below a directory, sorted."""
     return sorted(path for path in directory.rglob("*") if path.is_file())
@@ -119,7 +129,8 @@ def upgraded(config: Any) -> Any:
     """Return a manifest's configuration with the keys of today.
 
     One without a word about noise was trained with noise that follows from its seed; one by one
-    message without a word about pairs read them as one text.
+    message without a word about pairs read them as one text; without one about how scores go with
+    likeness, knew nothing of that.
 
     >>> upgraded({"data": {"pool": 60}, "seed": 1})
     {'data': {'pool_size': 60}, 'seed': 1, 'noise': 'repeatable'}
@@ -131,6 +142,10 @@ def upgraded(config: Any) -> Any:
     if isinstance(message, dict) and isinstance(data, dict) and "pairs" not in message:
         of_pairs = is_of_pairs(str(data.get("task")), data.get("pair"))
         config = config | {"message": message | ({"pairs": "together"} if of_pairs else {})}
+    elif isinstance(message, dict) and isinstance(data, dict) and "alike" not in message:
+        of_likeness = [name for name, task in TASKS.items() if task.of_likeness]
+        free = message.get("pairs") == "apart" and data.get("task") in of_likeness
+        config = config | {"message": message | ({"alike": "free"} if free else {})}
     if not isinstance(data, dict) or "pool" not in data or "pool_size" in data:
         return config
     return config | {"data": {RENAMED.get(key, key): value for key, value in data.items()}}

@@ -28,6 +28,9 @@ class MessageConfig:
         with its row, answered at random by the mechanism at labels).
     pairs: of a task of pairs, how the encoder reads one: "apart" (each text by itself, and their
         vectors are compared; what None means), or "together" (both as one text). None elsewhere.
+    alike: of scores of pairs that are compared, what is publicly known of them: more alike pairs
+        score "higher" (what None means for STS-B), or nothing ("free"). It costs no epsilon: what
+        was sent is read otherwise.
     """
 
     public: Annotated[str, Field(min_length=1)] | None = None
@@ -37,3 +40,4 @@ class MessageConfig:
     clip_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.4
     labels: Literal["within", "beside"] = "within"
     pairs: Literal["apart", "together"] | None = None
+    alike: Literal["higher", "free"] | None = None

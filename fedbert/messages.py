@@ -124,7 +124,8 @@ class ClientUpdate:
     """Client to aggregator: the values that the client's local steps arrived at.
 
     The aggregator knows where they started, so this is the client's update; sending values keeps
-    a round of one client exact. `weight` is the number of examples that the client holds;
+    a round of one client exact. `weight` is the number of examples that the client holds,
+    or 1 under noise of the client's own, beside which nothing may tell of it;
     `moments` are the optimiser's, where the run hands them on.
     """
 

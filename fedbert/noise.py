@@ -68,6 +68,7 @@ def simulated(
     rates = (getattr(prepared.split.whole.config, name, None) for name in DROPOUT)
     if not any(rates):  # the same training, up to rounding: the same noise
         training["training"].pop("micro_batch", None)
+    training.get("message", {}).pop("alike", None)  # the same messages, read otherwise
     if config.training.strategy == ONE_MESSAGE:
         training["public"] = public_sha256(config, prepared)
     facts = {

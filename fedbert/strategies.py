@@ -30,14 +30,15 @@ def client_name(client: int) -> str:
 
 @dataclass(frozen=True)
 class Round:
-    """One round: who takes part, how many examples each holds, and how the parties are reached.
+    """One round: who takes part, what each weighs in the average, and how the parties are reached.
 
-    private: steps end by DP-SGD.
+    weights: the examples that each holds; 1 where clients noise their updates themselves, and may
+    tell nothing else. private: steps end by DP-SGD.
     """
 
     number: int
     participants: tuple[int, ...]
-    examples: tuple[int, ...]
+    weights: tuple[int, ...]
     steps: int
     config: Config
     fleet: Roster
@@ -86,12 +87,12 @@ class Round:
         """Fetch a client's update, with which its turn ends.
 
         Raises:
-            InputError: for one that does not speak of the examples that the client holds.
+            InputError: for one of another weight than the client has.
         """
         update: ClientUpdate = self.sent(client, self.ask(client, "update", self.number))
-        held = self.examples[self.participants.index(client)]
-        if update.weight != held:
-            told = f"expected the {held} examples that it holds, got weight={update.weight}"
+        own = self.weights[self.participants.index(client)]
+        if update.weight != own:
+            told = f"expected weight={own}, got weight={update.weight}"
             raise InputError(f"{where(update)}: {told}")
         self.fleet.leave(client_name(client))
         return update
@@ -106,7 +107,7 @@ def centralised(round_: Round) -> None:
 def fedavg(round_: Round) -> None:
     """Every client trains a full copy; everything is averaged (McMahan et al. 2017)."""
     fleet, who = round_.fleet, round_.participants
-    fleet.call(SERVER, "open_round", round_.number, sum(round_.examples), len(who), True)
+    fleet.call(SERVER, "open_round", round_.number, sum(round_.weights), len(who), True)
     for client in who:
         round_.begin(client, with_body=True)
         round_.ask(client, "train", round_.rates())
@@ -117,7 +118,7 @@ def fedavg(round_: Round) -> None:
 def parallel(round_: Round) -> None:
     """One copy of T per client at the server; E, H and the copies are averaged each round."""
     fleet, who = round_.fleet, round_.participants
-    fleet.call(SERVER, "open_round", round_.number, sum(round_.examples), len(who), False)
+    fleet.call(SERVER, "open_round", round_.number, sum(round_.weights), len(who), False)
     size = fleet.call(SERVER, "capacity")
     for group in _groups(round_, size):
         for client in group:
@@ -135,7 +136,7 @@ def sequential(round_: Round) -> None:
     """One T at the server, updated by the clients in turn; E and H are handed on or averaged."""
     fleet, who = round_.fleet, round_.participants
     hand_on = round_.config.training.client_parts == "hand_on"
-    fleet.call(SERVER, "open_round", round_.number, sum(round_.examples), len(who), False)
+    fleet.call(SERVER, "open_round", round_.number, sum(round_.weights), len(who), False)
     for client in who:
         round_.begin(client, with_body=False)
         fleet.call(SERVER, "open_turn", client)

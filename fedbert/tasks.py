@@ -56,6 +56,7 @@ class Task:
 
     `metrics` names the official metrics, the headline first. `evaluation` names the labelled
     splits to judge on, the headline first. `score_range` bounds the labels of a regression.
+    `of_likeness`: more alike pairs score higher, as its guidelines tell everybody.
     `label` names the column of the labels. `guessed`: nobody said that the labels are scores.
     `group` names the column of the person that a row belongs to; None: each row is by itself.
     `attribute` names a column of what a text also tells, besides its label; nobody trains on it.
@@ -68,6 +69,7 @@ class Task:
     kind: Kind = "classification"
     evaluation: tuple[str, ...] = ("validation",)
     score_range: tuple[float, float] = (0.0, 0.0)
+    of_likeness: bool = False
     tsv: Tsv | None = None
     label: str = "label"
     guessed: bool = False
@@ -125,6 +127,7 @@ _ALL = (
         metrics=("pearson", "spearman"),
         kind="regression",
         score_range=(0.0, 5.0),
+        of_likeness=True,
         tsv=Tsv("STS-B", _SENTENCES, label="score"),
     ),
     Task(

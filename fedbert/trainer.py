@@ -12,6 +12,7 @@ import torch
 from fedbert.arrivals import Arrivals, arrivals, refuse_diverged
 from fedbert.client import Client
 from fedbert.config import Config
+from fedbert.data.client_data import ClientData
 from fedbert.errors import InputError
 from fedbert.fleet import Fleet, InProcess
 from fedbert.frozen import frozen_of
@@ -106,8 +107,8 @@ def train(
     steps = local_steps(config)
     for number in range(first, config.training.rounds):
         who = participants(config, number)
-        examples = tuple(len(prepared.clients[c].encoded) for c in who)
-        strategy(Round(number, who, examples, steps, config, roster, channel, private))
+        weights = tuple(_weight(prepared.clients[c], defence) for c in who)
+        strategy(Round(number, who, weights, steps, config, roster, channel, private))
         each = [roster.loss(client_name(c)) for c in who]
         losses.append(sum(each) / len(each))
         refuse_diverged(number + 1, losses, roster.call(SERVER, "values"))
@@ -127,6 +128,11 @@ def train(
     trained = duplicate(before)
     load_values(trained, state.values)
     return Trained(trained, tuple(losses), dict(channel.bytes), releases, protection, state)
+
+
+def _weight(data: ClientData, defence: Defence) -> int:
+    """Return what a client's update weighs in the average: nothing is told beside local noise."""
+    return 1 if defence.local_update else len(data.encoded)
 
 
 def _once(

@@ -23,6 +23,7 @@ _ALWAYS = (
     "whoever knows the seed of the noise, which the record of a repeatable run names",
     "the share of clipped records and the signal-to-noise ratio that a report prints",
     "attacks on the finite precision of the noise",
+    "settings that were read off the records, such as which classes there are",
 )
 FORWARD_EXCLUSIONS = (
     "sequence lengths and the attention mask, which stay visible",
@@ -63,12 +64,14 @@ def participation_exclusion(times: int, bands: int) -> str:
 
 
 SEVERAL_RECORDS = "a person with several records, or a text that was cut into several"
+SEVERAL_TEXTS = "a text that stands in several records, as one may in several pairs"
 DP_SGD_MESSAGES = "the norm and clip factor of each example's gradient"
 DP_SGD_EXCLUSIONS = (
     f"messages to and from the server during training (A, Z, G_Z, G_A, and {DP_SGD_MESSAGES})",
     "whoever learns which records a batch drew",
     "the number of records of each client and the expected batch size, which are public",
     SEVERAL_RECORDS,
+    SEVERAL_TEXTS,
     "training losses, which are kept to resume and may be printed",
     *_ALWAYS,
 )
@@ -77,12 +80,14 @@ MESSAGE_EXCLUSIONS = (
     "records that the encoder, or whoever chose it and the settings, has seen before, or that "
     "stand in the public text",
     SEVERAL_RECORDS,
+    SEVERAL_TEXTS,
     "what a checkpoint keeps beside the model, such as who was held out: hand on an export",
     *_ALWAYS,
 )
 LABEL_EXCLUSIONS = (
     "the text of the record, and what it says about its label",
-    "whatever else was made from the true labels, such as a partition by label",
+    "whatever else was made from the true labels, such as a partition by label, or which classes "
+    "there are",
     "whoever knows the seed of the randomisation, which the record of a repeatable run names",
 )
 

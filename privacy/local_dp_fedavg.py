@@ -16,7 +16,8 @@ class LocalDPFedAvg(ClientUpdates):
     Guarantee: replace-one client, per round, for whoever sees the noised update or anything made
     of it: the aggregator, other clients, the released model. Two clipped updates lie up to
     2 * clip_norm apart, so noise_std = noise_multiplier * 2 * clip_norm. It holds if one row is
-    the client's whole update, noised in every value, and nothing else leaves the client.
+    the client's whole update, noised in every value, and nothing else leaves the client: no
+    number of its examples either, so that all clients weigh the same.
 
     | input | outcome |
     |---|---|

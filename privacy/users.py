@@ -13,7 +13,7 @@ from privacy.composed import Part, composed
 from privacy.defence import ONE_MESSAGE, Defence
 from privacy.events import Event, PoissonGaussianEvent
 from privacy.facts import TrainingFacts
-from privacy.guarantee import SEVERAL_RECORDS, Guarantee
+from privacy.guarantee import SEVERAL_RECORDS, SEVERAL_TEXTS, Guarantee
 from privacy.mechanism import Cost, View
 from privacy.message_claims import event_of
 
@@ -56,7 +56,9 @@ def of_user(claim: Guarantee, event: Event, count: int, delta: float) -> Guarant
     if bound is None:
         return None
     more = f"a user with more than {count} records, or whose records others hold as well"
-    others = tuple(each for each in claim.exclusions if each != SEVERAL_RECORDS)
+    texts = f"a text that stands in more than {count} records, as one may in several pairs"
+    kept = (texts if each == SEVERAL_TEXTS else each for each in claim.exclusions)
+    others = tuple(each for each in kept if each != SEVERAL_RECORDS)
     sampled = isinstance(event, PoissonGaussianEvent)
     made = replace(
         claim,

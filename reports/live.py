@@ -62,3 +62,25 @@ def without_epsilon(fault: str) -> str:
     'canaries show epsilon >= 3, more than the noise allows'
     """
     return _TOLD.sub("more than the noise allows", fault)
+
+
+def in_words(shown: Mapping[str, Any]) -> str:
+    """What was planted and looked at, in a line.
+
+    >>> in_words({"canaries": 20, "kind": "texts", "rounds": 4, "releases": 0})
+    '20 canary texts were trained on by fair coins, over 4 rounds'
+    """
+    told = []
+    if shown["canaries"]:
+        what = f"{shown['canaries']} canary {shown['kind']}"
+        over = f"over {shown['rounds']} {_rounds(shown)}"
+        fresh = shown.get("fresh", 0)
+        new = f", {fresh} of them by a new coin each time" if fresh else ""
+        told.append(f"{what} were trained on by fair coins, {over}{new}")
+    if shown["releases"]:
+        told.append(f"the noise of {shown['releases']} releases was looked at as it was added")
+    return "; ".join(told)
+
+
+def _rounds(shown: Mapping[str, Any]) -> str:
+    return "round" if shown["rounds"] == 1 else "rounds"

@@ -1,6 +1,7 @@
 """Plain words: who an adversary is, what an attack does, what a setting's key means."""
 
 import re
+from collections.abc import Sequence
 
 from reports.leak import Leak
 from reports.metrics import title
@@ -18,6 +19,13 @@ DOES = {
     "token_accuracy": "reads {} of the tokens",
     "masked_token_accuracy": "reads {} of the masked words",
     "label_accuracy": "tells {} of the labels",
+    "token_f1": "guesses which words a text has, right to {} (F1)",
+    "name_spans": "reads {} of the names whole",
+    "number_spans": "reads {} of the numbers whole",
+    "date_spans": "reads {} of the dates whole",
+    "attribute_accuracy": "infers {} of the attributes",
+    "auc": "tells a member from another text in {} of pairs",
+    "client_auc": "tells a client that took part from another in {} of pairs",
     "tpr_at_1pct_fpr": "finds {} of the members where 1 % of all others are accused",
 }
 """What an attack does, by the metric that it is judged by."""
@@ -26,13 +34,30 @@ SHORTER = (("target epsilon", "epsilon"), ("target tpr at 1pct", "TPR at 1 % FPR
 
 def reaches(leak: Leak) -> str:
     """Who reaches how much, with its interval and what a guess reaches, in hundredths."""
-    who, e = WHO.get(leak.view, leak.view), leak.estimate
+    return f"{WHO.get(leak.view, leak.view)} {achieves(leak)}"
+
+
+def achieves(leak: Leak) -> str:
+    """The same without who it is."""
+    e = leak.estimate
     guess = "unknown" if leak.chance is None else f"{leak.chance:.0%}"
     ends = f"{rounded_down(100 * e.low):.0f}% to {rounded_up(100 * e.high):.0f}%"
     told = f"({ends}; a guess: {guess}), by {leak.name}"
     if leak.metric not in DOES:
-        return f"{who} reaches {title(leak.metric)} {outward(e)} ({beside(leak)}), by {leak.name}"
-    return f"{who} {DOES[leak.metric].format(f'{e.value:.0%}')} {told}"
+        return f"reaches {title(leak.metric)} {outward(e)} ({beside(leak)}), by {leak.name}"
+    return f"{DOES[leak.metric].format(f'{e.value:.0%}')} {told}"
+
+
+def everybody(views: Sequence[str]) -> str:
+    """Who has these views, in words.
+
+    >>> everybody(["peer"]), everybody(["peer", "release"])
+    ('another client', 'another client and anyone who has the model')
+    """
+    if len(views) == len(WHO):
+        return "anybody"
+    *first, last = (WHO.get(view, view) for view in views)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def in_words(text: str) -> str:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,9 @@ from reports import checks
 from reports.leak import Leak
 
 KEYS = ("tradeoff", "advantage", "tradeoff_basis")
+GROUP = "the curve of one, passed through itself"
+POINTS = 400
+"""Of the grid on which a group's advantage is looked for; it is never below the curve's own."""
 FURTHER = ("mu", "mu_delta")
 """Of a curve that is no harder to tell than two Gaussians, down to that delta; earlier: absent."""
 
@@ -47,6 +51,37 @@ class Allowed:
             "auc": area,
             "client_auc": area,
         }.get(metric)
+
+    def bound_at(self, fpr: float) -> float:
+        """The largest true-positive rate at any rate, by what the stored ones leave.
+
+        A concave curve from (0, 0) up to (1, 1): its chords to either end fall as it goes on.
+        """
+        below = [tpr * fpr / at for at, tpr in self.points if 0 < at <= fpr]
+        beyond = [1 - (1 - fpr) * (1 - tpr) / (1 - at) for at, tpr in self.points if fpr <= at < 1]
+        return min([1.0, fpr + self.advantage, *below, *beyond])
+
+    def of_group(self, count: int) -> "Allowed":
+        """What is left of so many units of one person, each of which it is a claim about.
+
+        Whoever tells data sets apart that differ in `count` units has a chain of neighbours between
+        them: the largest rate of one step is the false alarms of the next.
+
+        Reference: Dong, Roth, Su (2022), "Gaussian differential privacy", theorem 2.14.
+
+        >>> one = Allowed("release", "record", ((0.01, 0.05), (1.0, 1.0)), 0.2)
+        >>> round(one.of_group(2).tpr_at(0.01), 6)
+        0.25
+        """
+
+        def at(fpr: float) -> float:
+            return reduce(lambda rate, _: self.bound_at(rate), range(count), fpr)
+
+        grid = [step / POINTS for step in range(POINTS + 1)]
+        gain = max(at(right) - left for left, right in pairwise(grid))
+        most = min(1.0, count * self.advantage, gain)
+        points = tuple((fpr, at(fpr)) for fpr, _ in self.points)
+        return Allowed(self.view, self.unit, points, most, f"{count} {self.unit}s: {GROUP}")
 
     @property
     def words(self) -> str:

@@ -1,7 +1,9 @@
 """Audit of one model: its manifest, its mechanisms, and what adversaries recover; as a card."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from evaluation.attacking.loop import Head
 from evaluation.auditing import forward, manifest
 from evaluation.auditing.differences import CLOSE
 from evaluation.auditing.live import recorded
+from evaluation.auditing.means_and_cost import Judge, cost_of, means_of
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.mechanisms.message import Sending, audit_message
 from evaluation.auditing.membership import Candidates, candidates_of, claim_on, membership, one_run
@@ -26,6 +29,7 @@ from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.data.batches import Encoded
 from fedbert.errors import InputError
 from fedbert.known_facts import facts_before, known_of
+from fedbert.manifest import released_sha256
 from fedbert.one_message.codes import codes_of
 from fedbert.one_message.facts import layout_of
 from fedbert.tasks import with_columns
@@ -47,8 +51,10 @@ from reports.wording import what_is_allowed
 NO_MECHANISM = ("penalty",)
 
 
-def audit(directory: Path, request: Request) -> Card:
+def audit(directory: Path, request: Request, judge: Judge | None = None) -> Card:
     """Return the card of a checkpoint or a transformers directory.
+
+    judge: measures what it costs, where the training's own data can be had.
 
     Raises:
         InputError: in one line, for whatever cannot be audited or would have to be run to be read.
@@ -72,13 +78,11 @@ def audit(directory: Path, request: Request) -> Card:
     listed = None
     if request.records is not None:
         listed = ranked(subject, records_of(subject, request.members, request.data))
-    measured: list[LeakageEntry] = []
-    scores: dict[str, np.ndarray] = {}
-    if isinstance(candidates, str):
-        measured.append(Head("release", "all", "membership").not_measured(candidates))
-    else:
-        measured, scores = membership(subject, candidates, request.means)
+    began = time.perf_counter()
+    measured, scores = _told_apart(subject, candidates, request)
+    seconds = {"membership": time.perf_counter() - began}
     measured += _read_off(subject, request)
+    seconds["inversion"] = time.perf_counter() - began - seconds["membership"]
     allowed = manifest.allowed(subject) + _asked(subject, request.claim)
     measured = flagged(measured, allowed)
     checks = [
@@ -95,8 +99,27 @@ def audit(directory: Path, request: Request) -> Card:
     if request.records is not None and listed is not None:
         about[LISTED] = write_risk(request.records, listed, candidates, lira_of(scores))
     own = None if subject.checkpoint is None else subject.checkpoint.manifest
-    curve = None if own is None else recorded.curve_of(own, subject.directory)
-    return Card(about, told, tuple(checks), tuple(measured), curve)
+    return Card(
+        about,
+        told,
+        tuple(checks),
+        tuple(measured),
+        live=None if own is None else recorded.curve_of(own, subject.directory),
+        means=means_of(request, candidates),
+        seconds={phase: round(each, 3) for phase, each in seconds.items()},
+        made=datetime.now(UTC).date().isoformat(),
+        model_sha256="" if own is None else released_sha256(own),
+        cost=cost_of(subject, judge),
+    )
+
+
+def _told_apart(
+    subject: Subject, candidates: Candidates | str, request: Request
+) -> tuple[list[LeakageEntry], dict[str, np.ndarray]]:
+    """Return who tells members, and the attacks' scores; or why nobody could be asked about."""
+    if isinstance(candidates, str):
+        return [Head("release", "all", "membership").not_measured(candidates)], {}
+    return membership(subject, candidates, request.means)
 
 
 def _asked(subject: Subject, claim: tuple[float, float] | None) -> list[Allowed]:

@@ -19,7 +19,7 @@ from evaluation.auditing.subject import Subject
 from fedbert.one_message.codes import Codes, codes_of
 from fedbert.one_message.facts import layout_of
 from fedbert.one_message.layout import Layout
-from fedbert.one_message.learner import LinearHead, Moments, class_means
+from fedbert.one_message.learner import LinearHead, Moments, class_means, rising
 from fedbert.one_message.projection import Projection
 from fedbert.one_message.run import PublicPart, public_part
 from fedbert.one_message.training import kept_of
@@ -134,7 +134,13 @@ class _Maker:
             means = class_means(moments, self.codes.corners)
             apart: np.ndarray = means - means.mean(0)
             return apart
-        return moments.product - np.outer(moments.code, moments.row)
+        told = moments.product - np.outer(moments.code, moments.row)
+        covariance, known = self.part.projection.covariance, self.part.projection.likeness
+        if known is None:
+            return told
+        slope = rising(np.linalg.solve(covariance, told.T).T, covariance, known)
+        turned: np.ndarray = slope @ covariance
+        return turned
 
     def moments(self) -> Moments:
         """Return the moments without noise."""

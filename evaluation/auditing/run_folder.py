@@ -9,6 +9,11 @@ from reports.records import RECORDS
 MANIFEST, INSIDE = "manifest.json", "checkpoint"
 
 
+def is_training(directory: Path) -> bool:
+    """Return whether a directory is a checkpoint or export, or holds one."""
+    return any((each / MANIFEST).is_file() for each in (directory, directory / INSIDE))
+
+
 def checkpoint_of(directory: Path) -> Path:
     """Return a checkpoint or model directory: what is given, or what a training's folder holds.
 

@@ -7,6 +7,7 @@ from evaluation.auditing.subject import NOT_KNOWN, Subject, doubts_of
 from evaluation.grid.defence import SPEAKS_FOR
 from evaluation.grid.spec import PLACES
 from fedbert.stopped import aside
+from reports.live import in_words
 
 ABOVE_ASKED = 1e-3
 """By what share a claim may pass its target before a card says so: calibration is this close."""
@@ -33,7 +34,7 @@ def named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
             told["asked for"] = above
         shown = recorded.shown_of(subject.checkpoint.manifest, subject.directory)
         if shown is not None:
-            told["live audit"] = recorded.in_words(shown)
+            told["live audit"] = in_words(shown)
     if subject.split.notes:
         told["model"] = "; ".join(subject.split.notes)
     if subject.unknown:

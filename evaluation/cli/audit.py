@@ -24,6 +24,7 @@ from reports.terminal import hush, say, working
 
 if TYPE_CHECKING:
     from evaluation.auditing.request import Request
+    from reports.card.content import Card
 
 MOVED = {"--plan": "plan", "--self-test": "self-test"}
 CODES = f"Exit codes. {meanings(OK, FAILED, BAD_INPUT, TOO_WEAK)} No verdict proves privacy."
@@ -116,12 +117,13 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
     with working("loading torch and transformers"):
         request = _request(out, asked)
         from evaluation.auditing.card import audit as card_of
+        from evaluation.run.utility import as_json as judge
 
     if request.means.shadows:
         told = f"training {request.means.shadows} models as the checkpoint's was trained ..."
         say(told, err=True)
     with working(f"auditing {checkpoint}"):
-        card = card_of(checkpoint, request)
+        card = card_of(checkpoint, request, judge)
         from reports.card.files import as_json as json_of
         from reports.card.files import tables, write
         from reports.card.summary import in_short
@@ -135,7 +137,7 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
         say(sentence)
     say(f"verdict: {card.verdict}")
     if out is not None:
-        for path in write(card, out):
+        for path in [*write(card, out), *_disclosure(checkpoint, card, out)]:
             say(str(path))
     if card.code != OK:
         raise SystemExit(card.code)
@@ -229,6 +231,18 @@ def _check_places(checkpoint: Path, out: Path | None, asked: dict[str, Any]) -> 
         folder, _, split = str(place).rpartition(":")
         if not (folder and split and Path(folder).is_dir()):
             raise InputError(f"expected a file of examples, got none at {place}")
+
+
+def _disclosure(checkpoint: Path, card: "Card", out: Path) -> list[Path]:
+    """Write what an officer asks of a model of ours beside its card, unless a fault was found."""
+    from evaluation.auditing.disclosed import of_training
+    from evaluation.auditing.run_folder import is_training
+    from fedbert.manifest import FAULT, read_manifest
+    from reports.disclosure.written import write
+
+    if not is_training(checkpoint) or FAULT in read_manifest(checkpoint):
+        return []
+    return write(of_training(checkpoint, card.to_json()), "officer", out)
 
 
 def _request(out: Path | None, asked: dict[str, Any]) -> "Request":

@@ -120,12 +120,14 @@ def privacy_utility(
     [click.option(f"--{name}", help=f"Of the disclosure: which {name}.") for name in OPTIONS]
 )
 @click.option("--schema", type=FILE, help="The registry's schema, to check its entry against.")
+@click.option("--audit", type=FILE, help="Of a training's disclosure: what `audit --out` wrote.")
 @QUIET
 @AS_JSON
 def report(
     run: Path,
     reader: Reader | None,
     schema: Path | None,
+    audit: Path | None,
     silent: bool,
     as_json: bool,
     **labels: str | None,
@@ -134,7 +136,8 @@ def report(
 
     Tables, figures and the HTML page, from the records alone. With --for: what a data protection
     officer asks (disclosure.md, disclosure.json), or an entry for the Differential Privacy
-    Deployments Registry (registry.yaml), with the words of the grid's [deployment].
+    Deployments Registry (registry.yaml), with the words of [deployment]. RUN may then be the folder
+    of a training, or its checkpoint.
 
     Where the scores of attacks are kept, their numbers are made again and must be the same. Of
     records of an earlier version, intervals that did not hold are replaced, or left out.
@@ -142,15 +145,14 @@ def report(
     hush(silent or as_json)
     chosen = {name: value for name, value in labels.items() if value is not None}
     if reader is not None:
-        from reports.disclosure.written import disclose
-
-        paths = or_refuse(lambda: disclose(run, reader, chosen, schema))
+        paths = or_refuse(lambda: _disclose(run, reader, chosen, schema, audit))
         if as_json:
             say_json({"schema": 1, "command": "report", "files": [str(path) for path in paths]})
         for path in paths:
             say(str(path))
         return
-    alone = [*chosen, *(["schema"] if schema is not None else [])]
+    also = {"schema": schema, "audit": audit}
+    alone = [*chosen, *(name for name, value in also.items() if value is not None)]
     if alone:
         raise InputError(f"expected --{alone[0]} with --for, got it alone")
     from reports.scores import FOLDER
@@ -168,6 +170,27 @@ def report(
     if checked and (older := unclustered(run)):
         told = "each candidate by itself, as the earlier version that wrote them"
         say(f"scores: {older} files do not say which candidates share a text: {told}")
+
+
+def _disclose(
+    run: Path, reader: Reader, chosen: dict[str, str], schema: Path | None, audit: Path | None
+) -> list[Path]:
+    """Write a disclosure of a grid's setting into its run, or of a training into its folder."""
+    from evaluation.auditing.run_folder import is_training
+    from reports.disclosure.written import disclosed, write
+    from reports.records import RECORDS
+
+    if (run / RECORDS).is_file() or not is_training(run):
+        if audit is not None:
+            raise InputError("expected --audit with a training, got it with a grid's run")
+        return write(disclosed(run, chosen), reader, run, schema)
+    if chosen:
+        told = f"--{next(iter(chosen))} of a grid's run"
+        raise InputError(f"expected {told}, got it with the training {run}")
+    from evaluation.auditing.disclosed import disclosed as of_training
+
+    found, place = of_training(run, audit)
+    return write(found, reader, place, schema)
 
 
 def _run(

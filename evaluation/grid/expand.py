@@ -119,7 +119,8 @@ def _training(
         values["model"].setdefault("freeze_embeddings", True)
         others = (_of_pairs(asked, task) for task in asked.tasks)
         if any(others) and not _of_pairs(asked, point["data.task"]):
-            values["message"].pop("pairs", None)  # it speaks of the grid's other tasks
+            for name in ("pairs", "alike"):  # they speak of the grid's other tasks
+                values["message"].pop(name, None)
     else:
         del values["message"]
     return from_mapping(TrainingSettings, values, where)

@@ -178,6 +178,7 @@ class TrainingSettings:
         unit, would pass it; what was reached is saved.
     defence: which mechanism acts where.
     audit: how the training is audited while it goes on, and stopped.
+    deployment: what `fedbert-eval report --for` says in the user's words.
     """
 
     model: ModelConfig = ModelConfig()
@@ -190,6 +191,7 @@ class TrainingSettings:
     max_epsilon: Annotated[float | None, Field(gt=0)] = None
     defence: DefenceSettings = DefenceSettings(UNDEFENDED)
     audit: AuditSettings = NO_AUDIT
+    deployment: DeploymentSettings | None = None
 
     def __post_init__(self) -> None:
         """Refuse several defences."""

@@ -58,10 +58,13 @@ def judge_texts_spans(
     """Yield the same of guesses that have positions of their own.
 
     true, guessed: token ids [seq] of each text, of any two lengths; each text is a message of one.
-    A span counts where its tokens stand in the guess one after the other, a token where it is in. A
-    guess of many tokens is right by chance far more often than one value is: chance is unknown.
+    A span counts where its tokens stand in the guess one after the other, a token where it is in.
+    Chance is the most that a guess of as many tokens reaches without the vector, made for this kind
+    alone: of n tokens n - L + 1 rows of L stand in it, each at best the likeliest value of a span
+    of L tokens; and no n tokens are more often in such spans than the n most frequent ones.
     """
     rows, whole, some = list[np.ndarray](), list[np.ndarray](), list[np.ndarray]()
+    odds = _odds(guessed, marked)
     for text, guess, marks in zip(true, guessed, marked.marks, strict=True):
         found = np.full(len(text), -1)
         for k in np.unique(marks[marks > 0]):
@@ -71,12 +74,39 @@ def judge_texts_spans(
         rows.append(text[None])
         whole.append(found[None])
         some.append(np.where(np.isin(text, guess), text, -1)[None])
-    for score in judge_spans(rows, whole, marked, rng):
+    for score in judge_spans(rows, whole, replace(marked, chances=odds), rng):
         if score.metric.endswith("_spans"):
-            yield replace(score, chance=None)
+            yield score
+    sizes = [len(np.unique(guess)) for guess in guessed]
     for score in judge_spans(rows, some, marked, rng):
         if not score.metric.endswith("_spans"):
-            yield replace(score, chance=None)
+            kind = score.metric.removesuffix("_span_tokens")
+            chance = None if score.estimate is None else _among(sizes, marked, kind)
+            yield replace(score, chance=chance)
+
+
+def _odds(guessed: Arrays, marked: Marked) -> tuple[Sequence[Sequence[float]], ...]:
+    """Return the chances of each text's spans to stand in a guess of as many tokens as was made."""
+    found = []
+    for guess, marks, (chances,) in zip(guessed, marked.marks, marked.chances, strict=True):
+        lengths = [int((marks[0] == k).sum()) for k in range(1, len(chances) + 1)]
+        places = [max(0, len(guess) - length + 1) for length in lengths]
+        found.append([[min(1.0, n * p) for n, p in zip(places, chances, strict=True)]])
+    return tuple(found)
+
+
+def _among(sizes: Sequence[int], marked: Marked, kind: str) -> float:
+    """Return the mean chance of a token of such a span to be one of so many different ones.
+
+    sizes: of each text's guess; over all tokens of such spans.
+    """
+    most = np.cumsum(np.sort(marked.often[kind])[::-1]) / max(1, marked.often[kind].sum())
+    counts = [
+        sum(int((marks[0] == k).sum()) for k, name in enumerate(names, start=1) if name == kind)
+        for marks, (names,) in zip(marked.marks, marked.kinds, strict=True)
+    ]
+    shares = [float(most[min(n, len(most)) - 1]) if n else 0.0 for n in sizes]
+    return float(np.average(shares, weights=counts))
 
 
 def _stands_in(tokens: np.ndarray, guess: np.ndarray) -> bool:

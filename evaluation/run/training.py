@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from evaluation.auditing.disclosed import DEPLOYMENT
 from evaluation.auditing.live.audit import FaultError
 from evaluation.grid.defence import facts_of, make_defence, refuse_drowned
 from evaluation.grid.launches import Launches
-from evaluation.run.files import TRAINING, check_place, locked
+from evaluation.run.files import TRAINING, check_place, locked, write_json
 from evaluation.run.saver import Saver, Say
 from evaluation.run.training_file import TrainingFile
 from evaluation.run.training_file import read_training as read_training
@@ -75,6 +76,7 @@ def run_training(
         saver = Saver(settings, prepared, defence, directory, every, say, journal, launches, first)
         watch, split, done, ended = _trained(saver, out, start, before)
         stopped.forget(out)
+        write_json(out / DEPLOYMENT, dict(settings.deployment))
         utility, majority, *_ = measure(prepared, split, config.seed)
     lines = [f"the training before stopped: {before}"] if before else []
     lines += _of_model(prepared, config)

@@ -1,7 +1,8 @@
 """File of one training: its settings, the defence it asks for, how it is audited on the way."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class TrainingFile:
     """What a training's TOML file says; where: its name.
 
     audit: how it is audited while it goes on. max_epsilon: no round is begun that would pass it.
+    deployment: the user's words for its disclosure.
     """
 
     config: Config
@@ -31,6 +33,7 @@ class TrainingFile:
     where: str
     audit: AuditSettings = NO_AUDIT
     max_epsilon: float | None = None
+    deployment: Mapping[str, Any] = field(default_factory=dict)
 
     def asked(self) -> dict[str, Any]:
         """Return the defence that is asked for, as plain JSON."""
@@ -70,4 +73,5 @@ def read_training(
         raise InputError(f"{where}: data: expected {wanted}, got task={config.data.task!r}")
     defence = defence_with_leave(asked.defence.spec(), allow_code, where)
     audit = asked.audit if canaries is None else replace(asked.audit, canaries=canaries)
-    return TrainingFile(config, defence, asked.delta, where, audit, asked.max_epsilon)
+    said = {} if asked.deployment is None else asked.deployment.to_json()
+    return TrainingFile(config, defence, asked.delta, where, audit, asked.max_epsilon, said)

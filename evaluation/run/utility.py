@@ -1,6 +1,6 @@
 """Utility of a trained model: the official metrics on every evaluation split."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,6 +59,18 @@ def measure(prepared: Prepared, split: SplitBert, seed: int) -> Measured:
             rng = numpy_rng(seed, "gain", name)
             gains["accuracy" + suffix] = accuracy_gain(*paired, rng, clusters(encoded))
     return Measured(found, majority, gains, groups)
+
+
+def as_json(prepared: Prepared, split: SplitBert, seed: int) -> dict[str, Any]:
+    """Return what `measure` does as plain JSON, by the fields of a record."""
+    found = measure(prepared, split, seed)
+    told = ((name, getattr(found, name)) for name in ("utility", "gains"))
+    parts = {name: {key: each.to_json() for key, each in part.items()} for name, part in told}
+    groups = {
+        way: {name: each.to_json() for name, each in own.items()}
+        for way, own in found.subgroups.items()
+    }
+    return {**parts, "majority_baseline": dict(found.majority_baseline), "subgroups": groups}
 
 
 def subgroups(

@@ -31,6 +31,8 @@ def essentials(
     if train.task.kind != "mlm":
         lines.append(f"labels of train: {labels_in_words(train)}")
     lines.append(f"repeats: {repeats_in_words(examples)}")
+    if told := texts_in_words(train):
+        lines.append(f"texts: {told}")
     if train.people:
         lines.append(f"persons: {people_in_words(examples, encoded['train'])}")
     cut = cut_share(encoded)
@@ -88,6 +90,28 @@ def repeats_in_words(examples: Mapping[str, Examples]) -> str:
         if split != "train":
             told[-1] += f", {sum(text in known for text in each.texts):,} stand in train"
     return "; ".join(told)
+
+
+def texts_in_words(train: Examples) -> str:
+    """Return how many texts stand in several rows of train, and the most in which one does.
+
+    A claim is about a row, and says less of such a text; nothing where there is none, and of
+    masked-LM, whose rows are documents.
+
+    >>> from fedbert.tasks import TASKS
+    >>> rows = (("a", "b"), ("a", "c"), ("d", "d"))
+    >>> texts_in_words(Examples(TASKS["rte"], rows, np.zeros(3), "")).split(":")[0]
+    '1 text stands in several rows, up to 2'
+    """
+    if train.task.kind == "mlm":
+        return ""
+    rows = Counter(text for row in train.texts for text in {*row})
+    several = [count for count in rows.values() if count > 1]
+    if not several:
+        return ""
+    what = "1 text stands" if len(several) == 1 else f"{len(several):,} texts stand"
+    row = "" if train.people else f" ([data] records_per_user = {max(several)} gives one for all)"
+    return f"{what} in several rows, up to {max(several):,}: a claim about a record covers one{row}"
 
 
 def people_in_words(examples: Mapping[str, Examples], pool: Encoded) -> str:

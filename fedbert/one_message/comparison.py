@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +25,18 @@ def compared(first: Tensor, second: Tensor) -> Tensor:
     """
     u, v = (_unit(each.double()) for each in (first, second))
     return torch.cat([u.shape[-1] ** 0.5 * u * v, (u - v).abs()], dim=-1).float()
+
+
+def cosines(compared_pairs: np.ndarray) -> np.ndarray:
+    """Return the cosines [pair] of pairs, of what `compared` made of each [pair, 2 hidden].
+
+    >>> both = compared(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 1.0]]))
+    >>> cosines(both.numpy()).round(3).tolist()
+    [0.8]
+    """
+    products = compared_pairs[:, : compared_pairs.shape[1] // 2].astype(np.float64)
+    found: np.ndarray = products.sum(1) / products.shape[1] ** 0.5
+    return found
 
 
 def _unit(vectors: Tensor) -> Tensor:

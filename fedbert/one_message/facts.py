@@ -14,9 +14,9 @@ from fedbert.data.batches import Encoded, encode
 from fedbert.data.examples import Examples
 from fedbert.known_facts import known_of
 from fedbert.one_message.codes import codes_of
-from fedbert.one_message.comparison import frame_of
+from fedbert.one_message.comparison import cosines, frame_of
 from fedbert.one_message.layout import Layout
-from fedbert.one_message.projection import Projection, check_counts, fit_projection
+from fedbert.one_message.projection import Projection, check_counts, fit_projection, leaning
 from fedbert.one_message.public_text import (
     FEWEST_WORDS,
     lacking_words,
@@ -162,4 +162,8 @@ def pairs_of(source: str, count: int) -> tuple[tuple[str, str], ...]:
 def projection_of(config: Config, public: Encoded, vectors: Vectors) -> Projection:
     """Return the projection that the public text says."""
     message = config.message
-    return fit_projection(vectors.of(public), config.directions, message.clip_quantile)
+    told = vectors.of(public)
+    found = fit_projection(told, config.directions, message.clip_quantile)
+    if not config.rises:
+        return found
+    return replace(found, likeness=leaning(found.inside(told), cosines(told)))

@@ -36,14 +36,18 @@ class LinearHead:
     bias: np.ndarray
 
 
-def linear_head(moments: Moments, covariance: np.ndarray, codes: Codes) -> LinearHead:
+def linear_head(
+    moments: Moments, covariance: np.ndarray, codes: Codes, likeness: np.ndarray | None = None
+) -> LinearHead:
     """Return the head that moments say, given the spread of rows [direction, direction].
 
     Classes: a linear discriminant in which all classes count alike, whatever their shares. Scores:
-    the least-squares line.
+    the least-squares line. likeness [direction]: where scores publicly rise; see `rising`.
     """
     if codes.corners is None:
         slope = np.linalg.solve(covariance, (moments.product - _apart(moments)).T).T
+        if likeness is not None:
+            slope = rising(slope, covariance, likeness)
         half = (codes.high - codes.low) / 2
         middle = codes.low + half * (1 + moments.code - slope @ moments.row)
         return LinearHead(half * slope, middle)
@@ -54,6 +58,21 @@ def linear_head(moments: Moments, covariance: np.ndarray, codes: Codes) -> Linea
     surest = (np.linalg.norm(weight, axis=1) + np.abs(bias)).max()
     scale = min(1.0, SUREST / max(surest, 1e-300))
     return LinearHead(scale * weight, scale * bias)
+
+
+def rising(slope: np.ndarray, covariance: np.ndarray, likeness: np.ndarray) -> np.ndarray:
+    """Return slopes [score, direction] that fall by noise alone, turned to rise by as much.
+
+    likeness [direction]: the covariance of public rows with how alike their pairs are. Of a slope
+    it says how the score goes with likeness; whatever else the slope says is left as it is.
+
+    >>> rising(np.array([[-2.0, 1.0]]), np.eye(2), np.array([0.5, 0.0])).tolist()
+    [[2.0, 1.0]]
+    """
+    along = np.linalg.solve(covariance, likeness)
+    falls = np.minimum(slope @ likeness / (likeness @ along), 0.0)
+    found: np.ndarray = slope - 2.0 * falls[:, None] * along
+    return found
 
 
 def class_means(moments: Moments, corners: np.ndarray) -> np.ndarray:

@@ -18,12 +18,15 @@ class Projection:
 
     centre [hidden]: the public mean. matrix [hidden, direction]: the leading principal directions,
     each over its standard deviation, all over the radius that the clip is to be, so that the clip
-    is 1. covariance [direction, direction]: that of public rows after the clip. All float64.
+    is 1. covariance [direction, direction]: that of public rows after the clip. likeness
+    [direction]: their covariance with how alike public pairs are; None where no score is known to
+    rise with that. All float64.
     """
 
     centre: np.ndarray
     matrix: np.ndarray
     covariance: np.ndarray
+    likeness: np.ndarray | None = None
 
     @property
     def directions(self) -> int:
@@ -40,6 +43,12 @@ class Projection:
     def inside(self, vectors: np.ndarray) -> np.ndarray:
         """Return rows in the unit ball [record, direction] float64 of vectors [record, hidden]."""
         return within_ball(self.rows(torch.from_numpy(vectors).double()).numpy())
+
+
+def leaning(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the covariance [direction] of rows [row, direction] with a value of each [row]."""
+    found: np.ndarray = (rows - rows.mean(0)).T @ (values - values.mean()) / len(rows)
+    return found
 
 
 def within_ball(rows: np.ndarray) -> np.ndarray:

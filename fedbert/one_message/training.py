@@ -76,7 +76,8 @@ class Learner:
 
     def head(self, projection: Projection) -> LinearHead:
         """Return the head that follows."""
-        return linear_head(self.moments(), projection.covariance, self.codes)
+        known = projection.likeness
+        return linear_head(self.moments(), projection.covariance, self.codes, known)
 
 
 def train_once(

@@ -7,6 +7,9 @@ from typing import Any
 from reports.leak import Leak, LeakageEntry, NotMeasured
 from reports.metrics import FLAGS
 
+FILE = "audit.json"
+FORMAT = "fedbert-privacy audit"
+
 VIOLATES = "violates the claim"
 CONSISTENT = "consistent"
 TOO_WEAK = "too weak to say"
@@ -56,7 +59,10 @@ def note(leak: Leak) -> str:
 class Card:
     """An audit's whole answer. `subject` names what was audited; `claims` are its sentences.
 
-    live: what a live audit of the training saw, by round; None without one.
+    live: what a live audit of the training saw, by round; None without one. means: on how much the
+    attacks ran. seconds: of each phase. made: the day, as YYYY-MM-DD. model_sha256: of the weights
+    that were audited; "" of a foreign model. cost: utility, gains, majority_baseline and
+    subgroups, as a record's JSON has them; empty where nobody measured them.
     """
 
     subject: dict[str, str]
@@ -64,6 +70,11 @@ class Card:
     checks: tuple[Check, ...]
     measured: tuple[LeakageEntry, ...]
     live: Mapping[str, Any] | None = None
+    means: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    made: str = ""
+    model_sha256: str = ""
+    cost: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def code(self) -> int:
@@ -100,14 +111,19 @@ class Card:
     def to_json(self) -> dict[str, Any]:
         """The card as plain JSON."""
         return {
-            "format": "fedbert-privacy audit",
+            "format": FORMAT,
             "version": 2,
             "subject": self.subject,
             "verdict": self.verdict,
             "exit_code": self.code,
+            "made": self.made,
+            "model_sha256": self.model_sha256,
+            "means": dict(self.means),
+            "seconds": dict(self.seconds),
             "claims": list(self.claims),
             "checks": [_check_json(check) for check in self.checks],
             "measured": [each.to_json() for each in self.measured],
+            **({"cost": dict(self.cost)} if self.cost else {}),
             **({} if self.live is None else {"live": dict(self.live)}),
         }
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from rich.table import Table
 
 from fedbert.disk.writer import sweep, write_whole
-from reports.card.content import FAILED, WEAK, Card, figure, note
+from reports.card.content import FAILED, FILE, WEAK, Card, figure, note
 from reports.card.summary import SPEAKS, answers, in_short
 from reports.html import html
 from reports.layout import with_heads
@@ -22,7 +22,7 @@ from reports.wording import beside
 def write(card: Card, directory: Path) -> list[Path]:
     """Write audit.json, audit.xml and audit.html into a directory and return where they are."""
     made: dict[str, Callable[[Card], str]] = {
-        "audit.json": as_json,
+        FILE: as_json,
         "audit.xml": as_junit,
         "audit.html": as_html,
     }

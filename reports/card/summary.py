@@ -11,10 +11,12 @@ from reports.card.content import (
     Card,
 )
 from reports.comparison import capital
+from reports.estimate import Estimate
 from reports.leak import Leak
 from reports.leaks import worst, worst_reading
-from reports.plain import reaches
-from reports.wording import interval
+from reports.metrics import title
+from reports.plain import achieves, reaches
+from reports.wording import outward
 
 PLAIN = {
     VIOLATES: "Do not ship: a claim about this model does not hold.",
@@ -42,7 +44,7 @@ def answers(card: Card) -> tuple[tuple[str, str], ...]:
     return (
         ("Who can read my text?", read),
         ("Which records?", f"{found} {listed}"),
-        ("What does it cost?", COST),
+        ("What does it cost?", _cost(card)),
         ("How sure is that?", f"{certain} {ATTACKS}"),
     )
 
@@ -50,6 +52,9 @@ def answers(card: Card) -> tuple[tuple[str, str], ...]:
 AT_RISK = "records at risk"
 """The subject's entry that says how many records were listed."""
 LISTED = "Cards name nobody: with --records FILE, audit run lists whom the model puts most at risk."
+BESIDE = (
+    "What an undefended training would reach a grid's report sets beside it (fedbert-eval report)."
+)
 COST = (
     "An audit measures no utility and no price: the report of a grid sets accuracy, bytes and "
     "seconds beside those of undefended training (fedbert-eval report)."
@@ -62,6 +67,18 @@ SPEAKS = (
     "An audit can say no and never yes: it speaks of what is claimed. Where nothing is, weigh what "
     "is read below."
 )
+
+
+def _cost(card: Card) -> str:
+    """The utility on the training's evaluation data, and what the commonest answer reaches."""
+    found = card.cost.get("utility", {})
+    if not found:
+        return COST
+    name, value = next(iter(found.items()))
+    constant = card.cost.get("majority_baseline", {}).get(name)
+    guess = "unknown" if constant is None else f"{constant:.3f}"
+    told = f"{capital(title(name))} {outward(Estimate.from_json(value))}; the commonest answer"
+    return f"{told} alone reaches {guess}. {BESIDE}"
 
 
 def _text(card: Card) -> str:
@@ -79,7 +96,7 @@ def _members(card: Card) -> str:
     leak = few or area
     if leak is None:
         return f"Whether members can be told was not measured{_why(card, 'membership')}."
-    over = f"; over all, AUC {interval(area.estimate)} by {area.name}" if few and area else ""
+    over = f"; over all, {achieves(area)}" if few and area else ""
     lacking = any(not isinstance(e, Leak) and STRONGER in e.reason for e in card.measured)
     more = f" Stronger attacks did not run: they take {STRONGER} 16." if lacking else ""
     return f"Who was trained on: {reaches(leak)}{over}.{more}"

@@ -20,8 +20,9 @@ from reports.decision.words import (
     nearest,
     percent,
 )
+from reports.estimate import Estimate
 from reports.frontier.leakage import Told, Worst
-from reports.plain import WHO
+from reports.plain import WHO, everybody
 from reports.tradeoff import Allowed, beside_leak
 from reports.wording import duration, outward, size
 
@@ -137,12 +138,12 @@ def _open(each: Judged, found: Decision) -> str:
     open_, blind = open_views(each.row, found.wish), unattacked(each.row)
     bare = [view for view in open_ if not own[view]]
     little = [view for view in open_ if own[view]]
-    told = [f"Nothing of the text is promised against {in_views(bare)}."] if bare else []
-    told += [f"What is claimed against {in_views(little)} allows nearly all."] if little else []
+    told = [f"Nothing of the text is promised against {everybody(bare)}."] if bare else []
+    told += [f"What is claimed against {everybody(little)} allows nearly all."] if little else []
     if blind and found.told.text is not None:
-        told.append(f"No attack on the text was measured on {in_views(blind)}.")
+        told.append(f"No attack on the text by {everybody(blind)} was measured.")
     silent = [one.view for one in each.row.guarantees if one.kind == "nothing sent"]
-    told += [f"Nothing crosses on {in_views(silent)}."] if silent else []
+    told += [f"Nothing is sent to {everybody(silent)}."] if silent else []
     return " ".join(told)
 
 
@@ -173,13 +174,16 @@ def _held(each: Judged, numbers: int) -> str:
 def _sure(found: Decision, each: Judged) -> str:
     """What the intervals hold for, and what they do not."""
     seeds = len(each.row.seeds)
+    every = [leak.estimate for leak in each.row.leaks]
+    every += [] if each.row.utility is None else [each.row.utility]
+    sure = min((one.confidence for one in every), default=Estimate.confidence)
     return (
-        f"The intervals here hold together for all {found.numbers} numbers of the page "
-        f"(Bonferroni; over {seeds} seed{'s' * (seeds != 1)} the mean of what is kept, the worst "
-        "of what leaks). They speak of the attacks that were run: others may do better, and only a "
-        "guarantee bounds those. No "
-        "epsilon here pays for having chosen among settings by their figures, where these were "
-        "taken of the records to be protected: see fedbert-eval budget tuning --help."
+        f"With {percent(sure)} confidence all {found.numbers} numbers of the page lie within "
+        f"their intervals at once ({seeds} training{'s' * (seeds != 1)}: the mean of what is "
+        "kept, the worst of what leaks). They speak of the attacks that were run: others may do "
+        "better, and only a guarantee bounds those. No epsilon here pays for having chosen among "
+        "settings by their figures, where these were taken of the records to be protected: see "
+        "fedbert-eval budget tuning --help."
     )
 
 

@@ -6,8 +6,10 @@ to have; membership and extraction measured), the ICO's motivated intruder (know
 OWASP AISVS 11.2 (accounting over all releases, attacks repeated).
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from reports.averages import mean
@@ -45,6 +47,8 @@ FLOATING_POINT = (
     "noise is drawn in float64, its tails do not thin out; clip norms are bounds that rounding "
     "cannot pass; attacks on the finite precision of the noise are not covered"
 )
+COUNTED = re.compile(r"n=\d+ records")
+"""How a claim whose delta is large counts the records of the smallest client."""
 RATES = (0.001, 0.01, 0.1)
 """False-alarm rates at which what a claim allows is told."""
 
@@ -99,12 +103,17 @@ class Disclosure:
     """One setting of a run as an officer asks about it.
 
     row: its table row, all seeds together. records: one of each seed. words: what the user said.
+    audit: the audit of it, as its JSON; None without one. watched: what a live audit planted and
+    looked at; None without one. made: the day, as YYYY-MM-DD.
     """
 
     row: Row
     records: tuple[CellResult, ...]
     actors: tuple[Actor, ...]
     words: Mapping[str, Any]
+    audit: Mapping[str, Any] | None = None
+    watched: Mapping[str, Any] | None = None
+    made: str = field(default_factory=lambda: datetime.now(UTC).date().isoformat())
 
     @property
     def first(self) -> CellResult:
@@ -167,7 +176,21 @@ def disclosure(records: Sequence[CellResult], grid: Any, chosen: Mapping[str, st
             raise ValueError(f"expected every seed of the setting to be done, got {seed}: {why}")
     said = grid.get("deployment") if isinstance(grid, Mapping) else None
     words = said if isinstance(said, Mapping) else {}
-    return Disclosure(row, tuple(group), tuple(_actor(v, row, group) for v in VIEWS), words)
+    shown = group[0].audit.get("shown")
+    actors = tuple(_actor(v, row, group) for v in VIEWS)
+    return Disclosure(row, tuple(group), actors, words, watched=shown)
+
+
+def of_record(
+    record: CellResult,
+    words: Mapping[str, Any],
+    audit: Mapping[str, Any] | None,
+    watched: Mapping[str, Any] | None,
+) -> Disclosure:
+    """The disclosure of one training by itself, its record made of its manifest and its audit."""
+    (row,) = setting_rows([record])
+    actors = tuple(_actor(view, row, [record]) for view in VIEWS)
+    return Disclosure(row, (record,), actors, words, audit, watched)
 
 
 def _choices(records: Sequence[CellResult]) -> str:
@@ -199,4 +222,28 @@ def _promise(view: str, row: Row, own: Sequence[Mapping[str, Any]]) -> Promise:
     entry = silent[0] if silent else max(own, key=lambda each: float(each["epsilon"]))
     unit = entry.get("unit")
     allows = next((each for each in row.allows if (each.view, each.unit) == (view, unit)), None)
-    return Promise(entry, allows)
+    return Promise(_uncounted(entry), allows)
+
+
+def _uncounted(entry: Any) -> Any:
+    """An entry without the size of the smallest client, as an export has it."""
+    if isinstance(entry, str):
+        return COUNTED.sub("the records", entry)
+    if isinstance(entry, list):
+        return [_uncounted(each) for each in entry]
+    if isinstance(entry, Mapping):
+        return {key: _uncounted(each) for key, each in entry.items()}
+    return entry
+
+
+def spent(cost: Any) -> list[str]:
+    """What of a mechanism's cost a claim rests on: noise, sampling, releases."""
+    if not isinstance(cost, Mapping):
+        return []
+    event = cost.get("event", {})
+    told = [
+        f"{key.replace('_', ' ')} {value:.6g}"
+        for key, value in event.items()
+        if isinstance(value, int | float)
+    ]
+    return [*told, f"{cost['releases']} releases of each {cost['unit']}"]

@@ -11,9 +11,11 @@ from typing import Any
 
 import yaml
 
-from reports.disclosure.facts import FLOATING_POINT, NOT_STATED, Disclosure
+from reports.disclosure.facts import FLOATING_POINT, NOT_STATED, Disclosure, spent
+from reports.metrics import title
 from reports.plain import WHO
 from reports.rows import round_up
+from reports.wording import beside, interval
 
 REQUIRED = ("name", "curators", "description", "intended_use", "region", "published", "authors")
 """What a registry cannot do without and only the user can say."""
@@ -37,6 +39,9 @@ def registry_entry(found: Disclosure) -> dict[str, Any]:
     if not found.secret:
         told = 'noise = "secret", as for a model that leaves the machine'
         raise ValueError(f"expected {told}, got repeatable noise, which its seed takes off")
+    if found.audit is not None and found.audit["exit_code"] == 1:
+        told = f"got one that audit says {found.audit['verdict']!r} of"
+        raise ValueError(f"expected a model whose audit found nothing against it, {told}")
     words = found.words
     basic = {
         "name": words["name"],
@@ -186,8 +191,8 @@ def _accounting(found: Disclosure) -> dict[str, str]:
 def _implementation(found: Disclosure) -> dict[str, str]:
     words, record = found.words, found.first
     mechanisms = [
-        f"- at {place}: {entry['name']}, clip norm {entry.get('clip_norm')}, standard deviation of "
-        f"the noise {entry.get('noise_std')}"
+        f"- at {place}: {entry['name']}, clip norm {entry.get('clip_norm')}, "
+        + ", ".join(spent(entry.get("cost")) or ["no cost"])
         for place, entry in record.mechanisms.items()
     ]
     commit = record.provenance.get("commit") or "not known"
@@ -211,13 +216,13 @@ def _implementation(found: Disclosure) -> dict[str, str]:
 def _notes(found: Disclosure) -> str:
     row = found.row
     measured = [
-        f"{leak.name} ({leak.view}) {leak.metric} {leak.estimate.value:.3f} "
-        f"[{leak.estimate.low:.3f}, {leak.estimate.high:.3f}]"
+        f"{leak.name} ({leak.view}) {title(leak.metric)} {interval(leak.estimate)}, {beside(leak)}"
         for leak in row.leaks
     ]
     told = [f"Attacks measured: {'; '.join(measured)}." if measured else "No attack was measured."]
     if row.utility is not None:
-        e = row.utility
-        told.append(f"Utility: {row.metric} {e.value:.3f} [{e.low:.3f}, {e.high:.3f}], n = {e.n}.")
+        told.append(f"Utility: {row.metric} {interval(row.utility)}, n = {row.utility.n}.")
+    if found.audit is not None:
+        told.append(f"Audit of {found.audit.get('made')}: {found.audit['verdict']}.")
     told.append(f"To be tested again: {found.words.get('test_again', NOT_STATED)}.")
     return "\n\n".join(told)

@@ -1,7 +1,5 @@
-"""Disclosure as text and as JSON: the same fields, in the order in which they are asked for."""
+"""Disclosure as text: the fields of its JSON, in the order in which they are asked for."""
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from reports.disclosure.facts import (
@@ -14,96 +12,21 @@ from reports.disclosure.facts import (
     Actor,
     Disclosure,
     Promise,
+    spent,
 )
+from reports.disclosure.means import attackers
+from reports.disclosure.persons import ADVICE, persons
 from reports.leak import Leak, NotMeasured
+from reports.live import in_words
 from reports.metrics import title
 from reports.plain import WHO
 from reports.rows import round_up
 from reports.wording import beside, decimal, duration, interval
 
-PER_PERSON = "a claim about one record says less of a person with several (records_per_user)"
-MECHANISM = ("name", "clip_norm", "noise_std", "cost")
-SETTINGS = {
-    "model": ("architecture", "cut_layer", "freeze_embeddings", "dropout", "pooling"),
-    "data": ("task", "max_length", "clients", "records_per_user"),
-    "training": (
-        "strategy", "rounds", "local_steps", "batch_size", "clients_per_round", "participation",
-        "learning_rate", "optimizer", "precision",
-    ),
-}  # fmt: skip
-"""Settings that an export holds, too: no seed, no path, no hash of the data."""
-PROVENANCE = ("commit", "dirty", "versions", "precision")
 FIRST = ("name", "curators", "description", "intended_use", "region", "published")
 LAST = ("person", "preprocessing", "tuning", "refresh", "justification", "test_again", "authors")
 SUBGROUPS = "utility of single groups of people"
 GROUPS_HOLD = "one seed; the intervals hold together"
-
-
-def as_json(found: Disclosure) -> str:
-    """The disclosure as JSON, numbers as numbers; of settings what an export holds as well."""
-    row, record = found.row, found.first
-    content = {
-        "format": "fedbert-privacy disclosure",
-        "version": 1,
-        "setting": {
-            "task": row.task,
-            "strategy": row.strategy,
-            "defence": row.defence,
-            "level": row.level,
-            "seeds": len(row.seeds),
-            **dict(row.further),
-        },
-        "actors": [_actor_json(each) for each in found.actors],
-        "noise": found.noise,
-        "mechanisms": {p: _of(each, MECHANISM) for p, each in record.mechanisms.items()},
-        "tuning": found.part("defence").get("chosen_among") or NOT_STATED,
-        "utility": {
-            "metric": row.metric,
-            "estimate": None if row.utility is None else row.utility.to_json(),
-            "majority_baseline": row.majority_baseline,
-            "comparison": row.comparison.value,
-            "subgroups": _groups_json(found),
-        },
-        "attackers": {
-            "attacks": dict(found.part("attacks")),
-            "seconds": found.seconds,
-            "measured": [each.to_json() for each in row.leaks],
-            "not_measured": [
-                each.to_json() for each in record.leakage if isinstance(each, NotMeasured)
-            ],
-        },
-        "doubts": record.doubts,
-        "training": {part: _of(found.part(part), keys) for part, keys in SETTINGS.items()},
-        "provenance": _of(record.provenance, PROVENANCE),
-        "stated": {key: found.words.get(key, NOT_STATED) for key in WORDS},
-    }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _of(values: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: values[key] for key in keys if key in values}
-
-
-def _actor_json(actor: Actor) -> dict[str, Any]:
-    return {
-        "view": actor.view,
-        "who": WHO[actor.view],
-        "promises": [_promise_json(each) for each in actor.promises],
-        "worst_membership": None if actor.members is None else actor.members.to_json(),
-        "worst_inversion": None if actor.text is None else actor.text.to_json(),
-    }
-
-
-def _promise_json(promise: Promise) -> dict[str, Any]:
-    found = {key: value for key, value in promise.entry.items() if key not in ("tradeoff", "view")}
-    allows = promise.allows
-    if allows is not None:
-        found["allows"] = {
-            "advantage": allows.advantage,
-            "tpr_at": {f"{rate:g}": allows.tpr_at(rate) for rate in RATES},
-            "basis": allows.basis,
-        }
-    return found
 
 
 def as_markdown(found: Disclosure) -> str:
@@ -113,8 +36,9 @@ def as_markdown(found: Disclosure) -> str:
         f"- {_plain(each.sentence)}" for actor in found.actors for each in actor.promises
     )
     parts = {
-        "": _said(found, FIRST),
+        "": f"{_said(found, FIRST)}\n- this document was made on: {found.made}",
         "Who is trusted with what": _actors(found),
+        "The worst case of one person": _persons(found),
         "What is promised": promised,
         "What it rests on": _rests(found),
         "What it costs": _utility(found),
@@ -131,6 +55,8 @@ def _said(found: Disclosure, keys: tuple[str, ...]) -> str:
     for key in keys:
         value = found.words.get(key, NOT_STATED)
         text = ", ".join(value) if isinstance(value, list | tuple) else str(value)
+        if key == "test_again" and text < found.made:
+            text += ", which has passed"
         lines.append(f"- {WORDS[key]}: {_plain(text)}")
     return "\n".join(lines)
 
@@ -164,6 +90,22 @@ def _cells(actor: Actor, promise: Promise) -> list[str]:
     return [actor.view, WHO[actor.view], *claim, *curve, *measured]
 
 
+def _persons(found: Disclosure) -> str:
+    """What is left for persons with one record and with several; how measured rates are meant."""
+    lines = []
+    for each in persons(found):
+        of = f"{each.records} {each.unit}s" if (each.records or 1) > 1 else f"one {each.unit}"
+        rates = ", ".join(f"{_up(each.allows.tpr_at(rate)):.3f}" for rate in RATES)
+        lines.append(
+            f"- a person, or a text, with {of}: found at 0.1, 1, 10 % false alarms at most "
+            f"{rates}, advantage at most {_up(each.allows.advantage):.3f} "
+            f"({_plain(each.allows.basis)})"
+        )
+    none = f"- nothing is bounded for anyone who has the model: {NO_GUARANTEE}"
+    advice = f"- {ADVICE}; measured rates are means over candidates, and single ones fare worse"
+    return "\n".join([*(lines or [none]), advice])
+
+
 def _up(value: float) -> float:
     """A rate to three decimals, never rounded down."""
     return min(1.0, -(-int(value * 1e6 + 0.999) // 1000) / 1000)
@@ -189,6 +131,7 @@ def _rests(found: Disclosure) -> str:
             told.append(f"clip {entry['clip_norm']:g}")
         if entry.get("noise_std"):
             told.append(f"noise of standard deviation {entry['noise_std']:.6g}")
+        told += spent(entry.get("cost"))
         lines.append(f"- mechanism at {place}: {', '.join(told)}")
     chosen = found.part("defence").get("chosen_among")
     if chosen:
@@ -209,6 +152,8 @@ def _versions(provenance: dict[str, Any]) -> str:
 
 def _utility(found: Disclosure) -> str:
     row = found.row
+    if row.utility is None:
+        return f"- utility: {NOT_MEASURED} (an audit measures it where the training's data are)"
     constant = f"the commonest answer alone reaches {decimal(row.majority_baseline)}"
     over = f"{len(row.seeds)} seed{'s' if len(row.seeds) > 1 else ''}"
     lines = [
@@ -225,25 +170,31 @@ def _utility(found: Disclosure) -> str:
     return "\n".join(lines)
 
 
-def _groups_json(found: Disclosure) -> Any:
-    """What every group gets, of the first seed."""
-    return {
-        way: {name: each.to_json() for name, each in estimates.items()}
-        for way, estimates in found.first.subgroups.items()
-    } or NOT_MEASURED
+def _means(found: Disclosure) -> list[str]:
+    """Every attacker's means, a line each; what an audit said of it all."""
+    lines = []
+    for each in attackers(found):
+        took = NOT_MEASURED if each.seconds is None else duration(each.seconds)
+        if each.core_hours is not None:
+            took += f", {each.core_hours:.2g} core-hours"
+        own = f"{each.models} models of its own" if each.models else "no model of its own"
+        lines.append(
+            f"- {each.who}: by {_plain(', '.join(each.attacks))}; knows {each.knows}; asked of "
+            f"{each.asked} {each.unit}s at most; {own}; time and cost: {took}"
+        )
+    if found.watched is not None:
+        lines.append(f"- while it trained: {_plain(in_words(found.watched))}")
+    if found.audit is None:
+        return lines
+    lines.append(f"- audit of {_plain(str(found.audit.get('made')))}: {found.audit['verdict']}")
+    for check in found.audit["checks"]:
+        told = f"{check['what']}: {check['verdict']}: {check['detail']}"
+        lines.append(f"- audit: {_plain(told)}")
+    return lines
 
 
 def _attackers(found: Disclosure) -> str:
-    attacks = found.part("attacks")
-    took = ", ".join(f"{phase} {duration(each)}" for phase, each in found.seconds.items())
-    lines = [
-        "- knowledge: the model's architecture and public weights, the mechanism and its settings; "
-        f"held-out text of the same kind; {attacks.get('shadows') or 'no'} models of its own",
-        f"- on how much: {attacks.get('candidates')} members and as many others, "
-        f"{attacks.get('messages')} messages, at most",
-        f"- time: {took or NOT_MEASURED}",
-        f"- the worst case of one person: {PER_PERSON}; measured rates are means over candidates",
-    ]
+    lines = _means(found)
     for leak in found.row.leaks:
         lines.append(f"- {leak.view}, {_worst(leak)}")
     reasons: dict[tuple[str, str], list[str]] = {}

@@ -115,7 +115,7 @@ WRONG: dict[str, tuple[str, Callable[[Any], Any], str]] = {
         "update", without_one, r"message 'client update': expected \d+ parameters, got others: ",
     ),
     "an update of fewer examples": (
-        "update", lambda m: replace(m, weight=m.weight - 1), "examples that it holds, got weight=",
+        "update", lambda m: replace(m, weight=m.weight - 1), "expected weight=.*, got weight=",
     ),
 }  # fmt: skip
 

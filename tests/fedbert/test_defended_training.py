@@ -265,6 +265,23 @@ def test_randomised_labels_are_drawn_once_and_kept() -> None:
     assert train(config, prepared, defence).state.values.keys()
 
 
+def test_under_local_dp_nothing_tells_how_many_examples_a_client_holds() -> None:
+    """Noised values alone leave the client: no weight goes beside them or into the average."""
+    config = tiny.config_of(strategy="fedavg", rounds=1, clients=3)
+    prepared = tiny.prepared_for(config)
+    few = replace(prepared.clients[0], encoded=prepared.clients[0].encoded.take([0, 1]))
+    uneven = replace(prepared, clients=(few, *prepared.clients[1:]))
+    transcript, mechanism = tiny.Recorder(), LocalDPFedAvg(0.5, 1e-9)
+    done = train(config, uneven, Defence("local", update=mechanism), listeners=[transcript])
+    updates = [m for m in transcript.messages if isinstance(m, ClientUpdate)]
+    assert len(updates) == 3 and len({len(d.encoded) for d in uneven.clients}) > 1
+    assert {each.weight for each in updates} == {1}
+    for name, new in done.state.values.items():
+        sent = [dense(m.tensors[name]).astype(float) for m in updates if name in m.tensors]
+        if sent:
+            np.testing.assert_allclose(new, np.mean(sent, 0), rtol=1e-5, atol=1e-7)
+
+
 def test_local_dp_fedavg_noises_what_the_aggregator_sees() -> None:
     config = tiny.config_of("two", clients=2, strategy="fedavg", rounds=1, learning_rate=1e-9)
     prepared, transcript = tiny.prepared_for(config), tiny.Recorder()

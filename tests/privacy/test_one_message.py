@@ -17,7 +17,7 @@ from privacy.dp_sgd.mechanism import DPSGD
 from privacy.events import GaussianEvent, MessageEvent, PureEvent, event_from_json, event_to_json
 from privacy.facts import MessageFacts, TrainingFacts
 from privacy.gaussian import Gaussian
-from privacy.guarantee import Guarantee, NoGuarantee, rounded_up
+from privacy.guarantee import SEVERAL_TEXTS, Guarantee, NoGuarantee, rounded_up
 from privacy.laplace import Laplace
 from privacy.matrix_gaussian import MatrixGaussian
 from privacy.mechanism import VIEWS, ClipOnly
@@ -150,6 +150,12 @@ def test_each_launch_sent_every_record_once_more():
     claim = ledger(ALONE, replace(WITHIN, restarts=2))["peer"]
     assert claim.releases == 3
     assert claim.epsilon == pytest.approx(gaussian_epsilon(NOISE.noise_multiplier, 3, DELTA))
+
+
+def test_a_text_in_several_pairs_is_said_to_be_several_records():
+    for rows in (None, 1, 3):
+        claim = ledger(ALONE, replace(WITHIN, person_rows=rows))["release"]
+        assert SEVERAL_TEXTS in claim.exclusions
 
 
 def test_a_person_with_several_records_is_told_what_is_left():

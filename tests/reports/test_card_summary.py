@@ -53,8 +53,9 @@ def test_who_reads_and_who_finds_are_named_with_chance_beside() -> None:
     assert "anyone who has the model finds 20% of the members where 1 % of all" in told[2]
     assert "(10% to 30%; a guess: 1%), by LiRA" in told[2]
     assert "each of 1 checks could have failed" in told[3]
-    assert told[2].endswith("over all, AUC 0.600 [0.500, 0.700] by loss.")
-    assert "AUC 0.600" in in_short(card(measured=(AREA,)))[2]
+    pairs = "tells a member from another text in 60% of pairs (50% to 70%; a guess: 50%), by loss."
+    assert told[2].endswith(f"over all, {pairs}")
+    assert pairs in in_short(card(measured=(AREA,)))[2]
 
 
 def test_what_was_not_measured_is_said_with_its_reason() -> None:

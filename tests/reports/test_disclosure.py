@@ -14,8 +14,9 @@ from evaluation.grid.parse import grid_from
 from fedbert.errors import InputError
 from fedbert.settings import from_mapping
 from reports.disclosure.facts import NOT_MEASURED, NOT_STATED, WORDS, Disclosure, disclosure
+from reports.disclosure.numbers import as_json
 from reports.disclosure.registry import REQUIRED, as_yaml, check_entry, registry_entry
-from reports.disclosure.told import as_json, as_markdown
+from reports.disclosure.told import as_markdown
 from reports.estimate import Estimate
 from reports.leak import Leak
 from reports.records import RECORDS
@@ -126,6 +127,16 @@ def test_nothing_that_an_export_leaves_out_is_told(records: list[Any]) -> None:
     for text in (as_json(found), as_markdown(found)):
         for lost in ("data_sha256", "clipped", "signal_to_noise", 'seed":', "77" * 32):
             assert lost not in text
+
+
+def test_a_client_is_not_counted(records: list[Any]) -> None:
+    outright = "the publication of one record outright, at n=3 records of the smallest client"
+    for record in records[6:]:
+        record.guarantees[4]["exclusions"] = [outright]
+        record.guarantees[4]["sentence"] = f"Not covered is {outright}."
+    found = of(records, *AVERAGED)
+    for text in (as_json(found), as_markdown(found)):
+        assert "at the records of the smallest client" in text and "n=3" not in text
 
 
 def test_names_forge_no_section(records: list[Any]) -> None:

@@ -10,6 +10,7 @@ from fedbert.errors import InputError
 from fedbert.manifest import FAULT
 from reports import live
 from reports.card.content import CONSISTENT, VIOLATES, Check
+from reports.live import in_words
 
 
 def curve_of(manifest: Mapping[str, Any], directory: Path) -> dict[str, Any] | None:
@@ -51,24 +52,6 @@ def shown_of(manifest: Mapping[str, Any], directory: Path) -> Mapping[str, Any] 
     return shown
 
 
-def in_words(shown: Mapping[str, Any]) -> str:
-    """Return what was planted and looked at, in a line.
-
-    >>> in_words({"canaries": 20, "kind": "texts", "rounds": 4, "releases": 0})
-    '20 canary texts were trained on by fair coins, over 4 rounds'
-    """
-    told = []
-    if shown["canaries"]:
-        what = f"{shown['canaries']} canary {shown['kind']}"
-        over = f"over {shown['rounds']} {_rounds(shown)}"
-        fresh = shown.get("fresh", 0)
-        new = f", {fresh} of them by a new coin each time" if fresh else ""
-        told.append(f"{what} were trained on by fair coins, {over}{new}")
-    if shown["releases"]:
-        told.append(f"the noise of {shown['releases']} releases was looked at as it was added")
-    return "; ".join(told)
-
-
 def checks_of(manifest: Mapping[str, Any], directory: Path) -> Iterator[Check]:
     """Yield what became of a training's live audit, where it saw noise or found a fault."""
     shown = shown_of(manifest, directory)
@@ -77,7 +60,3 @@ def checks_of(manifest: Mapping[str, Any], directory: Path) -> Iterator[Check]:
     elif shown is not None and shown["releases"]:
         told = f"{in_words(shown)}; no fault at level {shown['alpha']:g}"
         yield Check("live audit", CONSISTENT, told)
-
-
-def _rounds(shown: Mapping[str, Any]) -> str:
-    return "round" if shown["rounds"] == 1 else "rounds"

@@ -131,6 +131,14 @@ def test_a_good_checkpoint_is_consistent_and_written_in_three_forms(
     assert "Stronger attacks did not run: they take --shadows 16." in card["in_short"][2]
     (own,) = [check for check in card["checks"] if check["what"].startswith("release: epsilon")]
     assert "decided by the claim's own trade-off curve: not refuted" in own["detail"]
+    told = json.loads((out / "disclosure.json").read_text())
+    assert told["audit"]["verdict"] == "consistent"
+    assert told["attackers"]["measured"] == [e for e in card["measured"] if "estimate" in e]
+    (accuracy,) = [value for name, value in card["cost"]["utility"].items() if name == "accuracy"]
+    assert told["utility"]["estimate"] == accuracy and accuracy["low"] <= accuracy["value"]
+    assert told["utility"]["majority_baseline"] == card["cost"]["majority_baseline"]["accuracy"]
+    assert "the commonest answer alone reaches" in page
+    assert card["means"]["shadows"] == 0 and all(x["seconds"] for x in told["attackers"]["means"])
 
 
 def test_a_limit_that_is_passed_ends_with_1(good: Path, tmp_path: Path, run) -> None:

@@ -12,7 +12,7 @@ from fedbert.data.batches import encode
 from fedbert.data.columns import classes_of, columns_of, label_of, text_of
 from fedbert.data.examples import Examples, from_tables
 from fedbert.data.sources import HELD_OUT, halves, load, load_one
-from fedbert.data.survey import essentials
+from fedbert.data.survey import essentials, texts_in_words
 from fedbert.data.tables import Table
 from fedbert.errors import InputError
 from fedbert.model import generated_tokenizer
@@ -241,10 +241,23 @@ def test_the_essentials_count_labels_repeats_and_what_is_cut() -> None:
         "labels of train: bad 1, fair 0, good 2, great 1, superb 0",
         "repeats: 1 of train repeat a row before them; "
         "1 of validation repeat a row before them, 1 stand in train",
+        "texts: 1 text stands in several rows, up to 2: a claim about a record covers one "
+        "([data] records_per_user = 2 gives one for all)",
         "max_length 8 cuts 25.0% of the texts",
     )
     assert encoded["train"].cut is not None
     assert encoded["train"].take([2, 0]).cut.tolist() == [True, False]  # type: ignore[union-attr]
+
+
+def test_a_text_in_several_pairs_is_counted_once_for_each() -> None:
+    rows = (("a", "b"), ("a", "c"), ("e", "a"), ("d", "d"), ("c", "f"))
+    task = TASKS["rte"]
+    told = texts_in_words(Examples(task, rows, np.zeros(5), ""))
+    assert told.startswith("2 texts stand in several rows, up to 3: a claim about a record covers")
+    owned = Examples(task, rows, np.zeros(5), "", people=("x",) * 5)
+    assert "records_per_user" not in texts_in_words(owned)
+    assert texts_in_words(Examples(task, rows[3:], np.zeros(2), "")) == ""
+    assert texts_in_words(Examples(TASKS["mlm"], (("a",), ("a",)), np.zeros(2), "")) == ""
 
 
 def test_pairs_are_cut_where_both_together_are_too_long() -> None:

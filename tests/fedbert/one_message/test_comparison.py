@@ -18,16 +18,21 @@ from fedbert.one_message import facts
 from fedbert.one_message.codes import codes_of
 from fedbert.one_message.comparison import compared
 from fedbert.one_message.facts import layout_of, mixed, public_text, whole_sentences
-from fedbert.one_message.learner import LinearHead
+from fedbert.one_message.layout import Layout
+from fedbert.one_message.learner import LinearHead, linear_head
 from fedbert.one_message.model import released
-from fedbert.one_message.projection import fit_projection
+from fedbert.one_message.projection import fit_projection, leaning
 from fedbert.one_message.public_text import TURNS, TWIN, lacking_words, public_pairs, sentences
 from fedbert.one_message.run import public_part
 from fedbert.prepare import Prepared, prepare, typed
 from fedbert.settings import from_mapping
 from fedbert.split import answering
+from fedbert.tasks import TASKS
+from fedbert.trainer import train
 from fedbert.training_settings import TrainingConfig
 from privacy.defence import Defence
+from privacy.gaussian import Gaussian
+from tests.fedbert import tiny
 
 MESSAGE = MessageConfig(public="generated", public_size=80, directions=4)
 
@@ -207,8 +212,9 @@ def test_repeatable_noise_follows_pairs_and_public_pairs(monkeypatch: pytest.Mon
     ("task", "pairs", "directions", "written"),
     [
         ("sst2", None, SINGLE, {}),
-        ("stsb", None, COMPARED, {"pairs": "apart"}),
-        ("stsb", "apart", COMPARED, {"pairs": "apart"}),
+        ("stsb", None, COMPARED, {"pairs": "apart", "alike": "higher"}),
+        ("stsb", "apart", COMPARED, {"pairs": "apart", "alike": "higher"}),
+        ("mrpc", None, COMPARED, {"pairs": "apart"}),
         ("stsb", "together", SINGLE, {"pairs": "together"}),
     ],
 )
@@ -218,12 +224,97 @@ def test_what_is_in_effect_is_written(
     config = config_of(task, pairs=pairs, directions=None)
     found = config.to_json()["message"]
     assert config.directions == directions == found["directions"]
-    assert {k: v for k, v in found.items() if k == "pairs"} == written
+    assert {k: v for k, v in found.items() if k in ("pairs", "alike")} == written
     assert list(found)[:6] == [
         "public", "public_size", "pooling", "directions", "clip_quantile", "labels",
     ]  # fmt: skip
     again = from_mapping(Config, config.to_json(), "here")
     assert again.to_json() == config.to_json() and again.compares == config.compares
+
+
+@pytest.mark.parametrize(
+    ("task", "more"), [("mrpc", {}), ("sst2", {}), ("stsb", {"pairs": "together"})]
+)
+def test_likeness_of_what_is_no_score_of_it_is_refused(task: str, more: Any) -> None:
+    with pytest.raises(InputError, match=r"^message: expected alike with scores of pairs"):
+        config_of(task, alike="higher", **more)
+
+
+def test_what_is_known_of_scores_moves_no_message_and_no_noise() -> None:
+    free, higher = config_of(alike="free"), config_of(alike="higher")
+    assert higher.to_json() == config_of().to_json()
+    assert config_of().rises and not free.rises
+    turned = 0
+    for seed in range(4):  # repeatable noise: of these seeds some turn the slope
+        sent, leans = [], []
+        for each in (free, higher):
+            config, ear = replace(each, seed=seed), tiny.Recorder()
+            defence = Defence("d", smashed=Gaussian(1.0, 20.0, "sequence"))
+            trained = train(config, prepare(config), defence, listeners=[ear])
+            sent.append([message.activations for message in ear.messages])
+            told = replace(higher, seed=seed)
+            known = public_part(told, prepare(told)).projection.likeness
+            weight = trained.split.head.steps["classifier"].linear.weight.detach().numpy()
+            leans.append(float(known @ weight[0]))
+        assert len(sent[0]) == 2
+        for one, other in zip(*sent, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert leans[1] == pytest.approx(abs(leans[0]), rel=1e-4)
+        turned += leans[0] < 0
+    assert 0 < turned < 4
+
+
+def test_a_manifest_of_before_knew_nothing_of_likeness() -> None:
+    written = config_of().to_json()
+    del written["message"]["alike"]
+    assert upgraded(written)["message"]["alike"] == "free"
+    written["data"]["task"] = "mrpc"
+    assert "alike" not in upgraded(written)["message"]
+
+
+# The sign that is public ------------------------------------------------------------------------
+
+PAIRS, DRAWS = 3000, 300
+
+
+def slopes(epsilon: float, directions: int, known: bool) -> np.ndarray:
+    """Return Pearson's correlations [draw] of heads that were learnt under this epsilon.
+
+    Rows whose first value is how alike a pair is, and scores that rise with it and are noisy.
+    """
+    rng = np.random.default_rng(7)
+    rows = 0.25 * rng.standard_normal((PAIRS, directions))
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1.0)
+    scores = np.clip(2.5 + 5.0 * rows[:, 0] + 0.7 * rng.standard_normal(PAIRS), 0.0, 5.0)
+    codes, layout = codes_of(TASKS["stsb"]), Layout(directions, 1, "within")
+    mean = layout.messages(rows, codes.of(scores)).mean(0)
+    std = Gaussian.calibrated(epsilon, 1e-5, clip_norm=1.0).noise_std / PAIRS**0.5
+    covariance = np.cov(rows, rowvar=False).reshape(directions, directions)
+    likeness = leaning(rows, rows[:, 0]) if known else None
+    found = []
+    for _ in range(DRAWS):
+        moments = layout.moments(mean + std * rng.standard_normal(mean.shape))
+        head = linear_head(moments, covariance, codes, likeness)
+        found.append(np.corrcoef(rows @ head.weight[0], scores)[0, 1])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("epsilon", [0.25, 0.5])
+def test_with_one_direction_no_noise_takes_the_sign(epsilon: float) -> None:
+    """One direction: what is left to learn is a sign, which is public; free, noise takes it."""
+    free, known = slopes(epsilon, 1, False), slopes(epsilon, 1, True)
+    clean = np.abs(free).max()
+    np.testing.assert_allclose(known, clean, atol=1e-9)
+    np.testing.assert_allclose(np.abs(free), clean, atol=1e-9)
+    assert (free < 0).mean() > 0.1 and free.mean() < 0.8 * clean
+
+
+def test_with_more_directions_the_sign_helps_where_noise_is_large_and_nowhere_else() -> None:
+    """Standard errors are below .04: a difference of .16 is at least four of them, 1e-4."""
+    free, known = slopes(0.5, 4, False), slopes(0.5, 4, True)
+    assert (free < 0).mean() > 0.1 and (known < 0).mean() < 0.02
+    assert known.mean() > free.mean() + 0.16
+    np.testing.assert_array_equal(slopes(8.0, 4, False), slopes(8.0, 4, True))
 
 
 def test_pairs_of_single_texts_are_refused() -> None:
