@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fedbert.disk.writer import sweep, write_whole
 from reports.beside import beside
@@ -19,21 +18,19 @@ from reports.records import CellResult
 from reports.run_folder import in_order, json_of, records_of, slug
 from reports.samples import SAMPLES, samples
 from reports.scores import FOLDER
-from reports.tables import markdown, terminal_tables
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from reports.tables import markdown
 
 
 @dataclass(frozen=True)
 class RenderedReport:
-    """The files that were written (the page first), and the tables for a terminal.
+    """The files that were written (the page first), and what they are of.
 
-    answer: what was decided, and comes before them, a sentence each; last, what claims in it mean.
+    records: as they are shown. answer: what was decided, a sentence each; last, what claims in it
+    mean, where noise can be made again.
     """
 
     paths: tuple[Path, ...]
-    tables: "tuple[Table, ...]"
+    records: tuple[CellResult, ...] = ()
     answer: tuple[str, ...] = ()
 
 
@@ -88,7 +85,7 @@ def render(
     note = noise_note(records) if told else ""
     return RenderedReport(
         tuple(written),
-        terminal_tables(records, noted=bool(note)),
+        tuple(records),
         (*told, *([note] if note else [])),
     )
 
