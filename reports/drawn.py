@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 INDEX = "drawn.json"
 """The file beside the figures: by name, the hash of what it shows and that of its bytes."""
 
@@ -82,8 +80,8 @@ def _pieces(value: Any) -> Iterator[bytes]:
     if dataclasses.is_dataclass(value):
         yield type(value).__qualname__.encode()
         yield from _pieces([getattr(value, each.name) for each in dataclasses.fields(value)])
-    elif isinstance(value, np.ndarray):
-        yield f"{value.dtype}{value.shape}:".encode() + np.ascontiguousarray(value).tobytes()
+    elif hasattr(value, "dtype"):  # an array: numpy is there, and nowhere else imported for it
+        yield f"{value.dtype}{value.shape}:".encode() + value.tobytes()
     elif isinstance(value, Mapping):
         yield from _pieces(list(value.items()))
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):

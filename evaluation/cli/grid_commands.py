@@ -156,9 +156,9 @@ def report(
     alone = [*chosen, *(["schema"] if schema is not None else [])]
     if alone:
         raise InputError(f"expected --{alone[0]} with --for, got it alone")
-    from reports.scores import FOLDER
+    from reports.run_folder import SCORES
 
-    if not (run / FOLDER).is_dir():
+    if not (run / SCORES).is_dir():
         show(run, as_json=as_json)
         return
     with working("making the numbers again from their scores"):

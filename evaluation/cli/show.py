@@ -29,7 +29,7 @@ def show(run: Path, cell: str | None, as_json: bool) -> None:
     interval and chance, files. Without CELL, the cells of RUN are listed.
     """
     from reports import one_cell
-    from reports.render import as_shown
+    from reports.as_shown import as_shown
 
     records = or_refuse(lambda: as_shown(run))
     if cell is None:

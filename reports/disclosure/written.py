@@ -9,8 +9,8 @@ from reports.disclosure.facts import disclosure
 from reports.disclosure.readers import Reader
 from reports.disclosure.registry import as_yaml, check_entry, registry_entry
 from reports.disclosure.told import as_json, as_markdown
+from reports.frontier.claims import unclaimed
 from reports.frontier.wish import PRIVATE, wish_of
-from reports.frontier.words import unclaimed
 from reports.records import RECORDS, read_records
 
 

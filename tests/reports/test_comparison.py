@@ -15,7 +15,7 @@ from reports.estimate import Estimate
 from reports.figures.depth import Depth, DepthFigure, Line, describe_depth
 from reports.figures.roc import RocFigure, RocPanel, describe_roc
 from reports.figures.utility import comparison_data, describe, leakage_data
-from reports.page import decided, page
+from reports.page import decided, decisions, page
 from reports.records import CellResult
 from reports.rows import setting_rows
 from reports.tables import markdown
@@ -153,11 +153,12 @@ def test_a_comparison_that_holds_is_not_spoken_of(examples):
 
 
 def test_no_defence_is_blamed_where_training_failed(examples):
-    (told,) = decided(_void(examples, (0, 3, 5)))
+    void = _void(examples, (0, 3, 5))
+    (told,) = decided(void, decisions(void))
     assert told.startswith("sst2: Void: undefended training learnt nothing.")
     assert "worth shipping" not in told
     good = [_with(examples.done(defence=0), 0.8), _with(examples.done(defence=5), 0.5)]
-    assert "not worth shipping (keeps too little" in decided(good)[0]
+    assert "not worth shipping (keeps too little" in decided(good, decisions(good))[0]
 
 
 TRADE = "scatter:draw_trade"

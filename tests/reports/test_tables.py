@@ -16,8 +16,8 @@ from reports.csv_table import csv_table
 from reports.estimate import Estimate
 from reports.leak import NotMeasured
 from reports.page import page
-from reports.render import in_order
 from reports.rows import cell_rows, round_up, setting_rows
+from reports.run_folder import in_order
 from reports.tables import markdown
 
 
