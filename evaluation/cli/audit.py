@@ -124,7 +124,7 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
         card = card_of(checkpoint, request)
         from reports.card.files import as_json as json_of
         from reports.card.files import tables, write
-        from reports.card.summary import in_short
+        from reports.card.summary import in_short, weak
 
     if as_json:
         say_json(json.loads(json_of(card)))
@@ -134,6 +134,8 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
     for sentence in in_short(card):
         say(sentence)
     say(f"verdict: {card.verdict}")
+    for line in weak(card):
+        say(line)
     if out is not None:
         for path in write(card, out):
             say(str(path))

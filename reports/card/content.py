@@ -24,7 +24,7 @@ class Check:
     """One verdict: what was checked, the verdict, and the figures behind it.
 
     numbers: of a bound on epsilon, the same figures as numbers, for whoever reads the JSON. tests:
-    a claim or a limit was put to the test.
+    a claim or a limit was put to the test. more: of what is too weak, what could tell.
 
     Raises: ValueError for a verdict that is none.
     """
@@ -34,6 +34,7 @@ class Check:
     detail: str
     numbers: Mapping[str, float] = field(default_factory=dict)
     tests: bool = True
+    more: str = ""
 
     def __post_init__(self) -> None:
         """Refuses an unknown verdict."""
@@ -119,4 +120,5 @@ def _check_json(check: Check) -> dict[str, Any]:
         "verdict": check.verdict,
         "detail": check.detail,
     }
-    return found | ({"numbers": dict(check.numbers)} if check.numbers else {})
+    found |= {"numbers": dict(check.numbers)} if check.numbers else {}
+    return found | ({"more": check.more} if check.more else {})
