@@ -7,8 +7,17 @@ from typing import Any
 import click
 
 from evaluation.cli.exit_codes import FAILED
-from evaluation.cli.shared import ALLOW_CODE, FILE, QUIET, duration, examples, quiet, with_options
-from fedbert.errors import within
+from evaluation.cli.shared import (
+    ALLOW_CODE,
+    AS_JSON,
+    FILE,
+    QUIET,
+    duration,
+    examples,
+    quiet,
+    with_options,
+)
+from fedbert.errors import InputError, within
 from reports.terminal import hush, say, working
 
 TRAINING = [
@@ -26,12 +35,14 @@ TRAINING = [
         type=click.IntRange(0),
         help="Plant so many, watch the training, and stop it when its claim cannot stand.",
     ),
+    click.option("--dry-run", is_flag=True, help="Say what would be trained and claimed; stop."),
     ALLOW_CODE,
     QUIET,
+    AS_JSON,
 ]
 
 
-@click.command(epilog=examples("pretrain --out pre", "pretrain pre.toml --out pre --every 5"))
+@click.command(epilog=examples("pretrain --out pre", "pretrain pre.toml --out pre --dry-run"))
 @with_options(TRAINING)
 def pretrain(config: Path | None, out: Path, **asked: Any) -> None:
     """Pre-train by masked-LM over clients.
@@ -43,7 +54,13 @@ def pretrain(config: Path | None, out: Path, **asked: Any) -> None:
     _train(config, out, pretraining=True, **asked)
 
 
-@click.command(epilog=examples("finetune --out ft", "finetune ft.toml --out ft --canaries 100"))
+@click.command(
+    epilog=examples(
+        "finetune --out ft",
+        "finetune ft.toml --out ft --dry-run",
+        "finetune ft.toml --out ft --canaries 100",
+    )
+)
 @with_options(TRAINING)
 def finetune(config: Path | None, out: Path, **asked: Any) -> None:
     """Fine-tune on a task with labels over clients.
@@ -61,8 +78,12 @@ def _train(
     allow_code: bool,
     silent: bool,
     pretraining: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     hush(silent)
+    if as_json and not dry_run:
+        raise InputError("expected --json with --dry-run, got it alone")
     quiet()
     with working(f"reading {config or 'the embedded default'}"):
         from evaluation.grid.early import check_defence, check_source
@@ -76,6 +97,11 @@ def _train(
         with within(settings.where):
             check_defence(settings.defence)
             check_source(settings.config.data.task, settings.config.data.source)
+    if dry_run:
+        with working("loading torch, transformers, model and data"):
+            from evaluation.cli.training_plan import tell_training
+        tell_training(settings, out, every, as_json)
+        return
     with working("loading torch and transformers"):
         from evaluation.auditing.live.audit import FaultError
         from evaluation.run.training import run_training

@@ -53,7 +53,7 @@ def run_training(
     config, before = settings.config, stopped.told(out)
     with locked(out):
         with working("reading data and model"):
-            prepared, defence = _made(settings)
+            prepared, defence = made(settings)
         directory = out / "checkpoint"
         recover(directory)
         start = None
@@ -63,7 +63,7 @@ def run_training(
             start = checkpoint.state
         kept = None if start is None else start.plain
         chosen = in_words(config, prepared.split.whole.config, kept)
-        for line in (*prepared.notes, *_of_model(prepared, config), *chosen):
+        for line in (*prepared.notes, *of_model(prepared, config), *chosen):
             tell(line)
         for doubt in prepared.doubts:
             logger.warning("%s", doubt)
@@ -77,7 +77,7 @@ def run_training(
         stopped.forget(out)
         utility, majority, *_ = measure(prepared, split, config.seed)
     lines = [f"the training before stopped: {before}"] if before else []
-    lines += _of_model(prepared, config)
+    lines += of_model(prepared, config)
     for name, e in utility.items():
         constant = majority.get(name)
         beside = "" if constant is None else f"; without the text {constant:.4f}"
@@ -141,7 +141,7 @@ def _where(directory: Path, config: Config) -> list[str]:
     ]
 
 
-def _made(settings: TrainingFile) -> tuple[Prepared, Defence]:
+def made(settings: TrainingFile) -> tuple[Prepared, Defence]:
     """Return a training's inputs and mechanisms."""
     config = settings.config
     with within(settings.where):
@@ -153,6 +153,6 @@ def _made(settings: TrainingFile) -> tuple[Prepared, Defence]:
     return prepared, defence
 
 
-def _of_model(prepared: Prepared, config: Config) -> list[str]:
+def of_model(prepared: Prepared, config: Config) -> list[str]:
     """Return what became of the model's files, such as a head that was not the task's."""
     return [f"model {config.model.source}: {note}" for note in prepared.split.notes]
