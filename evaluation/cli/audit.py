@@ -1,6 +1,5 @@
 """`fedbert-eval audit`: the claims of a model, how many canaries a claim takes, bounds on trial."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,12 +121,12 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
         say(told, err=True)
     with working(f"auditing {checkpoint}"):
         card = card_of(checkpoint, request)
-        from reports.card.files import as_json as json_of
-        from reports.card.files import tables, write
+        from reports.card.content import SCHEMA
+        from reports.card.files import content, tables, write
         from reports.card.summary import in_short, weak
 
     if as_json:
-        say_json(json.loads(json_of(card)))
+        say_json("audit run", content(card), SCHEMA)
     for name, value in card.subject.items():
         say(f"{name}: {value}")
     print_tables(tables(card), 120)
@@ -187,7 +186,7 @@ def plan(
     if as_json:
         claim = {"epsilon": epsilon, "delta": delta, "canaries": canaries}
         found = {"significance": SIGNIFICANCE, "methods": [asdict(each) for each in methods]}
-        say_json({"schema": 1, "command": "audit plan", **claim, **found})
+        say_json("audit plan", claim | found)
         return
     print_markdown(as_lines(methods, epsilon, delta, canaries, SIGNIFICANCE, sampling))
 

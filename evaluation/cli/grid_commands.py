@@ -149,7 +149,7 @@ def report(
 
         paths = or_refuse(lambda: disclose(run, reader, chosen, schema))
         if as_json:
-            say_json({"schema": 1, "command": "report", "files": [str(path) for path in paths]})
+            say_json("report", {"files": [str(path) for path in paths]})
         for path in paths:
             say(str(path))
         return
@@ -224,9 +224,9 @@ def show(
 
         shown = or_refuse(lambda: render(directory, records))
     if as_json:
-        from reports.one_setting import to_json
+        from reports.one_setting import SCHEMA, to_json
 
-        say_json(to_json(directory, list(shown.records), shown, checked))
+        say_json("report", to_json(directory, list(shown.records), shown, checked), SCHEMA)
         return
     _tell(directory, shown)
 

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from evaluation.cli.shared import (
 )
 from fedbert.errors import InputError, within
 from reports.terminal import hush, say, working
+
+if TYPE_CHECKING:
+    from evaluation.run.training_file import TrainingFile
 
 TRAINING = [
     click.argument("config", required=False, type=FILE),
@@ -76,31 +79,22 @@ def _train(
     every: int,
     canaries: int | None,
     allow_code: bool,
-    silent: bool,
     pretraining: bool,
-    dry_run: bool,
-    as_json: bool,
+    **how: bool,
 ) -> None:
-    hush(silent)
-    if as_json and not dry_run:
+    """Train, or say what would be trained; how: silent, dry_run, as_json."""
+    hush(how["silent"])
+    if how["as_json"] and not how["dry_run"]:
         raise InputError("expected --json with --dry-run, got it alone")
     quiet()
     with working(f"reading {config or 'the embedded default'}"):
-        from evaluation.grid.early import check_defence, check_source
-        from evaluation.run.files import TRAINING as KIND
-        from evaluation.run.files import check_place
         from evaluation.run.log import RunLog
-        from evaluation.run.training_file import read_training
 
-        settings = read_training(config, pretraining, allow_code, canaries)
-        check_place(out, KIND)
-        with within(settings.where):
-            check_defence(settings.defence)
-            check_source(settings.config.data.task, settings.config.data.source)
-    if dry_run:
+        settings = _settings(config, out, pretraining, allow_code, canaries)
+    if how["dry_run"]:
         with working("loading torch, transformers, model and data"):
             from evaluation.cli.training_plan import tell_training
-        tell_training(settings, out, every, as_json)
+        tell_training(settings, out, every, how["as_json"])
         return
     with working("loading torch and transformers"):
         from evaluation.auditing.live.audit import FaultError
@@ -133,3 +127,20 @@ def _train(
             raise SystemExit(FAILED) from fault
         for line in lines:
             say(line)
+
+
+def _settings(
+    config: Path | None, out: Path, pretraining: bool, allow_code: bool, canaries: int | None
+) -> "TrainingFile":
+    """Return what is to be trained; what can be seen to be wrong is refused, nothing loaded."""
+    from evaluation.grid.early import check_defence, check_source
+    from evaluation.run.files import TRAINING as KIND
+    from evaluation.run.files import check_place
+    from evaluation.run.training_file import read_training
+
+    settings = read_training(config, pretraining, allow_code, canaries)
+    check_place(out, KIND)
+    with within(settings.where):
+        check_defence(settings.defence)
+        check_source(settings.config.data.task, settings.config.data.source)
+    return settings

@@ -24,7 +24,7 @@ def tell_training(settings: TrainingFile, out: Path, every: int, as_json: bool) 
     """
     plan = plan_training(settings, out, every)
     if as_json:
-        say_json(to_json(plan, out))
+        say_json("dry run", to_json(plan, out), SCHEMA)
         return
     for title, lines in (
         ("settings", [f"{key} = {value}" for key, value in flat(plan.settings_json())]),
@@ -82,8 +82,6 @@ def sentence(plan: TrainingPlan, out: Path) -> str:
 def to_json(plan: TrainingPlan, out: Path) -> dict[str, Any]:
     """Return a plan for machines."""
     return {
-        "schema": SCHEMA,
-        "command": "dry run",
         "directory": str(out),
         "settings": plan.settings_json(),
         "rounds_done": plan.first,

@@ -14,6 +14,9 @@ ABOVE = "above the limit"
 WITHIN = "within the limit"
 NOT_MEASURED = "not measured"
 
+SCHEMA = 3
+"""Version of the form of `Card.to_json`."""
+
 FAILED = (VIOLATES, ABOVE)
 WEAK = (TOO_WEAK, NOT_MEASURED)
 VERDICTS = (VIOLATES, CONSISTENT, TOO_WEAK, ABOVE, WITHIN, NOT_MEASURED)
@@ -101,8 +104,6 @@ class Card:
     def to_json(self) -> dict[str, Any]:
         """The card as plain JSON."""
         return {
-            "format": "fedbert-privacy audit",
-            "version": 2,
             "subject": self.subject,
             "verdict": self.verdict,
             "exit_code": self.code,

@@ -21,7 +21,9 @@ BOTH = 'strategies = ["parallel", "fedavg"]\n[model]'
 def planned(here, *words: object) -> dict:
     done = here(*words, "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    found = json.loads(done.stdout)
+    assert list(found)[:2] == ["schema", "command"] and found["command"] == "dry run"
+    return found
 
 
 def test_a_dry_run_says_what_each_cell_will_be_and_writes_nothing(

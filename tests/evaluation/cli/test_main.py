@@ -71,9 +71,9 @@ def test_a_schema_is_printed_as_json(here) -> None:
 
 def test_list_tells_a_kind_with_its_parameters_and_as_json(here) -> None:
     found = json.loads(here("list", "--json").stdout)
-    assert found["schema"] == 1 and found == listed()
+    assert found == {"schema": 1, "command": "list"} | listed()
     only = json.loads(here("list", "mechanisms", "--json").stdout)
-    assert only == {"schema": 1, "mechanisms": found["mechanisms"]}
+    assert only == {"schema": 1, "command": "list", "mechanisms": found["mechanisms"]}
     shown = here("list", "attacks").stdout
     assert "references = " in shown and "gaussian" not in shown.split("\n")[1]
     keys = here("list", "keys").stdout
