@@ -18,7 +18,7 @@ from evaluation.cli.shared import (
     say_json,
     with_options,
 )
-from fedbert.errors import InputError
+from fedbert.errors import InputError, within
 from reports.terminal import hush, say, working
 
 if TYPE_CHECKING:
@@ -223,6 +223,7 @@ def _check_places(checkpoint: Path, out: Path | None, asked: dict[str, Any]) -> 
         check_place(asked["records"], (checkpoint,) if out is None else (checkpoint, out))
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"expected a folder for --out, got the file {out}")
+    _check_sources(asked)
     for name in ("members", "non_members"):
         place = asked[name]
         if place is None or place.exists():
@@ -230,6 +231,22 @@ def _check_places(checkpoint: Path, out: Path | None, asked: dict[str, Any]) -> 
         folder, _, split = str(place).rpartition(":")
         if not (folder and split and Path(folder).is_dir()):
             raise InputError(f"expected a file of examples, got none at {place}")
+
+
+def _check_sources(asked: dict[str, Any]) -> None:
+    """Refuse data and models that can be seen not to be there."""
+    from fedbert.data.places import refuse_missing
+    from fedbert.model_places import refuse_no_model
+
+    for name in ("data", "public"):
+        if asked[name] is not None:
+            with within(f"--{name}"):
+                refuse_missing(asked[name])
+    alone = [] if asked["shadows"] else asked["references"]  # together they are refused
+    for name, place in (("start", asked["start"]), *(("reference", each) for each in alone)):
+        if place is not None:
+            with within(f"--{name}"):
+                refuse_no_model(str(place))
 
 
 def _request(out: Path | None, asked: dict[str, Any]) -> "Request":

@@ -133,7 +133,7 @@ def _settings(
     config: Path | None, out: Path, pretraining: bool, allow_code: bool, canaries: int | None
 ) -> "TrainingFile":
     """Return what is to be trained; what can be seen to be wrong is refused, nothing loaded."""
-    from evaluation.grid.early import check_defence, check_source
+    from evaluation.grid.early import check_training
     from evaluation.run.files import TRAINING as KIND
     from evaluation.run.files import check_place
     from evaluation.run.training_file import read_training
@@ -141,6 +141,5 @@ def _settings(
     settings = read_training(config, pretraining, allow_code, canaries)
     check_place(out, KIND)
     with within(settings.where):
-        check_defence(settings.defence)
-        check_source(settings.config.data.task, settings.config.data.source)
+        check_training(settings.config, settings.defence)
     return settings

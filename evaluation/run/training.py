@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evaluation.auditing.live.audit import FaultError
-from evaluation.grid.defence import facts_of, make_defence, refuse_drowned
+from evaluation.grid.defence import check_values, facts_of, make_defence, refuse_drowned
 from evaluation.grid.launches import Launches
 from evaluation.run.files import TRAINING, check_place, locked
 from evaluation.run.saver import Saver, Say
@@ -145,6 +145,7 @@ def made(settings: TrainingFile) -> tuple[Prepared, Defence]:
     """Return a training's inputs and mechanisms."""
     config = settings.config
     with within(settings.where):
+        check_values(settings.defence, config.training.strategy == ONE_MESSAGE)
         prepared = prepare(config, coin=False)
         facts = facts_of(config, prepared, settings.defence, settings.delta)
         defence = make_defence(settings.defence, facts)
