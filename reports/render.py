@@ -55,7 +55,7 @@ def render(
     directory = Path(run_directory)
     sweep(directory, directory / "figures", directory / SCORES)
     grid, records = json_of(directory / "grid.json"), as_shown(directory, own)
-    wish, drawn = wish_of(grid), Drawn(directory / "figures", lagging=not figures)
+    wish, drawn = wish_of(grid), _drawn(directory, figures, records)
     found = None if wish is None else answer(records, wish)
     made = decisions(records, found)
     pictures = beside(made, drawn, slug) if found is None else _frontier(found, drawn)
@@ -83,6 +83,10 @@ def render(
         tuple(records),
         (*told, *([note] if note else [])),
     )
+
+
+def _drawn(directory: Path, figures: bool, records: Sequence[CellResult]) -> Drawn:
+    return Drawn(directory / "figures", lagging=not figures, note=noise_note(records))
 
 
 def _frontier(found: Answer, drawn: Drawn) -> dict[str, Picture]:
