@@ -81,7 +81,8 @@ def _widths(
     ]
     found = [min(pair) for pair in zip(longest, most, strict=True)]
     left = width - sum(found) + found[wide] - GAP * (len(found) - 1)
-    found[wide] = min(longest[wide], max(left, LEAST))
+    word = max(longest_word(line[wide]) for line in lines)
+    found[wide] = min(longest[wide], max(left, LEAST, word))
     return found
 
 
