@@ -23,6 +23,7 @@ from fedbert.config import ModelConfig
 from fedbert.data.client_data import Vocabulary
 from fedbert.errors import InputError
 from fedbert.inert import refuse_code_in
+from fedbert.model_places import refuse_no_model, refuse_no_place, refuse_no_tokenizer
 from fedbert.model_settings import PROBLEMS, check_settings, raw_settings, set_dropout
 from fedbert.pooling import SETTING, pools_by_mean
 from fedbert.seeding import scoped
@@ -82,6 +83,9 @@ def load_tokenizer(config: ModelConfig) -> Any:
     name = config.tokenizer
     if name == "model":
         name = "embedded" if config.source in SIZES else config.source
+    refuse_no_tokenizer(config.tokenizer)
+    if config.tokenizer == "model" and config.source not in SIZES:
+        refuse_no_place("source", config.source)
     directory = _inert(name)
     return _or_refuse(
         lambda: AutoTokenizer.from_pretrained(directory, trust_remote_code=False),
@@ -178,6 +182,7 @@ def _pretrained(
     """Return a transformers model of a directory, the embedded package or the hub, and what
     became of the tensors in its files.
     """
+    refuse_no_model(config.source)
     directory = _inert(config.source)
     raw = _or_refuse(lambda: raw_settings(directory), "model", config.source)
     settings = _or_refuse(

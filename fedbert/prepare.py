@@ -23,7 +23,7 @@ from fedbert.model import (
     other_numbers,
     vocabulary_of,
 )
-from fedbert.seeding import derive, numpy_rng
+from fedbert.seeding import data_seed, numpy_rng
 from fedbert.split import SplitBert, position_offset
 from fedbert.tasks import Task
 from fedbert.tokenizer_checks import doubts, unknown_words
@@ -126,7 +126,7 @@ def loaded(config: Config) -> Loaded:
 def examples_of(config: Config) -> tuple[dict[str, Examples], int]:
     """Return a configuration's examples by split, and how many of "train" there were before
     persons' rows were bounded."""
-    task, data, seed = task_of(config), config.data, derive(config.seed, "pool")
+    task, data, seed = task_of(config), config.data, data_seed(config.seed)
     with within("data"):
         found = load(task, data.source, data.pool_size, data.evaluation, seed)
         every = len(found["train"])

@@ -70,3 +70,8 @@ def scoped(seed: int, *labels: str | int, device: str = "cpu") -> Iterator[None]
         if cuda:
             torch.cuda.manual_seed(derive(seed, *labels))
         yield
+
+
+def data_seed(seed: int) -> int:
+    """Return the seed by which a run of this seed splits its data, and chooses of it."""
+    return derive(seed, "pool")

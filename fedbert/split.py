@@ -18,6 +18,7 @@ from transformers.masking_utils import create_bidirectional_mask
 from fedbert.data.batches import Batch
 from fedbert.errors import InputError
 from fedbert.head import Head, head_of
+from fedbert.model_places import refuse_deep_cut
 from fedbert.plain_attention import plain_attention_pays, run_plainly
 from fedbert.pooling import pools_by_mean, with_mean
 
@@ -227,8 +228,7 @@ def cut(whole: Any, cut_layer: int) -> SplitBert:
         raise InputError(f"expected a bert or roberta model, got model_type={kind!r}")
     base = getattr(whole, kind)
     layers = list(base.encoder.layer)
-    if not 0 <= cut_layer <= len(layers):
-        raise InputError(f"expected 0 <= cut_layer <= {len(layers)}, got cut_layer={cut_layer}")
+    refuse_deep_cut(cut_layer, len(layers))
     bottom = Bottom(base.embeddings, layers[:cut_layer], whole.config)
     head = head_of(whole, base)
     mean = head.kind != "mlm" and pools_by_mean(whole.config)

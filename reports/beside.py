@@ -10,20 +10,24 @@ from reports.drawn import Drawn
 from reports.page import Picture
 
 Slug = Callable[[str], str]
-MOST = 300
-"""Above so many settings no figure stands beside a decision: it would show a cloud, slowly."""
+MOST, SHOWN = 300, 60
+"""Above so many settings the figure beside a decision shows so many, those that matter: all of them
+would be a cloud, drawn slowly."""
 
 
 def beside(decisions: Sequence[Decision], drawn: Drawn, slug: Slug) -> dict[str, Picture]:
     """File name to picture: utility against the worst attack above chance, for every task."""
-    from reports.figures.frontier import describe_frontier, frontier_data
+    from reports.figures.frontier import describe_frontier, frontier_data, thinned
 
     pictures: dict[str, Picture] = {}
     for each in decisions:
         found = as_answer(each)
-        data = frontier_data(found) if 0 < len(found.tried) <= MOST else None
+        data = frontier_data(found) if found.tried else None
         if data is None:
             continue
+        if len(data.spots) > MOST:
+            bare, passed = ({one.row.name for one in own} for own in (each.undefended, each.passed))
+            data = thinned(data, bare, passed, SHOWN)
         data = replace(data, title=line(each))
         name = f"decision-{slug(each.task)}"
         words = describe_frontier(data)

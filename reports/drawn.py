@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 INDEX = "drawn.json"
 """The file beside the figures: by name, the hash of what it shows and that of its bytes."""
 
@@ -19,28 +17,32 @@ class Drawn:
     """The figures of a folder, each drawn only where it shows something else than the one there.
 
     What it shows is its data, the code of `reports`, and matplotlib's version. lagging: nothing is
-    drawn, and what is there will do, whatever it shows; nothing is b"".
+    drawn, and what is there will do, whatever it shows; nothing is b"". note: goes into each file
+    besides its words: that noise can be made again.
     """
 
-    def __init__(self, folder: Path, lagging: bool = False) -> None:
+    def __init__(self, folder: Path, lagging: bool = False, note: str = "") -> None:
         """Look at what is there; a file that was changed by another hand does not count."""
-        self.folder, self.lagging = folder, lagging
+        self.folder, self.lagging, self.note = folder, lagging, note
         self.before = _index(folder / INDEX)
         self.now: dict[str, dict[str, str]] = {}
 
-    def png(self, name: str, data: Any, by: str, *rest: str, width: str = "page") -> bytes:
+    def png(
+        self, name: str, data: Any, by: str, words: str, *rest: str, width: str = "page"
+    ) -> bytes:
         """Return the figure of this name: as `reports.drawing.screen.png` draws the rest."""
         if self.lagging:
             path = self.folder / f"{name}.png"
             return path.read_bytes() if name in self.before and path.is_file() else b""
+        told = f"{words} {self.note}".strip()
         shown = hashlib.sha256()
-        for piece in _pieces((_code(), by, data, rest, width)):
+        for piece in _pieces((_code(), by, data, (told, *rest), width)):
             shown.update(piece)
         found = self._kept(name, shown.hexdigest())
         if found is None:
             from reports.drawing.screen import png
 
-            found = png(data, by, *rest, width=width)
+            found = png(data, by, told, *rest, width=width)
         self.now[name] = {"shows": shown.hexdigest(), "sha256": _sha256(found)}
         return found
 
@@ -82,8 +84,8 @@ def _pieces(value: Any) -> Iterator[bytes]:
     if dataclasses.is_dataclass(value):
         yield type(value).__qualname__.encode()
         yield from _pieces([getattr(value, each.name) for each in dataclasses.fields(value)])
-    elif isinstance(value, np.ndarray):
-        yield f"{value.dtype}{value.shape}:".encode() + np.ascontiguousarray(value).tobytes()
+    elif hasattr(value, "dtype"):  # an array: numpy is there, and nowhere else imported for it
+        yield f"{value.dtype}{value.shape}:".encode() + value.tobytes()
     elif isinstance(value, Mapping):
         yield from _pieces(list(value.items()))
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):

@@ -5,7 +5,7 @@ What each verdict means stands in `reports.comparison`.
 
 from collections.abc import Sequence
 
-from reports.comparison import brief, capital
+from reports.comparison import brief
 from reports.labels import phrase
 from reports.rows import Row
 
@@ -26,12 +26,6 @@ def fault(rows: Sequence[Row]) -> str:
     """The same in one line, for a figure or the head of a table; "" where all hold."""
     several = [part for part in PARTS if len({getattr(row, part) for row in rows}) > 1]
     return brief({_name(row, several or ["strategy"]): row.comparison for row in rows})
-
-
-def noted(rows: Sequence[Row]) -> list[str]:
-    """The line as a sentence, beside what it means; nothing where all hold."""
-    text = fault(rows)
-    return [f"{capital(text)}. {UNBLAMED}."] if text else []
 
 
 def _name(row: Row, parts: Sequence[str]) -> str:

@@ -58,7 +58,6 @@ def to_json(run: Path, records: Sequence[CellResult], place: int) -> dict[str, A
     """A cell for machines: its record, whose fields carry units, views and relations."""
     record = records[place]
     return {
-        "schema": SCHEMA,
         "number": place + 1,
         "of": len(records),
         "record": record.to_json(),

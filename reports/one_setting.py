@@ -28,8 +28,6 @@ def to_json(
     """
     rows, groups = setting_rows(records), by_setting(records)
     return {
-        "schema": SCHEMA,
-        "command": "report",
         "run": run.resolve().name,
         "answer": list(shown.answer),
         "numbers_made_again": checked,

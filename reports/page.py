@@ -92,13 +92,14 @@ class Shown:
 
     grid: what `grid.json` holds. sentences: the run's private text, the only one on the page.
     found: the answer of a frontier, with which the page begins. going: the run goes on, and the
-    page looks for news.
+    page looks for news. decisions: those on its tasks, where they are made already.
     """
 
     grid: Any = None
     sentences: Sequence[Sampled] = ()
     found: Answer | None = None
     going: bool = False
+    decisions: Sequence[Decision] | None = None
 
 
 def decisions(records: Sequence[CellResult], found: Answer | None = None) -> list[Decision]:
@@ -119,7 +120,7 @@ def page(
     """The report as one self-contained HTML document."""
     settings = by_task(records)
     rows = [row for own in settings.values() for row, _ in own]
-    made = decisions(records, shown.found)
+    made = shown.decisions or decisions(records, shown.found)
     distinct, referred = claims(rows)
     gone = missing(records, shown.grid)
     return html(
@@ -193,12 +194,14 @@ def _of_records(records: Sequence[CellResult]) -> dict[str, Any]:
     }
 
 
-def decided(records: Sequence[CellResult], grid: Any = None) -> tuple[str, ...]:
-    """What is decided of each task, a line each."""
+def decided(
+    records: Sequence[CellResult], made: Sequence[Decision], grid: Any = None
+) -> tuple[str, ...]:
+    """What is decided of each task, a line each; made: the decisions themselves."""
     settings, gone = by_task(records), missing(records, grid)
     return tuple(
         f"{each.task}: {verdict.line}{f' {verdict.near}' if verdict.near else ''}"
-        for each in decisions(records)
+        for each in made
         for verdict in [first_screen.verdict(each, (), _left(each, settings, gone))]
     )
 

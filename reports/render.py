@@ -3,37 +3,34 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fedbert.disk.writer import sweep, write_whole
+from reports.as_shown import as_shown
 from reports.beside import beside
 from reports.csv_table import csv_table, json_table
 from reports.drawn import INDEX, Drawn
 from reports.frontier.answer import Answer, answer
-from reports.frontier.wish import PRIVATE, wish_of
-from reports.frontier.words import answer_markdown, sentences, unclaimed
+from reports.frontier.wish import wish_of
+from reports.frontier.words import answer_markdown, sentences
 from reports.noise_mode import noise_note
 from reports.page import Picture, Shown, decided, decisions, page
 from reports.plots.run import Run
 from reports.records import CellResult
-from reports.run_folder import in_order, json_of, records_of, slug
+from reports.run_folder import SCORES, json_of, slug
 from reports.samples import SAMPLES, samples
-from reports.scores import FOLDER
-from reports.tables import markdown, terminal_tables
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from reports.tables import markdown
 
 
 @dataclass(frozen=True)
 class RenderedReport:
-    """The files that were written (the page first), and the tables for a terminal.
+    """The files that were written (the page first), and what they are of.
 
-    answer: what was decided, and comes before them, a sentence each; last, what claims in it mean.
+    records: as they are shown. answer: what was decided, a sentence each; last, what claims in it
+    mean, where noise can be made again.
     """
 
     paths: tuple[Path, ...]
-    tables: "tuple[Table, ...]"
+    records: tuple[CellResult, ...] = ()
     answer: tuple[str, ...] = ()
 
 
@@ -56,23 +53,18 @@ def render(
     Raises: ValueError where there are no records or a file is not what it should be.
     """
     directory = Path(run_directory)
-    sweep(directory, directory / "figures", directory / FOLDER)
-    grid = json_of(directory / "grid.json")
-    records = in_order(records_of(directory) if own is None else own, grid)
-    wish, drawn = wish_of(grid), Drawn(directory / "figures", lagging=not figures)
-    if wish is not None and wish.data == PRIVATE:
-        records = unclaimed(records)
+    sweep(directory, directory / "figures", directory / SCORES)
+    grid, records = json_of(directory / "grid.json"), as_shown(directory, own)
+    wish, drawn = wish_of(grid), _drawn(directory, figures, records)
     found = None if wish is None else answer(records, wish)
-    if found is not None:
-        pictures = _frontier(found, drawn)
-    else:
-        pictures = beside(decisions(records), drawn, slug)
+    made = decisions(records, found)
+    pictures = beside(made, drawn, slug) if found is None else _frontier(found, drawn)
     pictures |= _plotted(Run(directory.name, directory, tuple(records)), drawn)
     pictures |= _audits(records, drawn)
     pictures = {name: each for name, each in pictures.items() if each.png}
     title = f"Privacy and utility: {directory.resolve().name}"
     private = samples(records, json_of(directory / SAMPLES), SAMPLES)
-    shown = Shown(grid, private, found, going)
+    shown = Shown(grid, private, found, going, made)
     html = page(records, title, tuple(pictures.values()), shown)
     first = "" if found is None else answer_markdown(found)
     written = [_write(directory / "report.html", html)]
@@ -84,13 +76,17 @@ def render(
             written.append(_write(directory / "figures" / f"{name}.png", picture.png))
     if pictures and figures:
         _write(directory / "figures" / INDEX, drawn.index())
-    told = tuple(sentences(found)) if found is not None else decided(records, grid)
+    told = tuple(sentences(found)) if found is not None else decided(records, made, grid)
     note = noise_note(records) if told else ""
     return RenderedReport(
         tuple(written),
-        terminal_tables(records, noted=bool(note)),
+        tuple(records),
         (*told, *([note] if note else [])),
     )
+
+
+def _drawn(directory: Path, figures: bool, records: Sequence[CellResult]) -> Drawn:
+    return Drawn(directory / "figures", lagging=not figures, note=noise_note(records))
 
 
 def _frontier(found: Answer, drawn: Drawn) -> dict[str, Picture]:
@@ -145,17 +141,6 @@ def _audits(records: Sequence[CellResult], drawn: Drawn) -> dict[str, Picture]:
             png = drawn.png(name, data, "curves:draw_live", words)
             pictures[name] = Picture(title, png, words, data.notice)
     return pictures
-
-
-def as_shown(directory: Path, own: Sequence[CellResult] | None = None) -> list[CellResult]:
-    """The records of a run (or `own`) in its report's order, and with the claims that it shows.
-
-    Raises: ValueError where there are none.
-    """
-    grid = json_of(directory / "grid.json")
-    records = in_order(records_of(directory) if own is None else own, grid)
-    wish = wish_of(grid)
-    return unclaimed(records) if wish is not None and wish.data == PRIVATE else records
 
 
 def _write(path: Path, content: str | bytes) -> Path:

@@ -9,6 +9,9 @@ from typing import Any
 
 from reports.records import RECORDS, CellResult, read_records
 
+SCORES = "scores"
+"""The folder of a run that holds the scores of its membership attacks."""
+
 
 def records_of(directory: Path) -> list[CellResult]:
     """The records of a run; ValueError where there are none."""
@@ -73,3 +76,8 @@ def slug(text: str) -> str:
     'stsb-x-y'
     """
     return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")[:60] or "task"
+
+
+def scores_path(run: Path, cell: str) -> Path:
+    """Where a cell's scores are."""
+    return Path(run) / SCORES / f"{cell}.npz"

@@ -12,7 +12,6 @@ import numpy as np
 
 from fedbert.disk.writer import whole
 
-FOLDER = "scores"
 SIGNALS = "signals"
 
 
@@ -57,11 +56,6 @@ class Scored:
         """The others' scores."""
         found: np.ndarray = self.scores[~self.members]
         return found
-
-
-def scores_path(run: Path, cell: str) -> Path:
-    """Where a cell's scores are."""
-    return Path(run) / FOLDER / f"{cell}.npz"
 
 
 def write_scores(

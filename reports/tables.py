@@ -1,50 +1,27 @@
-"""Tables of the rows for a terminal and as Markdown."""
+"""Tables of the rows as Markdown."""
 
-from collections.abc import Callable, Iterable, Sequence
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Iterable, Sequence
 
 from reports import checks, metrics
 from reports.alike import over_views
-from reports.faults import fault, faults, noted
+from reports.faults import fault, faults
 from reports.labels import cells, columns
-from reports.layout import unbroken, with_heads
 from reports.leak import Leak
 from reports.markup import escaped, markdown_table
 from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import GuaranteeCell, Row, setting_rows
 from reports.story import UNNOISED, doubts
-from reports.terminal import cell, harmless
 from reports.wording import (
     ABSENT,
     beside,
     decimal,
     duration,
+    few,
     interval,
     size,
     what_is_allowed,
 )
-
-
-def terminal_tables(records: Sequence[CellResult], noted: bool = False) -> tuple[Table, ...]:
-    """Two tables per task (utility beside leakage; worst inversion per view), one of guarantees.
-
-    100 columns at most. A task without any inversion has one table. noted: what stands before them
-    says already that noise can be made again.
-    """
-    rows = setting_rows(records)
-    tables = []
-    for task in dict.fromkeys(row.task for row in rows):
-        own = [row for row in rows if row.task == task]
-        tables.append(_leakage_table(task, own))
-        if any(row.view_lines for row in own):
-            tables.append(_view_table(task, own))
-    last = _guarantee_table(rows)
-    last.caption = None if noted else noise_note(records) or None
-    return (*tables, last)
 
 
 def markdown(records: Sequence[CellResult]) -> str:
@@ -66,6 +43,7 @@ def markdown(records: Sequence[CellResult]) -> str:
     views = [_markdown_view(row, names, *each) for row in rows for each in row.view_lines]
     if views:
         lines += ["## Worst inversion per view", "", *below, *markdown_table(third, views), ""]
+    lines += [*(f"- {escaped(each)}" for each in warned), ""] if (warned := alarms(rows)) else []
     lines += ["## Guarantee per view", "", *below]
     lines += [note, ""] if (note := noise_note(records)) else []
     lines += [UNNOISED, ""]
@@ -111,14 +89,6 @@ def by_guarantee(rows: Iterable[Row]) -> list[tuple[Row, tuple[str, ...]]]:
     return [(row, tuple(tasks)) for row, tasks in found.values()]
 
 
-def by_short(row: Row) -> list[tuple[str, list[str]]]:
-    """The short forms of the row's guarantees, each with its views; what is claimed comes first."""
-    found: dict[str, list[str]] = {}
-    for each in sorted(row.guarantees, key=lambda each: not each.claimed):
-        found.setdefault(each.short, []).append(each.view)
-    return list(found.items())
-
-
 def confidence(rows: Iterable[Row]) -> str:
     """The confidence of the rows' intervals in words.
 
@@ -136,69 +106,13 @@ def seed_text(row: Row) -> str:
     return str(len(row.seeds)) if row.seeds else ABSENT
 
 
-def _table(title: str, heads: Sequence[str], widths: Sequence[int], told: Sequence[str]) -> Table:
-    """An empty table without vertical lines, at most 100 columns wide; no head breaks in a word.
-
-    told: stands below its title, a line each.
-    """
-    notice = "".join(f"\n{harmless(each)}" for each in told)
-    table = Table(
-        title=Text(f"\n{harmless(title)}", style="table.title").append(notice, style="bold red"),
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        collapse_padding=True,
-    )
-    return with_heads(table, heads, widths)
-
-
-def _leakage_table(task: str, rows: Sequence[Row]) -> Table:
-    """One task's utility beside its leakage; the attacks stand in a second line."""
-    inversions = [row.inversion for row in rows if row.inversion]
-    memberships = [row.membership for row in rows if row.membership]
-    metric = next((row.metric for row in rows if row.metric), "")
-    several = len({row.model for row in rows}) > 1
-    majority = [x for row in rows if (x := row.majority_baseline) is not None]
-    beside_utility = _span("majority class", majority)
-    names = columns(rows)
-    heads = [
-        "defence, strategy",
-        *_heads(names),
-        "seeds",
-        f"utility\n{metrics.title(metric)}{beside_utility}",
-    ]
-    heads += [f"worst inversion\ntoken accuracy{_span('chance', _chances(inversions))}"]
-    heads += [f"worst membership\nAUC{_span('chance', _chances(memberships))}"]
-    table = _table(
-        f"{task}: utility and leakage [{confidence(rows)}]",
-        heads,
-        (23, *_narrow(names), 5, 21, 21, 21),
-        faults(rows),
-    )
+def alarms(rows: Iterable[Row]) -> list[str]:
+    """Every alarm of the settings, each once, with those that have it."""
+    found: dict[str, list[str]] = {}
     for row in rows:
-        name = f"{row.setting}\n{row.strategy}{', ' + row.model if several else ''}"
-        if row.seeds:
-            utility = interval(row.utility) + (f"\n{row.note}" if row.note else "")
-            found = [_number_and_source(row, leak) for leak in (row.inversion, row.membership)]
-            if row.inversion is None and any(leak.family == "inversion" for leak in row.leaks):
-                found[0] = "not by this metric: see worst inversion per view"
-            found[1] = "\n".join([found[1], *row.membership_notes])
-            rest = [seed_text(row), utility, *found]
-        else:
-            rest = [ABSENT, row.note, "", ""]
-        table.add_row(*map(cell, (name, *cells(row.further, names), *rest)))
-    return unbroken(table)
-
-
-def _chances(leaks: Iterable[Leak]) -> list[float]:
-    return [leak.chance for leak in leaks if leak.chance is not None]
-
-
-def _span(name: str, values: Sequence[float]) -> str:
-    """ ", NAME x" or ", NAME x to y" for known values, and nothing for none."""
-    ends = dict.fromkeys(f"{x:.3g}" for x in (min(values), max(values))) if values else {}
-    return f"\n{name} {' to '.join(ends)}" if ends else ""
+        for text in row.alarms:
+            found.setdefault(text, []).append(f"{row.task}, {row.strategy}, {row.name}")
+    return [f"NOTE: {text} ({few(own)})" for text, own in found.items()]
 
 
 def _found(row: Row, leak: Leak) -> list[str]:
@@ -207,79 +121,15 @@ def _found(row: Row, leak: Leak) -> list[str]:
     return [line for line in lines if line]
 
 
-def _number_and_source(row: Row, leak: Leak | None) -> str:
-    """The number, its attack, and what it lies between."""
-    if leak is None:
-        return "not measured"
-    lines = _found(row, leak)
-    if leak.reference_attack is not None or leak.reconstruction_bound is not None:
-        lines.append(beside(leak))
-    return "\n".join([*lines, *leak.flags])
-
-
-def _view_table(task: str, rows: Sequence[Row]) -> Table:
-    """What the adversary of every view recovers at worst, and the flags."""
-    names = columns(rows)
-    heads = ("defence, strategy", *_heads(names), "view: what", "worst attack", "beside")
-    widths = (23, *_narrow(names), 24, 24, 22)
-    table = _table(f"{task}: worst inversion per view", heads, widths, noted(rows))
-    for row in rows:
-        setting = [f"{row.setting}\n{row.strategy}", *cells(row.further, names)]
-        for view, leak in row.view_lines:
-            what = f"{view}:\n{metrics.title(leak.metric)}"
-            near = "\n".join([beside(leak), *leak.flags])
-            table.add_row(*map(cell, (*setting, what, "\n".join(_found(row, leak)), near)))
-            setting = [""] * len(setting)
-        for alarm in row.alarms:
-            table.add_row(*[""] * (1 + len(names)), "", cell(f"NOTE: {alarm}"), "")
-    return unbroken(table)
-
-
 def _setting(row: Row, names: Sequence[str] = ()) -> list[str]:
     """Model, strategy, defence and level of a row, and its further labels of these names."""
     return [row.model, row.strategy, row.defence, row.level, *cells(row.further, names)]
-
-
-def _heads(names: Sequence[str]) -> list[str]:
-    """The heads of the columns of further labels, the section of a setting in a line of its own."""
-    return [name.replace(".", ".\n", 1) for name in names]
-
-
-def _narrow(names: Sequence[str]) -> list[int]:
-    """The widths of the columns of further labels."""
-    return [9] * len(names)
 
 
 def _markdown_view(row: Row, names: Sequence[str], view: str, leak: Leak) -> list[str]:
     head = [row.task, *_setting(row, names), view, metrics.title(leak.metric)]
     flags = "; ".join(leak.flags)
     return [*head, " ".join(_found(row, leak)), beside(leak), flags, row.comparison.value]
-
-
-def _guarantee_table(rows: Sequence[Row]) -> Table:
-    """What is guaranteed per view, and what was sent and spent."""
-    names = columns(rows)
-    heads = ("defence, strategy", *_heads(names), "guarantee: views", "bytes", "seconds")
-    table = _table("Guarantee per view", heads, (25, *_narrow(names), 48, 10, 10), noted(rows))
-    for row, tasks in by_guarantee(rows):
-        same = [
-            each
-            for each in rows
-            if (_setting(each), each.further) == (_setting(row), row.further) and each.task in tasks
-        ]
-        text = "\n".join(f"{short}: {', '.join(views)}" for short, views in by_short(row))
-        line = [f"{row.setting}\n{row.strategy}, {row.model}", *cells(row.further, names), text]
-        line += [_range([each.bytes for each in same], size)]
-        line += [_range([each.seconds for each in same], duration)]
-        table.add_row(*map(cell, line))
-    return unbroken(table)
-
-
-def _range(values: Sequence[float | None], show: Callable[[float | None], str]) -> str:
-    """The least and the greatest value, once if they read the same."""
-    known = sorted(value for value in values if value is not None)
-    ends = dict.fromkeys(show(value) for value in (known[0], known[-1])) if known else [ABSENT]
-    return " to ".join(ends)
 
 
 def _markdown_row(row: Row, names: Sequence[str]) -> list[str]:

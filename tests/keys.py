@@ -6,12 +6,20 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
-from evaluation.grid.build import TARGETS, calibrated_parameters, parameters_of, resolve
+from evaluation.grid.asked import CALIBRATED_FOR
+from evaluation.grid.build import (
+    attack_signature,
+    calibrated_parameters,
+    parameters_of,
+    resolve,
+    signature_of,
+)
 from evaluation.grid.catalogue import FAMILIES, MECHANISMS, Entry
-from evaluation.grid.defence import CALIBRATED_FOR
+from evaluation.grid.defence import acts_at
 from evaluation.grid.durations import NOTE, estimated
 from evaluation.grid.listed import LISTED, SCHEMA
 from evaluation.grid.schema import grid_schema, training_schema
+from evaluation.grid.signature import SIGNATURES, TARGETS, Signature
 from fedbert.setting_types import SIZES, STRATEGIES
 from fedbert.tasks import CLASS_METRICS, OWN, SCORE_METRICS, TASKS
 from tests.parameters import plain
@@ -188,6 +196,22 @@ def _range(schema: Schema) -> str:
     return f", {' and '.join(parts)}" if parts else ""
 
 
+def signed() -> str:
+    """Return the signatures of the catalogue's classes as their file holds them: a class a line."""
+    made: dict[str, dict[str, Signature]] = {"mechanisms": {}}
+    for name in MECHANISMS:
+        kind = resolve(name, MECHANISMS, "list")
+        made["mechanisms"][name] = signature_of(kind, acts_at(kind))
+    for family, entries in FAMILIES.items():
+        own = {name: attack_signature(resolve(name, entries, "list")) for name in entries}
+        made[family] = own
+    parts = []
+    for family, each in made.items():
+        lines = [f" {json.dumps(name)}: {json.dumps(one.to_json())}" for name, one in each.items()]
+        parts.append(f'"{family}": {{\n' + ",\n".join(lines) + "\n}")
+    return "{" + ",\n".join(parts) + "}\n"
+
+
 def _mechanism(name: str, entry: Entry) -> dict[str, Any]:
     kind = resolve(name, MECHANISMS, "list")
     by = calibrated_parameters(kind)
@@ -224,3 +248,4 @@ def _parameters(of: Any, without: tuple[str, ...]) -> list[dict[str, Any]]:
 if __name__ == "__main__":
     PATH.write_text(document(), encoding="utf-8")
     LISTED.write_text(written(), encoding="utf-8")
+    SIGNATURES.write_text(signed(), encoding="utf-8")

@@ -96,6 +96,7 @@ def test_the_keys_of_a_grid_are_current_and_each_is_explained() -> None:
     again = "run python -m tests.keys"
     assert keys.PATH.read_text(encoding="utf-8") == keys.document(), again
     assert keys.LISTED.read_text(encoding="utf-8") == keys.written(), again
+    assert keys.SIGNATURES.read_text(encoding="utf-8") == keys.signed(), again
     assert json.loads(keys.written()) == keys.listing()
     for row in keys.every_key():
         assert all(row[part] for part in ("type", "default", "what")), row

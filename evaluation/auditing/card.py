@@ -16,7 +16,14 @@ from evaluation.auditing.live import recorded
 from evaluation.auditing.means_and_cost import Judge, cost_of, means_of
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.mechanisms.message import Sending, audit_message
-from evaluation.auditing.membership import Candidates, candidates_of, claim_on, membership, one_run
+from evaluation.auditing.membership import (
+    Candidates,
+    candidates_of,
+    claim_on,
+    membership,
+    needed,
+    one_run,
+)
 from evaluation.auditing.record_list import check_place
 from evaluation.auditing.record_risk import LISTED, lira_of, ranked, records_of, write_risk
 from evaluation.auditing.released_head import head_checks
@@ -232,16 +239,22 @@ def _records(
         name = f"release: epsilon {claim.epsilon:.4g} at delta {claim.delta:g} for each record"
         on = claim_on(subject, claim)
         if isinstance(candidates, str):
-            yield Check(name, TOO_WEAK, f"membership is not measured: {candidates}")
+            yield _no_bound(name, claim, f"membership is not measured: {candidates}")
         elif not candidates.fair:
             why = "members were not chosen by a fair coin, which a bound from one training needs"
-            yield Check(name, TOO_WEAK, f"{why}: train with hold_out = 0.5, or say --fair-coin")
+            yield _no_bound(name, claim, f"{why}: train with hold_out = 0.5, or say --fair-coin")
         elif isinstance(on, str):
-            yield Check(name, TOO_WEAK, on)
+            yield _no_bound(name, claim, on)
         else:
             own = None if on[1] else curve  # of one record, and of nothing else
             found = one_run(subject, candidates, scores, on[0], own)
             yield found.check(name + on[1])
+
+
+def _no_bound(name: str, claim: Claim, why: str) -> Check:
+    """Return that nothing bounds a claim's epsilon, why, and what could have contradicted it."""
+    numbers = {"epsilon_at_least": 0.0, "epsilon_claimed": claim.epsilon, "delta": claim.delta}
+    return Check(name, TOO_WEAK, why, numbers, more=needed(claim))
 
 
 def _against_the_ledger(subject: Subject, asked: tuple[float, float]) -> Iterator[Check]:

@@ -12,7 +12,7 @@ from fedbert.errors import InputError
 from fedbert.manifest import content_sha256, exported, read_manifest, refuse_faulty, released_sha256
 from fedbert.manifest_types import read_json
 from fedbert.shown import PLACES, shown
-from reports.card.content import FILE, FORMAT
+from reports.card.content import COMMAND, FILE, SCHEMA
 from reports.disclosure.facts import Disclosure, of_record
 from reports.estimate import Estimate
 from reports.leak import entry_from_json
@@ -124,7 +124,10 @@ def _mechanisms(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _check_card(card: Any, manifest: Mapping[str, Any]) -> None:
     """Refuse what is no audit, or one of another model."""
-    if not isinstance(card, Mapping) or card.get("format") != FORMAT:
+    if not isinstance(card, Mapping) or card.get("command") != COMMAND:
         raise InputError("expected audit.json as `audit run --out DIR` writes it, got another file")
+    if card.get("schema") != SCHEMA:
+        told = f"expected audit.json of form {SCHEMA}, got {card.get('schema')!r}: audit anew"
+        raise InputError(told)
     if card.get("model_sha256") != released_sha256(manifest):
         raise InputError("expected the audit of this model, got that of another, or an older one")

@@ -37,6 +37,12 @@ MOST = 4000  # candidates
 KNOWN = 0.25  # of the pool: whose coins an adversary with shadows is told
 SIGNIFICANCE = 0.05
 MOST_NEEDED = 2**15  # candidates
+FEWEST = 4
+CANDIDATES = "about {} candidates by a fair coin, each told rightly"
+CANARIES = (
+    "white-box canaries ([audit] of a finetune), or several trainings by other seeds: no number of "
+    "candidates does in one run"
+)
 
 
 @dataclass(frozen=True)
@@ -234,7 +240,7 @@ def one_run(
     what = "release, each record by membership"
     more = ""
     if everything <= claim.epsilon and curve is None:
-        more = _needed(claim, share, float(members.mean()), count)
+        more = needed(claim, share, float(members.mean()), count)
     found = Finding(what, claim, bounds.get(best, 0.0), everything, count, SIGNIFICANCE, how, more)
     if curve is None:
         return found
@@ -242,7 +248,8 @@ def one_run(
     verdict = CONSISTENT if perfect else TOO_WEAK
     if any(curve_refuted(each[alone], members, curve, share) for each in scores.values()):
         verdict = VIOLATES
-    return replace(found, by_curve=verdict)
+    more = _needed_by_curve(curve, share, count) if verdict == TOO_WEAK else ""
+    return replace(found, by_curve=verdict, more=more)
 
 
 def _alone(subject: Subject, who: Candidates) -> np.ndarray:
@@ -255,8 +262,10 @@ def _alone(subject: Subject, who: Candidates) -> np.ndarray:
     return alone if alone.any() else np.ones(len(who.members), dtype=bool)
 
 
-def _needed(claim: Claim, level: float, share: float, tried: int) -> str:
-    """Return how many candidates could contradict the claim, in words.
+def needed(
+    claim: Claim, level: float = SIGNIFICANCE, share: float = 0.5, tried: int = FEWEST
+) -> str:
+    """Return how many candidates could contradict the claim, in words; more than were tried.
 
     share: of members, as the coins fell: told rightly, each is guessed to be on its own side only
     as far as the sides are equal.
@@ -269,6 +278,17 @@ def _needed(claim: Claim, level: float, share: float, tried: int) -> str:
             right = min((guesses + 1) // 2, members) + min(guesses // 2, count - members)
             p = one_run_p(count, guesses, right, claim.delta, claim.epsilon)
             if p <= level / len(FRACTIONS):
-                return f"about {count} candidates by a fair coin"
+                return CANDIDATES.format(count)
         count += count // 4 + 1
-    return "white-box canaries: no number of candidates does in one run"
+    return CANARIES
+
+
+def _needed_by_curve(curve: np.ndarray, level: float, tried: int) -> str:
+    """Return how many candidates, each told rightly, could refute a curve, in words."""
+    count = tried
+    while count <= MOST_NEEDED:
+        coins = np.arange(count) % 2 == 0
+        if curve_refuted(coins.astype(float), coins, curve, level):
+            return CANDIDATES.format(count)
+        count += count // 4 + 1
+    return CANARIES

@@ -11,9 +11,9 @@ from typing import Any
 
 from evaluation.auditing.message_facts import recorded_message
 from evaluation.auditing.subject import Subject
-from evaluation.grid.build import TARGETS
 from evaluation.grid.defence import NO_LAUNCHES
 from evaluation.grid.launches import Launches
+from evaluation.grid.signature import TARGETS
 from fedbert.checkpoint import Checkpoint
 from fedbert.config import Config
 from fedbert.known_facts import facts_before

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evaluation.auditing.subject import Subject
-from evaluation.grid.defence import SPEAKS_FOR
+from evaluation.grid.asked import SPEAKS_FOR
 from evaluation.grid.defence_file import selection_of
 from fedbert.setting_types import ONE_MESSAGE
 from privacy.composed import Part

@@ -4,7 +4,7 @@ from evaluation.auditing import manifest
 from evaluation.auditing.live import recorded
 from evaluation.auditing.membership import Candidates
 from evaluation.auditing.subject import NOT_KNOWN, Subject, doubts_of
-from evaluation.grid.defence import SPEAKS_FOR
+from evaluation.grid.asked import SPEAKS_FOR
 from evaluation.grid.spec import PLACES
 from fedbert.stopped import aside
 from reports.live import in_words

@@ -66,7 +66,8 @@ class Finding:
             "samples": self.samples,
         }
         finite = {key: value for key, value in numbers.items() if math.isfinite(value)}
-        return Check(name, self.verdict, self.detail(), finite)
+        more = self.more if self.verdict == TOO_WEAK else ""
+        return Check(name, self.verdict, self.detail(), finite, more=more)
 
     def detail(self) -> str:
         """What is behind the verdict, in one line."""

@@ -1,6 +1,5 @@
 """`fedbert-eval audit`: the claims of a model, how many canaries a claim takes, bounds on trial."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from evaluation.cli.shared import (
     say_json,
     with_options,
 )
-from fedbert.errors import InputError
+from fedbert.errors import InputError, within
 from reports.terminal import hush, say, working
 
 if TYPE_CHECKING:
@@ -124,18 +123,20 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
         say(told, err=True)
     with working(f"auditing {checkpoint}"):
         card = card_of(checkpoint, request, judge)
-        from reports.card.files import as_json as json_of
-        from reports.card.files import tables, write
-        from reports.card.summary import in_short
+        from reports.card.content import COMMAND, SCHEMA
+        from reports.card.files import content, tables, write
+        from reports.card.summary import in_short, weak
 
     if as_json:
-        say_json(json.loads(json_of(card)))
+        say_json(COMMAND, content(card), SCHEMA)
     for name, value in card.subject.items():
         say(f"{name}: {value}")
     print_tables(tables(card), 120)
     for sentence in in_short(card):
         say(sentence)
     say(f"verdict: {card.verdict}")
+    for line in weak(card):
+        say(line)
     if out is not None:
         for path in [*write(card, out), *_disclosure(checkpoint, card, out)]:
             say(str(path))
@@ -187,7 +188,7 @@ def plan(
     if as_json:
         claim = {"epsilon": epsilon, "delta": delta, "canaries": canaries}
         found = {"significance": SIGNIFICANCE, "methods": [asdict(each) for each in methods]}
-        say_json({"schema": 1, "command": "audit plan", **claim, **found})
+        say_json("audit plan", claim | found)
         return
     print_markdown(as_lines(methods, epsilon, delta, canaries, SIGNIFICANCE, sampling))
 
@@ -224,6 +225,7 @@ def _check_places(checkpoint: Path, out: Path | None, asked: dict[str, Any]) -> 
         check_place(asked["records"], (checkpoint,) if out is None else (checkpoint, out))
     if out is not None and out.exists() and not out.is_dir():
         raise InputError(f"expected a folder for --out, got the file {out}")
+    _check_sources(asked)
     for name in ("members", "non_members"):
         place = asked[name]
         if place is None or place.exists():
@@ -238,11 +240,28 @@ def _disclosure(checkpoint: Path, card: "Card", out: Path) -> list[Path]:
     from evaluation.auditing.disclosed import of_training
     from evaluation.auditing.run_folder import is_training
     from fedbert.manifest import FAULT, read_manifest
+    from reports.card.files import told
     from reports.disclosure.written import write
 
     if not is_training(checkpoint) or FAULT in read_manifest(checkpoint):
         return []
-    return write(of_training(checkpoint, card.to_json()), "officer", out)
+    return write(of_training(checkpoint, told(card)), "officer", out)
+
+
+def _check_sources(asked: dict[str, Any]) -> None:
+    """Refuse data and models that can be seen not to be there."""
+    from fedbert.data.places import refuse_missing
+    from fedbert.model_places import refuse_no_model
+
+    for name in ("data", "public"):
+        if asked[name] is not None:
+            with within(f"--{name}"):
+                refuse_missing(asked[name])
+    alone = [] if asked["shadows"] else asked["references"]  # together they are refused
+    for name, place in (("start", asked["start"]), *(("reference", each) for each in alone)):
+        if place is not None:
+            with within(f"--{name}"):
+                refuse_no_model(str(place))
 
 
 def _request(out: Path | None, asked: dict[str, Any]) -> "Request":

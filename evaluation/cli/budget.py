@@ -185,9 +185,7 @@ def budget_views(grid: Path, allow_code: bool, full: bool, as_json: bool) -> Non
         seen = foreseen.foreseen(asked)
     if as_json:
         settings = [each.to_json() for each in seen.settings]
-        say_json(
-            {"schema": 1, "command": "budget views", "settings": settings, "notes": seen.lines}
-        )
+        say_json("budget views", {"settings": settings, "notes": seen.lines})
         return
     if not full:
         print_tables([foreseen.table(seen.settings)], 140)

@@ -30,7 +30,8 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"expected one of {', '.join(SHELLS)}, got {shell}")
-    say(WHERE[shell])
     made = kind(cli, {}, "fedbert-eval", VARIABLE)
-    for line in (made.source_template % made.source_vars()).splitlines():
+    first, *rest = (made.source_template % made.source_vars()).strip().splitlines()
+    own = first.startswith("#compdef")  # which zsh reads in a first line alone, of a file in fpath
+    for line in [*([first, WHERE[shell]] if own else [WHERE[shell], first]), *rest]:
         say(line)

@@ -27,6 +27,13 @@ OPTIONS = [
     click.option(
         "--tokenizer", default="embedded", show_default=True, help="A directory, or a hub name."
     ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Of the run whose split is shown, where SOURCE has one split.",
+    ),
 ]
 
 
@@ -35,7 +42,8 @@ OPTIONS = [
 def data(source: str, task: str | None, max_length: int, tokenizer: str, **named: Any) -> None:
     """Look at the data in SOURCE before a training.
 
-    SOURCE is a directory or a file: columns, labels, repeats, what max_length cuts.
+    SOURCE is a directory or a file: columns, labels, repeats, what max_length cuts. Where it holds
+    one split, it is divided as a run of --seed divides it.
     """
     quiet()
     with working(f"looking at {source}"):
@@ -47,14 +55,17 @@ def data(source: str, task: str | None, max_length: int, tokenizer: str, **named
         from fedbert.data.batches import encode
         from fedbert.data.sources import load
         from fedbert.data.survey import essentials, label_counts
+        from fedbert.seeding import data_seed
+    seed = named.pop("seed")
 
     if task is not None and task != "own":
         group = named["group"]
         read = task if group is None else DataConfig(task=task, group=group).chosen_task
-        examples, lines = load(read, source), [f'source = "{source}"']
+        examples = load(read, source, seed=data_seed(seed))
+        lines = [f'source = "{source}"']
         lines += [] if group is None else [f"group = {json.dumps(group, ensure_ascii=False)}"]
     else:
-        examples, lines = _own(source, named)
+        examples, lines = _own(source, named, data_seed(seed))
     kind = examples["train"].task
     if kind.kind == "classification":
         print_tables([_label_table({s: label_counts(each) for s, each in examples.items()})], 100)
@@ -62,13 +73,15 @@ def data(source: str, task: str | None, max_length: int, tokenizer: str, **named
     encoded = {split: encode(each, reader, max_length) for split, each in examples.items()}
     for line in essentials(examples, encoded, max_length):
         say(line)
+    if any(each.held_out for each in examples.values()):
+        say(f"split as a run of seed {seed} splits it, before pool_size and hold_out (--seed)")
     for line in ["", f'tasks = ["{kind.name}"]', "", "[data]"]:
         say(line)
     for line in [*lines, f"max_length = {max_length}"]:
         say(line)
 
 
-def _own(source: str, named: dict[str, Any]) -> "tuple[dict[str, Examples], list[str]]":
+def _own(source: str, named: dict[str, Any], seed: int) -> "tuple[dict[str, Examples], list[str]]":
     """Return somebody's own examples by split, and the lines of [data] that read them so."""
     from fedbert.data import columns as of
     from fedbert.data.examples import from_tables
@@ -92,7 +105,7 @@ def _own(source: str, named: dict[str, Any]) -> "tuple[dict[str, Examples], list
     task = grouped(task, group)
     examples = {split: from_tables(task, each) for split, each in tables.items()}
     if len(examples) == 1:
-        examples = halves(examples["train"], "validation", 0)
+        examples = halves(examples["train"], "validation", seed)
     return examples, _section(source, task)
 
 

@@ -92,7 +92,7 @@ def tell_plan(
     """Print what would become of a grid, and return it."""
     plan = plan_of(grid, directory, accept_changes)
     if as_json:
-        say_json(to_json(plan, directory, workers))
+        say_json("dry run", to_json(plan, directory, workers), SCHEMA)
         return plan
     print_tables([_table(plan)], WIDTH)
     say("")
@@ -118,8 +118,6 @@ def sentence(plan: Plan, directory: Path, workers: int) -> str:
 def to_json(plan: Plan, directory: Path, workers: int) -> dict[str, Any]:
     """Return a plan for machines."""
     return {
-        "schema": SCHEMA,
-        "command": "dry run",
         "grid": plan.grid.name,
         "directory": str(directory),
         "workers": workers,
@@ -149,9 +147,8 @@ def tell_search(
     if as_json:
         settings = [each.to_json() for each in seen.settings]
         say_json(
+            "dry run",
             {
-                "schema": SCHEMA,
-                "command": "dry run",
                 "grid": grid.name,
                 "directory": str(directory),
                 "workers": workers,
@@ -161,7 +158,8 @@ def tell_search(
                 "next": [cell.id for cell in found.missing],
                 "settings": settings,
                 "notes": [*seen.found.notes, *seen.lines],
-            }
+            },
+            SCHEMA,
         )
         return
     print_tables([foreseen.table(seen.settings)], WIDTH)

@@ -17,8 +17,8 @@ from privacy.defence import refuse
 from privacy.users import further_claims
 from reports.alike import over_views
 from reports.checks import VIEWS
+from reports.frontier.claims import without_claim
 from reports.frontier.wish import PRIVATE
-from reports.frontier.words import without_claim
 from reports.labels import further_labels, phrase
 from reports.noise_mode import CLAIMS, note_of
 from reports.rows import guarantee_cell, round_up

@@ -1,7 +1,9 @@
 """`fedbert-eval privacy-utility` and `report`: grids, and what is made of their records."""
 
+import shlex
 import sys
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 import click
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from evaluation.run.log import RunLog
     from evaluation.run.workers import CellRunner
     from reports.records import CellResult
+    from reports.render import RenderedReport
 
 
 @click.command(
@@ -147,7 +150,7 @@ def report(
     if reader is not None:
         paths = or_refuse(lambda: _disclose(run, reader, chosen, schema, audit))
         if as_json:
-            say_json({"schema": 1, "command": "report", "files": [str(path) for path in paths]})
+            say_json("report", {"files": [str(path) for path in paths]})
         for path in paths:
             say(str(path))
         return
@@ -155,9 +158,9 @@ def report(
     alone = [*chosen, *(name for name, value in also.items() if value is not None)]
     if alone:
         raise InputError(f"expected --{alone[0]} with --for, got it alone")
-    from reports.scores import FOLDER
+    from reports.run_folder import SCORES
 
-    if not (run / FOLDER).is_dir():
+    if not (run / SCORES).is_dir():
         show(run, as_json=as_json)
         return
     with working("making the numbers again from their scores"):
@@ -235,20 +238,32 @@ def show(
     as_json: bool = False,
     checked: int = 0,
 ) -> None:
-    """Render a run (from these records: None, its own); print its tables and where they are.
+    """Render a run (from these records: None, its own); print the settings, and where the rest is.
 
     as_json: what was found, for machines. checked: how many numbers were made again from scores.
     """
     with working("drawing the report"):
-        from reports.render import as_shown, render
+        from reports.render import render
 
         shown = or_refuse(lambda: render(directory, records))
     if as_json:
-        from reports.one_setting import to_json
+        from reports.one_setting import SCHEMA, to_json
 
-        say_json(to_json(directory, as_shown(directory, records), shown, checked))
+        say_json("report", to_json(directory, list(shown.records), shown, checked), SCHEMA)
         return
+    _tell(directory, shown)
+
+
+def _tell(directory: Path, shown: "RenderedReport") -> None:
+    """Print what was decided, a table of the settings, and where the rest is."""
+    from reports.compact import WIDTH, compact_table
+    from reports.noise_mode import noise_note
+
     for line in shown.answer:
         say(line)
-    print_tables(list(shown.tables), 100)
+    width = get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+    noted = noise_note(shown.records) in shown.answer
+    print_tables([compact_table(shown.records, noted, width)], WIDTH)
     say(f"report: {directory / 'report.html'}")
+    say(f"every view, cost and guarantee: {directory / 'table.md'}")
+    say(f"one cell in full: fedbert-eval show {shlex.quote(str(directory))} CELL")

@@ -45,8 +45,8 @@ def list_(what: str | None, name: str | None, as_json: bool) -> None:
     if what is not None and name is not None:
         found = {**found, what: _named(found[what], name, what)}
     if as_json:
-        kept = found if what is None else {"schema": found["schema"], what: found[what]}
-        say_json(kept)
+        version = found.pop("schema")
+        say_json("list", found if what is None else {what: found[what]}, version)
         return
     shown = console(None if sys.stdout.isatty() else 140)
     for number, kind in enumerate(KINDS if what is None else (what,)):

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,9 +60,13 @@ def examples(*commands: str) -> str:
     return f"\b\nExamples:\n{lines}"
 
 
-def say_json(value: Any) -> None:
-    """Print a value as JSON, for machines."""
-    for line in json.dumps(value, indent=1, allow_nan=False).splitlines():
+def say_json(command: str, values: Mapping[str, Any], schema: int = 1) -> None:
+    """Print values as JSON, for machines: first the version of their form, and whose they are.
+
+    schema: rises when a key changes its meaning or goes.
+    """
+    whole = {"schema": schema, "command": command, **values}
+    for line in json.dumps(whole, indent=1, allow_nan=False).splitlines():
         say(line, always=True)
 
 

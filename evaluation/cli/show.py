@@ -29,19 +29,19 @@ def show(run: Path, cell: str | None, as_json: bool) -> None:
     interval and chance, files. Without CELL, the cells of RUN are listed.
     """
     from reports import one_cell
-    from reports.render import as_shown
+    from reports.as_shown import as_shown
 
     records = or_refuse(lambda: as_shown(run))
     if cell is None:
         if as_json:
             found = [{"number": n, "id": e.cell, **e.labels} for n, e in enumerate(records, 1)]
-            say_json({"schema": one_cell.SCHEMA, "cells": found})
+            say_json("show", {"cells": found}, one_cell.SCHEMA)
         else:
             print_tables([one_cell.index(records)], WIDTH)
         return
     place = or_refuse(lambda: one_cell.chosen(records, cell))
     if as_json:
-        say_json(one_cell.to_json(run, records, place))
+        say_json("show", one_cell.to_json(run, records, place), one_cell.SCHEMA)
         return
     for line in one_cell.lines(run, records, place):
         say(line)

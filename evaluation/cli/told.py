@@ -51,7 +51,7 @@ def tell(lines: Iterable[str], as_json: bool, command: str) -> None:
     every = list(lines) if as_json else lines
     if as_json:
         words = [str(line) for line in every]
-        say_json({"schema": SCHEMA, "command": command, **merged(every), "in_words": words})
+        say_json(command, {**merged(every), "in_words": words}, SCHEMA)
         return
     for line in every:
         say(line)

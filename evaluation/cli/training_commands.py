@@ -2,14 +2,26 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from evaluation.cli.exit_codes import FAILED
-from evaluation.cli.shared import ALLOW_CODE, FILE, QUIET, duration, examples, quiet, with_options
-from fedbert.errors import within
+from evaluation.cli.shared import (
+    ALLOW_CODE,
+    AS_JSON,
+    FILE,
+    QUIET,
+    duration,
+    examples,
+    quiet,
+    with_options,
+)
+from fedbert.errors import InputError, within
 from reports.terminal import hush, say, working
+
+if TYPE_CHECKING:
+    from evaluation.run.training_file import TrainingFile
 
 TRAINING = [
     click.argument("config", required=False, type=FILE),
@@ -26,12 +38,14 @@ TRAINING = [
         type=click.IntRange(0),
         help="Plant so many, watch the training, and stop it when its claim cannot stand.",
     ),
+    click.option("--dry-run", is_flag=True, help="Say what would be trained and claimed; stop."),
     ALLOW_CODE,
     QUIET,
+    AS_JSON,
 ]
 
 
-@click.command(epilog=examples("pretrain --out pre", "pretrain pre.toml --out pre --every 5"))
+@click.command(epilog=examples("pretrain --out pre", "pretrain pre.toml --out pre --dry-run"))
 @with_options(TRAINING)
 def pretrain(config: Path | None, out: Path, **asked: Any) -> None:
     """Pre-train by masked-LM over clients.
@@ -43,7 +57,13 @@ def pretrain(config: Path | None, out: Path, **asked: Any) -> None:
     _train(config, out, pretraining=True, **asked)
 
 
-@click.command(epilog=examples("finetune --out ft", "finetune ft.toml --out ft --canaries 100"))
+@click.command(
+    epilog=examples(
+        "finetune --out ft",
+        "finetune ft.toml --out ft --dry-run",
+        "finetune ft.toml --out ft --canaries 100",
+    )
+)
 @with_options(TRAINING)
 def finetune(config: Path | None, out: Path, **asked: Any) -> None:
     """Fine-tune on a task with labels over clients.
@@ -59,23 +79,23 @@ def _train(
     every: int,
     canaries: int | None,
     allow_code: bool,
-    silent: bool,
     pretraining: bool,
+    **how: bool,
 ) -> None:
-    hush(silent)
+    """Train, or say what would be trained; how: silent, dry_run, as_json."""
+    hush(how["silent"])
+    if how["as_json"] and not how["dry_run"]:
+        raise InputError("expected --json with --dry-run, got it alone")
     quiet()
     with working(f"reading {config or 'the embedded default'}"):
-        from evaluation.grid.early import check_defence, check_source
-        from evaluation.run.files import TRAINING as KIND
-        from evaluation.run.files import check_place
         from evaluation.run.log import RunLog
-        from evaluation.run.training_file import read_training
 
-        settings = read_training(config, pretraining, allow_code, canaries)
-        check_place(out, KIND)
-        with within(settings.where):
-            check_defence(settings.defence)
-            check_source(settings.config.data.task, settings.config.data.source)
+        settings = _settings(config, out, pretraining, allow_code, canaries)
+    if how["dry_run"]:
+        with working("loading torch, transformers, model and data"):
+            from evaluation.cli.training_plan import tell_training
+        tell_training(settings, out, every, how["as_json"])
+        return
     with working("loading torch and transformers"):
         from evaluation.auditing.live.audit import FaultError
         from evaluation.run.training import run_training
@@ -107,3 +127,19 @@ def _train(
             raise SystemExit(FAILED) from fault
         for line in lines:
             say(line)
+
+
+def _settings(
+    config: Path | None, out: Path, pretraining: bool, allow_code: bool, canaries: int | None
+) -> "TrainingFile":
+    """Return what is to be trained; what can be seen to be wrong is refused, nothing loaded."""
+    from evaluation.grid.early import check_training
+    from evaluation.run.files import TRAINING as KIND
+    from evaluation.run.files import check_place
+    from evaluation.run.training_file import read_training
+
+    settings = read_training(config, pretraining, allow_code, canaries)
+    check_place(out, KIND)
+    with within(settings.where):
+        check_training(settings.config, settings.defence)
+    return settings

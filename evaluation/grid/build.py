@@ -9,18 +9,21 @@ from typing import Any, Unpack, get_args, get_origin, get_type_hints
 from evaluation.grid.catalogue import Entry
 from evaluation.grid.foreign import check_members, foreign_class
 from evaluation.grid.names import refuse_unknown
+from evaluation.grid.signature import (
+    TARGETS,
+    TYPES,
+    Accepted,
+    Signature,
+    check_attack,
+    check_mechanism,
+)
 from evaluation.grid.spec import Spec, as_written
-from fedbert.errors import InputError, shown, unknown_key
+from fedbert.errors import InputError
 from privacy.risk import MEASURES, Risk
 
-TARGETS = ("target_epsilon", "target_tpr_at_1pct", "target_advantage")
-"""What noise may be chosen to meet, one of them: an epsilon at the run's delta, or a risk."""
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 FIXED = ("name", "view", "uses_decoder")
 """What an attack says of itself: nothing that a grid could set."""
-MOST = 1_000_000
-"""The most that an integer of an attack may be: loops and tables grow with them."""
-TYPES = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
 
 
 def resolve(asked: Spec | str, catalogue: dict[str, Entry], where: str) -> Any:
@@ -52,12 +55,7 @@ def make_attack(asked: Spec | str, catalogue: dict[str, Entry], verb: str) -> An
     if spec.name not in catalogue:
         check_members(kind, FIXED[:2], ("missing", verb), "attacks", spec.name)
     accepted = {n: p for n, p in parameters_of(kind).items() if n not in FIXED}
-    for key, value in params.items():
-        if key not in accepted:
-            raise InputError(f"{where}: {unknown_key(key, accepted)}")
-        _check_type(accepted[key].annotation, key, value, where)
-        if type(value) is int and value > MOST:
-            raise InputError(f"{where}: expected {key} <= {MOST}, got {key}={value}")
+    check_attack(attack_signature(kind), params, where)
     try:
         attack = kind(**params)
     except (TypeError, ValueError) as error:
@@ -108,15 +106,29 @@ def _needed(maker: Any) -> list[str]:
     return [each.name for each in own if each.default is each.empty and each.kind in named]
 
 
-def _check_type(hint: Any, key: str, value: Any, where: str) -> None:
-    """Refuse a value of another type than the plain one that a parameter is annotated with."""
+def signature_of(kind: Any, place: str = "") -> Signature:
+    """Return what a mechanism's class can be given; place: the only one at which it acts."""
+    by = calibrated_parameters(kind)
+    plain = _accepted(parameters_of(kind), kind)
+    return Signature(kind.__name__, plain, _accepted(by, kind.calibrated) if by else {}, place)
+
+
+def attack_signature(kind: Any) -> Signature:
+    """Return what an attack's class can be given."""
+    found = {n: p for n, p in parameters_of(kind).items() if n not in FIXED}
+    return Signature(kind.__name__, _accepted(found, kind))
+
+
+def _accepted(found: dict[str, inspect.Parameter], maker: Any) -> dict[str, Accepted]:
+    needed = _needed(maker) if found else []
+    return {n: Accepted(_types(each.annotation), n in needed) for n, each in found.items()}
+
+
+def _types(hint: Any) -> tuple[str, ...]:
+    """Return the plain types that a parameter is annotated with; none where it may be others."""
     kinds = set(get_args(hint) if isinstance(hint, UnionType) else (hint,)) - {NoneType}
-    if not kinds <= set(TYPES):
-        return
-    fits = type(value) in kinds or (type(value) is int and float in kinds)
-    if not fits:
-        expected = " or ".join(TYPES[kind] for kind in TYPES if kind in kinds)
-        raise InputError(f"{where}: expected {expected}, got {key}={shown(value)}")
+    names = {kind.__name__ for kind in kinds if isinstance(kind, type)}
+    return tuple(each for each in TYPES if each in names) if names <= set(TYPES) else ()
 
 
 def build(
@@ -135,26 +147,10 @@ def build(
     Raises:
         InputError: for parameters that are unknown, missing or out of range.
     """
-    plain, calibrated = parameters_of(kind), calibrated_parameters(kind)
-    target = _target(params, calibrated, kind, where)
-    allowed, others = (calibrated, plain) if target else (plain, calibrated)
-    ways = {**allowed, **others}
-    for key, value in params.items():
-        if key not in ways:
-            raise InputError(f"{where}: {unknown_key(key, [*ways, *also])}")
-        if key not in allowed:
-            when = f"without {target}" if target else f"with {_either(calibrated)}"
-            raise InputError(
-                f"{where}: expected {key} only {when}, got {key}={shown(value)}; "
-                f"allowed here: {', '.join([*allowed, *also])}"
-            )
-        _check_type(allowed[key].annotation, key, value, where)
+    target = check_mechanism(signature_of(kind), params, facts, where, also)
+    allowed = calibrated_parameters(kind) if target else parameters_of(kind)
     maker = kind.calibrated if target else kind
     known = {name: value for name, value in facts.items() if name in allowed}
-    lacking = [name for name in _needed(maker) if name not in known | params | {"target": target}]
-    if lacking:
-        other = f" or {_either(calibrated)}" if calibrated and not target else ""
-        raise InputError(f"{where}: expected {lacking[0]}{other}, got none")
     try:
         return maker(**(known | _as_called(maker, params, target)))
     except (TypeError, ValueError) as error:
@@ -171,29 +167,6 @@ def calibrated_parameters(kind: Any) -> dict[str, inspect.Parameter]:
         return found
     targets = {n: inspect.Parameter(n, KEYWORD, annotation=float) for n in TARGETS}
     return targets | {name: each for name, each in found.items() if name != "target"}
-
-
-def _either(calibrated: dict[str, inspect.Parameter]) -> str:
-    """Return the targets that a class knows, in words."""
-    *others, last = [name for name in TARGETS if name in calibrated]
-    return f"{', '.join(others)} or {last}" if others else last
-
-
-def _target(
-    params: dict[str, Any], calibrated: dict[str, inspect.Parameter], kind: Any, where: str
-) -> str:
-    """Return the one target among parameters; "" for none."""
-    asked = [name for name in TARGETS if name in params]
-    if len(asked) > 1:
-        told = f"expected one of {', '.join(TARGETS)}, got {' and '.join(asked)}"
-        raise InputError(f"{where}: {told}")
-    if asked and not calibrated:
-        why = f"expected a mechanism with a guarantee for {asked[0]}, got {kind.__name__}"
-        raise InputError(f"{where}: {why}")
-    if asked and asked[0] not in calibrated:
-        why = f"expected a mechanism with a trade-off curve for {asked[0]}, got {kind.__name__}"
-        raise InputError(f"{where}: {why}, which knows {_either(calibrated)}")
-    return asked[0] if asked else ""
 
 
 def _as_called(maker: Any, params: dict[str, Any], target: str) -> dict[str, Any]:

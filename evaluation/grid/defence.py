@@ -3,10 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from evaluation.grid.build import TARGETS, build, resolve
+from evaluation.grid.asked import CALIBRATED_FOR, asked_at, check_alone
+from evaluation.grid.build import build, resolve, signature_of
 from evaluation.grid.catalogue import MECHANISMS
 from evaluation.grid.foreign import check_members
 from evaluation.grid.launches import Launches
+from evaluation.grid.signature import check_mechanism
 from evaluation.grid.spec import PLACES, DefenceSpec
 from fedbert.config import Config
 from fedbert.errors import InputError
@@ -34,19 +36,6 @@ NO_LAUNCHES = Launches()
 VALUES = ("unit", "clip_norm", "noise_std")
 VERBS = ("clip", "add_noise", "noise_model", "cost")
 KINDS = {"labels": RandomisedResponse, "training": DPSGD, "penalty": DistanceCorrelation}
-SPEAKS_FOR = {
-    "smashed": ("forward",),
-    "hidden_gradient": ("backward",),
-    "update": ("peer", "release"),
-    "training": ("release",),
-    "labels": ("backward", "aggregator", "peer", "release"),
-}
-"""The views for which a mechanism at a place can make a claim."""
-CALIBRATED_FOR = (
-    "delta", "releases", "rounds", "steps", "sample_rate", "width", "length", "labels", "records",
-    "participations",
-)  # fmt: skip
-"""The facts that a mechanism's maker is told where it asks for them and the grid is silent."""
 
 
 def facts_of(
@@ -122,14 +111,9 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
         if named is None:
             continue
         where = f"defence {spec.name!r}: {place}"
-        params: dict[str, Any] = dict(named.params)
-        target = next((each for each in TARGETS if each in params), None)
-        if spec.chosen is not None and target is not None:
-            told = "noise_multiplier with chosen_among (`budget tuning` says how much)"
-            raise InputError(f"{where}: expected {told}, got {target}")
-        if place == "smashed" and "one_shot" in params:
-            made["one_shot"] = _flag(params.pop("one_shot"), where)
-        _check_view(params.pop("view", None), place, where)
+        asked = asked_at(spec, place, named, one, where)
+        if asked.one_shot is not None:
+            made["one_shot"] = asked.one_shot
         known = {name: getattr(facts, name) for name in CALIBRATED_FOR}
         for count in ("releases", "rounds", "steps"):
             known[count] = max(known[count], 1)
@@ -141,15 +125,9 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
         if one and place == "smashed":  # into the unit ball, as a whole, its label beside it
             label = made.get("labels")
             known |= {"unit": "sequence", "clip_norm": 1.0, "beside": label.epsilon if label else 0}
-        if one and place == "smashed" and named.name in ("gaussian", "matrix_gaussian"):
-            clip = params.get("clip_norm", 1.0)
-            if isinstance(clip, int | float) and clip > 1:
-                told = "a message lies in the unit ball, and more would add noise alone"
-                raise InputError(f"{where}: expected clip_norm <= 1 ({told}), got clip_norm={clip}")
         kind = resolve(named, MECHANISMS, where)
         _check_kind(kind, place, named.name, where)
-        also = ("view", "one_shot") if place == "smashed" else ("view",)
-        made[place] = build(kind, params, known, where, also)
+        made[place] = build(kind, asked.params, known, where, asked.also)
         if place not in KINDS and not isinstance(made[place].noise_model(), NoiseModel):
             told = f"got none of {named.name!r}"
             raise InputError(f"{where}: expected a NoiseModel of noise_model(), {told}")
@@ -160,6 +138,29 @@ def make_defence(spec: DefenceSpec, facts: TrainingFacts) -> Defence:
         return Defence(spec.name, **made, chosen=spec.chosen)
     except ValueError as error:
         raise InputError(f"defence {spec.name!r}: {error}") from None
+
+
+def check_values(spec: DefenceSpec, one: bool) -> None:
+    """Refuse values out of range, of mechanisms that need to know nothing of the training.
+
+    one: in a training by one message. Of the others parameters and types are looked at.
+
+    Raises:
+        InputError: as `make_defence`.
+    """
+    for place in sorted(PLACES, key="labels".__ne__):
+        named = getattr(spec, place)
+        if named is None:
+            continue
+        where = f"defence {spec.name!r}: {place}"
+        asked = asked_at(spec, place, named, one, where)
+        kind = resolve(named, MECHANISMS, where)
+        _check_kind(kind, place, named.name, where)
+        signature = signature_of(kind)
+        target = check_mechanism(signature, asked.params, asked.facts, where, asked.also)
+        told = set(asked.facts) & {*signature.plain} - {*asked.params}
+        if not target and not told:
+            build(kind, asked.params, {}, where, asked.also)
 
 
 def faint_places(defence: Defence) -> list[str]:
@@ -217,27 +218,13 @@ def costs(defence: Defence, facts: TrainingFacts) -> list[dict[str, Any]]:
     return found
 
 
-def _flag(value: Any, where: str) -> bool:
-    if not isinstance(value, bool):
-        raise InputError(f"{where}: expected true or false, got one_shot={value!r}")
-    return value
-
-
-def _check_view(view: Any, place: str, where: str) -> None:
-    """Refuse a view that a mechanism at this place makes no claim about."""
-    allowed = SPEAKS_FOR.get(place, ())
-    if view is not None and view not in allowed:
-        named = " or ".join(allowed) or "none: a mechanism here makes no claim"
-        raise InputError(f"{where}: expected view {named}, got view={view!r}")
-
-
 def _check_kind(kind: type[Any], place: str, name: str, where: str) -> None:
     """Refuse a mechanism that cannot act at this place, by its class: nothing of it is called."""
-    if place in KINDS:
-        if not issubclass(kind, KINDS[place]):
-            raise InputError(f"{where}: expected a {KINDS[place].__name__}, got {name!r}")
-        return
-    elsewhere = next((own for own, other in KINDS.items() if issubclass(kind, other)), None)
-    if elsewhere is not None:
-        raise InputError(f"{where}: expected {name!r} at {elsewhere}, where it acts, got {place}")
-    check_members(kind, VALUES, VERBS, where, name)
+    check_alone(acts_at(kind), place, name, where)
+    if place not in KINDS:
+        check_members(kind, VALUES, VERBS, where, name)
+
+
+def acts_at(kind: type[Any]) -> str:
+    """Return the only place at which mechanisms of a class act; "" for any."""
+    return next((place for place, own in KINDS.items() if issubclass(kind, own)), "")

@@ -1,18 +1,23 @@
 """Early check: what can be known to be wrong with a grid or a training before anything is loaded.
 
-Names that no catalogue has, attacks' parameters that none has, and data that are not there. The
-words are those of the later check, which finds the same and more.
+Names and parameters that no catalogue has, places at which nothing acts, data, models and
+tokenizers that are not there, cuts below the last layer. The words are those of the later check,
+which finds the same and more: values are for classes to judge (torch, and still no data).
 """
 
 from collections.abc import Iterable
 
+from evaluation.grid.asked import asked_at, check_alone
 from evaluation.grid.catalogue import FAMILIES, MECHANISMS
 from evaluation.grid.foreign import is_foreign
-from evaluation.grid.listed import listed
 from evaluation.grid.names import refuse_unknown
+from evaluation.grid.signature import check_attack, check_mechanism, signatures
 from evaluation.grid.spec import PLACES, AttackSettings, Cell, DefenceSpec
-from fedbert.data.places import refuse_missing
-from fedbert.errors import InputError, unknown_key, within
+from fedbert.config import Config
+from fedbert.data.places import refuse_missing, refuse_task
+from fedbert.errors import within
+from fedbert.model_places import layers_of, refuse_deep_cut, refuse_no_model, refuse_no_tokenizer
+from fedbert.setting_types import ONE_MESSAGE, SIZES
 from fedbert.tasks import OWN
 
 
@@ -23,50 +28,72 @@ def check_cells(cells: Iterable[Cell], where: str) -> None:
         InputError: for the first thing that is wrong, with the grid's file.
     """
     seen: set[object] = set()
-    parameters = _parameters()
-    for cell in cells:
-        at = ": ".join([where, *(f"at {key} = {value}" for key, value in cell.swept)])
-        with within(where):
-            if cell.attacks not in seen:
-                _check_attacks(cell.attacks, parameters)
-        with within(at):
-            if cell.defence not in seen:
-                check_defence(cell.defence)
-            source = cell.config.data.task, cell.config.data.source
-            if source not in seen:
-                check_source(*source)
-        seen |= {cell.attacks, cell.defence, source}
+    every = list(cells)
+    with within(where):
+        for attacks in dict.fromkeys(cell.attacks for cell in every):
+            _check_attacks(attacks)
+    for cell in every:
+        inputs = _inputs(cell.config)
+        with within(": ".join([where, *(f"at {key} = {value}" for key, value in cell.swept)])):
+            if inputs not in seen:
+                check_inputs(cell.config)
+            one = cell.config.training.strategy == ONE_MESSAGE
+            if (cell.defence, one) not in seen:
+                check_defence(cell.defence, one)
+        seen |= {inputs, (cell.defence, one)}
 
 
-def check_defence(defence: DefenceSpec) -> None:
-    """Refuse a mechanism that no catalogue has."""
-    for place in PLACES:
+def check_training(config: Config, defence: DefenceSpec) -> None:
+    """Refuse a training that could not begin."""
+    check_inputs(config)
+    check_defence(defence, config.training.strategy == ONE_MESSAGE)
+
+
+def check_defence(defence: DefenceSpec, one: bool = False) -> None:
+    """Refuse a mechanism that no catalogue has, cannot act where it is put, or is asked wrongly.
+
+    one: in a training by one message.
+    """
+    for place in sorted(PLACES, key="labels".__ne__):  # in the order in which they are made
         spec = getattr(defence, place)
-        if spec is not None:
-            refuse_unknown(spec, MECHANISMS, f"defence {defence.name!r}: {place}")
+        if spec is None:
+            continue
+        where = f"defence {defence.name!r}: {place}"
+        asked = asked_at(defence, place, spec, one, where)
+        refuse_unknown(spec, MECHANISMS, where)
+        if is_foreign(spec):
+            continue
+        signature = signatures()["mechanisms"][spec.name]
+        check_alone(signature.place, place, spec.name, where)
+        check_mechanism(signature, asked.params, asked.facts, where, asked.also)
 
 
-def check_source(task: str, source: str) -> None:
-    """Refuse data that can be seen not to be there."""
+def check_inputs(config: Config) -> None:
+    """Refuse data and models that can be seen not to be there, or not to fit."""
+    data, model = config.data, config.model
     with within("data"):
-        refuse_missing(source, own=task == OWN)
+        refuse_missing(data.source, own=data.task == OWN)
+        if data.source == "embedded":
+            refuse_task(data.task)
+    with within("model"):
+        refuse_no_tokenizer(model.tokenizer)
+        if model.source not in SIZES:
+            refuse_no_model(model.source)
+            layers = layers_of(model.source)
+            if layers is not None:
+                refuse_deep_cut(model.cut_layer, layers)
+    if config.message.public is not None:
+        refuse_missing(config.message.public)
 
 
-def _check_attacks(attacks: AttackSettings, parameters: dict[tuple[str, str], list[str]]) -> None:
+def _inputs(config: Config) -> object:
+    return config.data.task, config.data.source, config.model, config.message.public
+
+
+def _check_attacks(attacks: AttackSettings) -> None:
     for family, catalogue in FAMILIES.items():
         for spec in getattr(attacks, family):
             refuse_unknown(spec, catalogue, "attacks")
-            accepted = parameters.get((family, spec.name))
-            if is_foreign(spec) or accepted is None:
-                continue
-            for key, _ in spec.params:
-                if key not in accepted:
-                    raise InputError(f"attacks: {spec.name}: {unknown_key(key, accepted)}")
-
-
-def _parameters() -> dict[tuple[str, str], list[str]]:
-    """Return what each attack of the catalogue can be given, by the generated table."""
-    return {
-        (each["family"], each["name"]): [one["name"] for one in each["parameters"]]
-        for each in listed()["attacks"]
-    }
+            if not is_foreign(spec):
+                params = dict(spec.params)
+                check_attack(signatures()[family][spec.name], params, f"attacks: {spec.name}")

@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 from evaluation.grid.build import make_attack
 from evaluation.grid.catalogue import FAMILIES, VERBS
-from evaluation.grid.defence import facts_of, faint_places, make_defence, refuse_drowned
+from evaluation.grid.defence import (
+    check_values,
+    facts_of,
+    faint_places,
+    make_defence,
+    refuse_drowned,
+)
 from evaluation.grid.spec import AttackSettings, Cell, Grid
 from fedbert.config import Config
 from fedbert.errors import InputError, within
@@ -65,6 +71,9 @@ def preflight(grid: Grid, look: Look = lambda *_: None, make: Make = afresh) -> 
     with within(grid.where):
         for attacks in dict.fromkeys(cell.attacks for cell in grid.cells):
             _check_attacks(attacks)
+    for cell in grid.cells:  # before anything is loaded
+        with within(": ".join([grid.where, *(f"at {key} = {value}" for key, value in cell.swept)])):
+            check_values(cell.defence, cell.config.training.strategy == ONE_MESSAGE)
     for cell in grid.cells:
         with within(": ".join([grid.where, *(f"at {key} = {value}" for key, value in cell.swept)])):
             inputs = (cell.config.model, replace(cell.config.data, partition="iid"))

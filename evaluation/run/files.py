@@ -11,10 +11,10 @@ from fedbert.disk.writer import open_private, private_folder, sweep, write_whole
 from fedbert.errors import InputError
 from fedbert.run_key import FILE
 from reports.records import RECORDS
-from reports.scores import FOLDER
+from reports.run_folder import SCORES
 
 SHADOWS = "shadows"
-KEPT = (FOLDER, SHADOWS)
+KEPT = (SCORES, SHADOWS)
 """Folders of a run directory in which cells leave files."""
 
 

@@ -18,8 +18,9 @@ from evaluation.run.preparations import forget, looked_at, shared
 from evaluation.run.workers import CellRunner
 from fedbert.errors import InputError
 from reports.records import RECORDS, CellResult, append_record, read_records
+from reports.run_folder import scores_path
 from reports.samples import SAMPLES
-from reports.scores import scores_path, write_scores
+from reports.scores import write_scores
 
 Counts = dict[str, dict[str, int]]
 

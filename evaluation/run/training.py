@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evaluation.auditing.disclosed import DEPLOYMENT
 from evaluation.auditing.live.audit import FaultError
-from evaluation.grid.defence import facts_of, make_defence, refuse_drowned
+from evaluation.grid.defence import check_values, facts_of, make_defence, refuse_drowned
 from evaluation.grid.launches import Launches
 from evaluation.run.files import TRAINING, check_place, locked, write_json
 from evaluation.run.saver import Saver, Say
@@ -54,7 +54,7 @@ def run_training(
     config, before = settings.config, stopped.told(out)
     with locked(out):
         with working("reading data and model"):
-            prepared, defence = _made(settings)
+            prepared, defence = made(settings)
         directory = out / "checkpoint"
         recover(directory)
         start = None
@@ -64,7 +64,7 @@ def run_training(
             start = checkpoint.state
         kept = None if start is None else start.plain
         chosen = in_words(config, prepared.split.whole.config, kept)
-        for line in (*prepared.notes, *_of_model(prepared, config), *chosen):
+        for line in (*prepared.notes, *of_model(prepared, config), *chosen):
             tell(line)
         for doubt in prepared.doubts:
             logger.warning("%s", doubt)
@@ -79,7 +79,7 @@ def run_training(
         write_json(out / DEPLOYMENT, dict(settings.deployment))
         utility, majority, *_ = measure(prepared, split, config.seed)
     lines = [f"the training before stopped: {before}"] if before else []
-    lines += _of_model(prepared, config)
+    lines += of_model(prepared, config)
     for name, e in utility.items():
         constant = majority.get(name)
         beside = "" if constant is None else f"; without the text {constant:.4f}"
@@ -143,10 +143,11 @@ def _where(directory: Path, config: Config) -> list[str]:
     ]
 
 
-def _made(settings: TrainingFile) -> tuple[Prepared, Defence]:
+def made(settings: TrainingFile) -> tuple[Prepared, Defence]:
     """Return a training's inputs and mechanisms."""
     config = settings.config
     with within(settings.where):
+        check_values(settings.defence, config.training.strategy == ONE_MESSAGE)
         prepared = prepare(config, coin=False)
         facts = facts_of(config, prepared, settings.defence, settings.delta)
         defence = make_defence(settings.defence, facts)
@@ -155,6 +156,6 @@ def _made(settings: TrainingFile) -> tuple[Prepared, Defence]:
     return prepared, defence
 
 
-def _of_model(prepared: Prepared, config: Config) -> list[str]:
+def of_model(prepared: Prepared, config: Config) -> list[str]:
     """Return what became of the model's files, such as a head that was not the task's."""
     return [f"model {config.model.source}: {note}" for note in prepared.split.notes]

@@ -10,7 +10,8 @@ from reports.estimate import Estimate
 from reports.leak import Leak, LeakageEntry, NotMeasured
 from reports.older import RUN_AGAIN
 from reports.records import RECORDS, CellResult, read_records
-from reports.scores import FOLDER, Scored, read_scores, scores_path
+from reports.run_folder import SCORES, scores_path
+from reports.scores import Scored, read_scores
 
 TOLERANCE = 1e-9
 
@@ -18,7 +19,7 @@ TOLERANCE = 1e-9
 def verify_run(run: Path) -> int:
     """Return `verify` of a run directory; 0 where it holds no scores."""
     records = run / RECORDS
-    if not (run / FOLDER).is_dir() or not records.is_file():
+    if not (run / SCORES).is_dir() or not records.is_file():
         return 0
     return verify(run, read_records(records))
 
@@ -64,7 +65,7 @@ def unclustered(run: Path) -> int:
 
     They are of an earlier version: each candidate counts by itself.
     """
-    files = sorted((run / FOLDER).glob("*.npz"))
+    files = sorted((run / SCORES).glob("*.npz"))
     return sum(any(each.clusters is None for each in read_scores(f).values()) for f in files)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fedbert.data.files import read_table
+from fedbert.data.places import refuse_task
 from fedbert.data.tables import Table
 from fedbert.errors import InputError
 from fedbert.tasks import Task
@@ -27,8 +28,7 @@ def load_embedded(task: Task, rng: np.random.Generator) -> dict[str, list[Table]
     Raises:
         InputError: for another task, or when the package is missing or is not the known version.
     """
-    if task.name not in ("sst2", "mlm"):
-        raise InputError(f"expected task sst2 or mlm for source 'embedded', got task={task.name!r}")
+    refuse_task(task.name)
     table = read_table(_checked(_locate()))
     wanted = zip(*(table.columns[name] for name in ("text", "label", "source")), strict=True)
     labels: dict[str, int] = {}

@@ -10,6 +10,22 @@ GENERATED, PERSONAL = "generated", "generated:personal"
 OURS = ("embedded", GENERATED, PERSONAL)
 
 
+def refuse_task(task: str) -> None:
+    """Raise InputError for a task that the embedded sentences are not of."""
+    if task not in ("sst2", "mlm"):
+        raise InputError(f"expected task sst2 or mlm for source 'embedded', got {task=}")
+
+
+def is_path(source: str) -> bool:
+    """Return whether a name can be a place on this machine alone, and no name on the hub.
+
+    >>> is_path("./bert"), is_path("a/b/c"), is_path("prajjwal1/bert-tiny")
+    (True, True, False)
+    """
+    absolute = Path(source).is_absolute() or source.startswith((".", "~"))
+    return absolute or source.count("/") > 1 or not source
+
+
 def refuse_missing(source: str, own: bool = False) -> None:
     """Raise InputError for a source that is none of ours, no folder or file, and no hub name.
 
@@ -27,7 +43,7 @@ def refuse_missing(source: str, own: bool = False) -> None:
         raise InputError(f"expected a directory {inside} in {above}, got {source=}")
     if source == GENERATED or folder.suffix.lower() in FORMS:
         raise InputError(f"expected a directory or file that exists, got {source=}")
-    if folder.is_absolute() or source.startswith((".", "~")) or source.count("/") > 1 or not source:
+    if folder.is_absolute() or is_path(source):
         raise InputError(f"expected a directory that exists, got {source=}")
     here = [] if "/" in source else [path.name for path in Path().iterdir() if path.is_dir()]
     near = nearest(source, [*here, *OURS])

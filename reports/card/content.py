@@ -8,7 +8,8 @@ from reports.leak import Leak, LeakageEntry, NotMeasured
 from reports.metrics import FLAGS
 
 FILE = "audit.json"
-FORMAT = "fedbert-privacy audit"
+COMMAND = "audit run"
+"""Whose answer a card is, as its JSON says first."""
 
 VIOLATES = "violates the claim"
 CONSISTENT = "consistent"
@@ -16,6 +17,9 @@ TOO_WEAK = "too weak to say"
 ABOVE = "above the limit"
 WITHIN = "within the limit"
 NOT_MEASURED = "not measured"
+
+SCHEMA = 3
+"""Version of the form of `Card.to_json`."""
 
 FAILED = (VIOLATES, ABOVE)
 WEAK = (TOO_WEAK, NOT_MEASURED)
@@ -27,7 +31,7 @@ class Check:
     """One verdict: what was checked, the verdict, and the figures behind it.
 
     numbers: of a bound on epsilon, the same figures as numbers, for whoever reads the JSON. tests:
-    a claim or a limit was put to the test.
+    a claim or a limit was put to the test. more: of what is too weak, what could tell.
 
     Raises: ValueError for a verdict that is none.
     """
@@ -37,6 +41,7 @@ class Check:
     detail: str
     numbers: Mapping[str, float] = field(default_factory=dict)
     tests: bool = True
+    more: str = ""
 
     def __post_init__(self) -> None:
         """Refuses an unknown verdict."""
@@ -111,8 +116,6 @@ class Card:
     def to_json(self) -> dict[str, Any]:
         """The card as plain JSON."""
         return {
-            "format": FORMAT,
-            "version": 2,
             "subject": self.subject,
             "verdict": self.verdict,
             "exit_code": self.code,
@@ -135,4 +138,5 @@ def _check_json(check: Check) -> dict[str, Any]:
         "verdict": check.verdict,
         "detail": check.detail,
     }
-    return found | ({"numbers": dict(check.numbers)} if check.numbers else {})
+    found |= {"numbers": dict(check.numbers)} if check.numbers else {}
+    return found | ({"more": check.more} if check.more else {})

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from rich.table import Table
 
 from fedbert.disk.writer import sweep, write_whole
-from reports.card.content import FAILED, FILE, WEAK, Card, figure, note
+from reports.card.content import COMMAND, FAILED, FILE, SCHEMA, WEAK, Card, figure, note
 from reports.card.summary import SPEAKS, answers, in_short
 from reports.html import html
 from reports.layout import with_heads
@@ -27,16 +28,23 @@ def write(card: Card, directory: Path) -> list[Path]:
         "audit.html": as_html,
     }
     sweep(directory)
-    content = {directory / name: make(card).encode() for name, make in made.items()}
-    return [write_whole(path, each, shared=True) for path, each in content.items()]
+    files = {directory / name: make(card).encode() for name, make in made.items()}
+    return [write_whole(path, each, shared=True) for path, each in files.items()]
+
+
+def content(card: Card) -> dict[str, Any]:
+    """The card as plain JSON, with its answer in short."""
+    return {"in_short": list(in_short(card)), **card.to_json()}
 
 
 def as_json(card: Card) -> str:
-    """The card as JSON."""
-    content = card.to_json()
-    first = {"format": content.pop("format"), "version": content.pop("version")}
-    told = {**first, "in_short": list(in_short(card)), **content}
-    return json.dumps(told, indent=1, allow_nan=False) + "\n"
+    """The card as JSON, in the form in which the command prints it."""
+    return json.dumps(told(card), indent=1, allow_nan=False) + "\n"
+
+
+def told(card: Card) -> dict[str, Any]:
+    """What audit.json holds: the form, the command, the card."""
+    return {"schema": SCHEMA, "command": COMMAND, **content(card)}
 
 
 def as_junit(card: Card) -> str:

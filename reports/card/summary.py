@@ -9,6 +9,7 @@ from reports.card.content import (
     VIOLATES,
     WEAK,
     Card,
+    Check,
 )
 from reports.comparison import capital
 from reports.estimate import Estimate
@@ -32,6 +33,33 @@ UNTESTED = "Nothing was tested: there is no claim, and no limit was set."
 def in_short(card: Card) -> tuple[str, ...]:
     """The verdict in plain words; who reads text; who finds members; how sure that is."""
     return (PLAIN.get(card.verdict, UNTESTED), _text(card), _members(card), _sure(card))
+
+
+def weak(card: Card) -> tuple[str, ...]:
+    """What was too weak to say: the bound that it came to, the claim, what could tell; a line each.
+
+    Of what is no bound on epsilon, the figures behind it.
+    """
+    return tuple(
+        f"too weak: {each.what}: {_came_to(each)}{f'; it would take {each.more}' * bool(each.more)}"
+        for each in card.checks
+        if each.verdict == TOO_WEAK
+    )
+
+
+def _came_to(check: Check) -> str:
+    """The bound of a check beside its claim; else what is behind it."""
+    found = check.numbers
+    if "epsilon_at_least" not in found:
+        return check.detail
+    told = (
+        f"the bound came to epsilon {found['epsilon_at_least']:.3g}, claimed are "
+        f"{found['epsilon_claimed']:.4g} at delta {found['delta']:g}"
+    )
+    if "epsilon_reachable" not in found:
+        return f"{told} ({check.detail})"
+    most = found["epsilon_reachable"]
+    return f"{told}; {found['samples']:g} samples could show {most:.3g} at most"
 
 
 def answers(card: Card) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,8 @@ from reports.frontier.leakage import judged
 from reports.holm import holm
 from reports.leak import Leak
 from reports.records import CellResult
-from reports.scores import Scored, read_scores, scores_path
+from reports.run_folder import scores_path
+from reports.scores import Scored, read_scores
 
 LEVEL = 0.05
 ADDED = "the two intervals' half-widths added, which holds however they hang together"

@@ -9,8 +9,8 @@ from reports.disclosure.numbers import as_json
 from reports.disclosure.readers import Reader
 from reports.disclosure.registry import as_yaml, check_entry, registry_entry
 from reports.disclosure.told import as_markdown
+from reports.frontier.claims import unclaimed
 from reports.frontier.wish import PRIVATE, wish_of
-from reports.frontier.words import unclaimed
 from reports.run_folder import json_of, records_of
 
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from reports.drawing.marks import Dot, roomy
 from reports.drawing.scatter import SHARE, labelled, reference_line, stacked
 from reports.drawing.style import FAINT, Style, drawn_in, handle
-from reports.figures.frontier import FrontierFigure
+from reports.figures.frontier import FrontierFigure, left_out
 
 MOST: Any = (0, (6, 2, 1, 2, 1, 2))  # of the line of the leakage allowed
 RING = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": "#000000"}
@@ -77,4 +77,7 @@ def _legend(data: FrontierFigure, style: Style) -> list[Line2D]:
         found.append(reference_line(style, "leakage allowed", MOST, data.most))
     if data.majority is not None:
         found.append(reference_line(style, "majority class", "--", data.majority))
-    return [*found, handle(style, "chance", color=FAINT, linestyle=":")]
+    found.append(handle(style, "chance", color=FAINT, linestyle=":"))
+    if data.left:
+        found.append(handle(style, left_out(data), linestyle="none"))
+    return found

@@ -1,7 +1,7 @@
 """Frontier as plain data: utility against the worst leakage above chance; drawn elsewhere."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from reports.comparison import sentence
 from reports.faults import fault
@@ -31,7 +31,10 @@ class Spot:
 
 @dataclass(frozen=True)
 class FrontierFigure:
-    """All settings tried, the line of those that none beats in both, and what was wished for."""
+    """All settings tried, the line of those that none beats in both, and what was wished for.
+
+    left: how many more were tried and are not among the spots; the line is of all.
+    """
 
     task: str
     vertical: str
@@ -43,6 +46,7 @@ class FrontierFigure:
     most: float | None
     majority: float | None
     notice: str = ""
+    left: int = 0
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -71,6 +75,31 @@ def frontier_data(answer: Answer) -> FrontierFigure | None:
     )
 
 
+def thinned(
+    data: FrontierFigure, bare: Collection[str], passed: Collection[str], most: int
+) -> FrontierFigure:
+    """The figure with `most` spots at the most: those that matter.
+
+    The answer, the undefended (`bare`), what lies on the line, and what meets the wish (`passed`),
+    by label; of too many those that leak least.
+    """
+    line = set(data.line)
+
+    def rank(spot: Spot) -> tuple[int, float]:
+        on = (spot.leakage[0], spot.utility[0]) in line
+        first = spot.chosen or spot.label in bare
+        return 0 if first else 1 if on else 2 if spot.label in passed else 3, spot.leakage[2]
+
+    kept = sorted((spot for spot in data.spots if rank(spot)[0] < 3), key=rank)[:most]
+    spots = tuple(spot for spot in data.spots if spot in kept)
+    return replace(data, spots=spots, left=len(data.spots) - len(spots))
+
+
+def left_out(data: FrontierFigure) -> str:
+    """How many settings are not drawn, in words; "" for none."""
+    return f"{data.left:,} further settings are not drawn" if data.left else ""
+
+
 def frontier(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
     """Of (leakage, utility) pairs those that none beats in both, by rising leakage.
 
@@ -94,6 +123,8 @@ def describe_frontier(data: FrontierFigure) -> str:
         parts.append(
             f"{spot.label}: leakage {spot.leakage[0]:.3g}, utility {spot.utility[0]:.3g} ({keeps})."
         )
+    if data.left:
+        parts.append(f"{left_out(data)}; the frontier is that of all.")
     return " ".join(parts)
 
 

@@ -1,21 +1,16 @@
 """Answer of a frontier in words: what to ship, at which epsilon, what it leaks and costs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import combinations
-from typing import Any
 
-from reports import live, metrics
+from reports import metrics
 from reports.frontier.answer import Answer, Candidate, Tried
+from reports.frontier.claims import SPENT
 from reports.frontier.leakage import Worst
 from reports.frontier.wish import PRIVATE, PUBLIC, Wish
-from reports.leak import Leak, LeakageEntry
 from reports.markup import escaped, markdown_table
-from reports.records import CellResult
 from reports.rows import GuaranteeCell, Row
 from reports.wording import interval
 
-CLAIMS = ("guarantee", "metric guarantee")
 METHOD = (
     "Leakage is the share of what lies between chance and everything; its interval holds for all "
     "{numbers} numbers compared at once (Bonferroni over settings, seeds, attacks on any view, "
@@ -23,40 +18,6 @@ METHOD = (
     "end of its own interval does; that is not corrected for the search. "
     "Other attacks may achieve more."
 )
-SPENT = "the search trained on private records and printed their figures, which is in no ledger"
-
-
-def unclaimed(records: Sequence[CellResult]) -> list[CellResult]:
-    """The records of a search on private data, without a claim in any of them.
-
-    Nor what follows from one: epsilons of a live audit, and bounds on what is recovered. What
-    canaries showed and alarms of attacks stay, which claim nothing.
-    """
-    return [
-        replace(
-            each,
-            guarantees=[without_claim(x) for x in each.guarantees],
-            audit=live.unclaimed(each.audit) if each.audit else {},
-            traceback=live.without_epsilon(each.traceback),
-            leakage=tuple(map(_without_bound, each.leakage)),
-        )
-        for each in records
-    ]
-
-
-def _without_bound(entry: LeakageEntry) -> LeakageEntry:
-    """A leak without the most that a guarantee allows."""
-    if not isinstance(entry, Leak) or entry.reconstruction_bound is None:
-        return entry
-    return replace(entry, reconstruction_bound=None, bound_basis=f"no guarantee: {SPENT}")
-
-
-def without_claim(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A view's entry of a search on private data: what it claims is none."""
-    if entry["kind"] not in CLAIMS:
-        return dict(entry)
-    told = f"Against the {entry['view']} view there is no guarantee: {SPENT}."
-    return {"view": entry["view"], "kind": "no guarantee", "reason": SPENT, "sentence": told}
 
 
 def title(answer: Answer) -> str:

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reports import live
+from reports.as_shown import as_shown
 from reports.checks import number
-from reports.frontier.wish import PRIVATE, wish_of
 from reports.records import RECORDS, CellResult
-from reports.run_folder import in_order, json_of, names_of, records_of
-from reports.scores import Scored, read_scores, scores_path
+from reports.run_folder import json_of, names_of, scores_path
+
+if TYPE_CHECKING:
+    from reports.scores import Scored
 
 CURVE, MANIFEST = "live.json", Path("checkpoint") / "manifest.json"
 
@@ -56,7 +58,7 @@ class Run:
             raise ValueError(f"expected counts by client and label, got {path} task={task!r}")
         return {client: dict(held) for client, held in counts.items()}
 
-    def scores(self, task: str) -> tuple[list[CellResult], dict[str, dict[str, Scored]]]:
+    def scores(self, task: str) -> "tuple[list[CellResult], dict[str, dict[str, Scored]]]":
         """The cells of a task's first seed whose scores are kept, and these by cell and attack."""
         own = [
             record
@@ -66,6 +68,10 @@ class Run:
         first = min((int(record.labels["seed"]) for record in own), default=0)
         chosen = [record for record in own if int(record.labels["seed"]) == first]
         paths = {record.cell: scores_path(self.directory, record.cell) for record in chosen}
+        if not paths:
+            return [], {}
+        from reports.scores import read_scores
+
         return chosen, {cell: read_scores(path) for cell, path in paths.items()}
 
 
@@ -83,14 +89,7 @@ def read_runs(directories: Sequence[Path]) -> list[Run]:
 def _run(name: str, directory: Path) -> Run:
     if not (directory / RECORDS).is_file() and (directory / MANIFEST).is_file():
         return Run(name, directory, (), _course(directory))
-    grid = json_of(directory / "grid.json")
-    records = in_order(records_of(directory), grid)
-    wish = wish_of(grid)
-    if wish is not None and wish.data == PRIVATE:
-        from reports.frontier.words import unclaimed
-
-        records = unclaimed(records)
-    return Run(name, directory, tuple(records))
+    return Run(name, directory, tuple(as_shown(directory)))
 
 
 def _course(directory: Path) -> Course:

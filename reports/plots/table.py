@@ -8,20 +8,13 @@ from reports import metrics
 from reports.figures.naming import joined, named
 from reports.markup import markdown_table
 from reports.noise_mode import note_of
+from reports.plots.latex import latex_tables
 from reports.rows import Row, round_up
 from reports.spreadsheet import quoted
-from reports.terminal import harmless
 from reports.wording import ABSENT, duration, interval, size
 
 TABLES = {"latex": "tex", "markdown": "md", "csv": "csv"}
 """The forms of a table, and how their files end."""
-LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
-    "ε": r"$\varepsilon$", "δ": r"$\delta$", "σ": r"$\sigma$", "η": r"$\eta$",
-}  # fmt: skip
-"""What LaTeX would read as something else than itself."""
 HEADS = (
     "task", "setting", "seeds", "utility", "worst inversion", "worst membership", "claim", "sent",
     "time", "comparison",
@@ -51,32 +44,7 @@ def table(runs: Mapping[str, Sequence[Row]], form: str) -> str:
     if form == "markdown":
         below = ["", note] if note else []
         return "\n".join([*markdown_table(heads, lines), *below]) + "\n"
-    return latex_table(heads, lines, note)
-
-
-def latex_table(heads: Sequence[str], lines: Sequence[Sequence[str]], note: str = "") -> str:
-    r"""The table as LaTeX, a note below it; it needs the packages booktabs and textcomp.
-
-    >>> latex_table(["a"], [["5 %"]]).splitlines()[3:6]
-    ['a \\\\', '\\midrule', '5 \\% \\\\']
-    """
-
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join(map(latex, cells)) + r" \\"
-
-    rules = [r"\begin{tabular}{" + "l" * len(heads) + "}", r"\toprule", line(heads), r"\midrule"]
-    below = [r"\par\smallskip{\footnotesize " + latex(note) + r"\par}"] if note else []
-    end = [r"\bottomrule", r"\end{tabular}", *below, ""]
-    return "\n".join([r"% needs \usepackage{booktabs}", *rules, *map(line, lines), *end])
-
-
-def latex(text: str) -> str:
-    r"""A text that LaTeX prints as it is.
-
-    >>> latex("50 %_{x}")
-    '50 \\%\\_\\{x\\}'
-    """
-    return "".join(LATEX.get(letter, letter) for letter in " ".join(harmless(text).split()))
+    return latex_tables(heads, lines, note)
 
 
 def _lines(runs: Mapping[str, Sequence[Row]]) -> tuple[list[str], list[list[str]]]:

@@ -57,17 +57,19 @@ def plot(run_directories: Sequence[Path], out: Path, asked: Asked = Asked()) -> 
     style, found = style_of(asked.style, asked.width), Plotted()
     told: list[tuple[str, str]] = []
     kinds = asked.figures or tuple(FIGURES)
+    every = noise_note(record for run in runs for record in run.records)
     for name, piece in _together(runs) if "utility" in kinds else []:
-        _write(name, piece, style, asked, Path(out), found)
+        _write(name, piece, style, asked, Path(out), found, every)
         told.append((name, piece.words))
     for run, prefix in zip(runs, _prefixes(runs), strict=True):
         for kind in kinds:
             own = pieces(kind, run)
             if not own:
                 found.left_out.append(_why(kind, run, len(runs) > 1))
+            note = noise_note(run.records)
             for task, piece in own:
                 name = "-".join(slug(part) for part in (prefix, kind, piece.part, task) if part)
-                _write(name, piece, style, asked, Path(out), found)
+                _write(name, piece, style, asked, Path(out), found, note)
                 told.append((name, piece.words))
     if asked.table is not None:
         ending = TABLES[asked.table]
@@ -78,8 +80,7 @@ def plot(run_directories: Sequence[Path], out: Path, asked: Asked = Asked()) -> 
         )
     if told:
         lines = [f"## {escaped(name)}\n\n{escaped(words)}\n" for name, words in told]
-        note = noise_note(record for run in runs for record in run.records)
-        lines += [f"{escaped(note)}\n"] if note else []
+        lines += [f"{escaped(every)}\n"] if every else []
         text = "# Figures in words\n\n" + "\n".join(lines)
         found.paths.append(write_whole(Path(out) / WORDS, text.encode(), shared=True))
     return found
@@ -114,15 +115,18 @@ def _together(runs: Sequence[Run]) -> list[tuple[str, Piece]]:
 
 
 def _write(
-    name: str, piece: Piece, style: "Style", asked: Asked, out: Path, found: Plotted
+    name: str, piece: Piece, style: "Style", asked: Asked, out: Path, found: Plotted, note: str
 ) -> None:
-    """None; one figure is written in every format that was asked for."""
+    """None; one figure is written in every format that was asked for.
+
+    note: of noise that can be made again; it goes into each file, beside the figure in words.
+    """
     from reports.drawing.style import written
 
     figure = piece.draw(style)
     for form in dict.fromkeys(asked.formats):
         path = out / f"{name}.{form}"
-        content = written(figure, style, form, piece.words)
+        content = written(figure, style, form, f"{piece.words} {note}".strip())
         found.paths.append(write_whole(path, content, shared=True))
 
 

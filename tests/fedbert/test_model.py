@@ -182,7 +182,7 @@ def test_bad_sources_are_refused_in_one_line(directory: Path, tmp_path: Path) ->
     empty = tmp_path / "empty"
     empty.mkdir()
     assert f"source='{empty}'" in refusal(str(empty))
-    assert f"source='{empty}'" in refusal("tiny", tokenizer=str(empty))
+    assert f"tokenizer='{empty}'" in refusal("tiny", tokenizer=str(empty))
 
 
 @pytest.mark.parametrize("spoil", ["truncated", "garbage", "missing", "pickle", "config", "shape"])

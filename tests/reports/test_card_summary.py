@@ -111,6 +111,6 @@ def test_the_first_screen_answers_what_is_asked() -> None:
 def test_page_and_json_begin_with_it() -> None:
     made = card("consistent", measured=(FOUND,))
     page, told = as_html(made), json.loads(as_json(made))
-    assert told["in_short"] == list(in_short(made)) and list(told)[:2] == ["format", "version"]
+    assert told["in_short"] == list(in_short(made)) and list(told)[:2] == ["schema", "command"]
     assert page.index(PLAIN["consistent"]) < page.index("<table>")
     assert "chance 0.01" in page

@@ -36,9 +36,9 @@ def calls(monkeypatch):
     return found
 
 
-def _drawn(folder, data=DATA, *rest):
-    drawings = Drawn(folder)
-    png = drawings.png("a", data, DRAW, *rest)
+def _drawn(folder, data=DATA, *rest, note=""):
+    drawings = Drawn(folder, note=note)
+    png = drawings.png("a", data, DRAW, "in words", *rest)
     (folder / "a.png").write_bytes(png)
     (folder / INDEX).write_bytes(drawings.index())
     return png
@@ -62,6 +62,12 @@ def test_other_data_are_drawn_again(calls, tmp_path, data, rest):
     _drawn(tmp_path)
     again = _drawn(tmp_path, data, *rest)
     assert len(calls) == 2 and (tmp_path / "a.png").read_bytes() == again
+
+
+def test_a_note_goes_into_the_file_beside_its_words(calls, tmp_path):
+    _drawn(tmp_path)
+    assert b"in words Noise can be made again." in _drawn(tmp_path, note="Noise can be made again.")
+    assert len(calls) == 2
 
 
 def test_other_code_or_a_file_of_another_hand_is_drawn_again(calls, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports import live, one_cell
+from reports.as_shown import as_shown
 from reports.drawing.screen import png as screen
 from reports.estimate import Estimate
 from reports.figures.frontier import describe_frontier, frontier, frontier_data
@@ -17,7 +18,7 @@ from reports.leak import Leak, NotMeasured
 from reports.page import Shown, decisions, page
 from reports.plots.written import Asked, plot
 from reports.records import CellResult, append_record
-from reports.render import as_shown, render
+from reports.render import render
 
 VIEWS = ("forward", "backward", "aggregator", "peer", "release")
 WISH = Wish("public", "all", least_share=0.8)

@@ -8,12 +8,13 @@ import pytest
 from rich.console import Console
 
 from evaluation.grid.file import SWEPT
+from reports.compact import compact_table
 from reports.csv_table import csv_table
 from reports.figures.depth import CUT, depth_data
 from reports.page import Shown, page
 from reports.rows import cell_rows, setting_rows
 from reports.samples import samples
-from reports.tables import markdown, terminal_tables
+from reports.tables import markdown
 
 CLIENTS, LAYER = "data.clients", "cut"
 
@@ -69,18 +70,15 @@ def test_every_further_label_is_a_column_of_the_csv_table(records, examples):
     assert head == [*bare[:place], CLIENTS, LAYER, *bare[place:]]
 
 
-def test_every_further_label_is_a_column_of_the_terminals_tables(records):
+def test_every_further_label_is_a_column_of_the_terminals_table(records):
     console = Console(width=100, file=io.StringIO(), record=True)
-    tables = terminal_tables(records)
-    assert len(tables) == 3
-    for table in tables:
-        console.print(table)
-        heads = [str(column.header).replace("\n", "") for column in table.columns]
-        assert heads[1:3] == [CLIENTS, LAYER]
-        shown = [list(map(str, column.cells)) for column in table.columns[1:3]]
-        assert [pair for pair in zip(*shown, strict=True) if any(pair)] == [
-            ("8", "2"), ("64", "2"), ("-", "4"),
-        ]  # fmt: skip
+    table = compact_table(records)
+    console.print(table)
+    heads = [str(column.header).replace("\n", "") for column in table.columns]
+    place = heads.index(CLIENTS)
+    assert heads[place : place + 2] == [CLIENTS, LAYER]
+    shown = [list(map(str, column.cells)) for column in table.columns[place : place + 2]]
+    assert list(zip(*shown, strict=True)) == [("8", "2"), ("64", "2"), ("-", "4")]
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 100 and "…" not in text
 

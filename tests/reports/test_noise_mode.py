@@ -6,12 +6,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from reports.compact import compact_table
 from reports.noise_mode import REPEATABLE, SOME, noise_note
 from reports.one_setting import to_json
 from reports.page import page
 from reports.records import CellResult, append_record
 from reports.render import render
-from reports.tables import markdown, terminal_tables
+from reports.tables import markdown
 from tests.reports.examples import grid
 
 
@@ -30,7 +31,7 @@ def test_the_sentence_goes_with_claims_of_repeatable_noise() -> None:
 def test_it_stands_once_in_every_report() -> None:
     for chosen, count in ((made("repeatable"), 1), (made("secret"), 0)):
         console = Console(file=StringIO(), width=500)
-        console.print(*terminal_tables(chosen))
+        console.print(compact_table(chosen))
         text = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
         for report in (markdown(chosen), page(chosen, "t"), text):
             assert report.count("take it off") == count
@@ -47,5 +48,5 @@ def test_it_stands_beside_the_decision_for_people_and_machines_once(tmp_path: Pa
         )
         assert list(shown.answer).count(REPEATABLE) == count
         console = Console(file=StringIO(), width=500)
-        console.print(*shown.tables)
+        console.print(compact_table(shown.records, noted=True))
         assert "take it off" not in console.file.getvalue()  # type: ignore[attr-defined]

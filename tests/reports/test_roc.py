@@ -10,7 +10,8 @@ from reports.drawing.screen import png
 from reports.figures.roc import corners, describe_roc, roc_data
 from reports.records import append_record
 from reports.render import render
-from reports.scores import Scored, scores_path, write_scores
+from reports.run_folder import scores_path
+from reports.scores import Scored, write_scores
 from tests.reports import examples
 
 

@@ -11,19 +11,19 @@ from scipy.stats import t
 from reports import glossary, metrics
 from reports.averages import mean_estimate
 from reports.checks import VIEWS
+from reports.compact import brief, compact_table, worst_leak
 from reports.csv_table import csv_table
 from reports.estimate import Estimate
 from reports.leak import NotMeasured
 from reports.page import page
-from reports.render import in_order
 from reports.rows import cell_rows, round_up, setting_rows
-from reports.tables import by_short, markdown, terminal_tables
+from reports.run_folder import in_order
+from reports.tables import markdown
 
 
 def _shown(records, width=100):
     console = Console(width=width, file=io.StringIO(), record=True)
-    for table in terminal_tables(records):
-        console.print(table)
+    console.print(compact_table(records, width=width))
     return console.export_text()
 
 
@@ -103,7 +103,9 @@ def test_claims_about_labels_stand_beside_the_entry_of_their_view(examples):
     assert last.sentence == f"{record.guarantees[-1]['sentence']} Labels are protected."
     assert last.kind == "no guarantee" and last.units == ("label",) and last.delta is None
     assert row.units == ("token", "label")
-    assert by_short(row)[1] == (last.short, ["release"])  # what is claimed comes before "none"
+    assert brief(last.short) == "1.5 (label)"
+    shown = " ".join(_shown([labelled]).split())
+    assert "8.0 (token):" in shown and "1.5 (label):" in shown
     assert last.short in markdown([labelled]) and last.short in csv_table([labelled])
     bare = examples.done("sst2", "parallel", 0)
     (row,) = cell_rows([replace(bare, guarantees=[*bare.guarantees, LABEL])])
@@ -117,7 +119,8 @@ def test_a_metric_guarantee_is_shown_and_never_counted_as_an_epsilon(examples):
     first = row.guarantees[0]
     assert first.short == "metric, eta 10.0 over 3 releases (token, local)"
     assert (first.unit, first.epsilon, first.delta) == ("", None, None)
-    assert row.units == () and first.claimed and by_short(row)[0][1] == ["forward"]
+    assert row.units == () and first.claimed
+    assert "eta 10.0 (token):" in _shown([metric])
 
 
 def test_the_worst_attack_is_chosen_by_its_mean_over_seeds(examples):
@@ -140,13 +143,14 @@ def test_a_leak_of_fewer_seeds_than_its_row_says_so_in_its_cell(examples):
     both, one = examples.done(seed=0), examples.done(seed=1)
     (row,) = setting_rows([both, one])
     assert {row.fewer_seeds(leak) for leak in row.leaks} == {""}
-    assert "of 2 seeds" not in _shown([both, one]) + markdown([both, one])
+    assert "1 of 2 seeds" not in _shown([both, one]) + markdown([both, one])
     records = [both, replace(one, leakage=())]
     (row,) = setting_rows(records)
     assert len(row.seeds) == 2
     assert {row.fewer_seeds(leak) for leak in row.leaks} == {"1 of 2 seeds"}
-    for told in (_shown(records), markdown(records), page(records, "t", ())):
+    for told in (markdown(records), page(records, "t", ())):
         assert told.count("1 of 2 seeds") >= 3  # either family's worst, and a view's
+    assert _shown(records).count("1 of 2 seeds") == 1
 
 
 def test_the_mean_over_seeds_by_hand():
@@ -203,34 +207,53 @@ def test_an_epsilon_is_never_rounded_down(epsilon, text):
     assert float(text) >= epsilon * (1 - 1e-6)
 
 
-def test_terminal_tables_fit_a_hundred_columns_and_lose_nothing(examples):
+def test_the_terminals_table_has_a_row_a_setting_and_fits(examples):
     records = examples.grid()
+    rows = setting_rows(records)
+    table = compact_table(records)
+    assert table.row_count == len(rows)
     text = _shown(records)
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 100 and "…" not in text
+    assert len(text.splitlines()) <= 4 * len(rows) + 12
     flat = " ".join(text.split())
-    for row in setting_rows(records):
-        for estimate in (row.utility, row.inversion and row.inversion.estimate):
+    for row in rows:
+        leak = worst_leak(row)
+        for estimate in (row.utility, leak and leak.estimate):
             if estimate is not None and row.task != "mlm":
                 assert f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]" in flat
-    assert "…" not in text
-    for words in ("eps 8.0 (token, replace-one, local)", "nothing sent", "majority class 0.509"):
+    for words in ("8.0 (token):", "none", "token accuracy, forward", "No defence is to blame"):
         assert words in flat
+    assert "skipped: dp-fedavg needs" in flat and "failed: ValueError" in flat
 
 
-def test_no_head_breaks_within_a_word_on_eighty_columns(examples):
+def test_the_worst_leak_is_the_furthest_above_its_own_chance(examples):
+    def leak(name, value, chance, metric="token_accuracy", **more):
+        found = Estimate(value, value - 0.01, value + 0.01, n=500)
+        family = "membership" if metric == "auc" else "inversion"
+        return replace(examples.leak("forward", name, family, metric, found, **more), chance=chance)
+
+    every = [leak("a", 0.6, 0.55), leak("b", 0.5, 0.1), leak("c", 0.7, 0.5, "auc")]
+    (row,) = setting_rows([replace(examples.done(), leakage=every)])
+    worst = worst_leak(row)
+    assert worst is not None and worst.attack == "b"
+    shown = " ".join(_shown([replace(examples.done(), leakage=every)]).split())
+    assert "0.500 [0.490, 0.510] 0.1 none token accuracy, forward" in shown
+    (row,) = setting_rows([replace(examples.done(), leakage=[])])
+    assert worst_leak(row) is None
+    assert "not measured" in _shown([replace(examples.done(), leakage=[])])
+
+
+def test_the_terminals_table_fits_eighty_columns_and_cuts_nothing(examples):
     swept = [replace(r, labels=r.labels | {"training.learning_rate": "0.1", "data.clients": "4"})
              for r in examples.grid(("sst2", "mlm"))]  # fmt: skip
-    for record, words in (
-        (examples.done(), "strategy seeds utility accuracy majority inversion membership views"),
-        (examples.done("mlm"), "perplexity worst attack beside guarantee bytes seconds"),
-    ):
-        shown = _shown([record], 80)
-        assert max(map(len, shown.splitlines())) <= 80
-        assert set(words.split()) <= set(re.split(r"[\s:,]+", shown))
+    shown = _shown([examples.done()], 80)
+    assert max(map(len, shown.splitlines())) <= 80
+    words = "defence utility accuracy worst leak chance epsilon views"
+    assert set(words.split()) <= set(re.split(r"[\s:,]+", shown))
     named = replace(examples.done(), labels=examples.done().labels | {"level": "sigma=100000.0"})
     narrow, wide = _shown([named], 80), _shown([named], 200)
     assert "sigma=100000.0" in narrow and narrow.count("]") == wide.count("]")  # nothing is cut
-    assert {"training.", "learning_rate", "data.", "clients"} <= set(_shown(swept).split())
+    assert {"training.", "learning_rate", "data.", "clients"} <= set(_shown(swept, 140).split())
 
 
 def test_what_was_not_measured_is_told_once_with_its_seeds(examples):

@@ -24,7 +24,8 @@ from fedbert.prepare import prepare
 from fedbert.seeding import numpy_rng
 from reports.leak import Leak, NotMeasured
 from reports.records import read_records
-from reports.scores import read_scores, read_signals, scores_path, write_scores
+from reports.run_folder import scores_path
+from reports.scores import read_scores, read_signals, write_scores
 
 SIGNALLED = [n for n in MEMBERSHIP if n != "message_matching"]
 

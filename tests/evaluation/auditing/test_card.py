@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -18,10 +19,17 @@ import pytest
 from evaluation.auditing.adversary import Means, _trainings, signals_on
 from evaluation.auditing.manifest import allowed, mismatches
 from evaluation.auditing.mechanisms.isolation import audit_any
-from evaluation.auditing.membership import candidates_of, claim_on, one_run
+from evaluation.auditing.membership import (
+    _needed_by_curve,
+    candidates_of,
+    claim_on,
+    needed,
+    one_run,
+)
 from evaluation.auditing.subject import open_subject
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.cli.main import main
+from evaluation.metrics.one_run_gaussian import curve_refuted, one_run_from_scores
 from evaluation.run import training
 from evaluation.run.training import run_training
 from evaluation.run.training_file import read_training
@@ -156,6 +164,23 @@ def test_a_claim_that_nothing_could_contradict_is_too_weak(good: Path, tmp_path:
     checks = card["checks"]
     (weak,) = [check for check in checks if check["verdict"] == "too weak to say"]
     assert "epsilon 20" in weak["what"] and "it would take" in weak["detail"]
+    (line,) = [each for each in told.splitlines() if each.startswith("too weak: ")]
+    bound, most = (weak["numbers"][f"epsilon_{each}"] for each in ("at_least", "reachable"))
+    assert weak["what"] in line and f"the bound came to epsilon {bound:.3g}, claimed are 20" in line
+    assert f"could show {most:.3g} at most; it would take " in line and most < 20
+    assert weak["more"] in line and "white-box canaries" in weak["more"]
+
+
+def test_as_many_candidates_as_it_would_take_do_and_half_of_them_do_not() -> None:
+    claim, curve = Claim(1.0, 1e-5), np.array([[1.0, 1e-5]])
+    told = {needed(claim), _needed_by_curve(curve, 0.05, 4)}
+    for count in {int(re.findall(r"about (\d+) candidates", each)[0]) for each in told}:
+        for tried, does in ((count + 2, True), (count // 2, False)):  # it is "about" so many
+            coins = np.arange(tried) % 2 == 0
+            found = one_run_from_scores(coins.astype(float), coins, claim.delta, 0.05)
+            assert (found > claim.epsilon) is does
+            assert curve_refuted(coins.astype(float), coins, curve, 0.05) is does
+    assert "white-box canaries" in needed(Claim(20.0, 1e-5))
 
 
 def test_a_claim_below_what_the_noise_gives_is_violated(good: Path, run) -> None:
@@ -472,6 +497,9 @@ def test_a_foreign_model_needs_members_and_says_what_a_claim_would_take(foreign,
     assert (code, errors) == (0, []) and "shifted pool is possible" in told
     code, told, _ = run(model, "--members", ins, "--non-members", outs, "--claim", "1,1e-5")
     assert code == 3 and "fair coin" in told
+    (line,) = [each for each in told.splitlines() if each.startswith("too weak: ")]
+    assert "the bound came to epsilon 0, claimed are 1 at delta 1e-05 (members were not" in line
+    assert "it would take about 18 candidates by a fair coin" in line
     told = run(model, "--members", ins, "--non-members", outs, "--claim", "1,1e-5", "--fair-coin")
     assert told[0] == 0 and "verdict: consistent" in told[1]
     code, told, _ = run(model, "--members", ins, "--max-auc", "0.9")
@@ -558,7 +586,7 @@ def test_a_reference_model_is_compared_with(foreign, tmp_path: Path, run) -> Non
     (ratio,) = [m for m in measured if m["attack"] == "reference ratio" and m["metric"] == "auc"]
     assert ratio["estimate"]["value"] == 0.5
     code, _, errors = run(model, *files, "--reference", tmp_path)
-    assert code == 2 and "transformers directory" in errors[0]
+    assert code == 2 and "expected a model with a config.json" in errors[0]
     code, _, errors = run(model, *files, "--shadows", "2")
     assert code == 2 and "expected --shadows where the training can be done again" in errors[0]
     code, _, errors = run(model, *files, "--task", "mlm")

@@ -17,6 +17,7 @@ from fedbert.export import export
 from fedbert.manifest import mark_faulty, read_manifest, released_sha256
 from privacy.allowed import allowed_by
 from privacy.events import GaussianEvent
+from reports.card.content import COMMAND, SCHEMA
 from reports.disclosure.facts import NOT_MEASURED, NOT_STATED, RATES, disclosure
 from reports.disclosure.numbers import as_json
 from reports.disclosure.registry import registry_entry
@@ -73,7 +74,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def card(trained: Path, code: int = 0) -> dict[str, Any]:
     """Return what `audit run` writes, as short as it may be."""
     return {
-        "format": "fedbert-privacy audit",
+        "schema": SCHEMA,
+        "command": COMMAND,
         "model_sha256": released_sha256(read_manifest(trained / "checkpoint")),
         "verdict": "violates the claim" if code == 1 else "consistent",
         "exit_code": code,
@@ -146,7 +148,13 @@ def test_a_claim_that_an_audit_refutes_gets_no_entry(trained: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"model_sha256": "0" * 64}, {"format": "x"}, {"measured": [{}]}, {"seconds": {"x": -1}}],
+    [
+        {"model_sha256": "0" * 64},
+        {"command": "x"},
+        {"schema": 1},
+        {"measured": [{}]},
+        {"seconds": {"x": -1}},
+    ],
 )
 def test_another_models_audit_and_broken_ones_are_refused(trained: Path, change: Any) -> None:
     with pytest.raises(InputError, match="expected"):

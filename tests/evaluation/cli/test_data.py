@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from evaluation.grid.parse import grid_from
+from fedbert.config import Config, DataConfig
+from fedbert.data.survey import label_counts
+from fedbert.prepare import examples_of
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("--tokenizer", "generated", "--max-length", "8")
@@ -92,3 +95,23 @@ def test_fractions_are_scores_and_glue_is_read_as_such(here: Run, tmp_path: Path
     assert "negative" in done.stdout and section(done.stdout)["tasks"] == ["sst2"]
     wrong = here("data", "nowhere.csv", *SMALL)
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("group", [(), ("--group", "id")])
+def test_the_split_is_that_of_a_run_of_the_seed(
+    here: Run, reviews: Path, group: tuple[str, ...]
+) -> None:
+    """Also of persons, where rows are theirs: label counts are those that a run has."""
+    for seed in (0, 5):
+        done = here("data", reviews.name, *SMALL, *group, "--seed", seed)
+        assert done.returncode == 0, done.stderr
+        assert f"split as a run of seed {seed} splits it" in done.stdout
+        copied = section(done.stdout)
+        data = copied["data"] | {"source": str(reviews), "labels": tuple(copied["data"]["labels"])}
+        found, _ = examples_of(Config(data=DataConfig(task="own", **data), seed=seed))
+        counts = {split: label_counts(each) for split, each in found.items()}
+        for name in data["labels"]:
+            told = " ".join([name, *(str(each[name]) for each in counts.values())])
+            assert told in [" ".join(line.split()) for line in done.stdout.splitlines()], told
+    first, second = (here("data", reviews.name, *SMALL, "--seed", s).stdout for s in (0, 5))
+    assert first.splitlines()[:4] == second.splitlines()[:4] and first != second

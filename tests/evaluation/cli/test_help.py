@@ -1,5 +1,11 @@
 """Help texts: every command has examples, each of which parses; shells complete what there is."""
 
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import click
 import pytest
 from click.shell_completion import ShellComplete
@@ -60,8 +66,9 @@ def test_commands_are_what_there_is() -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_shell_is_told_how_to_complete(here, shell: str) -> None:
     done = here("completion", shell)
-    first, *script = done.stdout.splitlines()
-    assert done.returncode == 0 and first.startswith("# ") and "fedbert-eval completion" in first
+    *first, _ = script = done.stdout.splitlines()
+    assert done.returncode == 0 and any("fedbert-eval completion" in each for each in first[:2])
+    assert (first[0] == "#compdef fedbert-eval") is (shell == "zsh")
     assert VARIABLE in "\n".join(script) and f"{shell}_complete" in "\n".join(script)
 
 
@@ -80,3 +87,38 @@ def test_commands_names_and_run_folders_are_completed(tmp_path, monkeypatch) -> 
     assert complete("list", "attacks", begun="lira") == ["lira_offline", "lira_online"]
     assert complete("list", "mechanisms", begun="dp_s") == ["dp_sgd"]
     assert complete("show", begun="runs/") == ["runs/mine"] == complete("report", begun="runs/m")
+
+
+ASKED = {"plot": "fedbert-eval pl", "gaussian": "fedbert-eval list mechanisms gau",
+         "--for": "fedbert-eval report --f"}  # fmt: skip
+"""What each line is completed to."""
+ZSH = """
+autoload -Uz compinit; compinit -D -u
+source "$1"
+_describe() { local name=$4; [[ $1 == -V ]] && name=$3; print -rl -- "${(@P)name}" }
+compadd() { print -rl -- "${(@P)@[-1]}" }
+for line in "${@:2}"; do words=(${=line}); CURRENT=$#words; _fedbert_eval_completion; done
+"""
+FISH = "source $argv[1]; for line in $argv[2..-1]; complete -C $line; end"
+
+
+@pytest.mark.parametrize(
+    ("shell", "call"),
+    [("zsh", ["-f", "-c", ZSH, "zsh"]), ("fish", ["--no-config", "-c", FISH])],
+)
+def test_the_shell_itself_completes(
+    here, tmp_path: Path, environment: dict[str, str], shell: str, call: list[str]
+) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed here")
+    script, command = tmp_path / "script", tmp_path / "bin" / "fedbert-eval"
+    script.write_text(here("completion", shell).stdout)
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m evaluation.cli.main "$@"\n')
+    command.chmod(0o755)
+    own = environment | {"PATH": f"{command.parent}:{environment['PATH']}", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [shell, *call, str(script), *ASKED.values()], env=own, capture_output=True, text=True
+    )
+    told = [re.split(r"[:\t]", line)[0] for line in done.stdout.splitlines() if line.strip()]
+    assert told == [*ASKED], done.stdout + done.stderr

@@ -1,8 +1,10 @@
 """Output for machines and for pipes: JSON with units and views, quiet, and how to go on."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from evaluation.cli import main
@@ -53,6 +55,56 @@ def test_quiet_says_nothing_and_pipes_get_no_control_characters(here, run: Path)
     wrong = here("report", "nowhere", "-q")
     assert wrong.returncode == 2 and wrong.stderr.startswith("error: ")  # said all the same
     assert here("report", run).stdout == loud.stdout  # the next command is not quiet
+
+
+def _options(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command that has --json."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from _options(command, (*before, name))
+        elif command and any("--json" in each.opts for each in command.params):
+            yield (*before, name)
+
+
+EACH = {
+    ("audit", "plan"): ["--epsilon", 1, "--delta", "1e-5", "--canaries", 20],
+    ("audit", "run"): [],
+    ("budget", "compose"): [
+        f"{RUN}:{read_records(RUN / 'records.jsonl')[n].cell}" for n in (20, 21)
+    ],
+    ("budget", "epsilon"): ["--noise-multiplier", 1, "--delta", "1e-5"],
+    ("budget", "noise"): ["--epsilon", 1, "--delta", "1e-5"],
+    ("budget", "tuning"): ["--epsilon", 1, "--delta", "1e-5", "--mean", 3],
+    ("budget", "views"): ["small.toml"],
+    ("finetune",): ["--out", "new", "--dry-run"],
+    ("frontier",): [],
+    ("list",): ["tasks"],
+    ("pretrain",): [],
+    ("privacy-utility",): ["small.toml", "--dry-run"],
+    ("report",): ["run"],
+    ("show",): ["run", 1],
+}
+"""By command the words that make it print JSON; none where a test of its own looks at it."""
+
+
+def test_every_command_that_prints_json_is_looked_at() -> None:
+    assert set(_options(main.cli)) == set(EACH)
+
+
+@pytest.mark.parametrize("command", [each for each, words in EACH.items() if words], ids=" ".join)
+def test_all_json_begins_with_its_version_and_its_command(
+    here, run: Path, small_grid: Path, command: tuple[str, ...]
+) -> None:
+    words = EACH[command]
+    done = here(*command, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert list(found)[:2] == ["schema", "command"]
+    assert isinstance(found["schema"], int) and found["schema"] >= 1
+    assert found["command"] == ("dry run" if "--dry-run" in words else " ".join(command))
+    assert "version" not in found and "format" not in found
 
 
 def test_an_audit_plan_is_json(here) -> None:

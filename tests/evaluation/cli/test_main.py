@@ -14,6 +14,7 @@ from evaluation.cli.main import COMMANDS, main
 from evaluation.grid.catalogue import MEMBERSHIP
 from evaluation.grid.listed import listed
 from evaluation.grid.schema import grid_schema, training_schema
+from reports.render import render
 
 RUN = "docs/results/one-message-sst2"
 HEAVY = ("torch", "transformers", "opacus", "datasets", "sklearn", "dp_accounting")
@@ -44,14 +45,17 @@ def test_help_list_and_report_import_nothing_heavy(tmp_path: Path) -> None:
     """In an order in which none hides what a later one would import; of a run without scores."""
     first = Path(RUN, "records.jsonl").read_text().splitlines(keepends=True)[0]
     (tmp_path / "records.jsonl").write_text(first)
+    render(tmp_path)  # so that no figure is left to draw
     names = [["audit", name] for name in audit.commands] + [["budget", n] for n in budget.commands]
     names += [[name] for name in COMMANDS]
     done = without_each(
         ((*HEAVY, "scipy", "pydantic", "rich", "numpy"), "--help"),
         *(((*HEAVY, "scipy", "pydantic", "numpy"), *name, "--help") for name in names),
+        ((*HEAVY, "scipy", "matplotlib", "numpy", "jinja2", "rich"), "show", tmp_path, 1, "--json"),
         ((*HEAVY, "scipy", "pydantic", "numpy"), "list"),
-        ((*HEAVY, "scipy", "matplotlib"), "show", tmp_path, 1),
-        ((*HEAVY, "scipy"), "report", tmp_path),
+        ((*HEAVY, "scipy", "matplotlib", "numpy", "jinja2"), "show", tmp_path, 1),
+        ((*HEAVY, "scipy", "matplotlib", "numpy", "pydantic"), "report", tmp_path),
+        ((*HEAVY, "scipy"), "plot", tmp_path, "--figure", "utility", "--out", tmp_path / "new"),
         (HEAVY, "schema", "grid"),
         (("torch", "transformers"), "budget", "noise", "--epsilon", 1, "--delta", "1e-5"),
     )
@@ -67,9 +71,9 @@ def test_a_schema_is_printed_as_json(here) -> None:
 
 def test_list_tells_a_kind_with_its_parameters_and_as_json(here) -> None:
     found = json.loads(here("list", "--json").stdout)
-    assert found["schema"] == 1 and found == listed()
+    assert found == {"schema": 1, "command": "list"} | listed()
     only = json.loads(here("list", "mechanisms", "--json").stdout)
-    assert only == {"schema": 1, "mechanisms": found["mechanisms"]}
+    assert only == {"schema": 1, "command": "list", "mechanisms": found["mechanisms"]}
     shown = here("list", "attacks").stdout
     assert "references = " in shown and "gaussian" not in shown.split("\n")[1]
     keys = here("list", "keys").stdout

@@ -14,7 +14,8 @@ from reports.older import RUN_AGAIN
 from reports.records import read_records
 from reports.render import render
 from reports.rows import setting_rows
-from reports.scores import Scored, scores_path, write_scores
+from reports.run_folder import scores_path
+from reports.scores import Scored, write_scores
 from tests.reports import examples
 
 LOW_FPR = ("tpr_at_1pct_fpr", "tpr_at_01pct_fpr")

@@ -120,7 +120,7 @@ def test_with_workers_too_and_neither_run_nor_report_need_torch_themselves(
     run = tmp_path / "run"
     kept = killed_loop(small_grid, run)
     second = without(HEAVY, "privacy-utility", small_grid, "--out", run, "--workers", 2)
-    assert "report: " in second.stdout and "nearest token" in second.stdout
+    assert "report: " in second.stdout and "token accuracy, forward" in second.stdout
     continued(run, kept, undisturbed)
     lines = (run / "records.jsonl").read_text().splitlines()
     first_record = json.loads(lines[0])

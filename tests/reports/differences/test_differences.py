@@ -19,7 +19,8 @@ from reports.estimate import Estimate
 from reports.holm import holm
 from reports.leak import NotMeasured
 from reports.records import append_record
-from reports.scores import Scored, scores_path, write_scores
+from reports.run_folder import scores_path
+from reports.scores import Scored, write_scores
 
 
 def _pair(rng: np.random.Generator, n: int, shift: float) -> tuple[Scored, Scored]:
