@@ -7,11 +7,13 @@ from reports import metrics
 from reports.comparison import GAP, HOLDS, Comparison, undefended
 from reports.estimate import Estimate
 from reports.frontier.leakage import Worst, count, seen, unread, worst
-from reports.frontier.wish import Wish
+from reports.frontier.wish import PRIVATE, Wish
 from reports.records import CellResult
 from reports.rows import Row, by_setting, setting_rows
 
 CONSTANT = ("pearson", "spearman")
+OPEN = "no guarantee"
+"""The kind of a guarantee's cell where nothing is promised."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class Tried:
     """A defence at one level: its row, its worst attack, and whether it keeps the utility.
 
     seeds: each seed's utility, by the seed. unread: attacks that could not run on it, and did on
-    others of its strategy: what it leaks to them nobody knows.
+    others of its strategy: what it leaks to them nobody knows. dark: views of the adversary where
+    nothing is promised and no attack was measured.
     """
 
     row: Row
@@ -27,6 +30,7 @@ class Tried:
     useful: bool
     seeds: tuple[tuple[str, Estimate], ...] = ()
     unread: tuple[str, ...] = ()
+    dark: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,8 @@ def keeps(row: Row, least: float | None) -> bool:
 def chosen_of(candidates: Sequence[Candidate], wish: Wish) -> Candidate | None:
     """The candidate whose worst attack achieves least; of equal ones the one of more utility.
 
-    One that leaks more than is wished for, at the upper end, or was not attacked, is none.
+    One that leaks more than is wished for, at the upper end, or was not attacked, is none; nor one
+    that leaves a view where nothing is promised and nobody looked.
     """
     open_ = [each for each in candidates if _eligible(each, wish)]
     return min(open_, key=_order, default=None)
@@ -158,7 +163,7 @@ def chosen_of(candidates: Sequence[Candidate], wish: Wish) -> Candidate | None:
 
 def _eligible(candidate: Candidate, wish: Wish) -> bool:
     best = candidate.best
-    if best is None or best.worst is None or best.unread:
+    if best is None or best.worst is None or best.unread or best.dark:
         return False
     return wish.most_leakage is None or best.worst.high <= wish.most_leakage
 
@@ -179,7 +184,20 @@ def _tried(
         for each in seeds
         if row.metric in each.utility
     )
-    return Tried(row, worst(seeds, wish.adversary, numbers), keeps(row, least), own)
+    found = worst(seeds, wish.adversary, numbers)
+    return Tried(row, found, keeps(row, least), own, dark=_dark(row, seeds, wish))
+
+
+def _dark(row: Row, seeds: Sequence[CellResult], wish: Wish) -> tuple[str, ...]:
+    """The views of an adversary where nothing is promised and no attack was measured.
+
+    Of a search on private records no claim is told, so that none is missed either.
+    """
+    if wish.data == PRIVATE:
+        return ()
+    looked = {each.view for record in seeds for each in seen(record, wish.adversary)}
+    bare = [own.view for own in row.guarantees if own.kind == OPEN and not own.further]
+    return tuple(view for view in bare if view in wish.views and view not in looked)
 
 
 def _candidate(name: str, tried: Sequence[Tried]) -> Candidate:
@@ -209,6 +227,9 @@ def _lost(candidate: Candidate, chosen: Candidate | None, wish: Wish) -> str:
     if best.unread:
         names = ", ".join(best.unread)
         return f"not attacked by {names}, which read others: what it leaks to them is not known"
+    if best.dark:
+        views = ", ".join(best.dark)
+        return f"nothing is promised against {views}, and no attack looked there"
     if not _eligible(candidate, wish):
         return f"leaks more than {wish.most_leakage:g} above chance, at the upper end"
     least = None if chosen is None or chosen.best is None else chosen.best.worst
@@ -221,5 +242,8 @@ def _none(candidates: Sequence[Candidate]) -> str:
     if not candidates:
         return "no defence was tried yet."
     if any(each.best for each in candidates):
-        return "what keeps the utility leaks more than is wished for, or was not attacked by all."
+        return (
+            "what keeps the utility leaks more than is wished for, was not attacked by all, or "
+            "leaves a view where nothing is promised and no attack looked."
+        )
     return "no defence keeps the utility that is wished for."

@@ -58,6 +58,25 @@ def run(*cells, seeds=(0, 1, 2)):
     return [cell(*each, seed=seed) for each in every for seed in seeds]
 
 
+def test_a_view_without_promise_or_look_ships_nothing():
+    """No guarantee and no attack there: that nothing was found says nothing."""
+    blind = [
+        cell(*each, covered=() if each[0] == "none" else ("backward", "peer", "release"), seed=seed)
+        for each in [("none", "-", 0.8, 0.95), ("a", "eps 2", 0.78, 0.55)]
+        for seed in (0, 1, 2)
+    ]
+    found = answer(blind, WISH)
+    assert found.chosen is None and found.candidates[0].best is not None
+    assert found.candidates[0].best.dark == ("aggregator",)  # forward is bare, and was attacked
+    told = " ".join(sentences(found))
+    assert "a: nothing is promised against aggregator, and no attack looked there" in told
+    looked = replace(blind[3], leakage=(*blind[3].leakage, Leak(
+        "aggregator", "update cosine", "membership", "auc", near(0.5), "record", 0.5)))  # fmt: skip
+    assert answer([*blind[:3], looked, *blind[4:]], WISH).chosen is not None
+    assert answer(blind, replace(WISH, adversary="release")).chosen is not None
+    assert answer(blind, replace(WISH, data="private")).chosen is not None
+
+
 GOOD = run(("a", "eps 1", 0.6, 0.52), ("a", "eps 2", 0.78, 0.55), ("b", "eps 9", 0.79, 0.7))
 
 
