@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fedbert.errors import InputError, expect, within
+from fedbert.fault_settings import NO_FAULTS, FaultsConfig
 from fedbert.message_settings import COMPARED, SINGLE, MessageConfig
 from fedbert.setting_types import (
     CLIENTS,
@@ -204,9 +205,11 @@ class Config:
     seed: Seed = 0
     noise: NoiseMode = "secret"
     message: MessageConfig = MessageConfig()
+    faults: FaultsConfig = NO_FAULTS
 
     def __post_init__(self) -> None:
         """Check what concerns more than one part."""
+        self._check_faults()
         if self.training.strategy == ONE_MESSAGE:
             self._check_message()
         elif self.message != MessageConfig():
@@ -221,6 +224,15 @@ class Config:
             "clients_per_round",
             few,
         )
+
+    def _check_faults(self) -> None:
+        """Check that faults are of clients that there are."""
+        with within("faults"):
+            if self.faults != NO_FAULTS and self.training.strategy == "centralised":
+                raise InputError("expected a strategy with clients, got strategy='centralised'")
+            for each in self.faults.clients:
+                told = f"client < clients ({self.data.clients})"
+                expect(each.client < self.data.clients, told, "client", each.client)
 
     def _check_message(self) -> None:
         """Check what a training by one message needs."""
@@ -282,4 +294,5 @@ class Config:
             "seed": self.seed,
             "noise": self.noise,
             **({"message": self._message()} if one else {}),
+            **({} if self.faults == NO_FAULTS else {"faults": self.faults.to_json()}),
         }
