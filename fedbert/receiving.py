@@ -100,6 +100,15 @@ class Receipts:
             raise InputError(f"expected receipts of updates, got {error}") from None
 
 
+def needed_of(quorum: float, clients: int) -> int:
+    """Return how many of a round's clients make its quorum: one at the least.
+
+    >>> needed_of(0.25, 10), needed_of(0.01, 10)
+    (3, 1)
+    """
+    return max(1, math.ceil(quorum * clients - 1e-9))
+
+
 class Receiver:
     """The receiving side of a training: keeps the receipts, and says when a round may close.
 
@@ -159,7 +168,7 @@ class Receiver:
     @property
     def needed(self) -> int:
         """How many of the round's clients make its quorum."""
-        return max(1, math.ceil(self.quorum * len(self.who) - 1e-9))
+        return needed_of(self.quorum, len(self.who))
 
     def close(self) -> bool:
         """Return whether the round stands; else it is to be skipped.

@@ -122,6 +122,8 @@ def _training(
             values["message"].pop("pairs", None)  # it speaks of the grid's other tasks
     else:
         del values["message"]
+    if values["training"].get("strategy") == "centralised":
+        del values["faults"]
     return from_mapping(TrainingSettings, values, where)
 
 

@@ -23,6 +23,7 @@ from evaluation.grid.file import (
 from evaluation.grid.frontier import FrontierSettings
 from evaluation.grid.spec import PLACES, AttackSettings
 from fedbert.config import DataConfig, ModelConfig
+from fedbert.fault_settings import FaultsConfig, FixedFault
 from fedbert.message_settings import MessageConfig
 from fedbert.tasks import NAMES
 from fedbert.training_settings import TrainingConfig
@@ -31,6 +32,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 CLASSES = (
     GridSettings, OverrideSettings, TrainingSettings, DefenceSettings, AttackSettings, ModelConfig,
     DataConfig, TrainingConfig, MessageConfig, FrontierSettings, AuditSettings, DeploymentSettings,
+    FaultsConfig, FixedFault,
 )  # fmt: skip
 PLAIN = {"type": ["string", "number", "boolean"]}
 
