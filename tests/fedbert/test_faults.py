@@ -194,6 +194,14 @@ def test_the_count_of_an_adaptive_clip_moves_by_one_half_for_one_client() -> Non
     step = mechanism.clip_learning_rate * 0.5 / 10
     assert clip(4, 8) - clip(5, 9) == pytest.approx(step)  # whose bit was 1
     assert clip(4, 8) - clip(4, 9) == pytest.approx(-step)  # whose bit was 0
+    clips = []
+    for faults in (FaultsConfig(), fixed("lost", 2)):  # nobody's update is as long as 100
+        config = tiny.config_of("two", clients=5, rounds=1, quorum=0.5, faults=faults)
+        defence = Defence("a", update=AdaptiveDPFedAvg(100.0, 1.0))
+        prepared = tiny.prepared_for(config, count=40)
+        done = train(config, prepared, defence, on_round=lambda _: None)
+        clips.append(np.log(done.state.plain["server"]["clip_norm"]))
+    assert clips[1] - clips[0] == pytest.approx(mechanism.clip_learning_rate * 0.5 / 5)
 
 
 def test_a_round_below_its_quorum_is_skipped_whole_or_ends_the_training() -> None:
