@@ -46,7 +46,8 @@ def grid_schema() -> dict[str, Any]:
         holder["properties"] |= {
             part: {"$ref": f"#/$defs/{kind.__name__}"} for part, kind in PARTS.items()
         }
-    found["$defs"] |= {PARTS[part].__name__: schema for part, schema in parts.items()}
+    for part, schema in parts.items():
+        found["$defs"] |= schema.pop("$defs", {}) | {PARTS[part].__name__: schema}
     found["properties"]["tasks"]["items"] = {"enum": list(NAMES)}
     found["properties"]["override"]["propertyNames"] = {"enum": list(NAMES)}
     found["properties"]["sweep"] |= {
