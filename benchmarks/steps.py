@@ -20,9 +20,11 @@ from fedbert.last_layer import Pass
 from fedbert.messages import Channel
 from fedbert.optim import clip_gradients, optimizer_for
 from fedbert.prepare import Prepared
+from fedbert.receiving import Receiver
 from fedbert.roster import Roster
+from fedbert.round import SERVER, Round, client_name
 from fedbert.server import Server
-from fedbert.strategies import SERVER, Round, client_name, split_step
+from fedbert.strategies import split_step
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource
 
@@ -85,7 +87,9 @@ def our_step(inputs: Prepared, setting: Setting) -> Callable[[], None]:
     fleet.spawn(
         client_name(0), lambda: Client(data, own.split, config, Defence("none"), False, noise)
     )
-    round_ = Round(0, (0,), (len(data.encoded),), 1, config, fleet, Channel())
+    round_ = Round(
+        0, (0,), (len(data.encoded),), 1, config, fleet, Channel(), Receiver(1.0, True, False)
+    )
     round_.begin(0, with_body=False)
     if setting.strategy == "sequential":
         fleet.call(SERVER, "open_turn", 0)

@@ -1,7 +1,7 @@
 """Arrival check of messages: shapes and finite numbers, before any party computes with them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,42 +19,60 @@ from fedbert.messages import (
     RowValues,
     SentLabels,
     SmashedData,
+    to_array,
 )
+from fedbert.receiving import NAMES, SHAPE, TYPE, VALUES, RefusedError
 from fedbert.split import SplitBert
 from privacy.dp_sgd.mechanism import DPSGD
 
 Shape = tuple[int, ...]
+LARGEST = 1e30
+"""The largest value of a message, in size: a difference of two is still a number."""
+
+
+class Wrong(NamedTuple):
+    """What is wrong with a message: the reason, as records name it, and in words."""
+
+    why: str
+    told: str
 
 
 class Arrivals:
     """Refuses a message that is not as the protocol has it, naming client, message and round."""
 
-    def __init__(self, width: int, parameters: Mapping[str, Shape], most: float = 1.0) -> None:
+    def __init__(
+        self,
+        width: int,
+        parameters: Mapping[str, Shape],
+        most: float = 1.0,
+        kind: np.dtype | None = None,
+    ) -> None:
         """Expect smashed data of a width, and updates of these parameters by name.
 
-        most: what no clip factor may exceed.
+        most: what no clip factor may exceed. kind: of an update's values; None: any floats.
         """
         self.width, self.parameters, self.most = width, dict(parameters), most
+        self.kind = kind
         self.smashed: dict[int, Shape] = {}  # of each client's running step
 
     def __call__(self, message: Message) -> None:
         """Take note of a message.
 
         Raises:
-            InputError: for a wrong shape, or a value that is NaN or infinite.
+            RefusedError: for other names, shapes or types, or a value that is no number to use.
         """
-        reason = self._wrong(message)
-        if reason is not None:
-            raise InputError(f"{where(message)}: {reason}")
+        wrong = self._wrong(message)
+        if wrong is not None:
+            raise RefusedError(wrong.why, f"{where(message)}: {wrong.told}")
 
-    def _wrong(self, message: Message) -> str | None:
+    def _wrong(self, message: Message) -> Wrong | None:
         """Return what is wrong with a message; None if nothing."""
         if isinstance(message, ClientParts):  # what the round before ended with, checked there
             return None
         if isinstance(message, ClientUpdate):
             return self._update(message)
         if isinstance(message, SentLabels):
-            return misshaped(message.labels, self.smashed.get(message.client, ())[:1])
+            return _shaped(message.labels, self.smashed.get(message.client, ())[:1])
         values = _values(message)
         if isinstance(message, SmashedData):
             expected = (*message.attention_mask.shape, self.width)
@@ -64,33 +82,44 @@ class Arrivals:
             expected = self.smashed.get(message.client, ())
         if isinstance(message, ExampleNorms | ClipFactors):
             expected = expected[:1]
-        reason = misshaped(values, expected) or infinite(values)
+        reason = _shaped(values, expected) or _usable(values)
         if isinstance(message, ClipFactors) and reason is None and len(values):
             low, high = float(values.min()), float(values.max())
             if low < 0 or high > self.most:
-                reason = f"expected factors from 0 to {self.most:g}, got {low:g} to {high:g}"
+                told = f"expected factors from 0 to {self.most:g}, got {low:g} to {high:g}"
+                return Wrong(VALUES, told)
         return reason
 
-    def _update(self, message: ClientUpdate) -> str | None:
+    def _update(self, message: ClientUpdate) -> Wrong | None:
         names = set(self.parameters)
         if set(message.tensors) != names:
             odd = sorted(set(message.tensors) ^ names)
-            return f"expected {len(names)} parameters, got others: {', '.join(odd[:3])}"
+            told = f"expected {len(names)} parameters, got others: {', '.join(odd[:3])}"
+            return Wrong(NAMES, told)
         for name, value in message.tensors.items():
             rows = isinstance(value, RowValues)
             whole = value.base if isinstance(value, RowValues) else value
-            reason = misshaped(whole, self.parameters[name])
+            values = value.values if isinstance(value, RowValues) else value
+            reason = _shaped(whole, self.parameters[name])
             if isinstance(value, RowValues):
                 part = (len(value.rows), *self.parameters[name][1:])
-                reason = reason or misshaped(value.values, part)
-            values = value.values if isinstance(value, RowValues) else value
-            reason = reason or infinite(values)
+                reason = reason or _shaped(values, part)
+            reason = reason or _usable(values, self.kind)
             if reason is not None:
-                return f"{name}{' (rows)' if rows else ''}: {reason}"
+                return Wrong(reason.why, f"{name}{' (rows)' if rows else ''}: {reason.told}")
         for name, moment in message.moments.items():
-            if (reason := infinite(moment)) is not None:
-                return f"{name}: {reason}"
+            reason = self._moment(name, moment)
+            if reason is not None:
+                return Wrong(reason.why, f"{name}: {reason.told}")
         return None
+
+    def _moment(self, name: str, moment: Array) -> Wrong | None:
+        """Return what is wrong with a moment that is handed on."""
+        parameter, _, which = name.rpartition("/")
+        if parameter not in self.parameters:
+            return Wrong(NAMES, "expected a moment of a parameter")
+        expected = () if which == "step" else self.parameters[parameter]
+        return _shaped(moment, expected) or _usable(moment)
 
 
 def arrivals(split: SplitBert, config: Config, private: DPSGD | None = None) -> Arrivals:
@@ -102,7 +131,9 @@ def arrivals(split: SplitBert, config: Config, private: DPSGD | None = None) -> 
     named |= split.body_names if with_body else {}
     shapes = {name: tuple(parameter.shape) for name, parameter in named.items()}
     most = 1.0 if private is None else private.largest_factor
-    return Arrivals(split.whole.config.hidden_size, shapes, most)
+    kinds = {to_array(parameter[:0]).dtype for parameter in named.values()}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return Arrivals(split.whole.config.hidden_size, shapes, most, kind)
 
 
 def where(message: Message) -> str:
@@ -132,6 +163,26 @@ def infinite(values: Array) -> str | None:
     count = int((~np.isfinite(values)).sum())
     told = f"got {count} of {values.size} that are NaN or infinite"
     return f"expected finite values, {told}" if count else None
+
+
+def _shaped(values: Array, expected: Sequence[int]) -> Wrong | None:
+    """Return that values have another shape than expected; None if they have it."""
+    told = misshaped(values, expected)
+    return None if told is None else Wrong(SHAPE, told)
+
+
+def _usable(values: Array, kind: np.dtype | None = None) -> Wrong | None:
+    """Return that values are of another type than expected, or no numbers to compute with."""
+    if not np.issubdtype(values.dtype, np.floating) or (kind and values.dtype != kind):
+        expected = f"{kind} values" if kind else "floating-point values"
+        return Wrong(TYPE, f"expected {expected}, got {values.dtype}")
+    with np.errstate(all="ignore"):
+        if float(np.vdot(values, values)) <= LARGEST**2:  # one pass, without a mask
+            return None
+    told = infinite(values)
+    if told is None and float(np.abs(values).max()) > LARGEST:
+        told = f"expected values up to {LARGEST:g} in size, got larger ones"
+    return None if told is None else Wrong(VALUES, told)
 
 
 def refuse_diverged(round_: int, losses: Iterable[float], values: Mapping[str, Array]) -> None:

@@ -1,4 +1,4 @@
-"""Averaging of client values: weighted averages, and the noised average of updates.
+"""Averaging of client values: weighted and robust averages, and the noised average of updates.
 
 Parameters are named as in transformers' `named_parameters`, which lists a tied one once; so no
 second key can overwrite an averaged embedding on load.
@@ -10,8 +10,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from fedbert import robust
 from fedbert.messages import Array, RowValues, dense
 from fedbert.protect import MechanismLog
+from fedbert.training_settings import TrainingConfig
 from fedbert.witness import Witness
 from privacy.correlated_noise import RoundNoise
 from privacy.mechanism import Mechanism
@@ -34,12 +36,13 @@ class Average(Protocol):
 class Weighted:
     """The average weighted by examples; exact for one client and for identical clients.
 
-    Sums are kept in float64. Rows that no client touched cost one multiplication.
+    It is over those who came: weights add up to one again where clients are missing. Sums are kept
+    in float64. Rows that no client touched cost one multiplication.
     """
 
     def __init__(self, total: int) -> None:
-        """Start a sum over clients who hold `total` examples together."""
-        self.total = total
+        """Start a sum over clients who are to hold `total` examples together."""
+        self.total, self.came = total, 0
         self._dense: dict[str, Array] = {}
         self._rows: dict[str, _RowSum] = {}
         self._kind: dict[str, np.dtype] = {}
@@ -47,6 +50,7 @@ class Weighted:
     def add(self, weight: int, values: Values) -> None:
         """Take in one client's values."""
         share = weight / self.total
+        self.came += weight
         for name, value in values.items():
             if isinstance(value, RowValues):
                 if name not in self._rows:
@@ -64,10 +68,13 @@ class Weighted:
     def result(self) -> dict[str, Array]:
         """Return the average, as read-only arrays of the values' own type."""
         found = {}
+        more = self.total / self.came if self.came else 1.0  # of those who came, over all
         while self._dense:  # the sums take twice the room: let each go in its turn
             name, value = self._dense.popitem()
+            if more != 1.0:
+                value *= more
             found[name] = value.astype(self._kind[name], order="C")
-        found |= {n: rows.result() for n, rows in self._rows.items()}
+        found |= {n: rows.result(more) for n, rows in self._rows.items()}
         for value in found.values():
             value.flags.writeable = False
         return found
@@ -91,12 +98,69 @@ class _RowSum:
         self.all += share * value.factor
         self.touched[value.rows] = True
 
-    def result(self) -> Array:
+    def result(self, more: float = 1.0) -> Array:
         rows = np.flatnonzero(self.touched)
-        full: Array = self.base * self.base.dtype.type(self.all)
+        full: Array = self.base * self.base.dtype.type(self.all * more)
         rest = (self.all - self.own[rows])[:, None] * self.base[rows]
-        full[rows] = self.sum[rows] + rest
+        full[rows] = (self.sum[rows] + rest) * more
         return full
+
+
+class Robust:
+    """An average that few clients cannot spoil, by one of the rules of `fedbert.robust`.
+
+    It needs all updates at once: every client's values are held until the round ends.
+    """
+
+    def __init__(self, training: TrainingConfig, base: Mapping[str, Array]) -> None:
+        """Start a round; base: the values that clients started from."""
+        self.training, self.base = training, dict(base)
+        self._weights: list[int] = []
+        self._values: list[dict[str, Array]] = []
+
+    def add(self, weight: int, values: Values) -> None:
+        """Keep one client's values; of T's copies they are views, which change."""
+        self._weights.append(weight)
+        self._values.append({n: np.array(dense(v)) for n, v in values.items()})
+
+    def result(self) -> dict[str, Array]:
+        """Return the average, as read-only arrays of the values' own type; {} of nobody."""
+        if not self._values:
+            return {}
+        shares = self._shares()
+        found = {}
+        for name, first in self._values[0].items():
+            every = np.stack([own[name] for own in self._values])
+            if shares is not None:
+                start = self.base[name].astype(np.float64)
+                new = start + np.tensordot(shares, every - start, axes=1)
+            elif self.training.averaging == "median":
+                new = robust.median(every)
+            else:
+                new = robust.trimmed_mean(every, self.training.faulty_share)
+            found[name] = new.astype(first.dtype, order="C")
+            found[name].flags.writeable = False
+        return found
+
+    def _shares(self) -> Array | None:
+        """Return what each client's change counts [client]; None where values decide singly."""
+        training, count = self.training, len(self._values)
+        if training.averaging == "krum":
+            apart = [[self._squared(a, b) for b in self._values] for a in self._values]
+            chosen = robust.krum(np.array(apart), training.faulty_share)
+            picked: Array = np.eye(count)[chosen]
+            return picked
+        if training.averaging == "norm_bound":
+            norms = np.sqrt([self._squared(own, self.base) for own in self._values])
+            weights = np.array(self._weights) / sum(self._weights)
+            shares: Array = weights * robust.shortened(norms, training.update_norm)
+            return shares
+        return None
+
+    def _squared(self, one: Mapping[str, Array], other: Mapping[str, Array]) -> float:
+        """Return the squared distance between two clients' values."""
+        apart = (one[n].astype(np.float64) - other[n] for n in self._values[0])
+        return sum(float(np.vdot(each, each)) for each in apart)
 
 
 class Noised:

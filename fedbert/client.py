@@ -59,26 +59,24 @@ class Client:
     ) -> None:
         """Make a client with its own copies of E (or the `frozen` one), H and, `with_body`, T."""
         self.data, self.config, self.defence = data, config, defence
-        if config.model.freeze_embeddings and frozen is None:
-            frozen = Frozen(split, config)
-        self.step, self.noise, self.frozen = 0, noise, frozen
+        frozen = Frozen(split, config) if config.model.freeze_embeddings and not frozen else frozen
+        self.step, self._began, self.noise, self.frozen = 0, 0, noise, frozen
         self.smashing = Smashing(defence, data, config, noise, frozen)
         self.logs = {place: MechanismLog() for place in ("training", "update")}
         self.losses = Losses(data.in_pool, config.training.loss_traces)
         self.rows = compact_rows(data, split, config, defence)
         self.bench = bench_of(split, self.rows, with_body, config, frozen)
-        self.parts, self.names, self.word = self.bench.parts, self.bench.names, self.bench.word
+        self.parts, self.word = self.bench.parts, self.bench.word
         self.trained, self.optimizer = self.bench.trained, self.bench.optimizer
         self.private: PrivateStep | None = None
         if defence.training is not None:
             ragged = ("head",) if data.encoded.task.kind == "mlm" else ()
             values = sum(p.numel() for p in split.whole.parameters())
             share = Share(data.sample_rate * len(data.encoded), values, noise)
-            parts, held = dict(self.parts.items()), self.trained
-            self.private = PrivateStep(parts, held, defence.training, share, ragged)
+            held = dict(self.parts.items()), self.trained
+            self.private = PrivateStep(*held, defence.training, share, ragged)
         self._base, self._factor = dict[str, Array](), 1.0
-        self._graph: dict[str, Any] = {}
-        self._recording = ExitStack()
+        self._graph, self._recording = dict[str, Any](), ExitStack()
 
     def start(self, parts: ClientParts) -> None:
         """Take the values to start the round from (and moments, where handed on)."""
@@ -89,8 +87,7 @@ class Client:
                 value = parts.tensors[name]
                 own = value[self.rows] if name == self.word and self.rows is not None else value
                 parameter.copy_(to_tensor(own))
-        self._base = dict(parts.tensors)
-        self._factor = 1.0
+        self._base, self._factor, self._began = dict(parts.tensors), 1.0, self.step
         if parts.moments:
             load_moments(self.optimizer, self.trained, parts.moments)
 
@@ -102,8 +99,9 @@ class Client:
         a = self.smashing(bottom, batch, self.step)
         self._graph = {"batch": batch, "a": a if self.frozen is None else None}
         sent = to_array(a) if self.frozen is None else handed(a)
-        mask = to_array(batch.attention_mask)
-        return SmashedData(self.data.client, round_, self.step, sent, mask)
+        return SmashedData(
+            self.data.client, round_, self.step, sent, to_array(batch.attention_mask)
+        )
 
     def head(self, message: HiddenStates) -> HiddenGradient:
         """Return G_Z of the batch's loss.
@@ -111,8 +109,7 @@ class Client:
         Of its mean loss; of the mean of its examples' losses where a mechanism acts on gradients,
         so that rows of one example depend on no other; under DP-SGD of each example's own loss.
         """
-        sent, got = self._graph["batch"].attention_mask.shape, message.hidden.shape[:2]
-        if sent != got:
+        if (sent := self._graph["batch"].attention_mask.shape) != (got := message.hidden.shape[:2]):
             raise ValueError(f"expected Z of the shape of A, {list(sent)}, got {list(got)}")
         read = message.hidden if self.parts["head"].kind == "mlm" else message.hidden[:, :1]
         z = to_tensor(read, self.config.training.device).requires_grad_()
@@ -170,12 +167,9 @@ class Client:
         done.backward_from(loss, self.config)
 
     def update(self, round_: int) -> ClientUpdate:
-        """Return the values that the local steps arrived at, of everything this client trains.
-
-        Moments that the next round does not start from are let go.
-        """
+        """Return the values that the local steps arrived at, of everything this client trains."""
         carried = self.config.training.optimizer_state
-        if carried == "reset":
+        if carried == "reset":  # the next round does not start from them
             self.optimizer.state.clear()
         if self.defence.local_update:
             values = self._noisy(round_)
@@ -189,6 +183,14 @@ class Client:
                 tensors[name] = value
         state = moments(self.optimizer, self.trained) if carried == "hand_on" else {}
         return ClientUpdate(self.data.client, round_, len(self.data.encoded), tensors, state)
+
+    def abandon(self, steps: int) -> None:
+        """End a turn of so many steps early; none is taken twice, with the noise of before."""
+        self._recording.close()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.config.training.optimizer_state == "reset":
+            self.optimizer.state.clear()
+        self.step, self._graph = self._began + steps, {}
 
     def _noisy(self, round_: int) -> dict[str, Array | RowValues]:
         """Return the values of a whole update that is clipped and noised here."""
@@ -222,8 +224,7 @@ class Client:
         """Set what `snapshot` returned."""
         self.step = values["step"]
         logs = {place: MechanismLog.from_json(log) for place, log in values["logs"].items()}
-        self.smashing.log = logs.pop("smashed")
-        self.logs = logs
+        self.smashing.log, self.logs = logs.pop("smashed"), logs
         self.losses.restore(arrays)
         load_moments(self.optimizer, self.trained, arrays)
 

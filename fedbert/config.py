@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from fedbert.errors import InputError, expect, within
+from fedbert.fault_settings import NO_FAULTS, FaultsConfig
 from fedbert.message_settings import COMPARED, SINGLE, MessageConfig
 from fedbert.setting_types import (
     CLIENTS,
@@ -204,9 +205,12 @@ class Config:
     seed: Seed = 0
     noise: NoiseMode = "secret"
     message: MessageConfig = MessageConfig()
+    faults: FaultsConfig = NO_FAULTS
 
     def __post_init__(self) -> None:
         """Check what concerns more than one part."""
+        with within("faults"):
+            self.faults.check(self.training.strategy, self.data.clients)
         if self.training.strategy == ONE_MESSAGE:
             self._check_message()
         elif self.message != MessageConfig():
@@ -275,25 +279,20 @@ class Config:
         own = self.message.directions
         return own or (COMPARED if self.compares else SINGLE)
 
-    def _message(self) -> dict[str, Any]:
-        """Return the message's settings in effect; of single texts as before there were pairs."""
-        written = dict(vars(self.message)) | {"directions": self.directions}
-        pairs = written.pop("pairs") or "apart"
-        alike = {"alike": "higher" if self.rises else "free"} if self._scores_likeness else {}
-        del written["alike"]
-        return written | ({"pairs": pairs} if self._of_pairs else {}) | alike
-
     def to_json(self) -> dict[str, Any]:
         """Return the configuration as nested plain dictionaries.
 
         The message's settings stand in it where they are read.
         """
         one = self.training.strategy == ONE_MESSAGE
+        alike = ("higher" if self.rises else "free") if self._scores_likeness else None
+        message = self.message.in_effect(self.directions, self._of_pairs, alike)
         return {
             "model": self.model.to_json(),
             "data": self.data.to_json(),
             "training": self.training.to_json(),
             "seed": self.seed,
             "noise": self.noise,
-            **({"message": self._message()} if one else {}),
+            **({"message": message} if one else {}),
+            **({} if self.faults == NO_FAULTS else {"faults": self.faults.to_json()}),
         }

@@ -34,6 +34,19 @@ from fedbert.seeding import coins, generator, scoped
 from fedbert.split import Body
 from fedbert.stacked import Ragged, StackedPass, run_stacked, stack, unstack
 
+STACK_PARAMETERS = 16_000_000
+"""Copies of T are stacked up to this many parameters: a larger body gains nothing from it."""
+
+STACK_VALUES = 2**20
+"""And up to this many values of the widest layer's output: beyond, they fall out of the cache."""
+
+
+def stack_size(parameters: int, width: int, config: Config) -> int:
+    """Return how many copies of a T to run stacked; width: of its widest layer's output."""
+    wide = config.training.batch_size * config.data.max_length * width
+    most = min(STACK_PARAMETERS // max(parameters, 1), STACK_VALUES // wide)
+    return max(1, most) if parameters else 1
+
 
 class Copies(Protocol):
     """The bodies of one or more clients during their local steps."""

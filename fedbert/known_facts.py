@@ -21,6 +21,7 @@ def facts_before(config: Config) -> TrainingFacts:
         participations=times,
         separation=apart,
         records_per_user=config.data.records_per_user,
+        averaging=config.training.averaging,
     )
 
 

@@ -1,6 +1,6 @@
 """Message settings: what a record becomes under strategy one_message."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -41,3 +41,11 @@ class MessageConfig:
     labels: Literal["within", "beside"] = "within"
     pairs: Literal["apart", "together"] | None = None
     alike: Literal["higher", "free"] | None = None
+
+    def in_effect(self, directions: int, of_pairs: bool, alike: str | None) -> dict[str, Any]:
+        """Return the settings as they act; those of pairs and of scores where these are meant."""
+        written = dict(vars(self)) | {"directions": directions}
+        pairs = written.pop("pairs") or "apart"
+        del written["alike"]
+        of_scores = {} if alike is None else {"alike": alike}
+        return written | ({"pairs": pairs} if of_pairs else {}) | of_scores

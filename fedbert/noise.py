@@ -33,6 +33,9 @@ OF_CONTENT = {
 stated of records, which changes no training."""
 
 
+OF_EVENTS = ("loss_traces", "quorum", "below_quorum")
+"""Settings of [training] that look at it, or say what becomes of a round that too few take part in.
+As faults, they are no part of what noise is made for: with and without them it is the same."""
 DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 LATER = {"clipping": "flat", "stability": STABILITY}
 """Settings of mechanisms that came later: unsaid at these values, so that noise stays as it was."""
@@ -64,7 +67,8 @@ def simulated(
     """
     config, _ = settled(config, prepared.split.whole.config)
     training = _settings(config)
-    training["training"].pop("loss_traces", None)  # the same training, looked at
+    for name in OF_EVENTS:
+        training["training"].pop(name, None)
     rates = (getattr(prepared.split.whole.config, name, None) for name in DROPOUT)
     if not any(rates):  # the same training, up to rounding: the same noise
         training["training"].pop("micro_batch", None)

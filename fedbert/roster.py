@@ -55,6 +55,10 @@ class Roster:
         """Return a client's mean training loss of its last turn."""
         return self._losses[name]
 
+    def every_loss(self) -> list[float]:
+        """Return the mean training loss of the last turn of every client that had one."""
+        return list(self._losses.values())
+
     def snapshot(self, name: str) -> Carried:
         """Return what a client carries, wherever it is."""
         if name in self._here:

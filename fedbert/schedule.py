@@ -24,6 +24,13 @@ def planned_steps(config: Config, rounds: int | None = None) -> Counter[int]:
     return Counter({client: count * each for client, count in enumerate(turns) if count})
 
 
+def planned_updates(config: Config) -> int:
+    """Return how many updates, or clients' one messages, a training is to receive."""
+    if config.training.strategy == ONE_MESSAGE:
+        return config.data.clients
+    return config.training.rounds * len(participants(config, 0))
+
+
 def planned_releases(config: Config, prepared: Prepared, rounds: int | None = None) -> int:
     """Return the most times that one example's A is sent in so many rounds (None: in all).
 

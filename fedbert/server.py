@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedbert.averaging import Average, Noised, Weighted
+from fedbert.averaging import Average, Noised, Robust, Weighted
 from fedbert.config import Config
-from fedbert.copies import Copies, PlainCopy, StackedCopies
+from fedbert.copies import Copies, PlainCopy, StackedCopies, stack_size
+from fedbert.gaps import all_gradients, all_smashed
 from fedbert.messages import (
     Array,
     ClientParts,
@@ -29,11 +30,8 @@ from privacy.defence import Defence, adaptive_clip, over_rounds
 from privacy.mechanism import Identity
 from privacy.randomness.source import NoiseSource
 
-STACK_PARAMETERS = 16_000_000
-"""Copies of T are stacked up to this many parameters: a larger body gains nothing from it."""
-
-STACK_VALUES = 2**20
-"""And up to this many values of the widest layer's output: beyond, they fall out of the cache."""
+Standing = tuple[dict[str, Array], dict[str, Array], dict[str, Array], dict[str, Array] | None]
+"""E and H, T, the moments on their way to the next client, and those of the one body T."""
 
 
 class Server:
@@ -69,6 +67,8 @@ class Server:
         self.states: dict[int, dict[str, Array]] = {}  # T's moments per client; -1: the one body's
         self.handed: dict[str, Array] = {}  # E's and H's moments on their way to the next client
         self.average: Average | None = None
+        self.before = self._standing()
+        self.shapes: list[tuple[int, ...]] = []  # of each Z of a step
         self.witness: Witness | None = None
         correlated = over_rounds(self.mechanism)
         size = sum(v.size for v in self._noisy().values())
@@ -89,19 +89,32 @@ class Server:
         if self.defence.training is not None:
             return 1  # per-example clipping works on transformers' own layers
         size = sum(v.size for v in self.body.values())
-        training, length = self.config.training, self.config.data.max_length
-        wide = training.batch_size * length * self.split.whole.config.intermediate_size
-        return max(1, min(STACK_PARAMETERS // size, STACK_VALUES // wide)) if size else 1
+        return stack_size(size, self.split.whole.config.intermediate_size, self.config)
 
     def open_round(self, round_: int, examples: int, participants: int, with_body: bool) -> None:
         """Start the average of a round over so many clients, who hold so many examples."""
+        self.before = self._standing()
         if isinstance(self.mechanism, Identity):
-            self.average = Weighted(examples)
+            training = self.config.training
+            mean = training.averaging == "mean"
+            self.average = Weighted(examples) if mean else Robust(training, self._noisy())
             return
         draws = self.noise.draws("update", round_)
         shared = None if self.correlated is None else self.correlated.of(round_, draws)
         self.average = Noised(self.mechanism, self._noisy(), participants, draws, shared)
         self.average.witness = self.witness
+
+    def _standing(self) -> Standing:
+        """Return all that a round moves before it closes."""
+        return self.edge, self.body, self.handed, self.states.get(-1)
+
+    def skip_round(self) -> None:
+        """Go back to where the round began; what was added to its average goes."""
+        self.edge, self.body, self.handed, moments = self.before
+        self.average, self.copies = None, None
+        self.states.pop(-1, None)
+        if moments is not None:
+            self.states[-1] = moments
 
     def _noisy(self) -> dict[str, Array]:
         """Return the values that rounds change, in the order in which their noise is drawn."""
@@ -148,13 +161,19 @@ class Server:
         plain.load(self.body, state)
         return plain
 
-    def forward(self, messages: Sequence[SmashedData]) -> list[HiddenStates]:
-        """Return Z for every client's A."""
-        return self._copies().forward(messages)
+    def forward(self, messages: Sequence[SmashedData | None]) -> list[HiddenStates]:
+        """Return Z for every client's A; None of a client that is gone."""
+        width = self.split.whole.config.hidden_size
+        hidden = self._copies().forward(all_smashed(messages, width, self.config))
+        self.shapes = [each.hidden.shape for each in hidden]
+        return hidden
 
-    def backward(self, messages: Sequence[HiddenGradient], rate: float) -> list[SmashedGradient]:
-        """Take every client's G_Z, update T, return every G_A."""
-        return self._copies().backward(messages, rate)
+    def backward(
+        self, messages: Sequence[HiddenGradient | None], rate: float
+    ) -> list[SmashedGradient]:
+        """Take every client's G_Z, update T, return every G_A; None of a client that is gone."""
+        every = all_gradients(messages, self.shapes, self.config)
+        return self._copies().backward(every, rate)
 
     def norms(self, message: HiddenGradient) -> ExampleNorms:
         """Return what each example's gradient of T measures (DP-SGD)."""
@@ -178,7 +197,7 @@ class Server:
         """Let a group's copies of T go, but for those whose moments are kept in them."""
         if self.config.training.optimizer_state == "keep" and self.group not in self.held:
             self.states |= zip(self.group, self._copies().moments(), strict=True)
-        self.copies, self.group = None, ()
+        self.copies, self.group, self.trained = None, (), {}
 
     def collect(self, update: ClientUpdate, body: Mapping[str, Array] | None = None) -> None:
         """Add one client's update (and the copy of T trained for it) to the round's average."""
@@ -198,12 +217,17 @@ class Server:
         else:
             self.collect(update)
 
+    def undo_turn(self) -> None:
+        """Let go of what a client's turn made of T, as though it had taken none (`sequential`)."""
+        self.copies = None
+
     def _adapt(self, average: Noised) -> None:
         """Move the clip on, where the mechanism adapts it."""
         adaptive, log = adaptive_clip(self.mechanism), average.log
         if adaptive is not None:
             unclipped = log.records - log.clipped
-            self.mechanism = adaptive.after(unclipped, average.divisor, average.draws)
+            counts = unclipped, log.records, average.divisor
+            self.mechanism = adaptive.after(*counts, average.draws)
 
     def close_round(self) -> None:
         """Make the round's average the new global values."""

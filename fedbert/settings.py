@@ -93,6 +93,15 @@ def plain_or_list(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, list) else plain(value)
 
 
+def plain_or_tables(value: Any) -> Any:
+    """Return what is plain, or a list of tables of what is."""
+    if not isinstance(value, list):
+        return plain(value)
+    if not all(isinstance(each, dict) for each in value):
+        raise refused("a list of tables")
+    return [{key: plain(own) for key, own in each.items()} for each in value]
+
+
 PlainOrList = Annotated[Any, AfterValidator(plain_or_list)]
 
 

@@ -3,8 +3,9 @@
 import ctypes
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from math import isfinite
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from fedbert.client import Client
 from fedbert.config import Config
 from fedbert.data.client_data import ClientData
 from fedbert.errors import InputError
+from fedbert.faults.draws import faults_of
 from fedbert.fleet import Fleet, InProcess
 from fedbert.frozen import frozen_of
 from fedbert.known_facts import facts_before
@@ -25,14 +27,20 @@ from fedbert.one_message.run import from_values, one_message, values_of
 from fedbert.precision import settled
 from fedbert.prepare import Prepared, expected_batches, under, with_model
 from fedbert.protect import MechanismGuard, MechanismLog, guards
+from fedbert.receiving import Receipts, Receiver
 from fedbert.roster import Roster
+from fedbert.round import SERVER, Round, client_name
 from fedbert.schedule import local_steps, participants, planned_releases, planned_steps
 from fedbert.server import Server
 from fedbert.setting_types import ONE_MESSAGE
 from fedbert.split import SplitBert, duplicate
-from fedbert.strategies import SERVER, STRATEGIES, Round, client_name
+from fedbert.strategies import STRATEGIES
 from privacy.defence import Defence, refuse
+from privacy.mechanism import Identity
 from privacy.randomness.source import NoiseSource
+
+RECEIPTS = "receipts"
+"""Under this name what became of the updates lies in a state, where anything was amiss."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Trained:
 
     losses: mean training loss of each round. releases: the most times that one example's A was
     sent. protection: the mechanisms' logs by place. state: where it ended; what the parties carry
-    is in it only where `on_round` was given.
+    is in it only where `on_round` was given. receipts: what became of the clients' updates.
     """
 
     split: SplitBert
@@ -66,6 +74,7 @@ class Trained:
     releases: int
     protection: dict[str, MechanismLog]
     state: State
+    receipts: Receipts = field(default_factory=Receipts)
 
 
 def train(
@@ -104,30 +113,30 @@ def train(
         _restore(roster, prepared, start)
         _rewind(channel, posted, start)
     strategy, private = STRATEGIES[config.training.strategy], defence.training is not None
-    steps = local_steps(config)
+    steps, receiver = local_steps(config), receiver_of(config, defence, start)
     for number in range(first, config.training.rounds):
         who = participants(config, number)
         weights = tuple(_weight(prepared.clients[c], defence) for c in who)
-        strategy(Round(number, who, weights, steps, config, roster, channel, private))
-        each = [roster.loss(client_name(c)) for c in who]
-        losses.append(sum(each) / len(each))
+        parties, wrong = (config, roster, channel, receiver), faults_of(config, number)
+        strategy(Round(number, who, weights, steps, *parties, wrong, private))
+        losses.append(_loss(roster, receiver, losses))
         refuse_diverged(number + 1, losses, roster.call(SERVER, "values"))
         give_back_memory()
         if on_round is not None:
             state = _state(roster, prepared, number + 1, channel, losses)
-            state.plain.update({"channel": _counted(posted)}, **kept)
+            state.plain.update({"channel": _counted(posted)}, **kept, **_noted(receiver))
             on_round(state)
     if on_round is None:  # nobody resumes from it: spare the copies of the parties' moments
         values, rounds = roster.call(SERVER, "values"), config.training.rounds
         state = State(rounds, values, {}, {}, dict(channel.bytes), tuple(losses))
     if state is None:
         raise InputError("expected rounds left to train, got none")
-    protection, releases = _logs(roster, prepared, posted), planned_releases(config, prepared)
+    told = planned_releases(config, prepared), _logs(roster, prepared, posted), state
     roster.fleet.close()
     del prepared, split
     trained = duplicate(before)
     load_values(trained, state.values)
-    return Trained(trained, tuple(losses), dict(channel.bytes), releases, protection, state)
+    return Trained(trained, tuple(losses), dict(channel.bytes), *told, receiver.receipts)
 
 
 def _weight(data: ClientData, defence: Defence) -> int:
@@ -149,18 +158,51 @@ def _once(
 
     kept: plain values of the state.
     """
+    receiver = receiver_of(config, defence, start)
     log, channel = MechanismLog(), Channel(listeners, None, Arrivals(layout_of(config).width, {}))
     if start is not None:
         frame = frame_of(config, prepared.tokenizer)
         split = from_values(config, prepared.split, start.values, frame)
     else:
         under_way = under(prepared, defence, noise)
-        split, log = one_message(config, under_way, defence, channel, noise)
+        split, log = one_message(config, under_way, defence, channel, noise, receiver)
     rounds, sent = config.training.rounds, dict(channel.bytes)
-    state = start or State(rounds, values_of(split), {}, kept, sent, ())
+    state = start or State(rounds, values_of(split), {}, kept | _noted(receiver), sent, ())
     if start is None and on_round is not None:
         on_round(state)
-    return Trained(split, (), dict(state.bytes), 1, {"smashed": log}, state)
+    logs = {"smashed": log}
+    return Trained(split, (), dict(state.bytes), 1, logs, state, receiver.receipts)
+
+
+def receiver_of(config: Config, defence: Defence, start: State | None = None) -> Receiver:
+    """Return the receiving side of a training, which goes on where a saved one ended."""
+    training, on_sum = config.training, not isinstance(defence.update, Identity)
+    stop = training.below_quorum == "stop" or training.strategy == ONE_MESSAGE
+    receiver = Receiver(training.quorum, stop, on_sum and not defence.local_update)
+    if start is not None and RECEIPTS in start.plain:
+        receiver.receipts = Receipts.from_json(start.plain[RECEIPTS])
+    return receiver
+
+
+def _noted(receiver: Receiver) -> dict[str, Any]:
+    """Return the receipts as plain values; nothing where nothing was amiss."""
+    receipts = receiver.receipts
+    return {} if receipts == Receipts() else {RECEIPTS: receipts.to_json()}
+
+
+def _loss(roster: Roster, receiver: Receiver, losses: list[float]) -> float:
+    """Return the mean loss of those whose update was taken; without any, that of before.
+
+    In a first round without any: of those who trained.
+
+    Raises:
+        InputError: nobody did, or no loss of theirs is a number.
+    """
+    each = [roster.loss(client_name(c)) for c in receiver.who if receiver.has(c)]
+    each = each or losses[-1:] or [loss for loss in roster.every_loss() if isfinite(loss)]
+    if not each:
+        raise InputError("round 1: expected an update to take, got none")
+    return sum(each) / len(each)
 
 
 def load_values(split: SplitBert, values: dict[str, Array]) -> None:

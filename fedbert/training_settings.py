@@ -8,7 +8,17 @@ from fedbert.errors import expect
 from fedbert.setting_types import BATCH, CLIENTS, Fraction, Optimizer, Positive, Steps, Strategy
 from fedbert.settings import settings
 
-LATER: dict[str, Any] = {"micro_batch": None, "participation": "random", "loss_traces": False}
+Averaging = Literal["mean", "median", "trimmed_mean", "norm_bound", "krum"]
+LATER: dict[str, Any] = {
+    "micro_batch": None,
+    "participation": "random",
+    "loss_traces": False,
+    "quorum": 1.0,
+    "below_quorum": "stop",
+    "averaging": "mean",
+    "faulty_share": 0.2,
+    "update_norm": None,
+}
 """Settings that came later, and their defaults."""
 
 
@@ -39,6 +49,13 @@ class TrainingConfig:
     client_parts: sequential only: "hand_on" from client to client, or "average" after each round.
     loss_traces: each record's loss at each of its steps is kept in the checkpoint, for `audit
         --records`; no message or export holds it, and no noise covers it.
+    quorum: the share of a round's clients whose updates have to come and be taken. Under a
+        mechanism on the sum of updates it counts who answers, whatever comes.
+    below_quorum: "stop" the training with a line, or "skip" the round: nothing of it is kept.
+    averaging: what is made of a round's updates: their "mean", weighted by examples, or what fewer
+        of them can spoil: "median", "trimmed_mean", "norm_bound" or "krum".
+    faulty_share: of the clients, what "trimmed_mean" cuts off either end, and "krum" allows for.
+    update_norm: to which "norm_bound" shortens longer changes; None: the round's median norm.
     precision: what the parties compute in: "float32", "float64", "bf16" (products alone; weights,
         moments and sums stay float32), or "auto": bf16 where this machine gains by it.
     device: "cpu", "cuda" or "cuda:N".
@@ -61,6 +78,11 @@ class TrainingConfig:
     precision: Literal["float32", "float64", "bf16", "auto"] = "float32"
     device: str = "cpu"
     loss_traces: bool = False
+    quorum: Annotated[float, Field(gt=0, le=1)] = 1.0
+    below_quorum: Literal["stop", "skip"] = "stop"
+    averaging: Averaging = "mean"
+    faulty_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.2
+    update_norm: Positive | None = None
 
     def __post_init__(self) -> None:
         """Check what concerns more than one field."""
@@ -70,6 +92,9 @@ class TrainingConfig:
         local = self.strategy in ("centralised", "fedavg")
         told = "micro_batch with strategy centralised or fedavg alone, where no batch is sent"
         expect(self.micro_batch is None or local, told, "strategy", self.strategy)
+        averaged = self.strategy != "sequential" or self.client_parts == "average"
+        told = 'client_parts "average" with averaging other than the mean'
+        expect(averaged or self.averaging == "mean", told, "client_parts", self.client_parts)
         if self.optimizer_state != "hand_on":
             return
         for name, needed, told in (

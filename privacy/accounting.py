@@ -8,7 +8,14 @@ import logging
 from dataclasses import replace
 
 from privacy.claims import above_the_tails, best_of, breach, breach_words, epsilon_claim
-from privacy.defence import ONE_MESSAGE, Defence, over_rounds, refuse_rounds, refuse_update
+from privacy.defence import (
+    ONE_MESSAGE,
+    Defence,
+    over_rounds,
+    refuse_averaging,
+    refuse_rounds,
+    refuse_update,
+)
 from privacy.events import MetricEvent, PoissonGaussianEvent
 from privacy.facts import TrainingFacts
 from privacy.group_privacy import for_persons
@@ -171,7 +178,7 @@ def _aggregator(defence: Defence, facts: TrainingFacts) -> NoGuarantee:
 
 
 def _averaged(view: View, defence: Defence, facts: TrainingFacts) -> Entry:
-    refused = refuse_update(defence, facts.strategy)
+    refused = refuse_update(defence, facts.strategy) or refuse_averaging(defence, facts)
     if refused is not None:
         return NoGuarantee(view, refused)
     cost = defence.update.cost()

@@ -96,9 +96,14 @@ class AdaptiveDPFedAvg(ClientUpdates):
         """The same mechanism with another clip."""
         return replace(self, clip_norm=clip_norm, bit_noise=self.bit_std)
 
-    def after(self, unclipped: int, participants: int, draws: Draws) -> "AdaptiveDPFedAvg":
-        """The mechanism of the next round, when so many of the participants were not clipped."""
-        centred = torch.tensor([unclipped - participants / 2], dtype=torch.float64)
+    def after(
+        self, unclipped: int, answered: int, participants: int, draws: Draws
+    ) -> "AdaptiveDPFedAvg":
+        """The mechanism of the next round, when so many of those who answered were not clipped.
+
+        Who did not answer adds nothing, not a bit of 0: that would be 1/2 less than nothing.
+        """
+        centred = torch.tensor([unclipped - answered / 2], dtype=torch.float64)
         noisy = float(add_gaussian(centred, self.bit_std, draws))
         share = noisy / participants + 0.5
         step = self.clip_learning_rate * (share - self.target_quantile)

@@ -99,6 +99,7 @@ def refuse(defence: Defence, facts: TrainingFacts) -> str | None:
         _refuse_message(defence, facts),
         _refuse_update(defence, strategy),
         refuse_rounds(defence.update, facts),
+        refuse_averaging(defence, facts),
         _refuse_smashed(defence, facts),
         _refuse_training(defence, facts),
         _refuse_labels(defence, facts),
@@ -131,6 +132,20 @@ def _refuse_update(defence: Defence, strategy: str) -> str | None:
             "gradients it is sent: only under fedavg is a whole update the client's"
         )
     return None
+
+
+def refuse_averaging(defence: Defence, facts: TrainingFacts) -> str | None:
+    """Why a mechanism on the sum of updates cannot act where no sum is made, as a clause.
+
+    Noise of a client's own is on what is averaged, however that is done.
+    """
+    on_sum = not isinstance(defence.update, Identity) and not defence.local_update
+    if facts.averaging == "mean" or not on_sum or facts.strategy == ONE_MESSAGE:
+        return None
+    return (
+        "acts on the sum of clipped updates, and has the sensitivity of a mean: expected averaging "
+        f'"mean", got averaging={facts.averaging!r}'
+    )
 
 
 def _refuse_message(defence: Defence, facts: TrainingFacts) -> str | None:

@@ -9,6 +9,8 @@ STEPWISE = ("centralised", "fedavg", "parallel", "sequential")
 """The strategies that train in steps."""
 STRATEGIES = (*STEPWISE, "one_message")
 KINDS = ("classification", "regression", "mlm")
+AVERAGES = ("mean", "median", "trimmed_mean", "norm_bound", "krum")
+"""What may be made of a round's updates."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,14 @@ class TrainingFacts:
     again included; None where nobody counted. `separation` is the fewest rounds from one of them
     to the client's next, by a schedule that is public and fixed beforehand; None where nobody takes
     part twice.
-    `message` is what a training by one message adds.
+    `message` is what a training by one message adds. `averaging` is what is made of a round's
+    updates.
 
     Raises:
-        ValueError: an unknown strategy, accountant or kind, a count below zero, records, width,
-            length, person_rows, records_per_user or separation below 1, delta not strictly between
-            0 and 1, a sample rate outside (0, 1], or releases under a strategy that sends no
-            activations.
+        ValueError: an unknown strategy, accountant, kind or average, a count below zero, records,
+            width, length, person_rows, records_per_user or separation below 1, delta not strictly
+            between 0 and 1, a sample rate outside (0, 1], or releases under a strategy that sends
+            no activations.
     """
 
     strategy: str
@@ -86,12 +89,14 @@ class TrainingFacts:
     message: MessageFacts | None = None
     participations: int | None = None
     separation: int | None = None
+    averaging: str = "mean"
 
     def __post_init__(self) -> None:
         """Check every field."""
         one_of("strategy", self.strategy, STRATEGIES)
         one_of("accountant", self.accountant, ACCOUNTANTS)
         one_of("kind", self.kind, KINDS)
+        one_of("averaging", self.averaging, AVERAGES)
         for name in ("releases", "rounds", "cut_layer", "steps", "restarts"):
             whole(name, getattr(self, name))
         if self.delta is not None:

@@ -17,3 +17,8 @@ def escaped(text: str) -> str:
         text = text.replace(mark, "\\" + mark)
     text = harmless(text)
     return " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
+
+
+def listed(head: str, texts: Sequence[str]) -> list[str]:
+    """A head with a list below it, as lines; none without texts."""
+    return [head, "", *(f"- {escaped(each)}" for each in texts), ""] if texts else []

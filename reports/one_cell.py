@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports import metrics
+from reports import metrics, received
 from reports.alike import over_views
 from reports.leak import Leak, NotMeasured
 from reports.leaks import alarms, what_of
@@ -84,6 +84,8 @@ def lines(run: Path, records: Sequence[CellResult], place: int) -> Iterator[str]
         yield f"why: {record.reason}"
     yield from record.traceback.splitlines()
     yield from (f"doubt: {each}" for each in record.doubts)
+    if told := received.line(record.received):
+        yield told
     yield ""
     yield "claims"
     said = [(entry["view"], entry["sentence"]) for entry in record.guarantees]

@@ -180,6 +180,7 @@ def _of_records(records: Sequence[CellResult]) -> dict[str, Any]:
     return {
         "tally": story.tally(records),
         "doubts": story.doubts(records),
+        "received": story.received_lines(records),
         "noise_note": noise_note(records),
         "unnoised": story.UNNOISED,
         "mechanisms": _mechanisms(records),

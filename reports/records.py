@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fedbert.disk.writer import appending
-from reports import checks, live, older, tradeoff
+from reports import checks, live, older, received, tradeoff
 from reports.estimate import Estimate
 from reports.leak import Leak, LeakageEntry, NotMeasured, entry_from_json
 
@@ -22,6 +22,8 @@ _TIMES = ("seconds",)
 _OBJECTS = (
     "spec", "labels", "majority_baseline", "mechanisms", "bytes", "seconds", "provenance",
 )  # fmt: skip
+_MAYBE = ("audit", "received")
+"""Objects that stand in a record only where there is something to say."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class CellResult:
     none). `gains` holds by metric by how much training beat the majority baseline, paired by
     example (older records have none). `subgroups` holds by what groups differ in, and by group,
     what each gets; left out where nobody looked. `audit` is what a live audit saw, by round; left
-    out where there was none. `seconds` is left out when two runs are compared.
+    out where there was none. `received` is what became of the clients' updates; left out where all
+    of them came and were taken. `seconds` is left out when two runs are compared.
 
     Raises: ValueError for a field that the readers could not use.
     """
@@ -59,11 +62,12 @@ class CellResult:
     gains: dict[str, Estimate] = field(default_factory=dict)
     subgroups: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
+    received: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
         """Copies every field into plain values and refuses what is no record."""
-        for name in (*_OBJECTS, "guarantees", "doubts", "audit"):
+        for name in (*_OBJECTS, *_MAYBE, "guarantees", "doubts"):
             object.__setattr__(self, name, checks.plain(getattr(self, name), name))
         object.__setattr__(self, "leakage", _entries(self.leakage))
         _check(self)
@@ -78,7 +82,7 @@ class CellResult:
             way: {name: each.to_json() for name, each in groups.items()}
             for way, groups in self.subgroups.items()
         }
-        for part in ("audit", "subgroups"):
+        for part in (*_MAYBE, "subgroups"):
             if not values[part]:
                 del values[part]
         return values
@@ -137,7 +141,7 @@ def _check(record: CellResult) -> None:
     if record.schema != SCHEMA:
         raise ValueError(f"expected schema={SCHEMA}, got schema={record.schema!r}")
     checks.one_of(record.status, checks.STATUSES, "status")
-    for name in (*_OBJECTS, "audit"):
+    for name in (*_OBJECTS, *_MAYBE):
         if not isinstance(getattr(record, name), dict):
             raise ValueError(f"expected a dict, got {name}={getattr(record, name)!r}")
     checks.labels(record.labels)
@@ -172,6 +176,8 @@ def _check(record: CellResult) -> None:
         checks.text(entry.get("name"), f"mechanisms.{name}.name")
     if record.audit:
         live.check(record.audit, "audit")
+    if record.received:
+        received.check(record.received, "received")
     checks.amounts(record.bytes, "bytes", whole=True)
     checks.amounts(record.seconds, "seconds")
 

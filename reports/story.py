@@ -1,8 +1,10 @@
 """Sentences of a report that are made from its data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from reports import metrics
+from reports import metrics, received
+from reports.checks import LABELS
+from reports.labels import further_labels, phrase
 from reports.records import CellResult
 from reports.rows import Row
 
@@ -17,6 +19,21 @@ UNNOISED = (
 def doubts(records: Sequence[CellResult]) -> list[str]:
     """What may be wrong with the models and data of some cells, each sentence once."""
     return list(dict.fromkeys(doubt for record in records for doubt in record.doubts))
+
+
+def received_lines(records: Sequence[CellResult]) -> list[str]:
+    """What became of the clients' updates, a line for each cell in which anything was amiss."""
+    return [
+        f"{_named(record.labels)}: {told}"
+        for record in records
+        if (told := received.line(record.received))
+    ]
+
+
+def _named(labels: Mapping[str, str]) -> str:
+    """A cell by its labels, without those that say nothing."""
+    plain = [v for n, v in labels.items() if n in LABELS and n != "seed" and v != "-"]
+    return f"{', '.join(plain)}{phrase(further_labels(labels))}, seed {labels.get('seed', '-')}"
 
 
 def beats_majority(row: Row) -> bool | None:

@@ -7,11 +7,11 @@ from reports.alike import over_views
 from reports.faults import fault, faults
 from reports.labels import cells, columns
 from reports.leak import Leak
-from reports.markup import escaped, markdown_table
+from reports.markup import escaped, listed, markdown_table
 from reports.noise_mode import noise_note
 from reports.records import CellResult
 from reports.rows import GuaranteeCell, Row, setting_rows
-from reports.story import UNNOISED, doubts
+from reports.story import UNNOISED, doubts, received_lines
 from reports.wording import (
     ABSENT,
     beside,
@@ -34,10 +34,10 @@ def markdown(records: Sequence[CellResult]) -> str:
     third = ["task", *setting, "view", "what", "worst", "beside", "flags", "comparison"]
     second = [*setting, *checks.VIEWS]
     body = [_markdown_row(row, names) for row in rows]
-    told = [f"- {escaped(each)}" for each in doubts(records)]
-    wrong = ["What may be wrong, and the figures below do not say:", "", *told, ""] if told else []
+    wrong = listed("What may be wrong, and the figures below do not say:", doubts(records))
+    lost = listed("Updates that did not come or were refused:", received_lines(records))
     void = [*(f"- **{escaped(each)}**" for each in faults(rows)), ""] if faults(rows) else []
-    lines, below = [*void, *wrong], [f"**{escaped(fault(rows))}**", ""] if void else []
+    lines, below = [*void, *wrong, *lost], [f"**{escaped(fault(rows))}**", ""] if void else []
     lines += ["## Utility and leakage", "", *markdown_table(first, body)]
     lines += ["", f"Intervals: {confidence(rows)}. {HOW_AVERAGED}", ""]
     views = [_markdown_view(row, names, *each) for row in rows for each in row.view_lines]

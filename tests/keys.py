@@ -38,6 +38,10 @@ SECTIONS = {
     "data": ("`[data]`", ""),
     "training": ("`[training]`", ""),
     "message": ("`[message]`", "Strategy `one_message` alone."),
+    "faults": (
+        "`[faults]`",
+        "In a training's file too. What each strategy makes of them: [grids.md](grids.md#faults).",
+    ),
     "attacks": ("`[attacks]`", "An attack is a name, or `{ attack = NAME, PARAMETER = ... }`."),
     "defences": ("`[[defences]]`", "A mechanism is `{ mechanism = NAME, PARAMETER = ... }`."),
     "audit": ("`[audit]`", "In a training's file too."),

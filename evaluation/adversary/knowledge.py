@@ -184,12 +184,16 @@ def update_knowledge(
 def received_noise(observation: Observation, rounds: range) -> float | Lacks:
     """Return the standard deviation of the noise on each value that these rounds' averages added.
 
-    Central noise falls on a sum of equal clients; noise of the clients' own on a weighted mean.
+    Central noise falls on a sum of equal clients, whoever came; noise of the clients' own on a
+    weighted mean of those who did.
     """
     mechanism, config = observation.defence.update, observation.cell.config
     noise = mechanism.noise_model()
     if noise.kind == "none":
         return 0.0
+    if config.training.averaging != "mean":
+        words = f"{config.training.averaging} makes of the clients' noise what has no density here"
+        return Lacks(("noise_std",), words)
     unfit = Lacks.of(unfit_noise(noise.kind, ("gaussian",)))
     if unfit is not None:
         return unfit
@@ -197,16 +201,20 @@ def received_noise(observation: Observation, rounds: range) -> float | Lacks:
         words = "the noise follows a clip that moves from round to round, which peers are not told"
         return Lacks(("noise_std",), words)
     correlated = over_rounds(mechanism)
+    if correlated is not None and set(rounds) & set(observation.trained.receipts.skipped):
+        words = "a round was skipped, whose noise would have taken off some of the others'"
+        return Lacks(("noise_std",), words)
     if correlated is not None:  # every round's sum is divided by the same number of clients
         return correlated.std_over(rounds) / len(participants(config, rounds.start))
     variance = 0.0
     for number in rounds:
-        sizes = np.array(
-            [len(observation.prepared.clients[c].encoded) for c in participants(config, number)]
-        )
-        shares = sizes / sizes.sum()
-        part = (
-            float(np.square(shares).sum()) if observation.defence.local_update else len(sizes) ** -2
-        )
-        variance += noise.std**2 * part
+        who = participants(config, number)
+        if number in observation.trained.receipts.skipped:
+            continue
+        if not observation.defence.local_update:
+            variance += noise.std**2 * len(who) ** -2
+            continue
+        came = observation.trained.receipts.taken(number, who)
+        sizes = np.array([len(observation.prepared.clients[c].encoded) for c in came])
+        variance += noise.std**2 * float(np.square(sizes / sizes.sum()).sum())
     return math.sqrt(variance)

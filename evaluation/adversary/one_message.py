@@ -42,6 +42,11 @@ class SentMessages:
             np.concatenate(labels) if labels else None,
         )
 
+    def heard(self, positions: np.ndarray, prepared: Prepared) -> np.ndarray:
+        """Return those of the pool's positions whose client was heard, in their order."""
+        held = [d.in_pool for d in prepared.clients if d.client in self.messages]
+        return positions[np.isin(positions, np.concatenate(held))]
+
 
 @dataclass(frozen=True)
 class SentRecords:

@@ -22,12 +22,12 @@ from evaluation.adversary.inference import answers_on
 from fedbert.config import Config
 from fedbert.data.repeats import coin_groups, twins
 from fedbert.disk.writer import sweep, whole
+from fedbert.faults.effects import contributed_steps
 from fedbert.model import load_model
 from fedbert.noise import simulated
 from fedbert.one_message.facts import public_sha256
 from fedbert.precision import settled
 from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
-from fedbert.schedule import planned_steps
 from fedbert.seeding import derive, numpy_rng
 from fedbert.setting_types import ONE_MESSAGE
 from fedbert.trainer import give_back_memory, train
@@ -137,13 +137,17 @@ def _train(trainings: Trainings, examples: np.ndarray, number: int) -> dict[str,
 
 
 def seen_by(config: Config, prepared: Prepared) -> np.ndarray:
-    """Return which examples of the pool any batch of a training reached, or a twin [pool]."""
-    steps = planned_steps(config)
+    """Return which examples of the pool any batch of a training reached, or a twin [pool].
+
+    Of a client whose update simulated faults keep out, up to its last one that was averaged.
+    """
+    steps = contributed_steps(config)
     found = np.zeros(len(prepared.pool), dtype=bool)
     for data in prepared.clients:
         own = data.in_pool
         every = config.training.strategy == ONE_MESSAGE
-        found[own if every else own[data.seen(steps[data.client])]] = True
+        seen = np.full(len(own), steps[data.client] > 0) if every else data.seen(steps[data.client])
+        found[own[seen]] = True
     alike = twins(prepared.pool)
     return np.isin(alike, alike[found])
 

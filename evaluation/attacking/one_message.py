@@ -50,6 +50,7 @@ def inverted(observation: Observation) -> list[LeakageEntry]:
     attacks = named(cell.attacks.pooled or BY_DEFAULT, "pooled", of="message", view="forward")
     maker = MessageMaker.of(cell.config, prepared, observation.defence)
     trained, _ = members_and_non_members(cell.config, prepared)
+    trained = observation.sent.heard(trained, prepared)
     rng, special = numpy_rng(cell.config.seed, "messages"), prepared.vocabulary.special
     chosen = np.sort(rng.permutation(trained)[:JUDGED])
     records = prepared.pool.take(chosen)
@@ -102,6 +103,7 @@ def labels_read(observation: Observation) -> Iterator[LeakageEntry]:
         return
     seed = observation.cell.config.seed
     trained, _ = members_and_non_members(observation.cell.config, prepared)
+    trained = observation.sent.heard(trained, prepared)
     rng = numpy_rng(seed, "labels of messages")
     chosen = np.sort(rng.permutation(trained)[:OTHERS])
     records, sent = prepared.pool.take(chosen), observation.sent.by_record(prepared).of(chosen)
@@ -137,7 +139,9 @@ def known_sender(
     if observation.sent is None:
         return Lacks(("nearness",), "nothing is sent in the forward view"), *nobody
     rng, limit = numpy_rng(cell.config.seed, "candidates", name), cell.attacks.candidates
-    trained, left_out = map(rng.permutation, members_and_non_members(cell.config, prepared))
+    trained, left_out = members_and_non_members(cell.config, prepared)
+    trained = rng.permutation(observation.sent.heard(trained, prepared))
+    left_out = rng.permutation(left_out)
     count = min(limit, len(left_out), len(trained) // 2)
     behind, strangers, hosts = trained[:count], left_out[:count], trained[count : 2 * count]
     others = np.concatenate([trained[2 * count :], left_out[count:]])

@@ -165,13 +165,19 @@ def _judged_words(
 def _between(
     observation: Observation, one: ClientParts, other: ClientParts
 ) -> list[tuple[int, int]]:
-    """Return who trained, in which round, between what a client received at two times."""
+    """Return whose training, in which round, is between what a client received at two times.
+
+    A turn whose update was not taken moved nothing.
+    """
     order = list(observation.transcript.turns)
     training = observation.cell.config.training
     if training.strategy == "sequential" and training.client_parts == "hand_on":
         first, last = (order.index((m.client, m.round)) for m in (one, other))
-        return order[first:last]
-    return [turn for turn in order if one.round <= turn[1] < other.round]
+        between = order[first:last]
+    else:
+        between = [turn for turn in order if one.round <= turn[1] < other.round]
+    receipts = observation.trained.receipts
+    return [(c, r) for c, r in between if receipts.taken(r, (c,))]
 
 
 def _batches(observation: Observation, parts: ClientParts) -> list[Batch]:

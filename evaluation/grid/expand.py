@@ -123,6 +123,8 @@ def _training(
                 values["message"].pop(name, None)
     else:
         del values["message"]
+    if values["training"].get("strategy") == "centralised":
+        del values["faults"]
     return from_mapping(TrainingSettings, values, where)
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import field, fields
 from typing import Annotated, Any, cast
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from evaluation.grid.audit import NO_AUDIT, AuditSettings
 from evaluation.grid.defence_file import DefenceSettings
@@ -13,9 +13,17 @@ from evaluation.grid.frontier import FrontierSettings
 from evaluation.grid.spec import PLACES, AttackSettings
 from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.errors import InputError, unknown_key, within
+from fedbert.fault_settings import NO_FAULTS, FaultsConfig
 from fedbert.message_settings import MessageConfig
 from fedbert.setting_types import CutLayer, Delta, Seed, Strategy, TaskName, Text
-from fedbert.settings import Distinct, Plain, PlainOrList, check_field, settings
+from fedbert.settings import (
+    Distinct,
+    Plain,
+    PlainOrList,
+    check_field,
+    plain_or_tables,
+    settings,
+)
 from fedbert.training_settings import TrainingConfig
 from privacy.randomness.keys import NoiseMode
 
@@ -28,6 +36,7 @@ PARTS = {
     "data": DataConfig,
     "training": TrainingConfig,
     "message": MessageConfig,
+    "faults": FaultsConfig,
 }
 COUNTS = ("messages", "candidates", "shadows", "population")
 CUT = "model.cut_layer"
@@ -38,7 +47,7 @@ SWEPT = (
         f"{part}.{each.name}"
         for part, kind in PARTS.items()
         for each in fields(cast(Any, kind))
-        if f"{part}.{each.name}" not in (*OWN, "data.labels")
+        if f"{part}.{each.name}" not in (*OWN, "data.labels", "faults.clients")
     ),
     *(f"attacks.{name}" for name in COUNTS),
     "delta",
@@ -48,6 +57,8 @@ SETTABLE = ("training.strategy", *(key for key in SWEPT if key.partition(".")[0]
 """What a defence may set for itself."""
 Section = dict[str, PlainOrList]
 """A part of [model], [data], [training] or [message], before the grid's lists are put in."""
+FaultSection = dict[str, Annotated[Any, AfterValidator(plain_or_tables)]]
+"""The same of [faults], whose `clients` are tables."""
 
 
 def _refuse_none(defence: DefenceSettings) -> None:
@@ -64,13 +75,14 @@ def _refuse_none(defence: DefenceSettings) -> None:
 class OverrideSettings:
     """What one task of a grid has of its own: settings in place of the grid's.
 
-    model, data, training, message: as the grid's.
+    model, data, training, message, faults: as the grid's.
     """
 
     model: Section = field(default_factory=dict)
     data: Section = field(default_factory=dict)
     training: Section = field(default_factory=dict)
     message: Section = field(default_factory=dict)
+    faults: FaultSection = field(default_factory=dict)
 
 
 @settings
@@ -89,11 +101,13 @@ class GridSettings:
     cell_time_limit: seconds after which a cell is given up as failed; none without one.
     model, data, training: settings of every training.
     message: what a record's message is made of, in trainings by strategy one_message.
+    faults: what goes wrong with clients, in every training but by strategy centralised.
     attacks: which attacks run, and on how much.
     defences: each makes a row of the comparison.
     override: settings of single tasks, by the task's name.
     sweep: further settings, each over a list of values: {"data.clients" = [4, 64]}. Any of model,
-        data, training, message, the numbers of attacks, and delta; each is a column of the tables.
+        data, training, message, faults, the numbers of attacks, and delta; each is a column of the
+        tables.
     frontier: what `fedbert-eval frontier` looks for.
     deployment: what `fedbert-eval report --for` says in the user's words.
     audit: how every training is audited while it goes on.
@@ -111,6 +125,7 @@ class GridSettings:
     data: Section = field(default_factory=dict)
     training: Section = field(default_factory=dict)
     message: Section = field(default_factory=dict)
+    faults: FaultSection = field(default_factory=dict)
     attacks: AttackSettings = AttackSettings()
     defences: Annotated[tuple[DefenceSettings, ...], Field(min_length=1)] = (
         DefenceSettings(UNDEFENDED),
@@ -170,6 +185,7 @@ class TrainingSettings:
 
     model, data, training: its settings.
     message: what a record's message is made of, with strategy one_message.
+    faults: what goes wrong with clients.
     seed: from which every draw follows, but for secret noise.
     noise: "secret" (its key is made up by the computer and forgotten), or "repeatable" (from the
         seed and all that makes the training: whoever knows those can take it off).
@@ -185,6 +201,7 @@ class TrainingSettings:
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
     message: MessageConfig = MessageConfig()
+    faults: FaultsConfig = NO_FAULTS
     seed: Seed = 0
     noise: NoiseMode = "secret"
     delta: Delta = DELTA
@@ -204,4 +221,5 @@ class TrainingSettings:
     @property
     def config(self) -> Config:
         """Return the settings of the training itself."""
-        return Config(self.model, self.data, self.training, self.seed, self.noise, self.message)
+        parts = self.model, self.data, self.training
+        return Config(*parts, self.seed, self.noise, self.message, self.faults)

@@ -23,6 +23,7 @@ from evaluation.grid.file import (
 from evaluation.grid.frontier import FrontierSettings
 from evaluation.grid.spec import PLACES, AttackSettings
 from fedbert.config import DataConfig, ModelConfig
+from fedbert.fault_settings import FaultsConfig, FixedFault
 from fedbert.message_settings import MessageConfig
 from fedbert.tasks import NAMES
 from fedbert.training_settings import TrainingConfig
@@ -31,6 +32,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 CLASSES = (
     GridSettings, OverrideSettings, TrainingSettings, DefenceSettings, AttackSettings, ModelConfig,
     DataConfig, TrainingConfig, MessageConfig, FrontierSettings, AuditSettings, DeploymentSettings,
+    FaultsConfig, FixedFault,
 )  # fmt: skip
 PLAIN = {"type": ["string", "number", "boolean"]}
 
@@ -44,7 +46,8 @@ def grid_schema() -> dict[str, Any]:
         holder["properties"] |= {
             part: {"$ref": f"#/$defs/{kind.__name__}"} for part, kind in PARTS.items()
         }
-    found["$defs"] |= {PARTS[part].__name__: schema for part, schema in parts.items()}
+    for part, schema in parts.items():
+        found["$defs"] |= schema.pop("$defs", {}) | {PARTS[part].__name__: schema}
     found["properties"]["tasks"]["items"] = {"enum": list(NAMES)}
     found["properties"]["override"]["propertyNames"] = {"enum": list(NAMES)}
     found["properties"]["sweep"] |= {

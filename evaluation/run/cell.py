@@ -32,6 +32,7 @@ from fedbert.precision import settled
 from fedbert.prepare import poisson_sampled
 from fedbert.protect import MechanismLog
 from fedbert.provenance import provenance
+from fedbert.schedule import planned_updates
 from fedbert.setting_types import ONE_MESSAGE
 from fedbert.trainer import Trained, give_back_memory
 from privacy.accounting import ledger
@@ -116,6 +117,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
         "mechanisms": _mechanisms(defence, trained, costs(defence, facts)),
         "bytes": trained.bytes,
         "audit": live.curve(),
+        "received": trained.receipts.told(planned_updates(config)),
         "provenance": provenance()
         | {"data_sha256": prepared.data_sha256, "model": config.model.source}
         | settled(config, prepared.split.whole.config)[1],

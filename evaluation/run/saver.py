@@ -12,13 +12,16 @@ from evaluation.run.journal import Journal
 from evaluation.run.training_file import TrainingFile
 from fedbert.checkpoint import save
 from fedbert.prepare import Prepared
+from fedbert.receiving import Receipts
+from fedbert.schedule import planned_updates
 from fedbert.setting_types import ONE_MESSAGE
-from fedbert.trainer import State
+from fedbert.trainer import RECEIPTS, State
 from privacy.accounting import ledger
 from privacy.defence import Defence
 from privacy.facts import TrainingFacts
 from privacy.guarantee import Entry
 from privacy.users import further_claims
+from reports.received import line
 
 REPEATABLE = (
     "noise: repeatable, so that whoever has seed and settings can take it off; each claim holds "
@@ -42,6 +45,7 @@ class Saver:
     journal: Journal
     launches: Launches
     first: int = 0
+    received: dict[str, Any] = field(default_factory=dict)  # what became of the updates
     clock: float = field(default_factory=time.monotonic)
 
     @property
@@ -61,6 +65,9 @@ class Saver:
     def round(self, state: State, last: bool = False) -> None:
         """Hear that a round ended; last: none comes after it."""
         rounds = self.settings.config.training.rounds
+        if RECEIPTS in state.plain:
+            expected = planned_updates(self.settings.config)
+            self.received = Receipts.from_json(state.plain[RECEIPTS]).told(expected)
         if state.round % self.every == 0 or state.round == rounds or last:
             launches = self.launches
             if launches.each:
@@ -103,7 +110,11 @@ class Saver:
         return [*ledger(self.defence, facts).values(), *further_claims(self.defence, facts)]
 
     def notes(self) -> list[str]:
-        """Return what has to be said of the claims besides."""
+        """Return what has to be said besides: of the claims, and of updates that were not taken."""
+        told = line(self.received)
+        return [*self._of_claims(), *([told] if told else [])]
+
+    def _of_claims(self) -> list[str]:
         config, restarts = self.settings.config, self.launches.restarts
         claims = self.costs(config.training.rounds)
         if config.noise == "repeatable" and claims:

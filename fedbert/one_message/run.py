@@ -16,6 +16,7 @@ from fedbert.one_message.training import train_once
 from fedbert.one_message.vectors import Vectors
 from fedbert.prepare import Prepared
 from fedbert.protect import MechanismLog
+from fedbert.receiving import Receiver
 from fedbert.split import SplitBert
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource
@@ -67,7 +68,12 @@ def _vectors_of(config: Config, prepared: Prepared) -> tuple[str, Vectors]:
 
 
 def one_message(
-    config: Config, prepared: Prepared, defence: Defence, channel: Channel, noise: NoiseSource
+    config: Config,
+    prepared: Prepared,
+    defence: Defence,
+    channel: Channel,
+    noise: NoiseSource,
+    receiver: Receiver,
 ) -> tuple[SplitBert, MechanismLog]:
     """Return the released model, and what the mechanism did to the messages.
 
@@ -75,7 +81,7 @@ def one_message(
     """
     part = public_part(config, prepared)
     head, log = train_once(
-        config, prepared.clients, part.vectors, part.projection, defence, channel, noise
+        config, prepared.clients, part.vectors, part.projection, defence, channel, noise, receiver
     )
     pooling, frame = config.message.pooling, part.vectors.frame
     return released(prepared.split, part.projection, pooling, frame, head), log

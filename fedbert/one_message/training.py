@@ -1,13 +1,17 @@
 """Training by one message: each client sends every record once, and the server learns from that."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from fedbert.arrivals import where
 from fedbert.config import Config
 from fedbert.data.client_data import ClientData
+from fedbert.fault_settings import GOES
+from fedbert.faults.draws import NONE, faults_of
+from fedbert.faults.spoilt import Delivery, messages
 from fedbert.messages import Channel, SentLabels, SmashedData, to_array
 from fedbert.one_message.codes import Codes, codes_of
 from fedbert.one_message.facts import layout_of
@@ -16,6 +20,7 @@ from fedbert.one_message.learner import LinearHead, Moments, linear_head
 from fedbert.one_message.projection import Projection
 from fedbert.one_message.vectors import Vectors
 from fedbert.protect import MechanismLog, protect
+from fedbert.receiving import STALE, Receiver, RefusedError
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource
 
@@ -82,32 +87,69 @@ class Learner:
 
 def train_once(
     config: Config,
-    clients: Iterable[ClientData],
+    clients: Sequence[ClientData],
     vectors: Vectors,
     projection: Projection,
     defence: Defence,
     channel: Channel,
     noise: NoiseSource,
+    receiver: Receiver,
 ) -> tuple[LinearHead, MechanismLog]:
     """Return the head that the server learns, and what the mechanism did to the messages.
 
     Labels of the clients' data are those that may be sent: `fedbert.prepare.under` answered them.
+    What does not come, or not as it should be, is left out of the means.
 
     Guarantee: that of `privacy.message_claims`: all that is returned is made from what was sent.
+
+    Raises:
+        InputError: fewer clients than the quorum were heard.
     """
-    codes = codes_of(config.data.chosen_task)
-    layout = layout_of(config)
+    codes, layout = codes_of(config.data.chosen_task), layout_of(config)
     learner = Learner(layout, codes, kept_of(defence), [], [])
-    total = MechanismLog()
+    total, wrong = MechanismLog(), faults_of(config, 0)
+    receiver.open(0, [data.client for data in clients])
     for data in clients:
+        fault = wrong.get(data.client, NONE)
+        if fault.kind in GOES:
+            continue
         own = noise.under("client", data.client)
         sender = Sender(data, vectors, projection, layout, codes, defence, own)
         made, log = sender.message()
-        message = channel.send(made)
-        labels = channel.send(sender.labels()) if layout.labels == "beside" else None
-        learner.take(message, labels)
         total += log
+        labels = sender.labels() if layout.labels == "beside" else None
+        for each in messages(fault, made):
+            try:
+                learner.take(*_arrived(each, made, labels, channel, receiver, config))
+            except RefusedError as error:
+                receiver.refuse(data.client, error)
+            else:
+                receiver.took(data.client)
+    receiver.close()
     return learner.head(projection), total
+
+
+def _arrived(
+    delivery: Delivery[SmashedData],
+    expected: SmashedData,
+    labels: SentLabels | None,
+    channel: Channel,
+    receiver: Receiver,
+    config: Config,
+) -> tuple[SmashedData, SentLabels | None]:
+    """Return a client's messages, and its labels where they go beside, as they arrive.
+
+    Raises:
+        RefusedError: they are not as they should be, late, or come again.
+    """
+    client = expected.client
+    if (delivery.message.client, delivery.message.round) != (client, 0):
+        told = f"{where(delivery.message)}: expected the one message of client {client}"
+        raise RefusedError(STALE, told)
+    message = channel.send(delivery.message)
+    sent = None if labels is None else channel.send(labels)
+    receiver.check(client, delivery.delay, config.faults.deadline, where(message))
+    return message, sent
 
 
 def kept_of(defence: Defence) -> float:

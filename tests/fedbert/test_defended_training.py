@@ -307,7 +307,7 @@ def test_the_adaptive_clip_settles_at_the_quantile_of_the_norms() -> None:
     norms = torch.linspace(0.5, 2.5, 101)
     for _ in range(60):
         unclipped = int((norms <= mechanism.clip_norm).sum())
-        mechanism = mechanism.after(unclipped, len(norms), drawn)
+        mechanism = mechanism.after(unclipped, len(norms), len(norms), drawn)
     assert 1.4 < mechanism.clip_norm < 1.6
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedbert import server
+from fedbert import copies as copies_module
 from fedbert.client import Client
 from fedbert.config import Config
 from fedbert.data.batches import Batch
@@ -40,7 +40,7 @@ def whole_loss(whole: Any, batch: Batch) -> Tensor:
 
 def gradients(client: Client) -> dict[str, Tensor | None]:
     """A client's gradients by transformers' name, the word table's spread over all rows."""
-    found = {n: p.grad for n, p in client.names.items()}
+    found = {n: p.grad for n, p in client.bench.names.items()}
     grad = found[client.word]
     if client.rows is not None and grad is not None:
         found[client.word] = torch.zeros(tiny.VOCAB, tiny.HIDDEN, dtype=grad.dtype)
@@ -499,7 +499,7 @@ def test_capacity_does_not_change_parallel_training(
     many = tiny.trained("mlm-tied", dropout=0.2, count=40, **run).state
     size = sum(p.numel() for p in tiny.split_model("bert", "mlm-tied").body.parameters())
     for copies in (1, 2):
-        monkeypatch.setattr(server, "STACK_PARAMETERS", copies * size)
+        monkeypatch.setattr(copies_module, "STACK_PARAMETERS", copies * size)
         few = tiny.trained("mlm-tied", dropout=0.2, count=40, **run).state
         assert tiny.largest_difference(few, many) < 1e-9
 

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedbert import frozen, server
+from fedbert import copies as copies_module
+from fedbert import frozen
 from fedbert.config import Config, ModelConfig
 from fedbert.errors import InputError
 from fedbert.model import load_model, load_tokenizer
@@ -111,7 +112,7 @@ def test_one_client_trains_what_a_central_training_does(
 def test_stacked_copies_pool_as_single_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     config, prepared = case(1, clients=3)
     stacked = train(config, prepared, tiny.NO_DEFENCE)
-    monkeypatch.setattr(server, "STACK_PARAMETERS", 0)
+    monkeypatch.setattr(copies_module, "STACK_PARAMETERS", 0)
     single = train(config, prepared, tiny.NO_DEFENCE)
     assert tiny.largest_difference(stacked.state, single.state) < 1e-10
     assert stacked.bytes == single.bytes

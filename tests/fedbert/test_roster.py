@@ -7,8 +7,8 @@ import pytest
 from fedbert.client import Client
 from fedbert.fleet import InProcess
 from fedbert.roster import Roster, untouched
+from fedbert.round import client_name
 from fedbert.schedule import participants
-from fedbert.strategies import client_name
 from fedbert.trainer import train
 from privacy.defence import Defence
 from privacy.dp_fedavg import DPFedAvg

@@ -19,6 +19,7 @@ from transformers import (
 
 from fedbert.config import Config, DataConfig, ModelConfig
 from fedbert.data.batches import Encoded
+from fedbert.fault_settings import NO_FAULTS, FaultsConfig
 from fedbert.messages import KINDS as MESSAGE_KINDS
 from fedbert.messages import Message
 from fedbert.prepare import Prepared, assemble
@@ -126,6 +127,7 @@ def config_of(
     cut_layer: int = 0,
     architecture: str = "bert",
     noise: str = "repeatable",
+    faults: FaultsConfig = NO_FAULTS,
     **training: Any,
 ) -> Config:
     """Return the settings of a small training: three rounds of two steps."""
@@ -145,6 +147,7 @@ def config_of(
         TrainingConfig(**values),
         seed,
         noise=noise,
+        faults=faults,
     )
 
 

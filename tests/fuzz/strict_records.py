@@ -144,6 +144,11 @@ def _identity(value: Any) -> bool:
 
 
 MECHANISM = shape({"name": filled}, {}, closed=False)
+REFUSAL = shape({"client": whole, "round": whole, "why": filled}, {}, closed=False)
+RECEIVED = shape(
+    {"expected": whole, "missing": whole, "reasons": every(whole), "refused": some(REFUSAL),
+     "skipped": some(whole)}, {}, closed=False,
+)  # fmt: skip
 LABELS = ("task", "model", "strategy", "defence", "level", "seed")
 FIELDS: dict[str, Check] = {
     "reason": text, "traceback": text, "utility": every(estimate), "gains": every(estimate),
@@ -152,6 +157,7 @@ FIELDS: dict[str, Check] = {
     "guarantees": lambda value: value == [] or guarantees(value), "bytes": every(whole),
     "seconds": every(amount), "provenance": table, "doubts": some(filled), "audit": table,
     "subgroups": every(every(estimate)),
+    "received": lambda value: value == {} or RECEIVED(value),
 }  # fmt: skip
 RECORD = shape(
     {"cell": _identity, "status": one_of("done", "failed", "skipped"), "spec": table,

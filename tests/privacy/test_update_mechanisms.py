@@ -37,7 +37,7 @@ def test_the_count_of_bits_has_its_noise_too() -> None:
     rate, quantile = ADAPTIVE.clip_learning_rate, ADAPTIVE.target_quantile
     drawn = []
     for seed in range(2000):
-        after = ADAPTIVE.after(unclipped=30, participants=100, draws=draws(seed))
+        after = ADAPTIVE.after(unclipped=30, answered=100, participants=100, draws=draws(seed))
         share = quantile - math.log(after.clip_norm / ADAPTIVE.clip_norm) / rate
         drawn.append((share - 0.3) * 100)
     energy = float(np.square(drawn).sum())
@@ -57,7 +57,7 @@ def test_sum_and_count_together_cost_what_is_claimed() -> None:
 
 
 def test_the_clip_that_follows_keeps_the_noise_on_bits() -> None:
-    after = ADAPTIVE.after(0, 10, draws(0))
+    after = ADAPTIVE.after(0, 10, 10, draws(0))
     assert after.bit_std == ADAPTIVE.bit_std and after.clip_norm != ADAPTIVE.clip_norm
     assert after.noise_std == pytest.approx(ADAPTIVE.update_multiplier * after.clip_norm)
 

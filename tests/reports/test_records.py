@@ -227,6 +227,26 @@ def test_groups_are_kept_and_a_record_without_them_is_written_as_before(examples
     assert CellResult.from_json(json.loads(encode(told))) == told
 
 
+RECEIVED = {
+    "expected": 9, "missing": 1, "reasons": {"late": 1}, "skipped": [2],
+    "refused": [{"client": 3, "round": 1, "why": "late"}],
+}  # fmt: skip
+
+
+def test_what_was_received_is_kept_and_checked(examples):
+    record = examples.done()
+    assert "received" not in record.to_json()
+    told = replace(record, received=RECEIVED)
+    assert CellResult.from_json(json.loads(encode(told))) == told
+    for wrong in (
+        {"expected": 9}, RECEIVED | {"missing": -1}, RECEIVED | {"reasons": {"late": "1"}},
+        RECEIVED | {"refused": [3]}, RECEIVED | {"refused": [{"client": 1}]},
+        RECEIVED | {"skipped": [None]}, RECEIVED | {"reasons": 3}, RECEIVED | {"skipped": {}},
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="received"):
+            replace(record, received=wrong)
+
+
 def test_unknown_fields_and_schemas_are_refused_on_reading(examples):
     values = json.loads(encode(examples.done()))
     with pytest.raises(ValueError, match="colour"):

@@ -26,9 +26,9 @@ from fedbert.averaging import Noised
 from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.messages import Array
+from fedbert.round import SERVER
 from fedbert.schedule import participations
 from fedbert.server import Server
-from fedbert.strategies import SERVER
 from privacy.adaptive_clip import AdaptiveDPFedAvg
 from privacy.banded_factorisation import column_norms
 from privacy.defence import over_rounds

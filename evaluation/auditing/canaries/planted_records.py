@@ -25,8 +25,8 @@ from evaluation.metrics.canary_readings import Readings
 from fedbert.errors import InputError, expect
 from fedbert.prepare import Prepared
 from fedbert.private_step import PrivateStep
+from fedbert.round import SERVER
 from fedbert.seeding import numpy_rng
-from fedbert.strategies import SERVER
 from privacy.dp_sgd.mechanism import DPSGD
 
 LENGTH = 10.0  # of a canary's gradient, in clips

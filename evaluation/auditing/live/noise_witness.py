@@ -18,8 +18,8 @@ from evaluation.auditing.canaries.planted_clients import noise_in_clips
 from evaluation.metrics.noise_e_values import bare_limit
 from evaluation.metrics.noise_test import SKETCH, NoisePart
 from fedbert.messages import Array
+from fedbert.round import SERVER
 from fedbert.server import Server
-from fedbert.strategies import SERVER
 from privacy.banded_factorisation import column_norms
 from privacy.client_updates import ClientUpdates
 from privacy.defence import Defence, over_rounds

@@ -1,5 +1,6 @@
 """The schemas say what the files may hold: checked by the part of JSON Schema that they use."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -107,3 +108,11 @@ def test_names_of_the_catalogue_and_words_of_the_fields_are_in_it() -> None:
         "description": field_docs(TrainingConfig)["rounds"],
     }  # fmt: skip
     assert training["optimizer"]["enum"] == ["adamw", "sgd"] and "strategy" not in training
+
+
+def test_every_reference_of_a_schema_leads_somewhere() -> None:
+    """`[faults] clients` is a list of tables, which a section has definitions of its own for."""
+    for schema in (grid_schema(), training_schema()):
+        named = set(re.findall(r"#/\$defs/(\w+)", json.dumps(schema)))
+        assert named <= set(schema["$defs"])
+        assert "FixedFault" in named
