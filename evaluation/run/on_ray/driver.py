@@ -10,7 +10,10 @@ import os
 import shutil
 import sys
 import threading
+import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -20,6 +23,9 @@ STORE = 128 * 2**20
 """Bytes of a local cluster's object store: cells are sent as JSON, answers are small."""
 PATIENCE = 10
 """Seconds that Ray has to end, before it is ended."""
+LOOK = 0.5
+"""Seconds between two looks at the servers of a local cluster."""
+SERVERS = ("raylet", "gcs_server")
 GONE = ("node has died", "node was terminated", "NODE_TERMINATED")
 MEMORY = ("OUT_OF_MEMORY", "OutOfMemory", "running low on memory")
 
@@ -29,6 +35,8 @@ def main() -> None:
     pipe: Connection[Any, Any] = Connection(int(sys.argv[1]))
     asked, events = json.loads(sys.argv[2]), SimpleQueue[Any]()
     threading.Thread(target=_listen, args=(pipe, events), daemon=True).start()
+    if asked["folder"] is not None:
+        threading.Thread(target=_watch, daemon=True).start()
     try:
         import ray
 
@@ -79,6 +87,28 @@ def _listen(pipe: "Connection[Any, Any]", events: "SimpleQueue[Any]") -> None:
         end = threading.Timer(PATIENCE, os._exit, (1,))
         end.daemon = True
         end.start()
+
+
+def _watch() -> None:
+    """End this process, and all that it started, once a server of its own cluster has died.
+
+    Ray itself would wait for it for a long time, or for ever.
+    """
+    while True:
+        time.sleep(LOOK)
+        for each in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+            with suppress(OSError):  # no such files elsewhere than on Linux
+                if any(map(_fallen, each.read_text().split())):
+                    os._exit(1)
+
+
+def _fallen(child: str) -> bool:
+    """Return whether a process is a server of Ray that has ended."""
+    try:
+        name, _, rest = Path(f"/proc/{child}/stat").read_text().partition("(")[2].rpartition(")")
+    except OSError:
+        return False
+    return name in SERVERS and rest.split()[0] in "ZX"
 
 
 def _tell(pipe: "Connection[Any, Any]", told: dict[str, Any], more: bytes | None = None) -> None:

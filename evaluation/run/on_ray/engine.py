@@ -40,6 +40,7 @@ ALONE = {
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else servers listen on every interface
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+    "RAY_worker_niceness": "0",  # as of other processes: beside them, cells would hardly run
 }
 """Environment of a local cluster: loopback alone, and nobody without its token."""
 
