@@ -84,13 +84,19 @@ def units(cell: "Cell") -> dict[str, float]:
         "train": 1.0 + work,
         "evaluate": 1.0 + (data.evaluation or 0) * data.max_length,
     }
-    return found | {family: _estimated(cell, family) for family in FAMILIES if family != "backward"}
+    longest = training.batch_size * data.max_length
+    return found | {
+        family: attacked(cell, family, longest) for family in FAMILIES if family != "backward"
+    }
 
 
-def _estimated(cell: "Cell", family: str) -> float:
-    """Return the estimated seconds of a family's attacks, those on the backward view with A's."""
+def attacked(cell: "Cell", family: str, tokens: float) -> float:
+    """Return the estimated seconds of a family's attacks, those on the backward view with A's.
+
+    tokens: of a message.
+    """
     data, attacks = cell.config.data, cell.attacks
-    thousands = attacks.messages * cell.config.training.batch_size * data.max_length / 1000
+    thousands = attacks.messages * tokens / 1000
     amounts = {
         "inversion": thousands,
         "updates": UPDATES_SENT,

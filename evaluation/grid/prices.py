@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evaluation.grid.catalogue import FAMILIES
-from evaluation.grid.durations import PREPARE, WATCHING, asked, units
+from evaluation.grid.durations import PREPARE, WATCHING, asked, attacked
 from evaluation.grid.spec import Cell
 from fedbert.setting_types import ONE_MESSAGE
 
@@ -84,12 +84,9 @@ def price(cell: Cell, texts: Texts, speed: Speed) -> Price:
         each += (training.rounds + 1) * asks * texts.mean / 1000 * 2 * speed.answer
     answers = asks * texts.mean * (MASKINGS if mlm else 1) / 1000 * speed.answer
     found = {"prepare": PREPARE, "train": each, "evaluate": texts.judged / 1000 * speed.answer}
-    catalogue = units(cell)
-    share = texts.batch / (training.batch_size * cell.config.data.max_length)
     for family in FAMILIES:
-        if family in catalogue and family != "membership":
-            told = catalogue[family] * (share if family in ("inversion", "backward") else 1.0)
-            found[family] = told
+        if family not in ("backward", "membership"):
+            found[family] = attacked(cell, family, texts.batch)
     found["membership"] = (1 + attacks.shadows) * answers if wanted["membership"] else 0.0
     if wanted["membership"]:
         found["membership"] += attacks.shadows * (each + once)

@@ -12,7 +12,7 @@ import torch
 from evaluation.adversary.inference import batches, by_length, predict
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.grid.prices import Speed, Texts, memory, price
-from evaluation.grid.spec import PLACES, Cell
+from evaluation.grid.spec import Cell
 from fedbert.config import Config
 from fedbert.data.batches import Encoded
 from fedbert.data.client_data import ClientData
@@ -28,6 +28,8 @@ BUDGET = 20.0
 """Seconds after which no further kind of training is timed; it counts as the nearest that was."""
 PARTIES, FEW, MORE = 2, 2, 5
 """How many clients a timed training has, and how many local steps: it is run with either."""
+SLOW = ("update", "training", "penalty")
+"""Places where mechanisms take time beside a step's own."""
 DRAWS = 64
 """Batches that are drawn to see how long they are."""
 
@@ -54,7 +56,7 @@ def kind_of(cell: Cell) -> tuple[object, ...]:
     """Return what cells have in common whose steps take the same time; the nearest come first."""
     config, training = cell.config, cell.config.training
     mechanisms = tuple(
-        (place, spec.name) for place in PLACES if (spec := getattr(cell.defence, place)) is not None
+        (place, spec.name) for place in SLOW if (spec := getattr(cell.defence, place)) is not None
     )
     step = (training.batch_size, training.micro_batch, training.optimizer, training.precision)
     data = replace(config.data, partition="iid", clients=1)
