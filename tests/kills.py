@@ -11,6 +11,7 @@ hundred kills in minutes.
 """
 
 import argparse
+import fcntl
 import json
 import os
 import random
@@ -116,8 +117,23 @@ class Place:
     def left(self) -> set[str]:
         """Return what lies where temporary files go, or in the run under a draft's name."""
         drafts = {p.name for p in self.run.rglob("*") if p.name.endswith((".fedbert-tmp", ".tmp"))}
-        ours = {str(p) for p in Path("/tmp").glob(".f.*") if self.engine == "ray"}
+        ours = {str(p) for p in Path("/tmp").glob(".f.*") if self.engine == "ray" and nobodys(p)}
         return drafts | ours | {p.name for p in self.temporary.iterdir()}
+
+
+def nobodys(folder: Path) -> bool:
+    """Return whether no process holds a temporary folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def family(pid: int) -> list[int]:

@@ -2,14 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from evaluation.cli.exit_codes import FAILED
 from evaluation.cli.shared import ALLOW_CODE, FILE, QUIET, duration, examples, quiet, with_options
-from fedbert.errors import within
+from fedbert.errors import InputError, within
 from reports.terminal import hush, say, working
+
+if TYPE_CHECKING:
+    from evaluation.run.training import MakeFleet
+    from fedbert.fleet import Fleet
 
 TRAINING = [
     click.argument("config", required=False, type=FILE),
@@ -25,6 +29,20 @@ TRAINING = [
         "--canaries",
         type=click.IntRange(0),
         help="Plant so many, watch the training, and stop it when its claim cannot stand.",
+    ),
+    click.option(
+        "--fleet",
+        type=click.Choice(("ray",)),
+        help="Have server and clients in processes of their own [default: in one].",
+    ),
+    click.option(
+        "--groups",
+        type=click.IntRange(1),
+        help="Of the fleet: how many processes the clients live in [default: 1].",
+    ),
+    click.option(
+        "--address",
+        help="Of Ray: local (a cluster of this machine's), auto or HOST:PORT [default: local].",
     ),
     ALLOW_CODE,
     QUIET,
@@ -61,6 +79,7 @@ def _train(
     allow_code: bool,
     silent: bool,
     pretraining: bool,
+    **parties: Any,
 ) -> None:
     hush(silent)
     quiet()
@@ -71,6 +90,7 @@ def _train(
         from evaluation.run.log import RunLog
         from evaluation.run.training_file import read_training
 
+        _fleet(**parties)
         settings = read_training(config, pretraining, allow_code, canaries)
         check_place(out, KIND)
         with within(settings.where):
@@ -101,9 +121,32 @@ def _train(
     with RunLog(sys.argv[1:]) as log:
         log.versions = provenance()["versions"]
         try:
-            lines = run_training(settings, out, every, on_round, tell)
+            lines = run_training(settings, out, every, on_round, tell, _fleet(**parties))
         except FaultError as fault:
             say(f"{fault.line}: the claim cannot stand", err=True, always=True)
             raise SystemExit(FAILED) from fault
         for line in lines:
             say(line)
+
+
+def _fleet(fleet: str | None, groups: int | None, address: str | None) -> "MakeFleet | None":
+    """Return what makes a fleet, where one is asked for.
+
+    Raises:
+        InputError: for settings of it without it, or where Ray is not installed.
+    """
+    for name, value in (("--groups", groups), ("--address", address)):
+        if fleet is None and value is not None:
+            raise InputError(f"expected {name} with --fleet ray, got it without")
+    if fleet is None:
+        return None
+    from evaluation.run.on_ray.engine import LOCAL, require_ray
+
+    require_ray()
+
+    def make(told: dict[str, Any]) -> "Fleet":
+        from evaluation.run.on_ray.fleet import RayFleet
+
+        return RayFleet(told, groups or 1, address or LOCAL)
+
+    return make

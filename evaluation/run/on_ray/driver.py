@@ -8,6 +8,7 @@ goes nowhere, and a crash of Ray costs the cells at work, not the command.
 import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -46,8 +47,10 @@ def main() -> None:
         _tell(pipe, {"what": "refused", "text": f"{type(error).__name__}: {error}"})
     else:
         _Office(ray, pipe, events, asked).serve()
-        ray.shutdown()
+        if asked["folder"] is None:
+            ray.shutdown()
     if asked["folder"] is not None:
+        _end_started(os.getpid())
         shutil.rmtree(asked["folder"], ignore_errors=True)
     os._exit(0)  # threads of Ray have nothing left to do
 
@@ -84,9 +87,31 @@ def _listen(pipe: "Connection[Any, Any]", events: "SimpleQueue[Any]") -> None:
             events.put((told["do"], told["worker"], pipe.recv_bytes() if "work" in told else None))
     except (EOFError, OSError):
         events.put(("close", 0, None))
-        end = threading.Timer(PATIENCE, os._exit, (1,))
+        end = threading.Timer(PATIENCE, _give_up)
         end.daemon = True
         end.start()
+
+
+def _give_up() -> None:
+    _end_started(os.getpid())
+    os._exit(1)
+
+
+def _end_started(process: int) -> None:
+    """Kill what a process has started, and what that has: there is nothing to tidy up but files."""
+    for child in _children(process):
+        _end_started(child)
+        with suppress(OSError):
+            os.kill(child, signal.SIGKILL)
+
+
+def _children(process: int) -> list[int]:
+    """Return the processes that a process has started; none elsewhere than on Linux."""
+    found: list[int] = []
+    for each in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, each.read_text().split())
+    return found
 
 
 def _watch() -> None:
@@ -96,13 +121,11 @@ def _watch() -> None:
     """
     while True:
         time.sleep(LOOK)
-        for each in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
-            with suppress(OSError):  # no such files elsewhere than on Linux
-                if any(map(_fallen, each.read_text().split())):
-                    os._exit(1)
+        if any(map(_fallen, _children(os.getpid()))):
+            _give_up()
 
 
-def _fallen(child: str) -> bool:
+def _fallen(child: int) -> bool:
     """Return whether a process is a server of Ray that has ended."""
     try:
         name, _, rest = Path(f"/proc/{child}/stat").read_text().partition("(")[2].rpartition(")")

@@ -40,6 +40,8 @@ ALONE = {
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # else servers listen on every interface
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+    "RAY_DASHBOARD_AGENT_CHECK_PARENT_INTERVAL_S": "1",  # five of these, and they end
+    "RAY_RUNTIME_ENV_AGENT_CHECK_PARENT_INTERVAL_S": "1",
     "RAY_worker_niceness": "0",  # as of other processes: beside them, cells would hardly run
 }
 """Environment of a local cluster: loopback alone, and nobody without its token."""
@@ -75,8 +77,7 @@ class Ray:
         Raises:
             InputError: where Ray is not installed.
         """
-        if importlib.util.find_spec("ray") is None:
-            raise InputError(f"expected Ray for --engine ray, got an installation without: {HOW}")
+        require_ray()
         self.settings, self._numbers = settings, itertools.count()
         self._data: dict[object, str] = {}
         self._driver: _Driver | None = None
@@ -138,7 +139,7 @@ class _Driver:
 
     def __init__(self, settings: RaySettings) -> None:
         local = settings.address == LOCAL
-        self.folder = _folder() if local else None
+        self.folder = cluster_folder() if local else None
         told = {
             "address": settings.address,
             "workers": settings.workers or os.cpu_count() or 1,
@@ -256,6 +257,12 @@ class _RayWorker:
         self.driver.tell("end", self.number)
 
 
+def require_ray() -> None:
+    """Raise InputError where Ray is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise InputError(f"expected Ray, which is asked for, got an installation without: {HOW}")
+
+
 def _late(worker: _RayWorker, limit: float | None) -> bool:
     return limit is not None and worker.seconds >= limit
 
@@ -265,7 +272,7 @@ def _inputs(cell: "Cell") -> object:
     return cell.config.model, replace(cell.config.data, partition="iid"), cell.config.seed
 
 
-def _folder() -> Path:
+def cluster_folder() -> Path:
     """Return a new private folder for a cluster's files, whose sockets have room in it."""
     folder = temporary_folder() / f"r{secrets.token_hex(2)}"
     if len(os.fsencode(folder)) <= ROOM:

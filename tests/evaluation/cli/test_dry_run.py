@@ -53,7 +53,9 @@ def test_a_dry_run_says_what_each_cell_will_be_and_writes_nothing(
         own = cells[cell.id]
         if own["fate"] == "will run":
             assert own["seconds"] == 7.0
-    assert found["seconds_basis"] == TIMED and found["worker_bytes"] == 10**9 and found["workers"] == 2
+    assert (
+        found["seconds_basis"] == TIMED and found["worker_bytes"] == 10**9 and found["workers"] == 2
+    )
     claim = next(c for c in fates["parallel", "gaussian"]["claims"] if c["view"] == "forward")
     assert claim["epsilon"] == pytest.approx(1.0, abs=1e-6) and claim["unit"] == "token"
     assert {each["noise"] for each in found["settings"]} == {"repeatable"}
