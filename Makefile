@@ -30,6 +30,9 @@ test-scale: venv
 bench: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
+bench-scale: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scale
+
 kill: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kills --times 100
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kills --times 100 --light --engine ray

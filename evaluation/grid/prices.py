@@ -14,6 +14,10 @@ from fedbert.setting_types import ONE_MESSAGE
 
 MASKINGS = 8
 """Of a masked-LM candidate."""
+BLIND = 0.0035
+"""Seconds of judging, for each candidate: of the classifier that sees its text alone, above all."""
+JUDGING = 2 * 10**8
+"""Bytes of what judging needs beside a training: libraries, answers, that classifier."""
 HEAD = 1.0
 """Seconds of all that one message needs beside its encodings."""
 
@@ -89,7 +93,7 @@ def price(cell: Cell, texts: Texts, speed: Speed) -> Price:
             found[family] = attacked(cell, family, texts.batch)
     found["membership"] = (1 + attacks.shadows) * answers if wanted["membership"] else 0.0
     if wanted["membership"]:
-        found["membership"] += attacks.shadows * (each + once)
+        found["membership"] += attacks.shadows * (each + once) + BLIND * asks
     return Price(found, once)
 
 
@@ -115,4 +119,4 @@ def memory(cell: Cell, texts: Texts, speed: Speed, width: int) -> int:
     training, data = cell.config.training, cell.config.data
     stays = training.clients_per_round in (None, data.clients)
     kept = 4 * width * texts.held if cell.config.model.freeze_embeddings else 0.0
-    return round(speed.memory + (data.clients if stays else 1) * speed.client + kept)
+    return round(speed.memory + JUDGING + (data.clients if stays else 1) * speed.client + kept)

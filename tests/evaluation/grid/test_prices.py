@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evaluation.grid.parse import read_grid
-from evaluation.grid.prices import Speed, Texts, memory, price
+from evaluation.grid.prices import BLIND, JUDGING, Speed, Texts, memory, price
 from evaluation.grid.spec import Cell
 
 TEXTS = Texts(batch=100.0, held=2000.0, examples=200, longest=30.0, judged=500.0)
@@ -61,8 +61,9 @@ def test_shadows_are_trainings_and_their_answers(cell: Cell) -> None:
         price(replace(cell, attacks=replace(cell.attacks, shadows=n)), TEXTS, SPEED) for n in (0, 4)
     )
     answers = 2 * cell.attacks.candidates * 10.0 / 1000 * 0.25
-    assert none.phases["membership"] == pytest.approx(answers)
-    assert four.phases["membership"] == pytest.approx(5 * answers + 4 * train(cell))
+    judged = BLIND * 2 * cell.attacks.candidates
+    assert none.phases["membership"] == pytest.approx(answers + judged)
+    assert four.phases["membership"] == pytest.approx(5 * answers + 4 * train(cell) + judged)
 
 
 def test_one_message_is_its_encodings(cell: Cell) -> None:
@@ -76,8 +77,8 @@ def test_one_message_is_its_encodings(cell: Cell) -> None:
 
 
 def test_memory_grows_with_clients_that_stay_and_with_what_is_kept(cell: Cell) -> None:
-    assert memory(cell, TEXTS, SPEED, 128) == 10**9 + 2 * 10**6
+    assert memory(cell, TEXTS, SPEED, 128) == 10**9 + JUDGING + 2 * 10**6
     frozen = changed(cell, "model", freeze_embeddings=True)
-    assert memory(frozen, TEXTS, SPEED, 128) == 10**9 + 2 * 10**6 + 4 * 128 * 2000
+    assert memory(frozen, TEXTS, SPEED, 128) == 10**9 + JUDGING + 2 * 10**6 + 4 * 128 * 2000
     few = changed(changed(cell, "data", clients=500), "training", clients_per_round=5)
-    assert memory(few, TEXTS, SPEED, 128) == 10**9 + 10**6
+    assert memory(few, TEXTS, SPEED, 128) == 10**9 + JUDGING + 10**6
