@@ -26,6 +26,8 @@ PATIENCE = 10
 """Seconds that Ray has to end, before it is ended."""
 LOOK = 0.5
 """Seconds between two looks at the servers of a local cluster."""
+TIMES = 20
+"""How often a folder is removed before it is left to the next command."""
 SERVERS = ("raylet", "gcs_server")
 GONE = ("node has died", "node was terminated", "NODE_TERMINATED")
 MEMORY = ("OUT_OF_MEMORY", "OutOfMemory", "running low on memory")
@@ -51,7 +53,7 @@ def main() -> None:
             ray.shutdown()
     if asked["folder"] is not None:
         _end_started(os.getpid())
-        shutil.rmtree(asked["folder"], ignore_errors=True)
+        clear(Path(asked["folder"]))
     os._exit(0)  # threads of Ray have nothing left to do
 
 
@@ -90,6 +92,15 @@ def _listen(pipe: "Connection[Any, Any]", events: "SimpleQueue[Any]") -> None:
         end = threading.Timer(PATIENCE, _give_up)
         end.daemon = True
         end.start()
+
+
+def clear(folder: Path) -> None:
+    """Remove a cluster's folder; processes that are about to end may write into it once more."""
+    for _ in range(TIMES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(LOOK)
 
 
 def _give_up() -> None:

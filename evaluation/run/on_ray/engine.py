@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from evaluation.run.attempts import TRIES, Answer, attempts
 from evaluation.run.changes import Known
 from evaluation.run.needed import NEEDED
+from evaluation.run.on_ray.driver import clear
 from evaluation.run.on_ray.payload import asked, unpacked
 from evaluation.run.workers import Workers
 from fedbert.disk.temporary import temporary_folder
@@ -292,4 +292,4 @@ def _end(pipe: Any, process: "subprocess.Popen[bytes]", folder: Path | None) -> 
         process.kill()
         process.wait()
     if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+        clear(folder)

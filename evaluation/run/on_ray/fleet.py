@@ -3,11 +3,10 @@
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from evaluation.run.on_ray.driver import STORE
+from evaluation.run.on_ray.driver import STORE, clear
 from evaluation.run.on_ray.engine import ALONE, LOCAL, cluster_folder, require_ray
 from evaluation.run.on_ray.host import PartyHost
 from fedbert.errors import InputError
@@ -80,7 +79,7 @@ class RayFleet:
         """Let all parties go, and the cluster, where it was started for them."""
         self._ray.shutdown()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            clear(self._folder)
 
     def _host(self, name: str) -> Any:
         if name == SERVER:
