@@ -47,7 +47,8 @@ def remaining(directory: Path, grid: Grid, known: Known | None = None) -> list[C
         raise InputError(str(error)) from None
     refuse_other_grid(directory, records, grid.cells)
     finished = [record for record in records if record.status != "failed"]
-    todo = [cell for cell in grid.cells if cell.id not in {record.cell for record in finished}]
+    ended = {record.cell for record in finished}
+    todo = [cell for cell in grid.cells if cell.id not in ended]
     if known is not None:
         refuse_changes(directory, finished, known, goes_on=bool(todo))
     return todo
