@@ -28,6 +28,8 @@ LOOK = 0.5
 """Seconds between two looks at the servers of a local cluster."""
 TIMES = 20
 """How often a folder is removed before it is left to the next command."""
+SHORT = "r"
+"""Name of a cluster's folder in one that was made for it alone."""
 SERVERS = ("raylet", "gcs_server")
 GONE = ("node has died", "node was terminated", "NODE_TERMINATED")
 MEMORY = ("OUT_OF_MEMORY", "OutOfMemory", "running low on memory")
@@ -95,12 +97,18 @@ def _listen(pipe: "Connection[Any, Any]", events: "SimpleQueue[Any]") -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove a cluster's folder; processes that are about to end may write into it once more."""
+    """Remove a cluster's folder, and the private one around it where that was made for it alone.
+
+    Processes that are about to end may write into it once more.
+    """
     for _ in range(TIMES):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
-            return
+            break
         time.sleep(LOOK)
+    if folder.name == SHORT:
+        with suppress(OSError):
+            folder.parent.rmdir()
 
 
 def _give_up() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from evaluation.run.attempts import TRIES, Answer, attempts
 from evaluation.run.changes import Known
 from evaluation.run.needed import NEEDED
-from evaluation.run.on_ray.driver import clear
+from evaluation.run.on_ray.driver import SHORT, clear
 from evaluation.run.on_ray.payload import asked, unpacked
 from evaluation.run.workers import Workers
 from fedbert.disk.temporary import temporary_folder
@@ -280,7 +280,9 @@ def cluster_folder() -> Path:
         return folder
     place = Path("/tmp")
     sweep(place)
-    return claimed(place / "f")[0]
+    inner = claimed(place / "f")[0] / SHORT  # of which Ray gives everybody leave
+    inner.mkdir(mode=0o700)
+    return inner
 
 
 def _end(pipe: Any, process: "subprocess.Popen[bytes]", folder: Path | None) -> None:
