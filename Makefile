@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: venv demo test bench kill fuzz clean
+.PHONY: venv demo test test-scale bench bench-scale kill fuzz clean
 
 venv: $(VENV)/installed
 
@@ -24,11 +24,18 @@ test: venv
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
+test-scale: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/evaluation/scale
+
 bench: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
+bench-scale: venv
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scale
+
 kill: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kills --times 100
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.kills --times 100 --light --engine ray
 
 fuzz: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --count 3000 --seed 0

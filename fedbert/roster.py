@@ -23,19 +23,19 @@ class Roster:
     def __init__(self, fleet: Fleet, stay: bool) -> None:
         """Begin with nobody."""
         self.fleet, self.stay = fleet, stay
-        self._makers: dict[str, Callable[[], Any]] = {}
+        self.makers: dict[str, Callable[[], Any]] = {}
         self._here: set[str] = set()
         self._carried: dict[str, Carried] = {}
         self._losses: dict[str, float] = {}
 
     def spawn(self, name: str, factory: Callable[[], Any]) -> None:
         """Note how a party is made, once it is asked."""
-        self._makers[name] = factory
+        self.makers[name] = factory
 
     def call(self, name: str, method: str, *arguments: Any) -> Any:
         """Return what the party's method answers."""
         if name not in self._here:
-            self.fleet.spawn(name, self._makers[name])
+            self.fleet.spawn(name, self.makers[name])
             self._here.add(name)
             if name in self._carried:
                 self.fleet.call(name, "restore", *self._carried.pop(name))

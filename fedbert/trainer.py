@@ -106,7 +106,7 @@ def train(
     roster = Roster(fleet or InProcess(), len(participants(config, 0)) == len(prepared.clients))
     posted = guards(defence, noise.under("channel"))
     channel = Channel(listeners, posted, arrivals(split, config, defence.training))
-    _spawn(roster, config, prepared, defence, noise)
+    spawn_parties(roster, config, prepared, defence, noise)
     state, first, losses = start, 0, list[float]()
     if start is not None:
         first, losses = start.round, list(start.losses)
@@ -235,10 +235,10 @@ def check(config: Config, defence: Defence) -> None:
         raise InputError(f"training: expected a device that is there, {got}")
 
 
-def _spawn(
+def spawn_parties(
     roster: Roster, config: Config, prepared: Prepared, defence: Defence, noise: NoiseSource
 ) -> None:
-    """Bring the parties into being, each with noise of its own."""
+    """Say how each party is made, once it is asked, with noise of its own."""
     split = prepared.split
     with_body = config.training.strategy in ("centralised", "fedavg")
     own, expected = noise.under("server"), expected_batches(prepared)

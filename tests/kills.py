@@ -1,5 +1,7 @@
 """Kills of a grid with two workers at random moments: `python -m tests.kills [--light]`.
 
+--engine ray: the workers are those of a local Ray cluster, whose own processes are killed as well.
+
 A run is killed by SIGKILL again and again, its main process or one of those that it started, and
 continued until it ends. Then its records, its report and its samples are those of an undisturbed
 run, nothing is left behind in its folder or where temporary files go, and no process is alive.
@@ -9,6 +11,7 @@ hundred kills in minutes.
 """
 
 import argparse
+import fcntl
 import json
 import os
 import random
@@ -71,18 +74,21 @@ class Tally:
 class Place:
     """A folder for one run: its grid, its run directory, and temporary files of its own."""
 
-    def __init__(self, folder: Path, light: bool) -> None:
-        self.light = light
+    def __init__(self, folder: Path, light: bool, engine: str = "processes") -> None:
+        self.light, self.engine = light, engine
         self.run, self.grid, self.temporary = folder / "run", folder / "grid.toml", folder / "t"
         self.temporary.mkdir(parents=True)
-        self.grid.write_text(GRID.replace("{seeds}", str(list(range(12 if light else 2)))))
+        seeds = (20 if engine == "ray" else 12) if light else 2
+        self.grid.write_text(GRID.replace("{seeds}", str(list(range(seeds)))))
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start, or go on with, the run."""
         command = [sys.executable, "-m", "evaluation.cli.main", "privacy-utility", str(self.grid)]
         command += ["--out", str(self.run), "--workers", "2"]
+        command += ["--engine", self.engine]
         if self.light:
             command = [sys.executable, "-m", "tests.light_cells", str(self.grid), str(self.run)]
+            command += [self.engine]
         return subprocess.Popen(
             command,
             env=os.environ | {"TMPDIR": str(self.temporary), "OMP_NUM_THREADS": "1"},
@@ -111,7 +117,23 @@ class Place:
     def left(self) -> set[str]:
         """Return what lies where temporary files go, or in the run under a draft's name."""
         drafts = {p.name for p in self.run.rglob("*") if p.name.endswith((".fedbert-tmp", ".tmp"))}
-        return drafts | {p.name for p in self.temporary.iterdir()}
+        ours = {str(p) for p in Path("/tmp").glob(".f.*") if self.engine == "ray" and nobodys(p)}
+        return drafts | ours | {p.name for p in self.temporary.iterdir()}
+
+
+def nobodys(folder: Path) -> bool:
+    """Return whether no process holds a temporary folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def family(pid: int) -> list[int]:
@@ -213,11 +235,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=60.0, help="stop after so many")
     parser.add_argument("--light", action="store_true", help="cells that train nothing")
+    parser.add_argument("--engine", choices=("processes", "ray"), default="processes")
     asked = parser.parse_args()
     rng, total, runs, began = random.Random(asked.seed), Tally(), 0, time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
     try:
-        whole = Place(folder / "whole", asked.light)
+        whole = Place(folder / "whole", asked.light, asked.engine)
         started = time.monotonic()
         if whole.start().wait() != 0:
             raise SystemExit("the undisturbed run failed")
@@ -227,7 +250,7 @@ def main() -> None:
             if time.monotonic() - began > 60 * asked.minutes:
                 break
             runs += 1
-            place = Place(folder / str(runs), asked.light)
+            place = Place(folder / str(runs), asked.light, asked.engine)
             tally = one_run(place, expected, usual, rng, 1.1 * seconds)
             total.killed += tally.killed
             total.wrong += [f"run {runs}: {each}" for each in tally.wrong]

@@ -17,7 +17,7 @@ from reports.records import CellResult
 from reports.scores import Scored
 
 
-def worked(cell: Cell, shadows: Path) -> Outcome:
+def worked(cell: Cell, shadows: Path, data_sha256: str | None = None) -> Outcome:
     """Return an outcome that follows from the cell alone, after files like those of shadows."""
     rng = random.Random(cell.id)
     for number in range(4):
@@ -49,10 +49,15 @@ def hangs(cell: Cell, shadows: Path) -> Outcome:
 
 
 def main() -> None:
-    """Run the grid of the first argument into the second, with two workers."""
+    """Run the grid of the first argument into the second, with two workers of the third's kind."""
+    from evaluation.run.on_ray.engine import Ray, RaySettings
+    from tests import light_cells
+
     grid, directory = read_grid(Path(sys.argv[1])), Path(sys.argv[2])
-    workers.PRELOAD, runner.worked = "tests.light_cells", worked
-    good = runner.run_grid(grid, directory, workers.Workers(2), lambda *_: None, lambda _: None)
+    workers.PRELOAD, runner.worked = "tests.light_cells", light_cells.worked
+    on_ray = sys.argv[3:] == ["ray"]
+    staff = Ray(RaySettings(workers=2, needed=())) if on_ray else workers.Workers(2)
+    good = runner.run_grid(grid, directory, staff, lambda *_: None, lambda _: None)
     raise SystemExit(0 if good else 1)
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from evaluation.cli import foreseen
 from evaluation.cli.foreseen import Foreseen, Setting
 from evaluation.cli.shared import duration, print_tables, say_json
-from evaluation.grid.durations import Remaining, expected
+from evaluation.grid.durations import Remaining
 from evaluation.grid.spec import Cell, Grid
+from evaluation.run.calibration import Forecast, forecast
 from evaluation.run.changes import Known
 from evaluation.run.frontier import Frontier, earlier_levels, ends, known_records
 from evaluation.run.frontier import plan as search_plan
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 WIDTH = 140
 DONE, RUNS, SKIPPED = "has a record", "will run", "will be skipped"
-GUESSED = "by one machine's rates; twofold more or less is usual"
+TIMED = "by a few steps timed here just now; half as much again or less is usual"
 MEASURED = "by the cells that ended in the run directory"
 
 
@@ -35,7 +36,8 @@ MEASURED = "by the cells that ended in the run directory"
 class Plan:
     """What would become of each cell of a grid, and the seconds that those that run would take.
 
-    measured: whether cells that ended here say so, or one machine's rates.
+    measured: whether cells that ended here say so, or steps that were timed just now. memory: bytes
+    of a worker at its peak; None where all that will run is priced by cells that ended.
     """
 
     grid: Grid
@@ -43,6 +45,7 @@ class Plan:
     fates: Mapping[str, str]
     seconds: Mapping[str, float]
     measured: bool
+    memory: int | None = None
 
     @property
     def total(self) -> float:
@@ -73,13 +76,13 @@ def plan_of(grid: Grid, directory: Path, accept_changes: bool = False) -> Plan:
     for cell in grid.cells:
         if cell.id in records and fates[cell.id] == DONE:
             _ended(left, records[cell.id])
-    seconds, measured = {}, False
-    for cell in grid.cells:
-        if fates[cell.id] == RUNS:
-            known_price = left.price(cell)
-            measured = measured or known_price is not None
-            seconds[cell.id] = expected(cell) if known_price is None else known_price
-    return Plan(grid, seen, fates, seconds, measured)
+    running = [cell for cell in grid.cells if fates[cell.id] == RUNS]
+    known_prices = {cell.id: left.price(cell) for cell in running}
+    unknown = [cell for cell in running if known_prices[cell.id] is None]
+    found = forecast(unknown, seen.inputs) if unknown else Forecast({}, 0)
+    seconds = {key: each for key, each in known_prices.items() if each is not None}
+    measured = bool(seconds)
+    return Plan(grid, seen, fates, seconds | found.seconds, measured, found.memory or None)
 
 
 def _ended(left: Remaining, record: CellResult) -> None:
@@ -106,12 +109,12 @@ def tell_plan(
 def sentence(plan: Plan, directory: Path, workers: int) -> str:
     """Return the sum in a line."""
     counts = [list(plan.fates.values()).count(fate) for fate in (RUNS, DONE, SKIPPED)]
-    basis = MEASURED if plan.measured else GUESSED
+    basis = MEASURED if plan.measured else TIMED
     took = duration(plan.total / max(1, min(workers, counts[0])))
     return (
         f"dry run of {plan.grid.name}: {len(plan.fates)} cells, {counts[0]} would run (about "
-        f"{took} with workers = {workers}, {basis}), {counts[1]} have a record, {counts[2]} would "
-        f"be skipped; into {directory}; nothing was written"
+        f"{took} with workers = {workers}, {basis}{_held(plan.memory)}), {counts[1]} have a "
+        f"record, {counts[2]} would be skipped; into {directory}; nothing was written"
     )
 
 
@@ -122,7 +125,8 @@ def to_json(plan: Plan, directory: Path, workers: int) -> dict[str, Any]:
         "directory": str(directory),
         "workers": workers,
         "seconds": plan.total,
-        "seconds_basis": MEASURED if plan.measured else GUESSED,
+        "seconds_basis": MEASURED if plan.measured else TIMED,
+        "worker_bytes": plan.memory,
         "settings": [
             each.to_json() | {"cells": [_cell(plan, cell) for cell in each.cells]}
             for each in plan.seen.settings
@@ -141,7 +145,8 @@ def tell_search(
     found = search_plan(asked, known_records(directory), earlier_levels(asked, directory), True)
     remaining(directory, found.grid, None if accept_changes else known)
     trainings = asked.wish.steps * len(asked.defences) * len(asked.asked.seeds)
-    mean = sum(map(expected, grid.cells)) / len(grid.cells)
+    told = forecast(grid.cells, seen.inputs)
+    mean = sum(told.seconds.values()) / len(grid.cells)
     bare = len(asked.bare) * len(asked.asked.seeds)
     most = (bare + trainings) * mean / workers
     if as_json:
@@ -154,7 +159,8 @@ def tell_search(
                 "workers": workers,
                 "most_trainings": bare + trainings,
                 "most_seconds": most,
-                "seconds_basis": GUESSED,
+                "seconds_basis": TIMED,
+                "worker_bytes": told.memory,
                 "next": [cell.id for cell in found.missing],
                 "settings": settings,
                 "notes": [*seen.found.notes, *seen.lines],
@@ -169,9 +175,14 @@ def tell_search(
         f"dry run of {grid.name}: the undefended rows ({bare} trainings), then at most "
         f"{asked.wish.steps} levels of each of {len(asked.defences)} defences between the bounds "
         f"above, {trainings} trainings at most: about {duration(most)} at most with workers = "
-        f"{workers} ({GUESSED}); next: {len(found.missing)} cells; into {directory}; nothing was "
-        "written"
+        f"{workers} ({TIMED}{_held(told.memory)}); next: {len(found.missing)} cells; into "
+        f"{directory}; nothing was written"
     )
+
+
+def _held(size: int | None) -> str:
+    """Return what a worker holds at its peak, in words to add."""
+    return "" if size is None else f"; about {size / 1e9:.1f} GB for each worker"
 
 
 def _cell(plan: Plan, cell: Cell) -> dict[str, Any]:

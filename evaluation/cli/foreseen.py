@@ -1,6 +1,6 @@
 """Foresight of a whole grid, without training: claims by view, refusals, and what is lacking."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -87,12 +87,14 @@ class Setting:
 class Foreseen:
     """The settings of a grid in its order, and what else there is to say.
 
-    lines: which attacks will lack something. found: what the preflight check found.
+    lines: which attacks will lack something. found: what the preflight check found. inputs: returns
+    those of a training, loaded once.
     """
 
     settings: list[Setting]
     lines: list[str]
     found: Found
+    inputs: Callable[[Config], Prepared]
 
 
 def foreseen(grid: Grid) -> Foreseen:
@@ -122,7 +124,7 @@ def foreseen(grid: Grid) -> Foreseen:
                 _look(setting, make(cell.config), foresight)
                 if private:
                     setting.claims = [without_claim(claim) for claim in setting.claims]
-    return Foreseen(list(settings.values()), foresight.lines(), found)
+    return Foreseen(list(settings.values()), foresight.lines(), found, make)
 
 
 def _look(setting: Setting, prepared: Prepared, foresight: Foresight) -> None:

@@ -3,10 +3,11 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from evaluation.cli.engines import ENGINE, engine_of, with_limit
 from evaluation.cli.exit_codes import FAILED
 from evaluation.cli.grid_commands import show
 from evaluation.cli.shared import (
@@ -40,9 +41,9 @@ if TYPE_CHECKING:
 )
 @click.argument("grid", type=FILE)
 @OUT
-@with_options(RUNNING)
+@with_options([*RUNNING, *ENGINE])
 def frontier(
-    grid: Path, out: Path | None, workers: int, dry_run: bool, silent: bool, **leave: bool
+    grid: Path, out: Path | None, workers: int, dry_run: bool, silent: bool, **leave: Any
 ) -> None:
     """Find the defence to ship.
 
@@ -60,22 +61,24 @@ def frontier(
         from evaluation.run.files import GRID, check_place
         from evaluation.run.frontier import ends, read_frontier
         from evaluation.run.log import RunLog
-        from evaluation.run.workers import Loop, Workers
+        from evaluation.run.workers import Loop
 
+        runner = engine_of(workers, leave)
+        if not dry_run:
+            runner.begin()
         asked = read_frontier(grid, leave["allow_code"])
         whole = ends(asked)
         directory = out or RUNS / whole.name
         check_place(directory, GRID)
         check_cells(whole.cells, whole.where)
-    alone = workers == 1 and whole.cell_time_limit is None
-    runner = Loop() if alone or dry_run else Workers(workers)
+    runner = Loop() if dry_run else with_limit(runner, whole.cell_time_limit)
     if dry_run:
         _dry_run(asked, directory, runner, workers, leave)
         return
     with RunLog(sys.argv[1:]) as log:
         with working(f"frontier {whole.name}: {LOADING}"):
             asked = _controls(asked, runner)
-        good = _search(asked, directory, runner, workers, leave["accept_changes"], log)
+        good = _search(asked, directory, runner, leave["accept_changes"], log)
         if not good:
             raise SystemExit(FAILED)
 
@@ -84,7 +87,6 @@ def _search(
     asked: "Frontier",
     directory: Path,
     runner: "CellRunner",
-    workers: int,
     accept_changes: bool,
     log: "RunLog",
 ) -> bool:
@@ -108,7 +110,7 @@ def _search(
     while found.missing:
         say(_wave(found), err=True)
         write_grid(asked, found, directory)
-        with GridProgress(workers) as progress:
+        with GridProgress(runner.size) as progress:
             good &= _run(found, directory, runner, progress, agreed, log)
         found = plan(asked, known_records(directory), earlier)
     write_grid(asked, found, directory)

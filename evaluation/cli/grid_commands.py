@@ -4,10 +4,11 @@ import shlex
 import sys
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from evaluation.cli.engines import ENGINE, engine_of, with_limit
 from evaluation.cli.exit_codes import FAILED
 from evaluation.cli.shared import (
     AS_JSON,
@@ -52,14 +53,14 @@ if TYPE_CHECKING:
 )
 @click.argument("grid", required=False, type=FILE)
 @OUT
-@with_options(RUNNING)
+@with_options([*RUNNING, *ENGINE])
 def privacy_utility(
     grid: Path | None,
     out: Path | None,
     workers: int,
     dry_run: bool,
     silent: bool,
-    **leave: bool,
+    **leave: Any,
 ) -> None:
     """Train, judge and attack every cell of GRID.
 
@@ -72,10 +73,8 @@ def privacy_utility(
     quiet()
     refuse_json(leave["as_json"], dry_run)
     with working(f"reading {grid or 'the embedded grid'}"):
-        from evaluation.run.workers import Loop, Workers
-
-        runner = Workers(workers)
-        if workers > 1 and not dry_run:
+        runner = engine_of(workers, leave)
+        if not dry_run:
             runner.begin()
         from evaluation.grid.early import check_cells
         from evaluation.grid.parse import default_grid, read_grid
@@ -92,10 +91,10 @@ def privacy_utility(
             from evaluation.cli.dry_run import tell_plan
         tell_plan(chosen, directory, workers, leave["accept_changes"], leave["as_json"])
         return
-    alone = workers == 1 and chosen.cell_time_limit is None
+    runner = with_limit(runner, chosen.cell_time_limit)
     with RunLog(sys.argv[1:]) as log:
         with working(told, start_before(directory)):
-            known = (Loop() if alone else runner).call(checked, chosen)
+            known = runner.call(checked, chosen)
         log.warned(known.warned)
         log.versions = known.made_by.get("versions", {})
         agreed = None if leave["accept_changes"] else known
@@ -103,7 +102,8 @@ def privacy_utility(
         say(f"grid {chosen.name}: {len(chosen.cells)} cells, into {directory}", err=True)
         for line in known.lines:
             say(line, err=True)
-        good = _run(chosen, directory, Loop() if alone else runner, times, agreed, log)
+        times.workers = runner.size
+        good = _run(chosen, directory, runner, times, agreed, log)
         if not good:
             raise SystemExit(FAILED)
 

@@ -21,7 +21,9 @@ from fedbert.errors import InputError, within
 from reports.terminal import hush, say, working
 
 if TYPE_CHECKING:
+    from evaluation.run.training import MakeFleet
     from evaluation.run.training_file import TrainingFile
+    from fedbert.fleet import Fleet
 
 TRAINING = [
     click.argument("config", required=False, type=FILE),
@@ -39,6 +41,20 @@ TRAINING = [
         help="Plant so many, watch the training, and stop it when its claim cannot stand.",
     ),
     click.option("--dry-run", is_flag=True, help="Say what would be trained and claimed; stop."),
+    click.option(
+        "--fleet",
+        type=click.Choice(("ray",)),
+        help="Have server and clients in processes of their own [default: in one].",
+    ),
+    click.option(
+        "--groups",
+        type=click.IntRange(1),
+        help="Of the fleet: how many processes the clients live in [default: 1].",
+    ),
+    click.option(
+        "--address",
+        help="Of Ray: local (a cluster of this machine's), auto or HOST:PORT [default: local].",
+    ),
     ALLOW_CODE,
     QUIET,
     AS_JSON,
@@ -80,9 +96,10 @@ def _train(
     canaries: int | None,
     allow_code: bool,
     pretraining: bool,
-    **how: bool,
+    **how: Any,
 ) -> None:
-    """Train, or say what would be trained; how: silent, dry_run, as_json."""
+    """Train, or say what would be trained; how: silent, dry_run, as_json, and fleet's options."""
+    parties = {name: how[name] for name in ("fleet", "groups", "address")}
     hush(how["silent"])
     if how["as_json"] and not how["dry_run"]:
         raise InputError("expected --json with --dry-run, got it alone")
@@ -90,6 +107,7 @@ def _train(
     with working(f"reading {config or 'the embedded default'}"):
         from evaluation.run.log import RunLog
 
+        make = _fleet(**parties)
         settings = _settings(config, out, pretraining, allow_code, canaries)
     if how["dry_run"]:
         with working("loading torch, transformers, model and data"):
@@ -121,7 +139,7 @@ def _train(
     with RunLog(sys.argv[1:]) as log:
         log.versions = provenance()["versions"]
         try:
-            lines = run_training(settings, out, every, on_round, tell)
+            lines = run_training(settings, out, every, on_round, tell, make)
         except FaultError as fault:
             say(f"{fault.line}: the claim cannot stand", err=True, always=True)
             raise SystemExit(FAILED) from fault
@@ -143,3 +161,26 @@ def _settings(
     with within(settings.where):
         check_training(settings.config, settings.defence)
     return settings
+
+
+def _fleet(fleet: str | None, groups: int | None, address: str | None) -> "MakeFleet | None":
+    """Return what makes a fleet, where one is asked for.
+
+    Raises:
+        InputError: for settings of it without it, or where Ray is not installed.
+    """
+    for name, value in (("--groups", groups), ("--address", address)):
+        if fleet is None and value is not None:
+            raise InputError(f"expected {name} with --fleet ray, got it without")
+    if fleet is None:
+        return None
+    from evaluation.run.on_ray.engine import LOCAL, require_ray
+
+    require_ray()
+
+    def make(told: dict[str, Any]) -> "Fleet":
+        from evaluation.run.on_ray.fleet import RayFleet
+
+        return RayFleet(told, groups or 1, address or LOCAL)
+
+    return make

@@ -61,25 +61,8 @@ def estimated(family: str, entry: Entry) -> str:
     return f"about {seconds:.0f}{most} s" if seconds >= 1 else "under 1 s"
 
 
-TRAIN, EVALUATE, PREPARE = 1.2, 0.24, 1.0
-"""Seconds for 1,000 tokens of a step and of an evaluation, of the embedded model, on one core; and
-of loading. By the committed results; attacks are priced by the catalogue."""
-RELATIVE = {"tiny": 0.1, "mini": 0.3, "small": 0.7, "base": 7.0}
-"""What a model of a fresh size takes, relative to the embedded one; any other counts as that."""
-JUDGED = 1000  # examples, where a grid sets no limit
-
-
-def expected(cell: "Cell") -> float:
-    """Return the seconds that a cell takes, about, where none like it was measured here.
-
-    A training for each shadow model is counted. Twofold and more either way is usual.
-    """
-    work, data = units(cell), cell.config.data
-    relative = RELATIVE.get(cell.config.model.source, 1.0)
-    tokens = work["train"] * (1 + cell.attacks.shadows)
-    judged = work["evaluate"] if data.evaluation else JUDGED * data.max_length
-    model = relative * (TRAIN * tokens + EVALUATE * judged) / 1000
-    return PREPARE + model + sum(work[family] for family in FAMILIES if family in work)
+PREPARE = 1.0
+"""Seconds of loading, shared by the cells that draw on the same data."""
 
 
 def units(cell: "Cell") -> dict[str, float]:
@@ -101,13 +84,19 @@ def units(cell: "Cell") -> dict[str, float]:
         "train": 1.0 + work,
         "evaluate": 1.0 + (data.evaluation or 0) * data.max_length,
     }
-    return found | {family: _estimated(cell, family) for family in FAMILIES if family != "backward"}
+    longest = training.batch_size * data.max_length
+    return found | {
+        family: attacked(cell, family, longest) for family in FAMILIES if family != "backward"
+    }
 
 
-def _estimated(cell: "Cell", family: str) -> float:
-    """Return the estimated seconds of a family's attacks, those on the backward view with A's."""
+def attacked(cell: "Cell", family: str, tokens: float) -> float:
+    """Return the estimated seconds of a family's attacks, those on the backward view with A's.
+
+    tokens: of a message.
+    """
     data, attacks = cell.config.data, cell.attacks
-    thousands = attacks.messages * cell.config.training.batch_size * data.max_length / 1000
+    thousands = attacks.messages * tokens / 1000
     amounts = {
         "inversion": thousands,
         "updates": UPDATES_SENT,

@@ -5,13 +5,7 @@ import importlib
 import os
 import threading
 
-NEEDED = (
-    "evaluation.grid.preflight",
-    "evaluation.attacking.foresight",
-    "evaluation.run.cell",
-    "sklearn.feature_extraction.text",  # of the blind baseline
-    "sklearn.linear_model",
-)
+from evaluation.run.needed import NEEDED
 
 
 def preload() -> None:

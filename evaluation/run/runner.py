@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evaluation.grid.spec import Cell, Grid
 from evaluation.run.changes import Known, refuse_changes, refuse_other_grid
@@ -21,6 +21,10 @@ from reports.records import RECORDS, CellResult, append_record, read_records
 from reports.run_folder import scores_path
 from reports.samples import SAMPLES
 from reports.scores import write_scores
+
+if TYPE_CHECKING:
+    from fedbert.config import Config
+    from fedbert.prepare import Prepared
 
 Counts = dict[str, dict[str, int]]
 
@@ -44,7 +48,8 @@ def remaining(directory: Path, grid: Grid, known: Known | None = None) -> list[C
         raise InputError(str(error)) from None
     refuse_other_grid(directory, records, grid.cells)
     finished = [record for record in records if record.status != "failed"]
-    todo = [cell for cell in grid.cells if cell.id not in {record.cell for record in finished}]
+    ended = {record.cell for record in finished}
+    todo = [cell for cell in grid.cells if cell.id not in ended]
     if known is not None:
         refuse_changes(directory, finished, known, goes_on=bool(todo))
     return todo
@@ -73,11 +78,20 @@ def checked(grid: Grid) -> Known:
     return Known(lines, found.data, provenance(), found.warned)
 
 
-def worked(cell: Cell, shadows: Path) -> Outcome:
-    """Return what became of a cell; see `evaluation.run.cell`."""
+def worked(cell: Cell, shadows: Path, data_sha256: str | None = None) -> Outcome:
+    """Return what became of a cell; see `evaluation.run.cell`.
+
+    data_sha256: that of its examples where the grid was checked. A machine that finds others fails.
+    """
     from evaluation.run.cell import run_cell
 
-    return run_cell(cell, shadows, shared)
+    def make(config: "Config") -> "Prepared":
+        found = shared(config)
+        if data_sha256 not in (None, found.data_sha256):
+            raise InputError(f"expected the data of the check, got others in {config.data.source}")
+        return found
+
+    return run_cell(cell, shadows, make)
 
 
 def run_grid(

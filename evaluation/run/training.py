@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from evaluation.auditing.disclosed import DEPLOYMENT
 from evaluation.auditing.live.audit import FaultError
@@ -18,9 +19,10 @@ from fedbert import stopped
 from fedbert.checkpoint import check_same, read, recover
 from fedbert.config import Config
 from fedbert.errors import InputError, within
+from fedbert.fleet import Fleet
 from fedbert.noise import noise_of
 from fedbert.pooling import FEDBERT_ALONE
-from fedbert.precision import in_words
+from fedbert.precision import in_words, settled
 from fedbert.prepare import Prepared, prepare
 from fedbert.setting_types import ONE_MESSAGE
 from fedbert.split import SplitBert, duplicate
@@ -34,16 +36,23 @@ logger = logging.getLogger(__name__)
 PRIVATE = "private: a checkpoint and the {} above show what no noise covers; to hand it over:"
 
 Tell = Callable[[str], None]
+MakeFleet = Callable[[dict[str, Any]], Fleet]
 
 
 def run_training(
-    settings: TrainingFile, out: Path, every: int, say: Say, tell: Tell = lambda line: None
+    settings: TrainingFile,
+    out: Path,
+    every: int,
+    say: Say,
+    tell: Tell = lambda line: None,
+    fleet: MakeFleet | None = None,
 ) -> list[str]:
     """Train, save a checkpoint to `out`/checkpoint every so many rounds, return what to print.
 
     say hears of every round and its loss, of which a training by one message has none; tell, before
     the first, what is to be known of the data. A checkpoint that is there already is continued; it
-    has to be of the same configuration, data and defence.
+    has to be of the same configuration, data and defence. fleet: makes what reaches the parties, by
+    what `evaluation.run.on_ray.host.makers_of` needs; None: they are objects of this process.
 
     Raises:
         InputError: for a checkpoint of something else, a training that diverges, or a first round
@@ -74,7 +83,7 @@ def run_training(
         if start is not None and not launches.each:  # a checkpoint that was brought from elsewhere
             launches = Launches.from_json(checkpoint.manifest.get("launches", []), str(directory))
         saver = Saver(settings, prepared, defence, directory, every, say, journal, launches, first)
-        watch, split, done, ended = _trained(saver, out, start, before)
+        watch, split, done, ended = _trained(saver, out, start, before, fleet)
         stopped.forget(out)
         write_json(out / DEPLOYMENT, dict(settings.deployment))
         utility, majority, *_ = measure(prepared, split, config.seed)
@@ -91,7 +100,7 @@ def run_training(
 
 
 def _trained(
-    saver: Saver, out: Path, start: State | None, before: str
+    saver: Saver, out: Path, start: State | None, before: str, fleet: MakeFleet | None
 ) -> tuple[Watch, SplitBert, int, str | None]:
     """Return what watched a training, its model, how many rounds it has, and why not more.
 
@@ -101,14 +110,20 @@ def _trained(
     config, defence = settings.config, saver.defence
     noise = noise_of(config, prepared, defence, settings.audit.keyed(settings.asked()))
     watch = Watch(settings, saver, out, noise, start)
+    kept = None if start is None else start.plain
     ended = watch.full(saver.first, saver.following)
     if ended is not None and start is not None:
         saver.nothing_more(start)
         return watch, _with(prepared, start), start.round, ended
+    if fleet is not None and (watch.fleet is not None or config.training.strategy == ONE_MESSAGE):
+        raise InputError(
+            "expected parties in one process with canaries or one message, got a fleet"
+        )
+    parties = watch.fleet if fleet is None else fleet(_for_hosts(settings, prepared, kept))
     saver.began()
     try:
         trained = train(
-            config, watch.prepared, defence, start=start, on_round=watch.round, fleet=watch.fleet,
+            config, watch.prepared, defence, start=start, on_round=watch.round, fleet=parties,
             noise=noise,
         )  # fmt: skip
     except LimitError as limit:
@@ -121,6 +136,18 @@ def _trained(
         again = ", as it did before" if before == stopped.told(out) else ""
         raise InputError(f"training stopped{again}: {error}") from error
     return watch, trained.split, trained.state.round, None
+
+
+def _for_hosts(
+    settings: TrainingFile, prepared: Prepared, kept: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Return what processes that host parties need: a specification, and the hash of the data."""
+    return {
+        "config": settings.config.to_json(),
+        "asked": settings.asked(),
+        "plain": settled(settings.config, prepared.split.whole.config, kept)[1],
+        "data_sha256": prepared.data_sha256,
+    }
 
 
 def _with(prepared: Prepared, state: State) -> SplitBert:

@@ -8,11 +8,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from multiprocessing import connection, resource_tracker
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from evaluation.run import forking
+from evaluation.run.attempts import TRIES, Answer, attempts
 from fedbert.errors import InputError
 from reports.terminal import guard
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TRIES = 3
-"""How often a cell is begun before the death of its workers is its record."""
-
 STARTS, PAUSE = 20, 0.1
 """How often a worker's process is asked for, and the seconds between."""
 PRELOAD = "evaluation.run.preload"
@@ -32,6 +29,13 @@ PRELOAD = "evaluation.run.preload"
 
 class CellRunner(Protocol):
     """Runs a function over cells; yields outcomes as cells end, in any order."""
+
+    @property
+    def size(self) -> int:
+        """How many cells run side by side."""
+
+    def begin(self) -> None:
+        """Begin what takes long to start, while this process reads a grid."""
 
     def call(self, function: "Callable[[Grid], T]", grid: "Grid") -> T:
         """Return what a function returns that is called where the cells will run."""
@@ -47,6 +51,14 @@ class CellRunner(Protocol):
 
 class Loop:
     """One cell after another, in this process."""
+
+    @property
+    def size(self) -> int:
+        """One."""
+        return 1
+
+    def begin(self) -> None:
+        """Do nothing: there is nothing to start."""
 
     def call(self, function: "Callable[[Grid], T]", grid: "Grid") -> T:
         """Return what it returns."""
@@ -113,45 +125,26 @@ class Workers:
         limit: float | None = None,
     ) -> "Iterator[tuple[Cell, Outcome]]":
         """Yield every cell with its outcome."""
-        waiting = [(cell, 1) for cell in cells]
-        idle = self._idle
-        running: dict[_Worker, tuple[Cell, int]] = {}
-        try:
-            while waiting or running:
-                while waiting and len(running) < self.workers:
-                    worker = idle.pop() if idle else _Worker()
-                    running[worker] = waiting.pop(0)
-                    worker.give(function, running[worker][0])
-                for worker in _ready(list(running), limit):
-                    cell, tries = running.pop(worker)
-                    if (answer := worker.answer()) is not None:
-                        idle.append(worker)
-                        yield cell, answer.value()
-                        continue
-                    late = limit is not None and worker.seconds >= limit
-                    fate = f"it took longer than {limit:g} s" if late else worker.died()
-                    worker.end()
-                    if late or tries == TRIES:
-                        yield cell, _failed(cell, fate, tries, late)
-                    else:
-                        waiting.insert(0, (cell, tries + 1))
-        finally:
-            for worker in [*idle, *running]:
-                worker.end()
-            idle.clear()
+        yield from attempts(self, self._idle, function, cells, limit)
 
+    @property
+    def size(self) -> int:
+        """How many work side by side."""
+        return self.workers
 
-@dataclass(frozen=True)
-class _Answer:
-    """What a function returned in a worker, or raised."""
+    def hire(self) -> "_Worker":
+        """Return a new process."""
+        return _Worker()
 
-    made: Any = None
-    error: Exception | None = None
-
-    def value(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.made
+    def ready(self, workers: "list[_Worker]", limit: float | None) -> "list[_Worker]":
+        """Return those that have answered, died or are beyond the limit; wait for one."""
+        left = None if limit is None else max(0.0, limit - max(each.seconds for each in workers))
+        found = connection.wait([each.pipe for each in workers], timeout=left)
+        return [
+            each
+            for each in workers
+            if each.pipe in found or (limit is not None and each.seconds >= limit)
+        ]
 
 
 class _Worker:
@@ -187,10 +180,10 @@ class _Worker:
         with contextlib.suppress(OSError):
             self.pipe.send((function, task))
 
-    def answer(self) -> _Answer | None:
+    def answer(self) -> Answer | None:
         """Return its answer; None where there is none, or its process has gone."""
         try:
-            found: _Answer | None = self.pipe.recv() if self.pipe.poll() else None
+            found: Answer | None = self.pipe.recv() if self.pipe.poll() else None
         except (EOFError, OSError):
             return None
         return found
@@ -212,17 +205,6 @@ class _Worker:
         self.process.join(10)
 
 
-def _ready(workers: list[_Worker], limit: float | None) -> list[_Worker]:
-    """Return the workers that have answered, have died, or are beyond the limit; wait for one."""
-    left = None if limit is None else max(0.0, limit - max(each.seconds for each in workers))
-    found = connection.wait([each.pipe for each in workers], timeout=left)
-    return [
-        each
-        for each in workers
-        if each.pipe in found or (limit is not None and each.seconds >= limit)
-    ]
-
-
 def _work(pipe: "connection.Connection[Any, Any]") -> None:
     """Answer one task after another; end with whoever holds the other end, even killed."""
     guard()
@@ -241,20 +223,10 @@ def _work(pipe: "connection.Connection[Any, Any]") -> None:
     while True:
         function, task = tasks.get()
         try:
-            answer = _Answer(function(task))
+            answer = Answer(function(task))
         except Exception as error:
-            answer = _Answer(error=error)
+            answer = Answer(error=error)
         try:
             pipe.send(answer)
         except OSError:
             os._exit(1)
-
-
-def _failed(cell: "Cell", fate: str, tries: int, late: bool) -> "Outcome":
-    """Return the outcome of a cell that its worker did not end."""
-    from evaluation.run.outcome import Outcome
-    from reports.records import CellResult
-
-    reason = f"{fate}: cell_time_limit" if late else f"{fate}, {tries} times"
-    record = CellResult(cell.id, "failed", cell.spec(), cell.labels, reason, f"{reason}\n")
-    return Outcome(record, {})

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.cli.dry_run import GUESSED, MEASURED
+from evaluation.cli import dry_run
+from evaluation.cli.dry_run import MEASURED, TIMED
 from evaluation.grid import preflight
-from evaluation.grid.durations import expected
 from evaluation.grid.parse import read_grid
+from evaluation.run.calibration import Forecast
 from fedbert import prepare
 from fedbert.config import ModelConfig
 from fedbert.model import load_model, load_tokenizer
@@ -18,6 +19,16 @@ from reports.records import CellResult, append_record
 from tests.reports.examples import estimate
 
 BOTH = 'strategies = ["parallel", "fedavg"]\n[model]'
+
+
+@pytest.fixture(autouse=True)
+def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every cell takes seven seconds, and a gigabyte: nothing is timed."""
+
+    def told(cells, inputs):
+        return Forecast({cell.id: 7.0 for cell in cells}, 10**9)
+
+    monkeypatch.setattr(dry_run, "forecast", told)
 
 
 def planned(here, *words: object) -> dict:
@@ -45,8 +56,10 @@ def test_a_dry_run_says_what_each_cell_will_be_and_writes_nothing(
     for cell in grid.cells:
         own = cells[cell.id]
         if own["fate"] == "will run":
-            assert own["seconds"] == expected(cell)
-    assert found["seconds_basis"] == GUESSED and found["workers"] == 2
+            assert own["seconds"] == 7.0
+    assert (
+        found["seconds_basis"] == TIMED and found["worker_bytes"] == 10**9 and found["workers"] == 2
+    )
     claim = next(c for c in fates["parallel", "gaussian"]["claims"] if c["view"] == "forward")
     assert claim["epsilon"] == pytest.approx(1.0, abs=1e-6) and claim["unit"] == "token"
     assert {each["noise"] for each in found["settings"]} == {"repeatable"}

@@ -15,8 +15,9 @@ import pytest
 from evaluation.grid.parse import read_grid
 from evaluation.grid.spec import Cell, Grid
 from evaluation.run import runner, workers
+from evaluation.run.attempts import TRIES
 from evaluation.run.outcome import Outcome
-from evaluation.run.workers import TRIES, Loop, Workers, _Worker
+from evaluation.run.workers import Loop, Workers, _Worker
 from fedbert.errors import InputError
 from reports.records import CellResult, read_records
 from tests import kills
