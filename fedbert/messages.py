@@ -140,13 +140,15 @@ class ClientUpdate:
 class ClientParts:
     """Aggregator (or the previous client) to client: the values to start the round from.
 
-    `moments` are the optimiser's, where the run hands them on; else empty.
+    `moments` are the optimiser's, where the run hands them on; else empty. `fixed` are the names of
+    values that no training changes: the client has them with the model, and they do not cross.
     """
 
     client: int
     round: int
     tensors: dict[str, Array]
     moments: dict[str, Array] = field(default_factory=dict)
+    fixed: frozenset[str] = frozenset()
 
 
 Message = (
@@ -199,11 +201,13 @@ def to_tensor(array: Array, device: str = "cpu") -> Tensor:
 
 
 def size_in_bytes(message: Message) -> int:
-    """Return the bytes of a message's arrays (its payload, without any framing)."""
+    """Return the bytes of a message's arrays that cross (its payload, without any framing)."""
+    fixed = message.fixed if isinstance(message, ClientParts) else frozenset()
     total = 0
     for value in vars(message).values():
-        arrays = value.values() if isinstance(value, dict) else [value]
-        total += sum(a.nbytes for a in arrays if isinstance(a, np.ndarray | RowValues))
+        arrays = value if isinstance(value, dict) else {"": value}
+        crossing = [array for name, array in arrays.items() if name not in fixed]
+        total += sum(a.nbytes for a in crossing if isinstance(a, np.ndarray | RowValues))
     return total
 
 

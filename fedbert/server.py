@@ -82,7 +82,8 @@ class Server:
     def parts(self, client: int, round_: int, with_body: bool) -> ClientParts:
         """Return what a client starts its local steps from."""
         tensors = self.values() if with_body else dict(self.edge)
-        return ClientParts(client, round_, tensors, dict(self.handed))
+        fixed = frozenset(self.edge.keys() - self.edge_trained)
+        return ClientParts(client, round_, tensors, dict(self.handed), fixed)
 
     def capacity(self) -> int:
         """Return how many copies of T to run stacked."""

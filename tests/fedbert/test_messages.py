@@ -149,7 +149,7 @@ ALLOWED = {
     HiddenGradient: {"client", "round", "step", "gradient"},
     SmashedGradient: {"client", "round", "step", "gradient"},
     ClientUpdate: {"client", "round", "weight", "tensors", "moments"},
-    ClientParts: {"client", "round", "tensors", "moments"},
+    ClientParts: {"client", "round", "tensors", "moments", "fixed"},
 }
 
 
@@ -166,7 +166,7 @@ def test_no_message_holds_tokens_or_labels(strategy: str, kind: str) -> None:
     for message in transcript.messages:
         assert {f.name for f in dataclasses.fields(message)} == ALLOWED[type(message)]
         if isinstance(message, ClientUpdate | ClientParts):
-            assert not message.moments
+            assert not message.moments and not getattr(message, "fixed", ())
             assert set(message.tensors) == (set(shapes) if strategy == "fedavg" else edge)
             for name, value in message.tensors.items():
                 array = value.dense() if isinstance(value, RowValues) else value
@@ -205,6 +205,17 @@ def test_bytes_are_the_closed_form(kind: str, strategy: str) -> None:
         activations = 4 * tiny.HIDDEN * tokens
         expected |= dict.fromkeys(STEP, activations) | {"smashed": activations + 8 * tokens}
     assert counted == expected
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "parallel", "sequential"])
+def test_what_no_training_changes_does_not_cross(strategy: str) -> None:
+    config = tiny.config_of("two", clients=3, strategy=strategy, freeze=True)
+    prepared = tiny.prepared_for(config, "two")
+    counted = train(config, prepared, tiny.NO_DEFENCE).bytes
+    split = prepared.split
+    trained = sum(p.numel() for p in split.head.parameters())
+    trained += sum(p.numel() for p in split.body.parameters()) if strategy == "fedavg" else 0
+    assert counted["client_parts"] == counted["client_update"] == 4 * 3 * 3 * trained
 
 
 def test_handed_moments_count_and_only_travel_when_asked_for() -> None:
