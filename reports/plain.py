@@ -26,7 +26,7 @@ DOES = {
     "attribute_accuracy": "infers {} of the attributes",
     "auc": "tells a member from another text in {} of pairs",
     "client_auc": "tells a client that took part from another in {} of pairs",
-    "tpr_at_1pct_fpr": "finds {} of the members where 1 % of all others are accused",
+    "tpr_at_1pct_fpr": "finds {} of the members where 1 % of all others are accused wrongly",
 }
 """What an attack does, by the metric that it is judged by."""
 SHORTER = (("target epsilon", "epsilon"), ("target tpr at 1pct", "TPR at 1 % FPR"))
@@ -40,16 +40,16 @@ def reaches(leak: Leak) -> str:
 def achieves(leak: Leak) -> str:
     """The same without who it is."""
     e = leak.estimate
-    guess = "unknown" if leak.chance is None else f"{leak.chance:.0%}"
-    ends = f"{rounded_down(100 * e.low):.0f}% to {rounded_up(100 * e.high):.0f}%"
+    guess = "unknown" if leak.chance is None else f"{100 * leak.chance:.0f} %"
+    ends = f"{rounded_down(100 * e.low):.0f} to {rounded_up(100 * e.high):.0f} %"
     told = f"({ends}; a guess: {guess}), by {leak.name}"
     if leak.metric not in DOES:
         return f"reaches {title(leak.metric)} {outward(e)} ({beside(leak)}), by {leak.name}"
-    return f"{DOES[leak.metric].format(f'{e.value:.0%}')} {told}"
+    return f"{DOES[leak.metric].format(f'{100 * e.value:.0f} %')} {told}"
 
 
-def everybody(views: Sequence[str]) -> str:
-    """Who has these views, in words.
+def everybody(views: Sequence[str], joined: str = "and") -> str:
+    """Who has these views, in words; joined: by which word the last one.
 
     >>> everybody(["peer"]), everybody(["peer", "release"])
     ('another client', 'another client and anyone who has the model')
@@ -57,7 +57,7 @@ def everybody(views: Sequence[str]) -> str:
     if len(views) == len(WHO):
         return "anybody"
     *first, last = (WHO.get(view, view) for view in views)
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"{', '.join(first)} {joined} {last}" if first else last
 
 
 def in_words(text: str) -> str:

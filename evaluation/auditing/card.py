@@ -242,7 +242,8 @@ def _records(
             yield _no_bound(name, claim, f"membership is not measured: {candidates}")
         elif not candidates.fair:
             why = "members were not chosen by a fair coin, which a bound from one training needs"
-            yield _no_bound(name, claim, f"{why}: train with hold_out = 0.5, or say --fair-coin")
+            how = "train with hold_out = 0.5 (--fair-coin, where one did choose them)"
+            yield _no_bound(name, claim, f"{why}: {how}")
         elif isinstance(on, str):
             yield _no_bound(name, claim, on)
         else:

@@ -22,8 +22,8 @@ from reports.wording import outward
 PLAIN = {
     VIOLATES: "Do not ship: a claim about this model does not hold.",
     ABOVE: "Do not ship: an attack passed a limit that was set.",
-    TOO_WEAK: "Not shown: this audit was too weak to contradict every claim, so it clears none.",
-    NOT_MEASURED: "Not shown: something that was asked for could not be measured.",
+    TOO_WEAK: "Undecided: some claim could not be put to the test, so this audit clears nothing.",
+    NOT_MEASURED: "Undecided: something that was asked for could not be measured.",
     CONSISTENT: "Nothing here speaks against what is claimed. That is no proof.",
 }
 STRONGER = "--shadows"
@@ -79,9 +79,9 @@ def answers(card: Card) -> tuple[tuple[str, str], ...]:
 
 AT_RISK = "records at risk"
 """The subject's entry that says how many records were listed."""
-LISTED = "Cards name nobody: with --records FILE, audit run lists whom the model puts most at risk."
+LISTED = "This card names nobody: audit run --records FILE lists whom the model puts most at risk."
 BESIDE = (
-    "What an undefended training would reach a grid's report sets beside it (fedbert-eval report)."
+    "What a model without protection would reach stands in a grid's report (fedbert-eval report)."
 )
 COST = (
     "An audit measures no utility and no price: the report of a grid sets accuracy, bytes and "
@@ -92,8 +92,8 @@ ATTACKS = (
     "bounds those."
 )
 SPEAKS = (
-    "An audit can say no and never yes: it speaks of what is claimed. Where nothing is, weigh what "
-    "is read below."
+    "An audit can find that a claim is false, and cannot prove that one is true. Where nothing is "
+    "claimed, weigh the figures below."
 )
 
 
@@ -109,11 +109,22 @@ def _cost(card: Card) -> str:
     return f"{told} alone reaches {guess}. {BESIDE}"
 
 
+SILENT = "no activations are sent"
+ALONE = "Who trains holds all the text and reads it. "
+UNSENT = (
+    "Nothing made of the text goes to a server while it trains. Whether anyone who has the model "
+    "can read it was not measured."
+)
+
+
 def _text(card: Card) -> str:
     """Who reads text, by the first metric that any attack was judged by."""
     leak = worst_reading(card.leaks)
     if leak is None:
         why = _why(card, "inversion")
+        if why.endswith(SILENT):
+            first = ALONE if card.subject.get("strategy") == "centralised" else ""
+            return f"{first}{UNSENT}"
         return f"Whether anybody can read the text was not measured{why}."
     return f"The text: {reaches(leak)}."
 
@@ -124,7 +135,7 @@ def _members(card: Card) -> str:
     leak = few or area
     if leak is None:
         return f"Whether members can be told was not measured{_why(card, 'membership')}."
-    over = f"; over all, {achieves(area)}" if few and area else ""
+    over = f"; overall, {achieves(area)}" if few and area else ""
     lacking = any(not isinstance(e, Leak) and STRONGER in e.reason for e in card.measured)
     more = f" Stronger attacks did not run: they take {STRONGER} 16." if lacking else ""
     return f"Who was trained on: {reaches(leak)}{over}.{more}"
@@ -145,8 +156,9 @@ def _sure(card: Card) -> str:
         if deciding := [each for each in tests if each.verdict in words]:
             first = deciding[0]
             of = f"{len(deciding)} of {count} checks" if count > 1 else "the one check"
-            told = f'first "{first.what}" ({first.verdict}): {first.detail}'
-            return f"How sure: {of} decided, {told}."
+            did = "could not tell" if words is WEAK else "found a fault"
+            told = f'"{first.what}" ({first.verdict}): {first.detail}'
+            return f"How sure: {of} {did}{', first' * (len(deciding) > 1)}: {told}."
     if not count:
         return "How sure: nothing was there to be contradicted."
     return f"How sure: each of {count} checks could have failed, and none did."

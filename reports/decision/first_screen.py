@@ -75,11 +75,9 @@ def answers(found: Decision) -> tuple[tuple[str, str], ...]:
     which = f"Of {'undefended training' if bare else named(shown.row)}"
     if found.chosen is None and not bare:
         which += ", the nearest to what is wished for"
+    read = f"{_readers(found.told)} {_open(shown, found)}".strip()
     return (
-        (
-            "Who can read my text?",
-            f"{which}: {_readers(found.told)} {_open(shown, found)}",
-        ),
+        ("Who can read my text?", f"{which}: {read[:1].lower()}{read[1:]}"),
         ("Which records?", _records(shown, found.told.members)),
         ("What does it cost?", _cost(shown, found)),
         ("How sure is that?", _sure(found, shown)),
@@ -87,8 +85,8 @@ def answers(found: Decision) -> tuple[tuple[str, str], ...]:
 
 
 NAMES_NOBODY = (
-    "Pages name nobody, and a grid keeps no model: of one that fedbert-eval finetune trains, "
-    "fedbert-eval audit run CHECKPOINT --records FILE lists whom it puts most at risk."
+    "This page names nobody. Whose records a trained model puts most at risk is listed by "
+    "fedbert-eval audit run CHECKPOINT --records FILE."
 )
 
 
@@ -122,7 +120,7 @@ def _allows(each: Judged, worst: Worst | None) -> Allowed | None:
 def _readers(told: Told) -> str:
     """Who reads the text, and who tells labels."""
     labels = "" if told.labels is None else f" {capital(_reads(told.labels, 'the labels'))}"
-    return _reads(told.text, "the text") + labels
+    return "" if told.text is None and not labels else _reads(told.text, "the text") + labels
 
 
 def _reads(worst: Worst | None, what: str) -> str:
@@ -132,18 +130,23 @@ def _reads(worst: Worst | None, what: str) -> str:
     return f"{WHO.get(worst.view, worst.view)} {does(worst)}."
 
 
+ALONE = "Who trains holds all the text and reads it."
+"""Of the strategy `centralised`."""
+
+
 def _open(each: Judged, found: Decision) -> str:
     """The views without a promise, and those on which no attack on the text was measured."""
     own = {one.view: of_text(one) for one in each.row.guarantees}
     open_, blind = open_views(each.row, found.wish), unattacked(each.row)
     bare = [view for view in open_ if not own[view]]
     little = [view for view in open_ if own[view]]
-    told = [f"Nothing of the text is promised against {everybody(bare)}."] if bare else []
+    told = [ALONE] if each.row.strategy == "centralised" else []
+    told += [f"Nothing of the text is promised against {everybody(bare)}."] if bare else []
     told += [f"What is claimed against {everybody(little)} allows nearly all."] if little else []
-    if blind and found.told.text is not None:
-        told.append(f"No attack on the text by {everybody(blind)} was measured.")
+    if blind:
+        told.append(f"Whether {everybody(blind, 'or')} can read it was not measured.")
     silent = [one.view for one in each.row.guarantees if one.kind == "nothing sent"]
-    told += [f"Nothing is sent to {everybody(silent)}."] if silent else []
+    told += [f"Nothing is sent to {everybody(silent, 'or')}."] if silent else []
     return " ".join(told)
 
 
@@ -156,7 +159,7 @@ def _cost(each: Judged, found: Decision) -> str:
     if reference is not None and reference is not each:
         told += f" in place of {_held(reference, found.numbers)} undefended: it {kept_text(each)}"
     spent = [f"{size(row.bytes)} sent"] if row.bytes is not None else []
-    spent += [duration(row.seconds)] if row.seconds is not None else []
+    spent += [f"{duration(row.seconds)} of computing"] if row.seconds is not None else []
     return " ".join([f"{told}.", *([", ".join(spent) + "."] if spent else [])])
 
 
@@ -178,13 +181,20 @@ def _sure(found: Decision, each: Judged) -> str:
     every += [] if each.row.utility is None else [each.row.utility]
     sure = min((one.confidence for one in every), default=Estimate.confidence)
     return (
-        f"With {percent(sure)} confidence all {found.numbers} numbers of the page lie within "
-        f"their intervals at once ({seeds} training{'s' * (seeds != 1)}: the mean of what is "
-        "kept, the worst of what leaks). They speak of the attacks that were run: others may do "
-        "better, and only a guarantee bounds those. No epsilon here pays for having chosen among "
-        "settings by their figures, where these were taken of the records to be protected: see "
-        "fedbert-eval budget tuning --help."
+        f"With {percent(sure)} confidence all {found.numbers} measured numbers of the page lie "
+        f"within these intervals at once{_over(seeds)}; figure and table draw narrower ones, each "
+        "for itself. They speak of the attacks that were run: others may do better, and only a "
+        "guarantee bounds those. To choose a setting by figures that were taken of the records to "
+        "be protected costs privacy that no epsilon here counts (fedbert-eval budget tuning). "
+        "This page compares settings: the model that is handed over is audited by itself."
     )
+
+
+def _over(seeds: int) -> str:
+    """What is told of several trainings."""
+    if seeds == 1:
+        return " (of one training)"
+    return f" (of {seeds} trainings: the mean of what is kept, the worst of what leaks)"
 
 
 def wished(found: Decision) -> str:

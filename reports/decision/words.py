@@ -86,8 +86,12 @@ def kept_text(each: Judged) -> str:
     """The share of the gain that is kept, with its interval, and whether that is the whole."""
     if each.share is None:
         return "what it keeps nobody knows"
-    same = ", not told from undefended" if "utility" in each.same else ""
+    same = f" ({NO_LOSS})" if "utility" in each.same else ""
     return f"keeps {share_text(each.share)} of what training gains{same}"
+
+
+NO_LOSS = "no loss against undefended training was seen"
+NO_GAIN = "without the defence no more was seen to leak: what protects is the guarantee"
 
 
 def _worst(each: Judged) -> str:
@@ -95,13 +99,13 @@ def _worst(each: Judged) -> str:
     found = each.tried.worst
     if found is None:
         return "no attack was measured"
-    same = ", not told from undefended" if "leakage" in each.same else ""
+    same = f"; {NO_GAIN}" if "leakage" in each.same else ""
     return f"the worst attack {does(found)}{same}"
 
 
 def does(found: Worst) -> str:
     """What an attack does, with what a guess does and the upper end over all attacks."""
-    most = f"at most {at_most(max(0.0, found.high))} above chance"
+    most = f"at most {at_most(max(0.0, found.high))} of the way from chance to all"
     if found.metric in DOES:
         does = DOES[found.metric].format(percent(found.measured))
         does += f", chance {percent(found.chance)}"
@@ -147,7 +151,8 @@ def share_text(share: Estimate | None) -> str:
     if share is None:
         return ""
     low, high = rounded_down(100 * share.low), rounded_up(100 * share.high)
-    return f"{percent(share.value)} [{low:.0f}, {high:.0f}]"
+    above = "all" if high >= 100 else f"{high:.0f}"
+    return f"{percent(share.value)} [{low:.0f}, {above}]"
 
 
 def percent(fraction: float) -> str:

@@ -9,7 +9,7 @@ import pytest
 from evaluation.auditing.verdict import Claim, Finding
 from reports.card.content import VERDICTS, Card, Check
 from reports.card.files import as_html, as_json
-from reports.card.summary import AT_RISK, PLAIN, UNTESTED, answers, in_short
+from reports.card.summary import AT_RISK, PLAIN, UNSENT, UNTESTED, answers, in_short
 from reports.estimate import Estimate
 from reports.leak import Leak, LeakageEntry, NotMeasured
 
@@ -41,26 +41,28 @@ def test_every_verdict_has_plain_words() -> None:
 def test_what_failed_is_said_before_what_was_weak(bad: str) -> None:
     told = in_short(card("too weak to say", bad, "consistent", bad))
     assert told[0].startswith("Do not ship")
-    assert told[3] == f'How sure: 2 of 4 checks decided, first "check 1" ({bad}): why 1.'
+    assert told[3] == f'How sure: 2 of 4 checks found a fault, first: "check 1" ({bad}): why 1.'
 
 
 def test_who_reads_and_who_finds_are_named_with_chance_beside() -> None:
     told = in_short(card("consistent", measured=(AREA, FOUND, READ)))
     assert told[1] == (
-        "The text: the server that runs the body reads 90% of the tokens (88% to 92%; a guess: "
-        "4%), by nearest token."
+        "The text: the server that runs the body reads 90 % of the tokens (88 to 92 %; a guess: "
+        "4 %), by nearest token."
     )
-    assert "anyone who has the model finds 20% of the members where 1 % of all" in told[2]
-    assert "(10% to 30%; a guess: 1%), by LiRA" in told[2]
+    assert "anyone who has the model finds 20 % of the members where 1 % of all" in told[2]
+    assert "(10 to 30 %; a guess: 1 %), by LiRA" in told[2]
     assert "each of 1 checks could have failed" in told[3]
-    pairs = "tells a member from another text in 60% of pairs (50% to 70%; a guess: 50%), by loss."
-    assert told[2].endswith(f"over all, {pairs}")
+    pairs = (
+        "tells a member from another text in 60 % of pairs (50 to 70 %; a guess: 50 %), by loss."
+    )
+    assert told[2].endswith(f"overall, {pairs}")
     assert pairs in in_short(card(measured=(AREA,)))[2]
 
 
 def test_what_was_not_measured_is_said_with_its_reason() -> None:
     told = in_short(card(measured=(NOTHING,)))
-    assert told[1] == "Whether anybody can read the text was not measured: no activations are sent."
+    assert told[1] == UNSENT
     assert told[2] == "Whether members can be told was not measured."
 
 
@@ -96,7 +98,7 @@ def test_the_first_screen_answers_what_is_asked() -> None:
     asked = dict(answers(card("consistent", measured=(FOUND, READ))))
     assert list(asked) == ["Who can read my text?", "Which records?", "What does it cost?",
                            "How sure is that?"]  # fmt: skip
-    assert asked["Who can read my text?"].startswith("The server that runs the body reads 90%")
+    assert asked["Who can read my text?"].startswith("The server that runs the body reads 90 %")
     assert "--records FILE" in asked["Which records?"]
     assert "measures no utility" in asked["What does it cost?"]
     assert "Each of 1 checks could have failed" in asked["How sure is that?"]

@@ -21,7 +21,7 @@ from reports.decision.lacks import (
     UNSEEN,
 )
 from reports.decision.share import gained, share
-from reports.decision.words import line, nearest
+from reports.decision.words import NO_GAIN, NO_LOSS, line, nearest
 from reports.estimate import Estimate
 from reports.frontier.leakage import count
 from reports.leak import Leak, NotMeasured
@@ -141,7 +141,7 @@ def test_what_cannot_be_told_from_undefended_training_is_said():
     (own,) = by_task([quiet, cell("good", 0.895)]).values()
     found = decide(own, 6)
     assert found.chosen.same == ("utility", "leakage")
-    assert line(found).count("not told from undefended") == 2
+    assert all(told in line(found) for told in (NO_LOSS, NO_GAIN))
 
 
 @pytest.mark.parametrize(("utility", "words"), [(0.505, "Void"), (0.56, "Ship"), (None, "Nothing")])

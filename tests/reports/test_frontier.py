@@ -220,7 +220,7 @@ def test_the_answer_stands_first_in_page_table_and_terminal(tmp_path):
     first = (tmp_path / "run" / "report.html").read_text().split("<nav")[0]
     assert "Ship a, eps 2 (parallel)" in first and "data:image/png" in first
     assert (
-        "It keeps 93" in first and "all 36 numbers of the page lie within" in first
+        "It keeps 93" in first and "all 36 measured numbers of the page lie within" in first
     )  # 24 and 12 gains
     assert (tmp_path / "run" / "figures" / "frontier.png") in shown.paths
     plain = page(GOOD, "t")

@@ -47,7 +47,7 @@ def test_an_open_view_needs_an_attack_on_its_text(metric, family, unit, chance, 
     record = replace(record, leakage=(record.leakage[1], more))
     assert (UNSEEN not in faults(record)[0]) is attacked
     read = dict(verdict(decided(record)).answers)["Who can read my text?"]
-    assert ("anyone who has the model was measured" not in read) is attacked
+    assert ("anyone who has the model can read it was not measured" not in read) is attacked
 
 
 def test_the_text_comes_first_and_labels_after_it():
