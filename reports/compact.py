@@ -18,6 +18,7 @@ from reports.labels import cells, columns
 from reports.layout import longest_word
 from reports.leak import Leak
 from reports.noise_mode import noise_note
+from reports.plain import in_words
 from reports.records import CellResult
 from reports.rows import Row, setting_rows
 from reports.tables import alarms
@@ -41,23 +42,19 @@ def compact_table(records: Sequence[CellResult], noted: bool = False, width: int
     """
     rows = setting_rows(records)
     several = [part for part in ("task", "model", "strategy") if _differ(rows, part)]
-    further = [name.replace(".", ".\n", 1) for name in columns(rows)]
+    names = [name for name in columns(rows) if _tells(rows, name)]
+    further = [name.replace(".", ".\n", 1) for name in names]
     kinds = list(dict.fromkeys(metrics.title(row.metric) for row in rows if row.metric))
     utility = f"utility\n{kinds[0]}" if len(kinds) == 1 else "utility"
     heads = [*several, "defence", *further, utility, "worst leak", "chance", "epsilon: views"]
     lines = [
-        [*(getattr(row, part) for part in several), row.setting, *cells(row.further, columns(rows)),
+        [*(getattr(row, part) for part in several), _named(row), *cells(row.further, names),
          _utility(row, len(kinds)), *_leak(row), _claims(row)]
         for row in rows
     ]  # fmt: skip
     numbers = (23, 24) if width >= WIDTH else (14, 16)  # an interval in one line, or in two
     most = [11] * len(several) + [width] + [max(9, longest_word(each)) for each in further]
-    wrong = faults(rows)
-    table = Table(
-        title=Text(_title(wrong), style="bold red" if wrong else "table.title"),
-        title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False,
-        collapse_padding=True, caption_justify="left",
-    )  # fmt: skip
+    table = _headed(faults(rows))
     widths = _widths([heads, *lines], [*most, *numbers, 7, 18], len(several), width)
     for head, own in zip(heads, widths, strict=True):
         table.add_column(cell(head), width=own, overflow="fold")
@@ -66,6 +63,19 @@ def compact_table(records: Sequence[CellResult], noted: bool = False, width: int
     told = [*gone(rows), *alarms(rows), *([] if noted else [noise_note(records)])]
     table.caption = Text("\n".join(harmless(each) for each in told if each)) or None
     return table
+
+
+def _headed(wrong: Sequence[str]) -> Table:
+    return Table(
+        title=Text(_title(wrong), style="bold red" if wrong else "table.title"),
+        title_justify="left", box=SIMPLE_HEAD, pad_edge=False, show_edge=False,
+        collapse_padding=True, caption_justify="left",
+    )  # fmt: skip
+
+
+def _named(row: Row) -> str:
+    """Return a defence and its level, in words."""
+    return row.defence if row.level in ("-", "") else f"{row.defence}, {in_words(row.level)}"
 
 
 def _widths(
@@ -106,6 +116,15 @@ def worst_leak(row: Row) -> Leak | None:
 
 def _differ(rows: Iterable[Row], part: str) -> bool:
     return len({getattr(row, part) for row in rows}) > 1
+
+
+def _tells(rows: Sequence[Row], name: str) -> bool:
+    """Whether a further setting takes several values under one defence, as in a sweep."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for row in rows:
+        own = (row.task, row.model, row.strategy, row.defence)
+        found.setdefault(own, set()).add(dict(row.further).get(name, ""))
+    return any(len(values) > 1 for values in found.values())
 
 
 def _title(wrong: Sequence[str]) -> str:

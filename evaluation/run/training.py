@@ -1,7 +1,7 @@
 """Training commands `pretrain` and `finetune`: one TOML file, saved round by round, resumable."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def run_training(
         saver = Saver(settings, prepared, defence, directory, every, say, journal, launches, first)
         watch, split, done, ended = _trained(saver, out, start, before, fleet)
         stopped.forget(out)
-        write_json(out / DEPLOYMENT, dict(settings.deployment))
+        _keep(out / DEPLOYMENT, settings.deployment)
         utility, majority, *_ = measure(prepared, split, config.seed)
     lines = [f"the training before stopped: {before}"] if before else []
     lines += of_model(prepared, config)
@@ -97,6 +97,14 @@ def run_training(
     lines += [sentence for _, sentence in over_views(said)]
     lines += [] if ended is None else [ended]
     return [*lines, *saver.notes(), *watch.lines(), *_where(directory, config)]
+
+
+def _keep(place: Path, words: Mapping[str, Any]) -> None:
+    """Write the user's words on a deployment; without any, leave none of an earlier training's."""
+    if words:
+        write_json(place, dict(words))
+    else:
+        place.unlink(missing_ok=True)
 
 
 def _trained(

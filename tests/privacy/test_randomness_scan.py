@@ -23,6 +23,7 @@ MODULES = {"random", "secrets", "numpy.random", "torch.random", "torch.distribut
 TRAINING_LABELS = {
     *("init", "bottom", "body", "head", "data", "mask"),  # weights, dropout, order, masked words
     *("pool", "members", "partition", "transcript"),  # who is in; which messages are kept
+    "faults",  # which clients are lost: simulated, as the partition
 }
 TYPES = {"np.random", "torch.Generator"}  # as a parameter, in files that are handed a generator
 TRAINING_FILES = ("fedbert/data/", "fedbert/seeding.py", "fedbert/stacked.py")

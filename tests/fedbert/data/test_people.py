@@ -278,7 +278,9 @@ def test_the_essentials_count_persons_within_and_across_splits() -> None:
     }
     encoded = {name: encode(each, generated_tokenizer(), 8) for name, each in both.items()}
     lines = essentials(both, encoded, 8)
-    assert lines[3] == (
+    texts = "texts: 1 text stands in several rows, up to 2: a claim about a record covers one"
+    assert lines[3] == texts
+    assert lines[4] == (
         "persons: 3 in train with 1 rows (median), 3 at most; 2 in validation with 1 rows "
         "(median), 1 at most, 1 of them in train; by texts that persons of train share, the coin "
         "takes them for 2, the largest of 4 rows"
