@@ -172,8 +172,7 @@ class Client:
         if carried == "reset":  # the next round does not start from them
             self.optimizer.state.clear()
         if self.defence.local_update:
-            values = self._noisy(round_)
-            return ClientUpdate(self.data.client, round_, 1, values)
+            return ClientUpdate(self.data.client, round_, 1, self._noisy(round_))
         tensors: dict[str, Array | RowValues] = {}
         for name, parameter in self.trained.items():
             value = to_array(parameter)
@@ -196,7 +195,9 @@ class Client:
         """Return the values of a whole update that is clipped and noised here."""
         base = {name: self._base[name] for name in self.trained}
         own = Noised(self.defence.update, base, 1, self.noise.draws("update", round_))
-        own.add(1, {name: to_array(p) for name, p in self.trained.items()})
+        came = {name: to_array(p) for name, p in self.trained.items()}
+        sound = all(np.isfinite(value).all() for value in came.values())
+        own.add(1, came if sound else base)  # whether it diverged is its records' matter
         values = own.result()
         self.logs["update"] += own.log
         return dict(values)

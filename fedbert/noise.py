@@ -33,10 +33,11 @@ OF_CONTENT = {
 stated of records, which changes no training."""
 
 
-OF_EVENTS = ("loss_traces", "quorum", "below_quorum")
-"""Settings of [training] that look at it, or say what becomes of a round that too few take part in.
-As faults, they are no part of what noise is made for: with and without them it is the same."""
+LOOKS = ("loss_traces",)
+"""Settings of [training] that look at it and change nothing."""
 DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+AS_BEFORE = {"quorum": 1.0, "below_quorum": "stop"}
+"""Settings of [training] that came later, at the values that say what was done before."""
 LATER = {"clipping": "flat", "stability": STABILITY}
 """Settings of mechanisms that came later: unsaid at these values, so that noise stays as it was."""
 
@@ -67,8 +68,11 @@ def simulated(
     """
     config, _ = settled(config, prepared.split.whole.config)
     training = _settings(config)
-    for name in OF_EVENTS:
+    for name in LOOKS:
         training["training"].pop(name, None)
+    for name, value in AS_BEFORE.items():  # the same noise as before there was a choice
+        if training["training"].get(name) == value:
+            del training["training"][name]
     rates = (getattr(prepared.split.whole.config, name, None) for name in DROPOUT)
     if not any(rates):  # the same training, up to rounding: the same noise
         training["training"].pop("micro_batch", None)
@@ -124,6 +128,6 @@ def _settings(config: Config) -> dict[str, Any]:
     written = config.to_json()
     return {
         part: {k: v for k, v in written[part].items() if k not in OF_CONTENT.get(part, ())}
-        for part in ("model", "data", "training", "message")
+        for part in ("model", "data", "training", "message", "faults")
         if part in written
     }

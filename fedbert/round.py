@@ -203,11 +203,12 @@ class Round:
         own = self.weights[self.participants.index(client)]
         deadline = self.config.faults.deadline
         try:
+            # time first: who came too late is late whatever is in the message
+            self.receiver.check(client, delivery.delay, deadline, where(delivery.message))
             update = self.sent(client, delivery.message)
             if update.weight != own:
                 told = f"expected weight={own}, got weight={update.weight}"
                 raise RefusedError(WEIGHT, f"{where(update)}: {told}")
-            self.receiver.check(client, delivery.delay, deadline, where(update))
         except RefusedError as error:
             self.receiver.refuse(client, error)
             return None

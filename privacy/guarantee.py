@@ -38,7 +38,9 @@ BACKWARD_EXCLUSIONS = (
     *_ALWAYS,
 )
 CONTEXT_EXCLUSION = "what the other tokens of the sequence say about this one"
+EVENTS = "which clients answer, and whose messages are refused for what is in them"
 UPDATE_EXCLUSIONS = (
+    EVENTS,
     "the aggregator, which sees each client's update before the noise",
     "messages to and from the server during training (A, Z, G_Z, G_A)",
     "the number of clients, which is public",
@@ -47,6 +49,7 @@ UPDATE_EXCLUSIONS = (
     *_ALWAYS,
 )
 LOCAL_UPDATE_EXCLUSIONS = (
+    EVENTS,
     "a person whose records lie with several clients",
     "optimiser state and training losses, which are kept to resume and may be printed",
     *_ALWAYS,

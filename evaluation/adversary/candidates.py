@@ -1,6 +1,6 @@
 """Candidates of a membership adversary, and those that it knows to have been left out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from evaluation.grid.spec import Cell
 from fedbert.config import Config
 from fedbert.data.repeats import one_of_each
 from fedbert.prepare import Prepared
+from fedbert.receiving import Receipts
 from fedbert.seeding import numpy_rng
 
 
@@ -39,18 +40,33 @@ def choose(cell: Cell, prepared: Prepared) -> Candidates:
     return Candidates(candidates, np.isin(candidates, members), np.sort(known))
 
 
+def settled_by(
+    chosen: Candidates, config: Config, prepared: Prepared, receipts: Receipts
+) -> Candidates:
+    """Return who of the candidates ended in the model, by what became of the updates.
+
+    Those whose client's updates were refused or lost are no members: they are in no average.
+    """
+    if receipts == Receipts():
+        return chosen
+    seen = seen_by(config, prepared, receipts)[chosen.candidates]
+    return replace(chosen, members=chosen.members & seen)
+
+
 def known_of(cell: Cell, others: int) -> int:
     """Return how many of so many that were left out the adversary knows: at most half."""
     return min(cell.attacks.population, others // 2)
 
 
-def members_and_non_members(config: Config, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+def members_and_non_members(
+    config: Config, prepared: Prepared, receipts: Receipts | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the pool positions of the examples that were trained on, and of those left out.
 
     An example that the coin chose but no batch reached is neither. Of those that went by one coin
     (twins, or the blocks of a document) one is taken: they were in or out together.
     """
-    seen = seen_by(config, prepared)
+    seen = seen_by(config, prepared, receipts)
     members = np.ones_like(seen) if prepared.members is None else prepared.members
     groups = prepared.coin_groups
     sides = np.flatnonzero(seen & members), np.flatnonzero(~members)

@@ -28,6 +28,7 @@ from fedbert.noise import simulated
 from fedbert.one_message.facts import public_sha256
 from fedbert.precision import settled
 from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
+from fedbert.receiving import Receipts
 from fedbert.seeding import derive, numpy_rng
 from fedbert.setting_types import ONE_MESSAGE
 from fedbert.trainer import give_back_memory, train
@@ -133,15 +134,18 @@ def _train(trainings: Trainings, examples: np.ndarray, number: int) -> dict[str,
     trained = train(config, inputs, trainings.defence, noise=noise)
     answers = answers_on(trained.split, inputs, examples, trainings.config.seed)
     give_back_memory()
-    return {"losses": answers.losses, "shadow_members": seen_by(config, inputs)[examples]}
+    seen = seen_by(config, inputs, trained.receipts)
+    return {"losses": answers.losses, "shadow_members": seen[examples]}
 
 
-def seen_by(config: Config, prepared: Prepared) -> np.ndarray:
+def seen_by(config: Config, prepared: Prepared, receipts: Receipts | None = None) -> np.ndarray:
     """Return which examples of the pool any batch of a training reached, or a twin [pool].
 
-    Of a client whose update simulated faults keep out, up to its last one that was averaged.
+    receipts: what became of its updates, where it is over.
+
+    Of a client whose updates were kept out, up to its last one that was averaged.
     """
-    steps = contributed_steps(config)
+    steps = contributed_steps(config, receipts)
     found = np.zeros(len(prepared.pool), dtype=bool)
     for data in prepared.clients:
         own = data.in_pool

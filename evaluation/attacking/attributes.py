@@ -153,7 +153,7 @@ def _pooled(
 ) -> Seen:
     """Return pooled vectors of texts that were trained on, and what a user of the release knows."""
     prepared, config = observation.prepared, observation.cell.config
-    trained, _ = members_and_non_members(config, prepared)
+    trained, _ = members_and_non_members(config, prepared, observation.trained.receipts)
     rng = numpy_rng(config.seed, "attributes")
     private = prepared.pool.take(np.sort(rng.permutation(trained)[:JUDGED]))
     known = AttributeKnowledge(lambda _: np.zeros((0, 0)))

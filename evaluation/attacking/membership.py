@@ -1,7 +1,7 @@
 """Membership of a cell: candidates chosen, signals computed once, attacks asked and judged."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,12 @@ import numpy as np
 from attacks.attack import Lacks
 from attacks.membership.message_matching import lacking, nearness
 from attacks.signals import Answers, Signals
-from evaluation.adversary.candidates import Candidates, choose, members_and_non_members
+from evaluation.adversary.candidates import (
+    Candidates,
+    choose,
+    members_and_non_members,
+    settled_by,
+)
 from evaluation.adversary.inference import batches, copies_of
 from evaluation.adversary.knowledge import knowledge_of
 from evaluation.adversary.observation import Observation, same_parts
@@ -99,6 +104,11 @@ def membership(asked: Asked | None, observation: Observation, cache: Path | None
     if asked is None:
         return Found()
     found, seed = Found(), asked.cell.config.seed
+    config, receipts = asked.cell.config, observation.trained.receipts
+    chosen = settled_by(asked.chosen, config, observation.prepared, receipts)
+    if min(chosen.members.sum(), (~chosen.members).sum()) < 2:
+        return found  # hardly anybody of theirs ended in the model
+    asked = replace(asked, chosen=chosen)
     pool = observation.prepared.pool.take(asked.chosen.candidates)
     entry, shifted = blind(pool, asked.chosen.members, seed, "blind")
     found.leaks.append(entry)

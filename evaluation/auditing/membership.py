@@ -25,8 +25,10 @@ from fedbert.data.people import rows_of_each
 from fedbert.data.repeats import clusters, coin_groups, one_of_each
 from fedbert.errors import InputError
 from fedbert.prepare import Prepared
+from fedbert.receiving import Receipts
 from fedbert.seeding import numpy_rng
 from fedbert.tokenizer_checks import unknown_words
+from fedbert.trainer import RECEIPTS
 from privacy.group_privacy import of_group
 from reports.card.content import CONSISTENT, TOO_WEAK, VIOLATES
 from reports.leak import Leak, LeakageEntry
@@ -87,7 +89,7 @@ def candidates_of(
                 "give --non-members"
             )
         own = subject.own
-        members_seen, _ = members_and_non_members(_so_far(subject), own)
+        members_seen, _ = members_and_non_members(*_so_far(subject, own))
         return _joined(
             own.pool.take(members_seen), subject.encoded(non_members), False, "--non-members"
         )
@@ -96,7 +98,7 @@ def candidates_of(
 
 def _by_coin(subject: Subject, own: Prepared, members: np.ndarray, told: bool) -> Candidates:
     """Return who is to be told apart among the pool, one example for each coin."""
-    seen, left_out = members_and_non_members(_so_far(subject), own)
+    seen, left_out = members_and_non_members(*_so_far(subject, own))
     first = one_of_each(own.coin_groups)
     drawn = numpy_rng(subject.config.seed, "audit").permutation(first)[:MOST]
     cut = int(KNOWN * len(drawn)) if told else 0
@@ -112,11 +114,13 @@ def _by_coin(subject: Subject, own: Prepared, members: np.ndarray, told: bool) -
     )
 
 
-def _so_far(subject: Subject) -> Config:
-    """Return the settings of the training as far as it had come."""
+def _so_far(subject: Subject, own: Prepared) -> tuple[Config, Prepared, Receipts]:
+    """Return the training as far as it had come, and what became of its updates."""
     if subject.checkpoint is None:
-        return subject.config
-    return trained_rounds(subject.config, subject.checkpoint.manifest["round"])
+        return subject.config, own, Receipts()
+    state, plain = subject.checkpoint.state, subject.checkpoint.state.plain
+    receipts = Receipts.from_json(plain[RECEIPTS]) if RECEIPTS in plain else Receipts()
+    return trained_rounds(subject.config, state.round), own, receipts
 
 
 def _from_files(subject: Subject, members: Path, non_members: Path, fair: bool) -> Candidates:

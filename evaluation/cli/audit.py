@@ -127,6 +127,8 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
         from reports.card.files import content, tables, write
         from reports.card.summary import in_short, weak
 
+    # written before anything is printed: whoever reads may close the pipe
+    paths = [] if out is None else [*write(card, out), *_disclosure(checkpoint, card, out)]
     if as_json:
         say_json(COMMAND, content(card), SCHEMA)
     for name, value in card.subject.items():
@@ -137,9 +139,8 @@ def run(checkpoint: Path, out: Path | None, **asked: Any) -> None:
     say(f"verdict: {card.verdict}")
     for line in weak(card):
         say(line)
-    if out is not None:
-        for path in [*write(card, out), *_disclosure(checkpoint, card, out)]:
-            say(str(path))
+    for path in paths:
+        say(str(path))
     if card.code != OK:
         raise SystemExit(card.code)
 

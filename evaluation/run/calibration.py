@@ -16,6 +16,7 @@ from evaluation.grid.spec import Cell
 from fedbert.config import Config
 from fedbert.data.batches import Encoded
 from fedbert.data.client_data import ClientData
+from fedbert.fault_settings import NO_FAULTS
 from fedbert.frozen import unvaried
 from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, poisson_sampled
@@ -129,6 +130,7 @@ class Calibration:
                 config.training, rounds=rounds, local_steps=steps, clients_per_round=None
             ),
             data=replace(config.data, clients=len(few.clients)),
+            faults=NO_FAULTS,
         )
         noise = noise_of(config, few, defence, cell.asked())
         inputs = few if defence.training is None else poisson_sampled(few, noise)

@@ -103,7 +103,7 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
     clock.lap("inversion")
     recovered += of_updates(observation)
     clock.lap("updates")
-    parts = members_and_non_members(config, prepared)
+    parts = members_and_non_members(config, prepared, trained.receipts)
     recovered += pooled(cell, prepared, trained.split, parts)
     clock.lap("pooled")
     recovered += attributes(observation)

@@ -143,6 +143,9 @@ def _trained(
         stopped.note(out, str(error))
         again = ", as it did before" if before == stopped.told(out) else ""
         raise InputError(f"training stopped{again}: {error}") from error
+    finally:
+        if fleet is not None and parties is not None:
+            parties.close()
     return watch, trained.split, trained.state.round, None
 
 

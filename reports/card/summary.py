@@ -110,11 +110,12 @@ def _cost(card: Card) -> str:
 
 
 SILENT = "no activations are sent"
-ALONE = "Who trains holds all the text and reads it. "
-UNSENT = (
-    "Nothing made of the text goes to a server while it trains. Whether anyone who has the model "
-    "can read it was not measured."
+ALONE = "Who trains holds all the text and reads it; nothing is sent to another."
+UPDATES = (
+    "No activations are sent while it trains; updates are, and what they tell of the text was not "
+    "measured."
 )
+OPEN = "Whether anyone who has the model can read any of it was not measured."
 
 
 def _text(card: Card) -> str:
@@ -123,8 +124,8 @@ def _text(card: Card) -> str:
     if leak is None:
         why = _why(card, "inversion")
         if why.endswith(SILENT):
-            first = ALONE if card.subject.get("strategy") == "centralised" else ""
-            return f"{first}{UNSENT}"
+            alone = card.subject.get("strategy") == "centralised"
+            return f"{ALONE if alone else UPDATES} {OPEN}"
         return f"Whether anybody can read the text was not measured{why}."
     return f"The text: {reaches(leak)}."
 

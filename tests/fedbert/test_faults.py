@@ -10,6 +10,7 @@ from fedbert.errors import InputError
 from fedbert.fault_settings import DRAWN, FaultsConfig, FixedFault
 from fedbert.faults.draws import faults_of
 from fedbert.messages import dense
+from fedbert.noise import noise_of
 from fedbert.receiving import FAILED
 from fedbert.schedule import participants
 from fedbert.trainer import State, train
@@ -21,6 +22,8 @@ from privacy.dp_sgd.mechanism import DPSGD
 from privacy.gaussian import Gaussian
 from privacy.local_dp_fedavg import LocalDPFedAvg
 from privacy.mechanism import clip_rows
+from privacy.randomness.keys import FACTS
+from privacy.randomness.source import NoiseSource
 from tests.fedbert import tiny
 from tests.privacy.drawn import draws
 
@@ -54,6 +57,25 @@ def flat(values: dict[str, Any]) -> np.ndarray:
     return np.concatenate([dense(v).astype(np.float64).ravel() for _, v in sorted(values.items())])
 
 
+@pytest.fixture
+def one_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same noise whatever the faults, to see what they change."""
+    monkeypatch.setattr(
+        "fedbert.trainer.noise_of", lambda config, *_: NoiseSource.repeatable(config.seed, dict.fromkeys(FACTS, 1))
+    )
+
+
+def test_noise_is_another_where_faults_or_quorum_differ() -> None:
+    """Else two models of one seed would show, by their difference, the update that one lacks."""
+    first = tiny.config_of("two", clients=4)
+    prepared, sources = tiny.prepared_for(first, count=40), []
+    for settings in ({}, {"faults": fixed("lost", 1)}, {"quorum": 0.5}, {"below_quorum": "skip"}):
+        config = tiny.config_of("two", clients=4, **settings)
+        source = noise_of(config, prepared, DEFENCES["central"])
+        sources.append(source.draws("update", 0).uniform((4,)).tobytes())
+    assert len(set(sources)) == 4
+
+
 @pytest.mark.parametrize(("strategy", "defence", "state"), RUNS)
 def test_a_training_through_faults_is_the_same_again_and_after_a_stop(
     strategy: str, defence: str, state: str
@@ -83,6 +105,7 @@ def test_stacked_copies_of_a_group_that_loses_clients_are_those_run_alone() -> N
     assert tiny.largest_difference(runs[0].state, runs[1].state) < 1e-9
 
 
+@pytest.mark.usefixtures("one_noise")
 def test_faults_change_no_other_draw() -> None:
     """Those who stay send the same bytes in the first round: data, dropout and noise alike."""
     sent = []
@@ -140,6 +163,7 @@ def test_the_mean_is_over_those_who_came_by_their_examples() -> None:
         np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.usefixtures("one_noise")
 @pytest.mark.parametrize("strategy", ["fedavg", "parallel"])
 @pytest.mark.parametrize("defence", ["central", "over rounds"])
 def test_a_client_that_is_lost_takes_its_clipped_update_along_and_nothing_else(
@@ -164,6 +188,7 @@ def test_a_client_that_is_lost_takes_its_clipped_update_along_and_nothing_else(
     assert 0.5 < np.linalg.norm(moved) < 1 + 1e-4  # one clip at most, and the client is in it
 
 
+@pytest.mark.usefixtures("one_noise")
 def test_what_a_lost_client_takes_along_is_its_own_update_clipped() -> None:
     runs = []
     for faults in (FaultsConfig(), fixed("nan", 2)):
@@ -184,6 +209,7 @@ def test_what_a_lost_client_takes_along_is_its_own_update_clipped() -> None:
     np.testing.assert_allclose(moved * 5, clip_rows(own, 1.0)[0].numpy(), atol=3e-6)
 
 
+@pytest.mark.usefixtures("one_noise")
 def test_the_count_of_an_adaptive_clip_moves_by_one_half_for_one_client() -> None:
     """A client that does not answer adds nothing; a bit of 0 in its place would count double."""
     mechanism = AdaptiveDPFedAvg(1.0, 1.0)

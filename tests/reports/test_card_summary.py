@@ -9,7 +9,7 @@ import pytest
 from evaluation.auditing.verdict import Claim, Finding
 from reports.card.content import VERDICTS, Card, Check
 from reports.card.files import as_html, as_json
-from reports.card.summary import AT_RISK, PLAIN, UNSENT, UNTESTED, answers, in_short
+from reports.card.summary import ALONE, AT_RISK, OPEN, PLAIN, UNTESTED, UPDATES, answers, in_short
 from reports.estimate import Estimate
 from reports.leak import Leak, LeakageEntry, NotMeasured
 
@@ -62,7 +62,9 @@ def test_who_reads_and_who_finds_are_named_with_chance_beside() -> None:
 
 def test_what_was_not_measured_is_said_with_its_reason() -> None:
     told = in_short(card(measured=(NOTHING,)))
-    assert told[1] == UNSENT
+    assert told[1] == f"{UPDATES} {OPEN}"
+    alone = replace(card(measured=(NOTHING,)), subject={"strategy": "centralised"})
+    assert in_short(alone)[1] == f"{ALONE} {OPEN}"
     assert told[2] == "Whether members can be told was not measured."
 
 

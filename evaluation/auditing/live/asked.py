@@ -8,7 +8,7 @@ from evaluation.auditing.live.planting import Kind, coins_of, kind_of, noises_su
 from evaluation.grid.audit import NO_AUDIT, AuditSettings
 from fedbert.config import Config
 from fedbert.errors import InputError
-from privacy.defence import Defence
+from privacy.defence import Defence, over_rounds
 from privacy.randomness.source import NoiseSource
 
 
@@ -31,6 +31,11 @@ def canaries_kind(asked: AuditSettings, config: Config, defence: Defence) -> Kin
         raise InputError(
             "audit: expected DP-SGD, DP-FedAvg, adaptive DP-FedAvg or DP-FTRL for noise = "
             f"true: noise that lies on sums, got defence {defence.name!r}"
+        )
+    if over_rounds(defence.update) is not None and config.training.below_quorum == "skip":
+        raise InputError(
+            'audit: expected below_quorum = "stop" with noise correlated over rounds, of which a '
+            'skipped one hides a part, got "skip"'
         )
     return kind_of(config, defence) if asked.canaries else None
 

@@ -13,6 +13,7 @@ from fedbert.errors import InputError
 from fedbert.receiving import RefusedError
 from fedbert.round import SERVER
 
+TOKEN = "RAY_AUTH_TOKEN"
 ROOMY = 16 * STORE
 """Bytes of a local cluster's object store, where parts of models lie while they are sent."""
 
@@ -35,10 +36,11 @@ class RayFleet:
         """
         require_ray()
         self._folder = cluster_folder() if address == LOCAL else None
+        self._before = {name: os.environ.get(name) for name in (*ALONE, TOKEN)}
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         if address == LOCAL:
-            token = os.environ.get("RAY_AUTH_TOKEN") or secrets.token_hex(32)
-            os.environ.update(ALONE | {"RAY_AUTH_TOKEN": token})  # read when Ray is imported
+            token = os.environ.get(TOKEN) or secrets.token_hex(32)
+            os.environ.update(ALONE | {TOKEN: token})  # read when Ray is imported
         import ray
 
         self._ray, self._groups = ray, groups
@@ -79,8 +81,14 @@ class RayFleet:
     def close(self) -> None:
         """Let all parties go, and the cluster, where it was started for them."""
         self._ray.shutdown()
+        for name, value in self._before.items():  # a token is for its cluster alone
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         if self._folder is not None:
             clear(self._folder)
+            self._folder = None
 
     def _host(self, name: str) -> Any:
         if name == SERVER:

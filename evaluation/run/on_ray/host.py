@@ -14,8 +14,9 @@ Told = tuple[str, Any]
 class PartyHost:
     """Some of the parties of one training, in one process; the class is made an actor.
 
-    Model, data and noise are made here, from the specification: secret noise is drawn by the party
-    that adds it, from a key of this process', and neither leaves it.
+    Model, data and noise are made here, from the specification: secret noise on A, on updates and
+    in steps is drawn by the party that adds it, from a key of this process'; neither leaves it.
+    What the channel acts on (noise on G_Z, say) crosses to the driver before it is noised.
     """
 
     def begin(self, asked: bytes) -> str:
