@@ -7,13 +7,13 @@ from reports import metrics
 from reports.comparison import GAP, HOLDS, Comparison, undefended
 from reports.estimate import Estimate
 from reports.frontier.leakage import Worst, count, seen, unread, worst
-from reports.frontier.wish import PRIVATE, Wish
+from reports.frontier.wish import Wish
 from reports.records import CellResult
 from reports.rows import Row, by_setting, setting_rows
 
 CONSTANT = ("pearson", "spearman")
-OPEN = "no guarantee"
-"""The kind of a guarantee's cell where nothing is promised."""
+OPEN = ("no guarantee", "metric guarantee")
+"""The kinds of a guarantee's cell where nothing is promised."""
 
 
 @dataclass(frozen=True)
@@ -191,12 +191,11 @@ def _tried(
 def _dark(row: Row, seeds: Sequence[CellResult], wish: Wish) -> tuple[str, ...]:
     """The views of an adversary where nothing is promised and no attack was measured.
 
-    Of a search on private records no claim is told, so that none is missed either.
+    Of a search on private records nothing is promised on any view where something crosses; metric
+    privacy promises nothing of two distant texts.
     """
-    if wish.data == PRIVATE:
-        return ()
     looked = {each.view for record in seeds for each in seen(record, wish.adversary)}
-    bare = [own.view for own in row.guarantees if own.kind == OPEN and not own.further]
+    bare = [own.view for own in row.guarantees if own.kind in OPEN and not own.further]
     return tuple(view for view in bare if view in wish.views and view not in looked)
 
 

@@ -61,7 +61,8 @@ def flat(values: dict[str, Any]) -> np.ndarray:
 def one_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same noise whatever the faults, to see what they change."""
     monkeypatch.setattr(
-        "fedbert.trainer.noise_of", lambda config, *_: NoiseSource.repeatable(config.seed, dict.fromkeys(FACTS, 1))
+        "fedbert.trainer.noise_of",
+        lambda config, *_: NoiseSource.repeatable(config.seed, dict.fromkeys(FACTS, 1)),
     )
 
 
