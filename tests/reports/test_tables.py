@@ -244,16 +244,19 @@ def test_the_worst_leak_is_the_furthest_above_its_own_chance(examples):
 
 
 def test_the_terminals_table_fits_eighty_columns_and_cuts_nothing(examples):
-    swept = [replace(r, labels=r.labels | {"training.learning_rate": "0.1", "data.clients": "4"})
-             for r in examples.grid(("sst2", "mlm"))]  # fmt: skip
+    swept = [replace(r, cell=f"{r.cell}{n}", labels=r.labels | {"data.clients": n, "data.alpha": "1"})
+             for n in ("4", "64") for r in examples.grid(("sst2", "mlm"))]  # fmt: skip
     shown = _shown([examples.done()], 80)
     assert max(map(len, shown.splitlines())) <= 80
     words = "defence utility accuracy worst leak chance epsilon views"
     assert set(words.split()) <= set(re.split(r"[\s:,]+", shown))
     named = replace(examples.done(), labels=examples.done().labels | {"level": "sigma=100000.0"})
     narrow, wide = _shown([named], 80), _shown([named], 200)
-    assert "sigma=100000.0" in narrow and narrow.count("]") == wide.count("]")  # nothing is cut
-    assert {"training.", "learning_rate", "data.", "clients"} <= set(_shown(swept, 140).split())
+    assert "sigma 100000" in " ".join(narrow.split()) and narrow.count("]") == wide.count(
+        "]"
+    )  # nothing is cut
+    told = set(_shown(swept, 140).split())
+    assert {"data.", "clients"} <= told and "alpha" not in told  # of every setting the same
 
 
 def test_what_was_not_measured_is_told_once_with_its_seeds(examples):
