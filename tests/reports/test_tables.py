@@ -244,7 +244,8 @@ def test_the_worst_leak_is_the_furthest_above_its_own_chance(examples):
 
 
 def test_the_terminals_table_fits_eighty_columns_and_cuts_nothing(examples):
-    swept = [replace(r, cell=f"{r.cell}{n}", labels=r.labels | {"data.clients": n, "data.alpha": "1"})
+    same = {"data.alpha": "1"}
+    swept = [replace(r, cell=f"{r.cell}{n}", labels=r.labels | {"data.clients": n} | same)
              for n in ("4", "64") for r in examples.grid(("sst2", "mlm"))]  # fmt: skip
     shown = _shown([examples.done()], 80)
     assert max(map(len, shown.splitlines())) <= 80
