@@ -36,7 +36,6 @@ class RayFleet:
         """
         require_ray()
         self._folder = cluster_folder() if address == LOCAL else None
-        self._before = {name: os.environ.get(name) for name in (*ALONE, TOKEN)}
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         if address == LOCAL:
             token = os.environ.get(TOKEN) or secrets.token_hex(32)
@@ -81,11 +80,6 @@ class RayFleet:
     def close(self) -> None:
         """Let all parties go, and the cluster, where it was started for them."""
         self._ray.shutdown()
-        for name, value in self._before.items():  # a token is for its cluster alone
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
         if self._folder is not None:
             clear(self._folder)
             self._folder = None
