@@ -78,7 +78,7 @@ def in_words(shown: Mapping[str, Any]) -> str:
         new = f", {fresh} of them by a new coin each time" if fresh else ""
         told.append(f"{what} were trained on by fair coins, {over}{new}")
     if shown["releases"]:
-        told.append(f"the noise of {shown['releases']} releases was looked at as it was added")
+        told.append(f"noise was looked at each of the {shown['releases']} times that it was added")
     return "; ".join(told)
 
 

@@ -24,9 +24,9 @@ DOES = {
     "number_spans": "reads {} of the numbers whole",
     "date_spans": "reads {} of the dates whole",
     "attribute_accuracy": "infers {} of the attributes",
-    "auc": "tells a member from another text in {} of pairs",
+    "auc": "tells a text trained on from another in {} of pairs",
     "client_auc": "tells a client that took part from another in {} of pairs",
-    "tpr_at_1pct_fpr": "finds {} of the members where 1 % of all others are accused wrongly",
+    "tpr_at_1pct_fpr": "recognises {} of the texts trained on, taking 1 % of others for such",
 }
 """What an attack does, by the metric that it is judged by."""
 SHORTER = (("target epsilon", "epsilon"), ("target tpr at 1pct", "TPR at 1 % FPR"))
@@ -42,7 +42,7 @@ def achieves(leak: Leak) -> str:
     e = leak.estimate
     guess = "unknown" if leak.chance is None else f"{100 * leak.chance:.0f} %"
     ends = f"{rounded_down(100 * e.low):.0f} to {rounded_up(100 * e.high):.0f} %"
-    told = f"({ends}; a guess: {guess}), by {leak.name}"
+    told = f"({ends}; pure guessing: {guess}), by {leak.name}"
     if leak.metric not in DOES:
         return f"reaches {title(leak.metric)} {outward(e)} ({beside(leak)}), by {leak.name}"
     return f"{DOES[leak.metric].format(f'{100 * e.value:.0f} %')} {told}"

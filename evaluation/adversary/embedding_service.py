@@ -6,13 +6,22 @@ import numpy as np
 import torch
 
 from attacks.pooled.knowledge import Texts
+from fedbert.config import Config
 from fedbert.data.batches import Batch
+from fedbert.setting_types import ONE_MESSAGE
 from fedbert.split import SplitBert, answering
 
 POOLINGS = ("mean", "cls")
-
-
 BATCH = 64
+
+
+def poolings_of(config: Config) -> tuple[str, ...]:
+    """Return the poolings that give vectors of their own; of one message's one row all are alike.
+
+    >>> poolings_of(Config())
+    ('mean', 'cls')
+    """
+    return POOLINGS[:1] if config.training.strategy == ONE_MESSAGE else POOLINGS
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from attacks.attack import Knowledge, Lacks
 from attacks.attributes.knowledge import AttributeKnowledge, mean_rows, smashed_vectors
 from evaluation.adversary.candidates import members_and_non_members
-from evaluation.adversary.embedding_service import POOLINGS, EmbeddingService
+from evaluation.adversary.embedding_service import EmbeddingService, poolings_of
 from evaluation.adversary.knowledge import knowledge_of, with_bottom
 from evaluation.adversary.observation import Observation, same_parts
 from evaluation.adversary.transcript import TranscriptEntry, tables_from
@@ -55,7 +55,7 @@ def attributes(observation: Observation) -> list[LeakageEntry]:
     service = EmbeddingService(
         observation.trained.split, prepared.vocabulary.pad, prepared.tokenizer.sep_token_id
     )
-    for pooling in POOLINGS:
+    for pooling in poolings_of(cell.config):
         embed = partial(service.vectors, pooling=pooling)
         found += _judged(observation, [_pooled(observation, embed, auxiliary)], pooling, "release")
     return found

@@ -7,7 +7,7 @@ import numpy as np
 
 from attacks.attack import Lacks
 from attacks.pooled.knowledge import PooledKnowledge, Texts
-from evaluation.adversary.embedding_service import POOLINGS, EmbeddingService
+from evaluation.adversary.embedding_service import EmbeddingService, poolings_of
 from evaluation.attacking.loop import Named, entries, named
 from evaluation.attacking.personal import at_positions, spans_of
 from evaluation.grid.spec import Cell
@@ -45,7 +45,7 @@ def pooled(
     service = EmbeddingService(split, prepared.vocabulary.pad, prepared.tokenizer.sep_token_id)
     between = between_texts(cell.config, prepared.tokenizer)
     found: list[LeakageEntry] = []
-    for pooling in POOLINGS:
+    for pooling in poolings_of(cell.config):
         attacks = named(cell.attacks.pooled, "pooled", of=pooling)
         embed = partial(service.vectors, pooling=pooling)
         knowledge = PooledKnowledge(embed, auxiliary, tuple(special), between=between)

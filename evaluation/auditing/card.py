@@ -21,9 +21,9 @@ from evaluation.auditing.membership import (
     candidates_of,
     claim_on,
     membership,
-    needed,
     one_run,
 )
+from evaluation.auditing.needed import needed
 from evaluation.auditing.record_list import check_place
 from evaluation.auditing.record_risk import LISTED, lira_of, ranked, records_of, write_risk
 from evaluation.auditing.released_head import head_checks
@@ -241,8 +241,8 @@ def _records(
         if isinstance(candidates, str):
             yield _no_bound(name, claim, f"membership is not measured: {candidates}")
         elif not candidates.fair:
-            why = "members were not chosen by a fair coin, which a bound from one training needs"
-            how = "train with hold_out = 0.5 (--fair-coin, where one did choose them)"
+            why = "a bound from one training needs half of the records left out by a fair coin"
+            how = "train with hold_out = 0.5 (--fair-coin, where that was done)"
             yield _no_bound(name, claim, f"{why}: {how}")
         elif isinstance(on, str):
             yield _no_bound(name, claim, on)

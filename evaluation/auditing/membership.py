@@ -1,6 +1,5 @@
 """Release view of an audited model: who was in the training data, and what that shows."""
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +13,11 @@ from evaluation.attacking.loop import Named, entries, named
 from evaluation.attacking.membership import blind, figures, scored
 from evaluation.auditing.adversary import Means, lacking, signals_on, trained_rounds
 from evaluation.auditing.canaries.texts import joined
+from evaluation.auditing.needed import needed, needed_by_curve
 from evaluation.auditing.subject import NOT_KNOWN, Subject
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.grid.catalogue import MEMBERSHIP, looking
-from evaluation.metrics.epsilon_bounds import one_run_p
-from evaluation.metrics.one_run_gaussian import FRACTIONS, curve_refuted, one_run_from_scores
+from evaluation.metrics.one_run_gaussian import curve_refuted, one_run_from_scores
 from fedbert.config import Config
 from fedbert.data.batches import Encoded
 from fedbert.data.people import rows_of_each
@@ -38,13 +37,6 @@ from reports.scores import Scored
 MOST = 4000  # candidates
 KNOWN = 0.25  # of the pool: whose coins an adversary with shadows is told
 SIGNIFICANCE = 0.05
-MOST_NEEDED = 2**15  # candidates
-FEWEST = 4
-CANDIDATES = "about {} candidates by a fair coin, each told rightly"
-CANARIES = (
-    "white-box canaries ([audit] of a finetune), or several trainings by other seeds: no number of "
-    "candidates does in one run"
-)
 
 
 @dataclass(frozen=True)
@@ -252,7 +244,8 @@ def one_run(
     verdict = CONSISTENT if perfect else TOO_WEAK
     if any(curve_refuted(each[alone], members, curve, share) for each in scores.values()):
         verdict = VIOLATES
-    more = _needed_by_curve(curve, share, count) if verdict == TOO_WEAK else ""
+    if verdict == TOO_WEAK:
+        more = needed_by_curve(curve, share, float(members.mean()), count)
     return replace(found, by_curve=verdict, more=more)
 
 
@@ -264,35 +257,3 @@ def _alone(subject: Subject, who: Candidates) -> np.ndarray:
     found, counts = np.unique(groups, return_counts=True)
     alone = np.isin(groups[who.positions], found[counts == 1])
     return alone if alone.any() else np.ones(len(who.members), dtype=bool)
-
-
-def needed(
-    claim: Claim, level: float = SIGNIFICANCE, share: float = 0.5, tried: int = FEWEST
-) -> str:
-    """Return how many candidates could contradict the claim, in words; more than were tried.
-
-    share: of members, as the coins fell: told rightly, each is guessed to be on its own side only
-    as far as the sides are equal.
-    """
-    count = tried
-    while count <= MOST_NEEDED:
-        members = int(share * count)
-        for fraction in FRACTIONS:
-            guesses = math.ceil(fraction * count)
-            right = min((guesses + 1) // 2, members) + min(guesses // 2, count - members)
-            p = one_run_p(count, guesses, right, claim.delta, claim.epsilon)
-            if p <= level / len(FRACTIONS):
-                return CANDIDATES.format(count)
-        count += count // 4 + 1
-    return CANARIES
-
-
-def _needed_by_curve(curve: np.ndarray, level: float, tried: int) -> str:
-    """Return how many candidates, each told rightly, could refute a curve, in words."""
-    count = tried
-    while count <= MOST_NEEDED:
-        coins = np.arange(count) % 2 == 0
-        if curve_refuted(coins.astype(float), coins, curve, level):
-            return CANDIDATES.format(count)
-        count += count // 4 + 1
-    return CANARIES

@@ -42,10 +42,9 @@ def named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
     if subject.no_public:
         told["public text not known"] = subject.no_public
     if not isinstance(candidates, str):
-        doubt = (
-            "" if candidates.fair else "; not by a fair coin, so that a shifted pool is possible"
-        )
-        count = f"{len(candidates.members)} ({int(candidates.members.sum())} members)"
+        shifted = "; not half by a fair coin, so that a shifted pool is possible"
+        doubt = "" if candidates.fair else shifted
+        count = f"{len(candidates.members)} texts, {int(candidates.members.sum())} trained on"
         told["candidates"] = f"{count}: {candidates.origin}{doubt}"
     return told
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fedbert.disk.writer import sweep, write_whole
 from reports.card.content import COMMAND, FAILED, FILE, SCHEMA, WEAK, Card, figure, note
-from reports.card.summary import SPEAKS, answers, in_short
+from reports.card.summary import SPEAKS, UNCLAIMED, answers, in_short
 from reports.html import html
 from reports.layout import with_heads
 from reports.metrics import title
@@ -85,7 +85,7 @@ def as_html(card: Card) -> str:
         {"figure": figure, "note": note, "metric_title": title, "beside": beside, "known": known},
         card=card,
         verdict=in_short(card)[0],
-        speaks=SPEAKS,
+        speaks=SPEAKS if card.claims else f"{SPEAKS} {UNCLAIMED}",
         answers=answers(card),
         kind="failed" if card.code == 1 else "weak" if card.code else "good",
         who=WHO,

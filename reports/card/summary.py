@@ -8,6 +8,7 @@ from reports.card.content import (
     TOO_WEAK,
     VIOLATES,
     WEAK,
+    WITHIN,
     Card,
     Check,
 )
@@ -22,7 +23,7 @@ from reports.wording import outward
 PLAIN = {
     VIOLATES: "Do not ship: a claim about this model does not hold.",
     ABOVE: "Do not ship: an attack passed a limit that was set.",
-    TOO_WEAK: "Undecided: some claim could not be put to the test, so this audit clears nothing.",
+    TOO_WEAK: "Undecided: a claim could not be put to the test. This audit clears nothing to ship.",
     NOT_MEASURED: "Undecided: something that was asked for could not be measured.",
     CONSISTENT: "Nothing here speaks against what is claimed. That is no proof.",
 }
@@ -71,7 +72,7 @@ def answers(card: Card) -> tuple[tuple[str, str], ...]:
     read, found, certain = (capital(each.removeprefix("How sure: ")) for each in told)
     return (
         ("Who can read my text?", read),
-        ("Which records?", f"{found} {listed}"),
+        ("Which records are at risk?", f"{found} {listed}"),
         ("What does it cost?", _cost(card)),
         ("How sure is that?", f"{certain} {ATTACKS}"),
     )
@@ -91,10 +92,8 @@ ATTACKS = (
     "The figures speak of the attacks that were run: others may do better, and only a guarantee "
     "bounds those."
 )
-SPEAKS = (
-    "An audit can find that a claim is false, and cannot prove that one is true. Where nothing is "
-    "claimed, weigh the figures below."
-)
+SPEAKS = "An audit can find that a claim is false, and cannot prove that one is true."
+UNCLAIMED = "Nothing is claimed of this model: weigh the figures below."
 
 
 def _cost(card: Card) -> str:
@@ -156,10 +155,25 @@ def _sure(card: Card) -> str:
     for words in (FAILED, WEAK):
         if deciding := [each for each in tests if each.verdict in words]:
             first = deciding[0]
-            of = f"{len(deciding)} of {count} checks" if count > 1 else "the one check"
+            fine = sum(each.verdict in (CONSISTENT, WITHIN) for each in tests)
             did = "could not tell" if words is WEAK else "found a fault"
-            told = f'"{first.what}" ({first.verdict}): {first.detail}'
-            return f"How sure: {of} {did}{', first' * (len(deciding) > 1)}: {told}."
+            of = "the one check" if count == 1 else f"of {count} checks {len(deciding)}"
+            rest = f", {fine} found nothing wrong" if fine else ""
+            told = f'"{first.what}": {first.detail}'
+            return f"How sure: {of} {did}{rest}: {told}.{_watched(card)}"
     if not count:
-        return "How sure: nothing was there to be contradicted."
-    return f"How sure: each of {count} checks could have failed, and none did."
+        return f"How sure: nothing was there to be contradicted.{_watched(card)}"
+    return f"How sure: each of {count} checks could have failed, and none did.{_watched(card)}"
+
+
+def _watched(card: Card) -> str:
+    """What a live audit of the training saw, where there was one that found no fault."""
+    if card.live is None or card.live["fault"] or not card.live["points"]:
+        return ""
+    shown, last = card.live["shown"], card.live["points"][-1]
+    if not shown["canaries"]:
+        return " While it was trained its noise was watched, and no fault found."
+    return (
+        f" While it was trained {shown['canaries']} canaries were watched, and no fault found: "
+        f"they show an epsilon of {last['bound']:.2g} or more."
+    )

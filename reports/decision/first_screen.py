@@ -13,15 +13,14 @@ from reports.decision.words import (
     achieved,
     at_most,
     does,
-    in_views,
     kept_text,
     line,
-    named,
     nearest,
     percent,
 )
 from reports.estimate import Estimate
 from reports.frontier.leakage import Told, Worst
+from reports.named import in_views, named
 from reports.plain import WHO, everybody
 from reports.tradeoff import Allowed, beside_leak
 from reports.wording import duration, outward, size
@@ -34,7 +33,8 @@ SHIP, NONE, UNKNOWN = "ship", "none", "unknown"
 class Verdict:
     """What the first screen says of a task.
 
-    kind: one of SHIP, NONE, UNKNOWN. line: the decision; near: what comes nearest where it is none.
+    kind: one of SHIP, NONE, UNKNOWN. line: the decision; near: what it keeps and leaks, or what
+    comes nearest where nothing may be shipped.
     answers: questions and their answers. wished: what it was held against. views: the decision for
     each adversary by itself.
     """
@@ -52,11 +52,18 @@ def verdict(found: Decision, alone: Sequence[Decision] = (), left: str = "") -> 
     """The first screen of a decision. alone: for each view by itself. left: what is missing yet."""
     kind = UNKNOWN if found.unknown else SHIP if found.chosen else NONE
     seen = [] if found.unknown else [each for each in alone if _seen(each)]
-    views = tuple((each.wish.adversary, line(each)) for each in seen)
+    views = tuple((each.wish.adversary, " ".join([line(each), *_near(each)])) for each in seen)
     first = f"{left} So far: " if left else ""
     return Verdict(
-        found.task, kind, first + line(found), nearest(found), answers(found), wished(found), views
-    )
+        found.task, kind, first + line(found), " ".join(_near(found)), answers(found),
+        wished(found), views,
+    )  # fmt: skip
+
+
+def _near(found: Decision) -> list[str]:
+    """What is kept and leaked by the setting to ship, or by the nearest where there is none."""
+    told = nearest(found) if found.chosen is None else achieved(found.chosen)
+    return [told] if told else []
 
 
 def of_frontier(found: Decision, title: str) -> Verdict:
@@ -78,15 +85,15 @@ def answers(found: Decision) -> tuple[tuple[str, str], ...]:
     read = f"{_readers(found.told)} {_open(shown, found)}".strip()
     return (
         ("Who can read my text?", f"{which}: {read[:1].lower()}{read[1:]}"),
-        ("Which records?", _records(shown, found.told.members)),
+        ("Which records are at risk?", _records(shown, found.told.members)),
         ("What does it cost?", _cost(shown, found)),
         ("How sure is that?", _sure(found, shown)),
     )
 
 
 NAMES_NOBODY = (
-    "This page names nobody. Whose records a trained model puts most at risk is listed by "
-    "fedbert-eval audit run CHECKPOINT --records FILE."
+    "This page names nobody: fedbert-eval audit run CHECKPOINT --records FILE lists whom a trained "
+    "model puts most at risk."
 )
 
 
@@ -94,15 +101,15 @@ def _records(each: Judged, worst: Worst | None) -> str:
     """Who tells members, what the claim allows at most, and where they are listed."""
     told, claim = capital(_reads(worst, "who was trained on")), _allows(each, worst)
     if claim is not None:
-        who = MEMBERS.get(claim.unit, "members")
+        who = MEMBERS.get(claim.unit, "them")
         told += (
-            f" The claim on the {claim.view} view allows at most {at_most(claim.tpr_at(0.01))} of "
-            f"{who} to be found at {percent(0.01)} of false alarms."
+            f" The promise on the {claim.view} view, which holds for any attack, allows at most "
+            f"{at_most(claim.tpr_at(0.01))} of {who}."
         )
     return f"{told} {NAMES_NOBODY}"
 
 
-MEMBERS = {"record": "members", "user": "users", "client": "clients"}
+MEMBERS = {"record": "them", "user": "users", "client": "clients"}
 """Whose membership claims bound, by their unit."""
 
 
@@ -146,8 +153,15 @@ def _open(each: Judged, found: Decision) -> str:
     if blind:
         told.append(f"Whether {everybody(blind, 'or')} can read it was not measured.")
     silent = [one.view for one in each.row.guarantees if one.kind == "nothing sent"]
-    told += [f"Nothing is sent to {everybody(silent, 'or')}."] if silent else []
+    told += [f"Nothing is sent to {_others(silent)}."] if silent else []
     return " ".join(told)
+
+
+def _others(silent: Sequence[str]) -> str:
+    """Those to whom nothing is sent: all but who gets the model, or by name."""
+    if set(silent) >= {"forward", "backward", "aggregator", "peer"}:
+        return "a server or another client"
+    return everybody(silent, "or")
 
 
 def _cost(each: Judged, found: Decision) -> str:
@@ -159,7 +173,7 @@ def _cost(each: Judged, found: Decision) -> str:
     if reference is not None and reference is not each:
         told += f" in place of {_held(reference, found.numbers)} undefended: it {kept_text(each)}"
     spent = [f"{size(row.bytes)} sent"] if row.bytes is not None else []
-    spent += [f"{duration(row.seconds)} of computing"] if row.seconds is not None else []
+    spent += [f"{duration(row.seconds)} of computing in all"] if row.seconds is not None else []
     return " ".join([f"{told}.", *([", ".join(spent) + "."] if spent else [])])
 
 
@@ -202,27 +216,27 @@ def wished(found: Decision) -> str:
     wish = found.wish
     least, most = percent(wish.least_share or 0.0), percent(wish.most_leakage or 1.0)
     return (
-        f"Asked for, by default: to keep at least {least} of what the best undefended training "
-        f"gains over guessing, and {percent(SURELY)} at the lower end of the interval; that no "
-        f"attack on {in_views(wish.views)} comes more than {most} above chance; a promise about "
-        "the text."
+        f"Held against the tool's own wish (frontier takes yours): at least {least} kept of what "
+        f"the best undefended training gains, {percent(SURELY)} at the lower end; no attack on "
+        f"{in_views(wish.views)} more than {most} of the way from guessing to all; something "
+        "promised of the text."
     )
 
 
 RULES = (
-    "Above chance: the share of the way from chance to everything, the upper end over all attacks "
-    "that were run, by each metric that says how much is read and not how surely (no precision, no "
-    "AUC without the model); F1, ROUGE and single tokens of names, numbers and dates where chance "
-    "is known, any other with unknown chance from 0; of several that tell the same, the first; "
-    "content, rare and single words, numbers among them, that were met fewer than 100 times, only "
-    "where they lie above chance. A promise: a guarantee about more than labels, against one of "
-    "the views or more, that allows less than half to be found at 1 % of false alarms, by its "
-    "curve, or without one by epsilon and delta; metric privacy promises nothing of two distant "
-    "texts and is none. A view on which something crosses has to be promised, or its text "
-    "attacked. A claim that a live audit refuted is never shipped. Of several settings that pass: "
-    "the one with the fewest views without a promise; then, of what leaks no more than can be told "
-    "from the least, the one of the smallest epsilon, on no view larger, where claims are alike, "
-    "delta included; else the one that keeps most. Another wish: fedbert-eval frontier."
+    "The way from guessing to all: the share of it that an attack comes, the upper end over all "
+    "attacks that were run, by each metric that says how much is read and not how surely (no "
+    "precision, no AUC without the model); F1, ROUGE and single tokens of names, numbers and dates"
+    " where chance is known, any other with unknown chance from 0; of several that tell the same, "
+    "the first; content, rare and single words, numbers among them, that were met fewer than 100 "
+    "times, only where they lie above chance. A promise: a guarantee about more than labels, "
+    "against one of the views or more, that allows less than half to be found at 1 % of false "
+    "alarms, by its curve, or without one by epsilon and delta; metric privacy promises nothing of"
+    " two distant texts and is none. A view on which something crosses has to be promised, or its "
+    "text attacked. A claim that a live audit refuted is never shipped. Of several settings that "
+    "pass: the one with the fewest views without a promise; then, of what leaks no more than can "
+    "be told from the least, the one of the smallest epsilon, on no view larger, where claims are "
+    "alike, delta included; else the one that keeps most. Another wish: fedbert-eval frontier."
 )
 """How the wish is meant, and how one setting is taken of several."""
 

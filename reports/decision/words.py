@@ -1,9 +1,6 @@
 """Decision in words: a line that decides, and the answers to what is asked of it."""
 
-from collections.abc import Sequence
-
 from reports import metrics
-from reports.checks import VIEWS
 from reports.comparison import BARE, VOID
 from reports.decision.choice import Decision, Judged
 from reports.decision.lacks import MANY, UNSHOWN
@@ -11,9 +8,10 @@ from reports.decision.promises import binds, of_text
 from reports.estimate import Estimate
 from reports.frontier.leakage import Worst
 from reports.frontier.wish import Wish
-from reports.plain import DOES, in_words, key_words
-from reports.rows import GuaranteeCell, Row
-from reports.wording import claim, rounded_down, rounded_up
+from reports.named import claim_text, in_views, named, to_ship
+from reports.plain import DOES
+from reports.rows import Row
+from reports.wording import rounded_down, rounded_up
 
 
 def line(found: Decision) -> str:
@@ -29,8 +27,7 @@ def line(found: Decision) -> str:
         return f"{first}: {told}."
     if found.chosen is None:
         return _none(found)
-    each = found.chosen
-    return f"Ship {_claimed(each.row, found.wish)}: {kept_text(each)}; {_worst(each)}."
+    return f"Ship {_claimed(found.chosen.row, found.wish)}."
 
 
 def outcome(each: Judged, found: Decision) -> str:
@@ -45,14 +42,6 @@ def outcome(each: Judged, found: Decision) -> str:
     return "; ".join([*(each.faults or ("may be shipped",)), *([same] if same else [])])
 
 
-def named(row: Row, claimed: bool = False) -> str:
-    """A setting with its strategy, in words; claimed: its target epsilon is told by the claim."""
-    further = "".join(f", {key_words(key)} {value}" for key, value in row.further)
-    told = claimed and row.level.startswith("target_epsilon=") and "," not in row.level
-    level = "" if told or row.level in ("-", "") else f", {in_words(row.level)}"
-    return f"{row.defence}{level}{further} ({row.strategy})"
-
-
 def _claimed(row: Row, wish: Wish) -> str:
     """A setting, and what it claims against an adversary; views without a promise by name."""
     found: dict[str, list[str]] = {}
@@ -61,25 +50,17 @@ def _claimed(row: Row, wish: Wish) -> str:
     for each in own:
         if of_text(each):
             little = "" if binds(row, each) else f"{EMPTIED} "
-            found.setdefault(f"{little}{_short(each)}", []).append(each.view)
+            found.setdefault(f"{little}{claim_text(each)}", []).append(each.view)
         elif each.kind != "nothing sent":
             bare.append(each.view)
     claims = sorted(found.items(), key=lambda one: one[0].startswith(EMPTIED))
     parts = [f"{short} against {in_views(views)}" for short, views in claims]
     if bare:
         parts.append(f"no guarantee against {in_views(bare)}")
-    return f"{named(row, bool(found))} at {'; '.join(parts)}"
+    return f"{to_ship(row, bool(found))}, at {'; '.join(parts)}"
 
 
 EMPTIED = "a claim that allows nearly everything,"
-
-
-def _short(each: GuaranteeCell) -> str:
-    """A guarantee in short, as words, with its delta."""
-    short = claim(each.short)
-    if each.delta is None or not short.endswith(")"):
-        return short
-    return f"{short[:-1]}, delta {each.delta:g})"
 
 
 def kept_text(each: Judged) -> str:
@@ -87,11 +68,11 @@ def kept_text(each: Judged) -> str:
     if each.share is None:
         return "what it keeps nobody knows"
     same = f" ({NO_LOSS})" if "utility" in each.same else ""
-    return f"keeps {share_text(each.share)} of what training gains{same}"
+    return f"keeps {share_text(each.share)} of what training gains over a constant answer{same}"
 
 
-NO_LOSS = "no loss against undefended training was seen"
-NO_GAIN = "without the defence no more was seen to leak: what protects is the guarantee"
+NO_LOSS = "which cannot be told from no loss here"
+NO_GAIN = "the attacks did no better: against better ones the promise alone protects"
 
 
 def _worst(each: Judged) -> str:
@@ -99,20 +80,21 @@ def _worst(each: Judged) -> str:
     found = each.tried.worst
     if found is None:
         return "no attack was measured"
-    same = f"; {NO_GAIN}" if "leakage" in each.same else ""
+    same = f". Without the defence {NO_GAIN}" if "leakage" in each.same else ""
     return f"the worst attack {does(found)}{same}"
 
 
 def does(found: Worst) -> str:
     """What an attack does, with what a guess does and the upper end over all attacks."""
-    most = f"at most {at_most(max(0.0, found.high))} of the way from chance to all"
+    most = at_most(max(0.0, found.high))
+    most = f"all attacks, intervals included, come at most {most} of the way from guessing to all"
     if found.metric in DOES:
         does = DOES[found.metric].format(percent(found.measured))
-        does += f", chance {percent(found.chance)}"
+        does += f"; pure guessing {percent(found.chance)}"
     else:
         title = metrics.title(found.metric)
-        does = f"reaches {title} {found.measured:.2f}, chance {found.chance:.2f}"
-    return f"{does} ({found.attack} on the {found.view} view; {most})"
+        does = f"reaches {title} {found.measured:.2f}; pure guessing {found.chance:.2f}"
+    return f"{does} ({found.attack}, {found.view} view; {most})"
 
 
 def _none(found: Decision) -> str:
@@ -171,17 +153,3 @@ def at_most(fraction: float) -> str:
     ['28', '%']
     """
     return percent(rounded_up(100 * fraction) / 100)
-
-
-def in_views(names: Sequence[str]) -> str:
-    """Views in words.
-
-    >>> in_views(["peer"]), in_views(["backward", "peer", "release"])
-    ('the peer view', 'the backward, peer and release views')
-    """
-    if len(names) == len(VIEWS):
-        return "all five views"
-    *first, last = names
-    if not first:
-        return f"the {last} view"
-    return f"the {', '.join(first)} and {last} views"

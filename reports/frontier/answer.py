@@ -1,4 +1,7 @@
-"""Answer of a frontier: the defence that leaks least of those that keep the utility wished for."""
+"""Answer of a frontier: the defence that leaks least of those that keep the utility wished for.
+
+Of those that leak no more as far as anybody can tell, the one that promises and keeps most.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +17,8 @@ from reports.rows import Row, by_setting, setting_rows
 CONSTANT = ("pearson", "spearman")
 OPEN = ("no guarantee", "metric guarantee")
 """The kinds of a guarantee's cell where nothing is promised."""
+NEAR = 0.05
+"""A worst attack so much further above chance, within its own interval, leaks no more."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,8 @@ class Tried:
     """A defence at one level: its row, its worst attack, and whether it keeps the utility.
 
     seeds: each seed's utility, by the seed. unread: attacks that could not run on it, and did on
-    others of its strategy: what it leaks to them nobody knows. dark: views of the adversary where
-    nothing is promised and no attack was measured.
+    others of its strategy: what it leaks to them nobody knows. bare: views of the adversary where
+    nothing is promised. dark: those of them where no attack was measured.
     """
 
     row: Row
@@ -30,6 +35,7 @@ class Tried:
     useful: bool
     seeds: tuple[tuple[str, Estimate], ...] = ()
     unread: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
     dark: tuple[str, ...] = ()
 
 
@@ -102,7 +108,8 @@ def answer(records: Sequence[CellResult], wish: Wish) -> Answer:
         why = f"the utility wished for, {least:.3f}, is reached without the text ({constant:.3f})."
         return Answer(wish, least, reference, tuple(each), None, numbers, why)
     chosen = chosen_of(each, wish)
-    told = tuple(_placed(one, chosen, wish) for one in each)
+    near = _near(each, wish)
+    told = tuple(_placed(one, chosen, wish, one in near) for one in each)
     if chosen is None:
         return Answer(wish, least, reference, told, None, numbers, _none(each))
     return Answer(wish, least, reference, told, chosen, numbers)
@@ -152,13 +159,14 @@ def keeps(row: Row, least: float | None) -> bool:
 
 
 def chosen_of(candidates: Sequence[Candidate], wish: Wish) -> Candidate | None:
-    """The candidate whose worst attack achieves least; of equal ones the one of more utility.
+    """The candidate whose worst attack achieves least.
 
-    One that leaks more than is wished for, at the upper end, or was not attacked, is none; nor one
-    that leaves a view where nothing is promised and nobody looked.
+    Of all that leak as little, as far as anybody can tell, the one that leaves fewest views to
+    attacks alone; then the one of most utility. One that leaks more than is wished for, at the
+    upper end, or was not attacked, is none; nor one that leaves a view where nothing is promised
+    and nobody looked.
     """
-    open_ = [each for each in candidates if _eligible(each, wish)]
-    return min(open_, key=_order, default=None)
+    return min(_near(candidates, wish), key=_order, default=None)
 
 
 def _eligible(candidate: Candidate, wish: Wish) -> bool:
@@ -168,11 +176,26 @@ def _eligible(candidate: Candidate, wish: Wish) -> bool:
     return wish.most_leakage is None or best.worst.high <= wish.most_leakage
 
 
-def _order(candidate: Candidate) -> tuple[float, float, float]:
+def _near(candidates: Sequence[Candidate], wish: Wish) -> list[Candidate]:
+    """Those that may be shipped and leak no more than the least of them, as far as can be told."""
+    open_ = [each for each in candidates if _eligible(each, wish)]
+    least = min((_numbers(each)[0].value for each in open_), default=0.0)
+    worsts = [(each, _numbers(each)[0]) for each in open_]
+    return [each for each, own in worsts if own.low <= least and own.value <= least + NEAR]
+
+
+def _order(candidate: Candidate) -> tuple[int, float, float, float]:
+    found, utility = _numbers(candidate)
+    bare = len(candidate.best.bare) if candidate.best else 0
+    return bare, -utility.value, found.value, found.high
+
+
+def _numbers(candidate: Candidate) -> tuple[Worst, Estimate]:
+    """The worst attack and the utility of a candidate that may be chosen."""
     best = candidate.best
     if best is None or best.worst is None or best.row.utility is None:
         raise ValueError(f"expected a level with numbers, got none of {candidate.name}")
-    return best.worst.value, best.worst.high, -best.row.utility.value
+    return best.worst, best.row.utility
 
 
 def _tried(
@@ -185,18 +208,20 @@ def _tried(
         if row.metric in each.utility
     )
     found = worst(seeds, wish.adversary, numbers)
-    return Tried(row, found, keeps(row, least), own, dark=_dark(row, seeds, wish))
+    bare = _bare(row, wish)
+    looked = {each.view for record in seeds for each in seen(record, wish.adversary)}
+    dark = tuple(view for view in bare if view not in looked)
+    return Tried(row, found, keeps(row, least), own, bare=bare, dark=dark)
 
 
-def _dark(row: Row, seeds: Sequence[CellResult], wish: Wish) -> tuple[str, ...]:
-    """The views of an adversary where nothing is promised and no attack was measured.
+def _bare(row: Row, wish: Wish) -> tuple[str, ...]:
+    """The views of an adversary where nothing is promised.
 
     Of a search on private records nothing is promised on any view where something crosses; metric
     privacy promises nothing of two distant texts.
     """
-    looked = {each.view for record in seeds for each in seen(record, wish.adversary)}
     bare = [own.view for own in row.guarantees if own.kind in OPEN and not own.further]
-    return tuple(view for view in bare if view in wish.views and view not in looked)
+    return tuple(view for view in bare if view in wish.views)
 
 
 def _candidate(name: str, tried: Sequence[Tried]) -> Candidate:
@@ -204,14 +229,14 @@ def _candidate(name: str, tried: Sequence[Tried]) -> Candidate:
     return Candidate(name, tuple(tried), next((each for each in tried if each.useful), None))
 
 
-def _placed(candidate: Candidate, chosen: Candidate | None, wish: Wish) -> Candidate:
-    """A candidate with why it is not the answer."""
+def _placed(candidate: Candidate, chosen: Candidate | None, wish: Wish, near: bool) -> Candidate:
+    """A candidate with why it is not the answer. near: it leaks no more, as far as can be told."""
     if chosen is not None and candidate.name == chosen.name:
         return candidate
-    return replace(candidate, lost=_lost(candidate, chosen, wish))
+    return replace(candidate, lost=_lost(candidate, chosen, wish, near))
 
 
-def _lost(candidate: Candidate, chosen: Candidate | None, wish: Wish) -> str:
+def _lost(candidate: Candidate, chosen: Candidate | None, wish: Wish, near: bool) -> str:
     """Why a candidate is not the answer."""
     best, last = candidate.best, candidate.tried[-1].row
     if best is None:
@@ -231,9 +256,13 @@ def _lost(candidate: Candidate, chosen: Candidate | None, wish: Wish) -> str:
         return f"nothing is promised against {views}, and no attack looked there"
     if not _eligible(candidate, wish):
         return f"leaks more than {wish.most_leakage:g} above chance, at the upper end"
+    if near:
+        fewer = chosen is not None and chosen.best and len(best.bare) > len(chosen.best.bare)
+        less = "leaves more views to the attacks alone" if fewer else "keeps less utility"
+        return f"leaks no less, as far as can be told, and {less}"
     least = None if chosen is None or chosen.best is None else chosen.best.worst
-    near = least is not None and least.high >= best.worst.low
-    return f"leaks more{', but by less than the intervals can tell' if near else ''}"
+    close = least is not None and least.high >= best.worst.low
+    return f"leaks more{', but by less than the intervals can tell' if close else ''}"
 
 
 def _none(candidates: Sequence[Candidate]) -> str:

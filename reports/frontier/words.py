@@ -8,7 +8,8 @@ from reports.frontier.claims import SPENT
 from reports.frontier.leakage import Worst
 from reports.frontier.wish import PRIVATE, PUBLIC, Wish
 from reports.markup import escaped, markdown_table
-from reports.rows import GuaranteeCell, Row
+from reports.named import claim_text, in_views, to_ship
+from reports.rows import Row
 from reports.wording import interval
 
 METHOD = (
@@ -25,7 +26,8 @@ def title(answer: Answer) -> str:
     if answer.chosen is None:
         return f"Ship no defence of these: {answer.nothing}"
     best = _best(answer.chosen)
-    return f"Ship {_named(best.row)}: {claimed(best.row, answer.wish)}"
+    own = answer.wish.data != PRIVATE and any(each.claimed for each in best.row.guarantees)
+    return f"Ship {to_ship(best.row, own)}: {claimed(best.row, answer.wish)}"
 
 
 def sentences(answer: Answer) -> list[str]:
@@ -49,8 +51,8 @@ def claimed(row: Row, wish: Wish) -> str:
     found: dict[str, list[str]] = {}
     own = [each for each in row.guarantees if each.view in wish.views]
     for each in sorted(own, key=lambda one: not one.claimed):
-        found.setdefault(_short(each), []).append(each.view)
-    parts = [f"{short} against {', '.join(views)}" for short, views in found.items()]
+        found.setdefault(claim_text(each), []).append(each.view)
+    parts = [f"{short} against {in_views(views)}" for short, views in found.items()]
     return f"{'; '.join(parts) or 'no guarantee'}."
 
 
@@ -134,10 +136,6 @@ def _best(candidate: Candidate) -> Tried:
     return candidate.best
 
 
-def _named(row: Row) -> str:
-    return f"{row.name} ({row.strategy})"
-
-
 def _about(answer: Answer, best: Tried) -> list[str]:
     """What the choice leaks, and what it costs."""
     told = [f"What it leaks to {answer.wish.against}, at worst: {leaks(best.worst)}."]
@@ -181,9 +179,3 @@ def _searched(answer: Answer) -> str:
         f"The search is a simulation on {kind} data, by the file's word: {trainings} trainings, "
         "none of which counts against anybody's privacy."
     )
-
-
-def _short(each: GuaranteeCell) -> str:
-    """A guarantee in short, with its delta."""
-    delta = "" if each.delta is None else f" at delta {each.delta:g}"
-    return "no guarantee" if each.short == "none" else f"{each.short}{delta}"

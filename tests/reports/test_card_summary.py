@@ -41,20 +41,22 @@ def test_every_verdict_has_plain_words() -> None:
 def test_what_failed_is_said_before_what_was_weak(bad: str) -> None:
     told = in_short(card("too weak to say", bad, "consistent", bad))
     assert told[0].startswith("Do not ship")
-    assert told[3] == f'How sure: 2 of 4 checks found a fault, first: "check 1" ({bad}): why 1.'
+    why = '"check 1": why 1.'
+    assert told[3] == f"How sure: of 4 checks 2 found a fault, 1 found nothing wrong: {why}"
 
 
 def test_who_reads_and_who_finds_are_named_with_chance_beside() -> None:
     told = in_short(card("consistent", measured=(AREA, FOUND, READ)))
     assert told[1] == (
-        "The text: the server that runs the body reads 90 % of the tokens (88 to 92 %; a guess: "
-        "4 %), by nearest token."
+        "The text: the server that runs the body reads 90 % of the tokens (88 to 92 %; pure "
+        "guessing: 4 %), by nearest token."
     )
-    assert "anyone who has the model finds 20 % of the members where 1 % of all" in told[2]
-    assert "(10 to 30 %; a guess: 1 %), by LiRA" in told[2]
+    assert "anyone who has the model recognises 20 % of the texts trained on" in told[2]
+    assert "(10 to 30 %; pure guessing: 1 %), by LiRA" in told[2]
     assert "each of 1 checks could have failed" in told[3]
     pairs = (
-        "tells a member from another text in 60 % of pairs (50 to 70 %; a guess: 50 %), by loss."
+        "tells a text trained on from another in 60 % of pairs (50 to 70 %; pure guessing: 50 %), "
+        "by loss."
     )
     assert told[2].endswith(f"overall, {pairs}")
     assert pairs in in_short(card(measured=(AREA,)))[2]
@@ -98,14 +100,14 @@ def test_a_bound_stands_in_the_json_as_numbers() -> None:
 
 def test_the_first_screen_answers_what_is_asked() -> None:
     asked = dict(answers(card("consistent", measured=(FOUND, READ))))
-    assert list(asked) == ["Who can read my text?", "Which records?", "What does it cost?",
-                           "How sure is that?"]  # fmt: skip
+    assert list(asked) == ["Who can read my text?", "Which records are at risk?",
+                           "What does it cost?", "How sure is that?"]  # fmt: skip
     assert asked["Who can read my text?"].startswith("The server that runs the body reads 90 %")
-    assert "--records FILE" in asked["Which records?"]
+    assert "--records FILE" in asked["Which records are at risk?"]
     assert "measures no utility" in asked["What does it cost?"]
     assert "Each of 1 checks could have failed" in asked["How sure is that?"]
     listed = replace(card("consistent"), subject={"name": "m", AT_RISK: "12 listed"})
-    assert "At risk: 12 listed." in dict(answers(listed))["Which records?"]
+    assert "At risk: 12 listed." in dict(answers(listed))["Which records are at risk?"]
     page = as_html(card("violates the claim", measured=(READ,)))
     assert page.index("Do not ship") < page.index("Who can read") < page.index("<table>")
     marked = replace(card("consistent"), subject={"name": "m", "doubts": "9 words are [UNK] to it"})

@@ -42,14 +42,14 @@ from tests.reports.decided import (
 def test_what_keeps_enough_leaks_little_and_is_promised_is_shipped():
     found = decided(GOOD)
     assert found.chosen is not None and found.chosen.row.name == "good" and not found.unknown
-    told = " ".join(line(found).split())
-    for words in ("Ship good (parallel) at epsilon 4 (record, replace-one, data set, delta 1e-05)",
-                  "against all five views", "keeps 95 % [", "of what training gains",
-                  "chance", "at most"):  # fmt: skip
+    told = " ".join(f"{line(found)} {verdict(found).near}".split())
+    for words in ("Ship good (parallel), trained anew with secret noise, at epsilon 4 (record, "
+                  "replace-one, data set, delta 1e-05) against all five views. It keeps 95 % [",
+                  "of what training gains", "pure guessing 4 %", "at most"):  # fmt: skip
         assert words in told
     answers = dict(verdict(found).answers)
     read = " ".join(answers["Who can read my text?"].split())
-    assert "the server that runs the body reads 5 % of the tokens, chance 4 %" in read
+    assert "the server that runs the body reads 5 % of the tokens; pure guessing 4 %" in read
     assert "0.880 [" in answers["What does it cost?"] and "0.900 [" in answers["What does it cost?"]
 
 
@@ -141,7 +141,7 @@ def test_what_cannot_be_told_from_undefended_training_is_said():
     (own,) = by_task([quiet, cell("good", 0.895)]).values()
     found = decide(own, 6)
     assert found.chosen.same == ("utility", "leakage")
-    assert all(told in line(found) for told in (NO_LOSS, NO_GAIN))
+    assert all(told in verdict(found).near for told in (NO_LOSS, NO_GAIN))
 
 
 @pytest.mark.parametrize(("utility", "words"), [(0.505, "Void"), (0.56, "Ship"), (None, "Nothing")])

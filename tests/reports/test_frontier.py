@@ -87,8 +87,8 @@ def test_the_least_leaking_defence_that_keeps_the_utility_is_the_answer():
     assert (found.chosen.name, found.chosen.best.row.level) == ("a", "eps 2")
     assert [each.useful for each in found.tried] == [True, False, True, True]
     assert title(found) == (
-        "Ship a, eps 2 (parallel): eps 2.0 (record, replace-one, data set) at delta 1e-05 against "
-        "forward, backward, aggregator, peer, release."
+        "Ship a, eps 2 (parallel), trained anew with secret noise: epsilon 2 (record, replace-one, "
+        "data set, delta 1e-05) against all five views."
     )
     told = " ".join(sentences(found))
     for words in ("loss threshold (release) 0.100 [", "0.020 less", "12 trainings",
@@ -155,6 +155,26 @@ def test_more_leakage_than_wished_for_is_no_answer():
         "leaks more than 0.05 above chance, at the upper end"] * 2  # fmt: skip
 
 
+def test_of_what_cannot_be_told_apart_the_more_useful_is_the_answer():
+    """Both at chance: the lower number is luck, and would cost .03 of accuracy."""
+    alike = run(("a", "-", 0.755, 0.5), ("b", "-", 0.785, 0.51), ("c", "-", 0.79, 0.56))
+    found = answer(alike, WISH)
+    assert found.chosen is not None and found.chosen.name == "b"
+    told = " ".join(sentences(found))
+    assert "a: leaks no less, as far as can be told, and keeps less utility" in told
+    assert "c: leaks more (" in told
+
+
+def test_of_what_cannot_be_told_apart_a_promise_outranks_utility():
+    peers = ("backward", "aggregator", "peer", "release")
+    every = [("none", "-", 0.8, 0.95), ("a", "-", 0.755, 0.5), ("b", "-", 0.785, 0.5)]
+    records = [cell(*each, covered=peers if each[0] == "b" else VIEWS, seed=seed)
+               for each in every for seed in (0, 1, 2)]  # fmt: skip
+    found = answer(records, WISH)
+    assert found.chosen is not None and found.chosen.name == "a"
+    assert found.candidates[1].lost.endswith("leaves more views to the attacks alone")
+
+
 LEAK = st.floats(0.5, 0.99)
 
 
@@ -172,7 +192,7 @@ def test_more_leakage_never_makes_a_defence_preferred(rows, more, which):
 
     before, after = chosen(0.0), chosen(more)
     if before != f"d{which}":
-        assert after == before
+        assert after != f"d{which}"
     assert (before is None) == (after is None)
 
 
@@ -188,7 +208,8 @@ def test_of_private_records_no_epsilon_is_claimed():
     found = answer(GOOD, replace(WISH, data="private"))
     told = " ".join([*sentences(found), *(" ".join(line) for line in tried_table(found)[1])])
     assert title(found).startswith("Ship a, eps 2 (parallel): no guarantee: the search trained on ")
-    assert "eps 2.0 (record" not in told and "No guarantee covers the search: 12 train" in told
+    assert "eps 2.0 (record" not in told and "epsilon 2 (record" not in told
+    assert "No guarantee covers the search: 12 train" in told
 
 
 def test_a_defence_whose_own_training_failed_is_not_blamed():
@@ -319,13 +340,14 @@ def test_a_report_of_a_search_on_private_records_claims_nothing_anywhere(tmp_pat
     for record in GOOD:  # without a claim each view has to be attacked
         own = replace(record, leakage=(*record.leakage, *looks))
         append_record(tmp_path / "records.jsonl", own)
-    claimed = "eps 2.0 (record, replace-one, data set)"
+    claimed = ("eps 2.0 (record, replace-one, data set)", "epsilon 2 (record")
     for data, there in (("public", True), ("private", False)):
         grid = {"frontier": {"data": data, "adversary": "all", "least_share": 0.8, "steps": 6}}
         (tmp_path / "grid.json").write_text(json.dumps(grid))
         shown = render(tmp_path)
         for name in ("report.html", "table.md", "table.csv"):
-            assert (claimed in (tmp_path / name).read_text()) is there, (data, name)
+            text = (tmp_path / name).read_text()
+            assert any(words in text for words in claimed) is there, (data, name)
         assert any("its epsilon is not claimed" in line for line in shown.answer) is not there
 
 

@@ -102,6 +102,13 @@ def test_the_text_behind_a_message_is_looked_for_in_the_forward_view(records) ->
     assert much.estimate.low < much.chance + 0.03
 
 
+def test_of_one_row_there_is_one_pooling(records) -> None:
+    for record in records:
+        names = {each.attack for each in record.leakage if each.view == "release"}
+        assert "bag_of_words (splices=0) (mean)" in names
+        assert not any("(cls)" in name for name in names)
+
+
 def test_the_label_of_a_known_text_is_read_as_far_as_the_noise_lets_it(records) -> None:
     """Epsilon .5 lets it be right e^.5 / (1 + e^.5) = .62 of the time at most, on even labels."""
     plain, some, much = (

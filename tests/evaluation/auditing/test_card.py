@@ -20,12 +20,11 @@ from evaluation.auditing.adversary import Means, _trainings, signals_on
 from evaluation.auditing.manifest import allowed, mismatches
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.membership import (
-    _needed_by_curve,
     candidates_of,
     claim_on,
-    needed,
     one_run,
 )
+from evaluation.auditing.needed import needed, needed_by_curve
 from evaluation.auditing.subject import open_subject
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.cli.main import main
@@ -173,7 +172,7 @@ def test_a_claim_that_nothing_could_contradict_is_too_weak(good: Path, tmp_path:
 
 def test_as_many_candidates_as_it_would_take_do_and_half_of_them_do_not() -> None:
     claim, curve = Claim(1.0, 1e-5), np.array([[1.0, 1e-5]])
-    told = {needed(claim), _needed_by_curve(curve, 0.05, 4)}
+    told = {needed(claim), needed_by_curve(curve, 0.05, 0.5, 4)}
     for count in {int(re.findall(r"about (\d+) candidates", each)[0]) for each in told}:
         for tried, does in ((count + 2, True), (count // 2, False)):  # it is "about" so many
             coins = np.arange(tried) % 2 == 0
@@ -181,6 +180,11 @@ def test_as_many_candidates_as_it_would_take_do_and_half_of_them_do_not() -> Non
             assert (found > claim.epsilon) is does
             assert curve_refuted(coins.astype(float), coins, curve, 0.05) is does
     assert "white-box canaries" in needed(Claim(20.0, 1e-5))
+    unequal = needed_by_curve(curve, 0.05, 0.3, 4)  # of unequal sides fewer are told apart
+    count = int(re.findall(r"about (\d+) candidates", unequal)[0])
+    coins = np.arange(count) < int(0.3 * count)
+    assert curve_refuted(coins.astype(float), coins, curve, 0.05)
+    assert not curve_refuted(coins[: count // 2].astype(float), coins[: count // 2], curve, 0.05)
 
 
 def test_a_claim_below_what_the_noise_gives_is_violated(good: Path, run) -> None:
