@@ -93,6 +93,8 @@ ATTACKS = (
     "bounds those."
 )
 SPEAKS = "An audit can find that a claim is false, and cannot prove that one is true."
+LEAST = 0.05
+"""A bound on epsilon below this says nothing."""
 UNCLAIMED = "Nothing is claimed of this model: weigh the figures below."
 
 
@@ -157,10 +159,10 @@ def _sure(card: Card) -> str:
             first = deciding[0]
             fine = sum(each.verdict in (CONSISTENT, WITHIN) for each in tests)
             did = "could not tell" if words is WEAK else "found a fault"
-            of = "the one check" if count == 1 else f"of {count} checks {len(deciding)}"
-            rest = f", {fine} found nothing wrong" if fine else ""
+            rest = f"{fine} found nothing wrong, " if fine else ""
+            of = "the one check" if count == 1 else f"of {count} checks {rest}{len(deciding)}"
             told = f'"{first.what}": {first.detail}'
-            return f"How sure: {of} {did}{rest}: {told}.{_watched(card)}"
+            return f"How sure: {of} {did}: {told}.{_watched(card)}"
     if not count:
         return f"How sure: nothing was there to be contradicted.{_watched(card)}"
     return f"How sure: each of {count} checks could have failed, and none did.{_watched(card)}"
@@ -173,7 +175,9 @@ def _watched(card: Card) -> str:
     shown, last = card.live["shown"], card.live["points"][-1]
     if not shown["canaries"]:
         return " While it was trained its noise was watched, and no fault found."
+    bound = last.get("bound") or 0.0
+    least = f", an epsilon of {bound:.2g} or more" if bound >= LEAST else ", too few for a bound"
     return (
-        f" While it was trained {shown['canaries']} canaries were watched, and no fault found: "
-        f"they show an epsilon of {last['bound']:.2g} or more."
+        f" While it was trained {shown['canaries']} canaries were watched: no fault was found"
+        f"{least}."
     )

@@ -101,15 +101,16 @@ def _records(each: Judged, worst: Worst | None) -> str:
     """Who tells members, what the claim allows at most, and where they are listed."""
     told, claim = capital(_reads(worst, "who was trained on")), _allows(each, worst)
     if claim is not None:
-        who = MEMBERS.get(claim.unit, "them")
+        who = MEMBERS.get(claim.unit, "these")
         told += (
             f" The promise on the {claim.view} view, which holds for any attack, allows at most "
-            f"{at_most(claim.tpr_at(0.01))} of {who}."
+            f"{at_most(claim.tpr_at(0.01))} of {who} to be recognised, taking {percent(0.01)} of "
+            "others for such."
         )
     return f"{told} {NAMES_NOBODY}"
 
 
-MEMBERS = {"record": "them", "user": "users", "client": "clients"}
+MEMBERS = {"record": "these texts", "user": "users", "client": "clients"}
 """Whose membership claims bound, by their unit."""
 
 

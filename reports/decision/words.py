@@ -67,11 +67,11 @@ def kept_text(each: Judged) -> str:
     """The share of the gain that is kept, with its interval, and whether that is the whole."""
     if each.share is None:
         return "what it keeps nobody knows"
-    same = f" ({NO_LOSS})" if "utility" in each.same else ""
+    same = f", {NO_LOSS}" if "utility" in each.same else ""
     return f"keeps {share_text(each.share)} of what training gains over a constant answer{same}"
 
 
-NO_LOSS = "which cannot be told from no loss here"
+NO_LOSS = "a loss that cannot be told from none here"
 NO_GAIN = "the attacks did no better: against better ones the promise alone protects"
 
 

@@ -42,7 +42,7 @@ def test_what_failed_is_said_before_what_was_weak(bad: str) -> None:
     told = in_short(card("too weak to say", bad, "consistent", bad))
     assert told[0].startswith("Do not ship")
     why = '"check 1": why 1.'
-    assert told[3] == f"How sure: of 4 checks 2 found a fault, 1 found nothing wrong: {why}"
+    assert told[3] == f"How sure: of 4 checks 1 found nothing wrong, 2 found a fault: {why}"
 
 
 def test_who_reads_and_who_finds_are_named_with_chance_beside() -> None:

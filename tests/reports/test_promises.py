@@ -165,13 +165,11 @@ def test_no_upper_end_is_rounded_down(end):
 
 def test_the_first_screen_says_what_the_claim_allows_of_members():
     told = " ".join(dict(verdict(decided(GOOD)).answers)["Which records are at risk?"].split())
-    assert (
-        "The promise on the release view, which holds for any attack, allows at most 8 % of them"
-        in told
-    )
+    promised = "The promise on the release view, which holds for any attack, allows at most 8 %"
+    assert f"{promised} of these texts to be recognised" in told
     silent = replace(GOOD, leakage=GOOD.leakage[1:])
     told = " ".join(dict(verdict(decided(silent)).answers)["Which records are at risk?"].split())
-    assert "allows at most 8 % of them" in told
+    assert "allows at most 8 % of these texts" in told
 
 
 @pytest.mark.parametrize(
