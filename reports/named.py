@@ -7,8 +7,8 @@ from reports.plain import in_words, key_words
 from reports.rows import GuaranteeCell, Row
 from reports.wording import claim
 
-ANEW = ", trained anew with secret noise"
-"""Of what was simulated with noise that can be made again, and is to be shipped."""
+ANEW = "Train anew with secret noise, audit that model, then ship"
+"""What is to be done where noise that can be made again was simulated."""
 
 
 def named(row: Row, claimed: bool = False) -> str:
@@ -20,8 +20,9 @@ def named(row: Row, claimed: bool = False) -> str:
 
 
 def to_ship(row: Row, claimed: bool) -> str:
-    """A setting that is to be shipped: where its noise can be made again, that it is not."""
-    return f"{named(row, claimed)}{ANEW if claimed and 'repeatable' in row.noise else ''}"
+    """What is to be done with a setting; what was trained with repeatable noise is not shipped."""
+    act = f"{ANEW}:" if claimed and "repeatable" in row.noise else "Ship"
+    return f"{act} {named(row, claimed)}"
 
 
 def claim_text(each: GuaranteeCell) -> str:

@@ -126,3 +126,21 @@ def sortable(number: float | None) -> str:
     ('0.123457', 'inf', '')
     """
     return "" if number is None else f"{number:.6g}"
+
+
+def percent(fraction: float) -> str:
+    """A fraction in hundredths; the sign stays on the number's line.
+
+    >>> percent(0.921).split()
+    ['92', '%']
+    """
+    return f"{round(100 * fraction)}\N{NO-BREAK SPACE}%"
+
+
+def at_most(fraction: float) -> str:
+    """A fraction in hundredths that nothing lies above: never rounded down.
+
+    >>> at_most(0.2728).split()
+    ['28', '%']
+    """
+    return percent(rounded_up(100 * fraction) / 100)

@@ -1,6 +1,6 @@
 """Manifest check: do the costs and epsilons follow from what it says was done?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -83,6 +83,12 @@ def allowed(subject: Subject) -> list[Allowed]:
         if spent is not None:
             found.append(allowed_of({**claim, **_allowed(spent).to_json()}))
     return [each for each in found if each is not None]
+
+
+def allowed_tpr(allowed: Sequence[Allowed]) -> float | None:
+    """Return the share of records that claims on the release let be found at 1 % FPR."""
+    own = [one.tpr_at(0.01) for one in allowed if (one.view, one.unit) == ("release", "record")]
+    return max(own, default=None)
 
 
 def sampled_curve(subject: Subject, claim: dict[str, Any]) -> np.ndarray | None:

@@ -9,6 +9,10 @@ from evaluation.grid.spec import PLACES
 from fedbert.stopped import aside
 from reports.live import in_words
 
+NOISE = {
+    "secret": "secret: its key is kept nowhere",
+    "repeatable": "repeatable: whoever has seed and settings makes it again and takes it off",
+}
 ABOVE_ASKED = 1e-3
 """By what share a claim may pass its target before a card says so: calibration is this close."""
 
@@ -29,6 +33,7 @@ def named(subject: Subject, candidates: Candidates | str) -> dict[str, str]:
         told["rounds"] = str(done) if done == planned else unfinished
         if subject.one_message:
             told["rounds"] = "none: one message of each record"
+        told["noise"] = NOISE[config.noise]
         told["defence"] = str(subject.checkpoint.manifest["defence"].get("name", ""))
         if above := _more_than_asked(subject):
             told["asked for"] = above

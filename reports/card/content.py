@@ -67,7 +67,8 @@ class Card:
     live: what a live audit of the training saw, by round; None without one. means: on how much the
     attacks ran. seconds: of each phase. made: the day, as YYYY-MM-DD. model_sha256: of the weights
     that were audited; "" of a foreign model. cost: utility, gains, majority_baseline and
-    subgroups, as a record's JSON has them; empty where nobody measured them.
+    subgroups, as a record's JSON has them; empty where nobody measured them. allowed_tpr: of the
+    members that any attack on the released model may find at 1 % of false alarms, by its claims.
     """
 
     subject: dict[str, str]
@@ -80,6 +81,7 @@ class Card:
     made: str = ""
     model_sha256: str = ""
     cost: Mapping[str, Any] = field(default_factory=dict)
+    allowed_tpr: float | None = None
 
     @property
     def code(self) -> int:
@@ -124,6 +126,7 @@ class Card:
             "means": dict(self.means),
             "seconds": dict(self.seconds),
             "claims": list(self.claims),
+            "allowed_tpr_at_1pct_fpr": self.allowed_tpr,
             "checks": [_check_json(check) for check in self.checks],
             "measured": [each.to_json() for each in self.measured],
             **({"cost": dict(self.cost)} if self.cost else {}),

@@ -18,14 +18,14 @@ from reports.leak import Leak
 from reports.leaks import worst, worst_reading
 from reports.metrics import title
 from reports.plain import achieves, reaches
-from reports.wording import outward
+from reports.wording import at_most, outward
 
 PLAIN = {
     VIOLATES: "Do not ship: a claim about this model does not hold.",
     ABOVE: "Do not ship: an attack passed a limit that was set.",
     TOO_WEAK: "Undecided: a claim could not be put to the test. This audit clears nothing to ship.",
     NOT_MEASURED: "Undecided: something that was asked for could not be measured.",
-    CONSISTENT: "Nothing here speaks against what is claimed. That is no proof.",
+    CONSISTENT: "No objection: no fault was found in what is claimed. That is no proof.",
 }
 STRONGER = "--shadows"
 UNTESTED = "Nothing was tested: there is no claim, and no limit was set."
@@ -140,7 +140,9 @@ def _members(card: Card) -> str:
     over = f"; overall, {achieves(area)}" if few and area else ""
     lacking = any(not isinstance(e, Leak) and STRONGER in e.reason for e in card.measured)
     more = f" Stronger attacks did not run: they take {STRONGER} 16." if lacking else ""
-    return f"Who was trained on: {reaches(leak)}{over}.{more}"
+    most = card.allowed_tpr
+    bound = "" if most is None else f" The promise allows any attack {at_most(most)} at most."
+    return f"Who was trained on: {reaches(leak)}{over}.{bound}{more}"
 
 
 def _why(card: Card, family: str) -> str:

@@ -11,19 +11,17 @@ from reports.decision.lacks import unattacked
 from reports.decision.promises import of_text, open_views
 from reports.decision.words import (
     achieved,
-    at_most,
     does,
     kept_text,
     line,
     nearest,
-    percent,
 )
 from reports.estimate import Estimate
 from reports.frontier.leakage import Told, Worst
 from reports.named import in_views, named
 from reports.plain import WHO, everybody
 from reports.tradeoff import Allowed, beside_leak
-from reports.wording import duration, outward, size
+from reports.wording import at_most, duration, outward, percent, size
 
 SHIP, NONE, UNKNOWN = "ship", "none", "unknown"
 """How a line reads: something may be shipped, nothing may, or nobody can tell."""
@@ -201,7 +199,7 @@ def _sure(found: Decision, each: Judged) -> str:
         "for itself. They speak of the attacks that were run: others may do better, and only a "
         "guarantee bounds those. To choose a setting by figures that were taken of the records to "
         "be protected costs privacy that no epsilon here counts (fedbert-eval budget tuning). "
-        "This page compares settings: the model that is handed over is audited by itself."
+        "This page compares settings: the model that is handed over has to be audited."
     )
 
 
@@ -217,7 +215,7 @@ def wished(found: Decision) -> str:
     wish = found.wish
     least, most = percent(wish.least_share or 0.0), percent(wish.most_leakage or 1.0)
     return (
-        f"Held against the tool's own wish (frontier takes yours): at least {least} kept of what "
+        f"Held against default limits (frontier takes yours): at least {least} kept of what "
         f"the best undefended training gains, {percent(SURELY)} at the lower end; no attack on "
         f"{in_views(wish.views)} more than {most} of the way from guessing to all; something "
         "promised of the text."

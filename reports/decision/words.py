@@ -11,7 +11,7 @@ from reports.frontier.wish import Wish
 from reports.named import claim_text, in_views, named, to_ship
 from reports.plain import DOES
 from reports.rows import Row
-from reports.wording import rounded_down, rounded_up
+from reports.wording import at_most, percent, rounded_down, rounded_up
 
 
 def line(found: Decision) -> str:
@@ -27,7 +27,7 @@ def line(found: Decision) -> str:
         return f"{first}: {told}."
     if found.chosen is None:
         return _none(found)
-    return f"Ship {_claimed(found.chosen.row, found.wish)}."
+    return f"{_claimed(found.chosen.row, found.wish)}."
 
 
 def outcome(each: Judged, found: Decision) -> str:
@@ -57,7 +57,7 @@ def _claimed(row: Row, wish: Wish) -> str:
     parts = [f"{short} against {in_views(views)}" for short, views in claims]
     if bare:
         parts.append(f"no guarantee against {in_views(bare)}")
-    return f"{to_ship(row, bool(found))}, at {'; '.join(parts)}"
+    return f"{to_ship(row, bool(found))} at {'; '.join(parts)}"
 
 
 EMPTIED = "a claim that allows nearly everything,"
@@ -86,14 +86,15 @@ def _worst(each: Judged) -> str:
 
 def does(found: Worst) -> str:
     """What an attack does, with what a guess does and the upper end over all attacks."""
+    same = ", no difference shown" if found.low <= 0 else ""
     most = at_most(max(0.0, found.high))
     most = f"all attacks, intervals included, come at most {most} of the way from guessing to all"
     if found.metric in DOES:
         does = DOES[found.metric].format(percent(found.measured))
-        does += f"; pure guessing {percent(found.chance)}"
+        does += f"; pure guessing {percent(found.chance)}{same}"
     else:
         title = metrics.title(found.metric)
-        does = f"reaches {title} {found.measured:.2f}; pure guessing {found.chance:.2f}"
+        does = f"reaches {title} {found.measured:.2f}; pure guessing {found.chance:.2f}{same}"
     return f"{does} ({found.attack}, {found.view} view; {most})"
 
 
@@ -135,21 +136,3 @@ def share_text(share: Estimate | None) -> str:
     low, high = rounded_down(100 * share.low), rounded_up(100 * share.high)
     above = "all" if high >= 100 else f"{high:.0f}"
     return f"{percent(share.value)} [{low:.0f}, {above}]"
-
-
-def percent(fraction: float) -> str:
-    """A fraction in hundredths; the sign stays on the number's line.
-
-    >>> percent(0.921).split()
-    ['92', '%']
-    """
-    return f"{round(100 * fraction)}\N{NO-BREAK SPACE}%"
-
-
-def at_most(fraction: float) -> str:
-    """A fraction in hundredths that nothing lies above: never rounded down.
-
-    >>> at_most(0.2728).split()
-    ['28', '%']
-    """
-    return percent(rounded_up(100 * fraction) / 100)

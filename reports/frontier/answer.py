@@ -1,6 +1,7 @@
 """Answer of a frontier: the defence that leaks least of those that keep the utility wished for.
 
-Of those that leak no more as far as anybody can tell, the one that promises and keeps most.
+A promise outranks attacks that failed; of what leaks no more as far as anybody can tell, the one
+that keeps most is taken.
 """
 
 from collections.abc import Sequence
@@ -159,12 +160,11 @@ def keeps(row: Row, least: float | None) -> bool:
 
 
 def chosen_of(candidates: Sequence[Candidate], wish: Wish) -> Candidate | None:
-    """The candidate whose worst attack achieves least.
+    """The candidate that leaves fewest views without a promise, and whose worst attack does least.
 
-    Of all that leak as little, as far as anybody can tell, the one that leaves fewest views to
-    attacks alone; then the one of most utility. One that leaks more than is wished for, at the
-    upper end, or was not attacked, is none; nor one that leaves a view where nothing is promised
-    and nobody looked.
+    Of all that leak as little, as far as anybody can tell, the one of most utility. One that leaks
+    more than is wished for, at the upper end, or was not attacked, is none; nor one that leaves a
+    view where nothing is promised and nobody looked.
     """
     return min(_near(candidates, wish), key=_order, default=None)
 
@@ -177,17 +177,21 @@ def _eligible(candidate: Candidate, wish: Wish) -> bool:
 
 
 def _near(candidates: Sequence[Candidate], wish: Wish) -> list[Candidate]:
-    """Those that may be shipped and leak no more than the least of them, as far as can be told."""
+    """Those that promise most and leak no more than the least of them, as far as can be told."""
     open_ = [each for each in candidates if _eligible(each, wish)]
-    least = min((_numbers(each)[0].value for each in open_), default=0.0)
-    worsts = [(each, _numbers(each)[0]) for each in open_]
-    return [each for each, own in worsts if own.low <= least and own.value <= least + NEAR]
+    fewest = min((_bare_of(each) for each in open_), default=0)
+    found = [(each, _numbers(each)[0]) for each in open_ if _bare_of(each) == fewest]
+    least = min((own.value for _, own in found), default=0.0)
+    return [each for each, own in found if own.low <= least and own.value <= least + NEAR]
 
 
-def _order(candidate: Candidate) -> tuple[int, float, float, float]:
+def _bare_of(candidate: Candidate) -> int:
+    return 0 if candidate.best is None else len(candidate.best.bare)
+
+
+def _order(candidate: Candidate) -> tuple[float, float, float]:
     found, utility = _numbers(candidate)
-    bare = len(candidate.best.bare) if candidate.best else 0
-    return bare, -utility.value, found.value, found.high
+    return -utility.value, found.value, found.high
 
 
 def _numbers(candidate: Candidate) -> tuple[Worst, Estimate]:
@@ -257,9 +261,10 @@ def _lost(candidate: Candidate, chosen: Candidate | None, wish: Wish, near: bool
     if not _eligible(candidate, wish):
         return f"leaks more than {wish.most_leakage:g} above chance, at the upper end"
     if near:
-        fewer = chosen is not None and chosen.best and len(best.bare) > len(chosen.best.bare)
-        less = "leaves more views to the attacks alone" if fewer else "keeps less utility"
-        return f"leaks no less, as far as can be told, and {less}"
+        return "leaks no less, as far as can be told, and keeps less utility"
+    if chosen is not None and _bare_of(candidate) > _bare_of(chosen):
+        views = ", ".join(best.bare)
+        return f"nothing is promised against {views}: there the attacks alone speak for it"
     least = None if chosen is None or chosen.best is None else chosen.best.worst
     close = least is not None and least.high >= best.worst.low
     return f"leaks more{', but by less than the intervals can tell' if close else ''}"

@@ -27,7 +27,7 @@ def title(answer: Answer) -> str:
         return f"Ship no defence of these: {answer.nothing}"
     best = _best(answer.chosen)
     own = answer.wish.data != PRIVATE and any(each.claimed for each in best.row.guarantees)
-    return f"Ship {to_ship(best.row, own)}: {claimed(best.row, answer.wish)}"
+    return f"{to_ship(best.row, own)}: {claimed(best.row, answer.wish)}"
 
 
 def sentences(answer: Answer) -> list[str]:

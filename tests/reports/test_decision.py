@@ -43,8 +43,9 @@ def test_what_keeps_enough_leaks_little_and_is_promised_is_shipped():
     found = decided(GOOD)
     assert found.chosen is not None and found.chosen.row.name == "good" and not found.unknown
     told = " ".join(f"{line(found)} {verdict(found).near}".split())
-    for words in ("Ship good (parallel), trained anew with secret noise, at epsilon 4 (record, "
-                  "replace-one, data set, delta 1e-05) against all five views. It keeps 95 % [",
+    for words in ("Train anew with secret noise, audit that model, then ship: good (parallel) at "
+                  "epsilon 4 (record, replace-one, data set, delta 1e-05) against all five views. It "
+                  "keeps 95 % [",
                   "of what training gains", "pure guessing 4 %", "at most"):  # fmt: skip
         assert words in told
     answers = dict(verdict(found).answers)
@@ -144,13 +145,15 @@ def test_what_cannot_be_told_from_undefended_training_is_said():
     assert all(told in verdict(found).near for told in (NO_LOSS, NO_GAIN))
 
 
-@pytest.mark.parametrize(("utility", "words"), [(0.505, "Void"), (0.56, "Ship"), (None, "Nothing")])
+@pytest.mark.parametrize(
+    ("utility", "words"), [(0.505, "Void"), (0.56, "Train anew"), (None, "Nothing")]
+)
 def test_without_a_training_that_learnt_nothing_is_decided(utility, words):
     records = [GOOD] if utility is None else [cell("none", utility, 0.99), GOOD]
     (own,) = by_task(records).values()
     found = decide(own, count(records))
     assert line(found).startswith(words)
-    assert (found.chosen is None) == (words != "Ship")
+    assert (found.chosen is None) == (words != "Train anew")
 
 
 def test_a_seed_that_keeps_too_little_is_not_hidden_by_the_others():

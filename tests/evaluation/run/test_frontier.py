@@ -17,6 +17,7 @@ from evaluation.run import runner
 from evaluation.run.changes import Known
 from reports.frontier.answer import answer
 from reports.frontier.wish import wish_of
+from reports.named import ANEW
 from reports.records import read_records
 from reports.run_folder import in_order
 from tests.evaluation.run.frontier_world import FILE, World
@@ -80,7 +81,7 @@ def test_the_level_of_a_known_curve_is_found_and_the_answer_told(
     lower = [0.5 + 0.3 * (1 - math.exp(-each / 2)) - 0.01 for each in (epsilon, epsilon / 1.2)]
     assert name == "dp-sgd" and lower[0] >= 0.74 > lower[1]
     told = capsys.readouterr()
-    assert told.out.startswith(f"Ship dp-sgd, {level}, training.batch_size = 64 (parallel): eps ")
+    assert told.out.startswith(f"{ANEW}: dp-sgd, training batch size 64 (parallel): epsilon ")
     assert "labels: keeps too little utility" in told.out
     assert "next: dp-sgd at target_epsilon=10.0 (3 cells)" in told.err
     labels = [cell.labels for cell in one.ran]
