@@ -72,8 +72,7 @@ def audit(directory: Path, request: Request, judge: Judge | None = None) -> Card
     if request.text or request.pair or request.label:
         read = with_columns(subject.task, request.text, request.pair, request.label)
         subject = replace(subject, task=read)
-    foreign = subject.checkpoint is None
-    if foreign and request.members is None:
+    if subject.checkpoint is None and request.members is None:
         raise InputError(
             "expected --members (and --non-members) for a model without a manifest, got none: "
             f"nobody says what {directory} was trained on"

@@ -44,8 +44,8 @@ def test_what_keeps_enough_leaks_little_and_is_promised_is_shipped():
     assert found.chosen is not None and found.chosen.row.name == "good" and not found.unknown
     told = " ".join(f"{line(found)} {verdict(found).near}".split())
     for words in ("Train anew with secret noise, audit that model, then ship: good (parallel) at "
-                  "epsilon 4 (record, replace-one, data set, delta 1e-05) against all five views. It "
-                  "keeps 95 % [",
+                  "epsilon 4 (record, replace-one, data set, delta 1e-05) against all five views. "
+                  "It keeps 95 % [",
                   "of what training gains", "pure guessing 4 %", "at most"):  # fmt: skip
         assert words in told
     answers = dict(verdict(found).answers)
