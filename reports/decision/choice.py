@@ -21,6 +21,7 @@ from reports.decision.lacks import (
     UNFINISHED,
     UNJUDGED,
     UNPROMISED,
+    unattacked,
     unpromised,
 )
 from reports.decision.promises import open_views, places, promised
@@ -135,8 +136,9 @@ def decide(found: Sequence[Setting], numbers: int, wish: Wish = DEFAULT) -> Deci
         lived = tuple((each.labels["seed"], each.utility[row.metric]) for each in own
                       if row.metric in each.utility)  # fmt: skip
         tried = Tried(
-            row, worst(own, wish.adversary, numbers), _enough(ratio, wish), lived, missing
-        )
+            row, worst(own, wish.adversary, numbers), _enough(ratio, wish), lived, missing,
+            dark=tuple(view for view in open_views(row, wish) if view in unattacked(row)),
+        )  # fmt: skip
         every.append(Judged(tried, ratio, bare=undefended(group[0])))
     reference = None if best is None else every[best]
     settings = tuple(

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from reports.drawing.marks import Dot, roomy
 from reports.drawing.scatter import SHARE, labelled, reference_line, stacked
 from reports.drawing.style import FAINT, Style, drawn_in, handle
-from reports.figures.frontier import FrontierFigure, left_out
+from reports.figures.frontier import UNSEEN, FrontierFigure, left_out
 
 MOST: Any = (0, (6, 2, 1, 2, 1, 2))  # of the line of the leakage allowed
 RING = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": "#000000"}
@@ -42,6 +42,10 @@ def _wished(axes: Axes, data: FrontierFigure, style: Style) -> None:
     """None; the answer, the seeds, the frontier and the wish are on the axes."""
     for spot in data.spots:
         colour = style.look(data.groups.index(spot.group))["color"]
+        if spot.dark:
+            ends, at = [spot.leakage[2], 1.02], [spot.utility[0]] * 2
+            axes.plot(ends, at, ":", color=colour, linewidth=0.9, zorder=1)
+            axes.plot(ends[1:], at[1:], ">", color=colour, markersize=3, clip_on=False)
         if len(spot.seeds) > 1:
             axes.plot(*zip(*spot.seeds, strict=True), ".", color=colour, markersize=3, alpha=0.6)
         if spot.chosen:
@@ -69,6 +73,8 @@ def _legend(data: FrontierFigure, style: Style) -> list[Line2D]:
     if not all(spot.keeps for spot in data.spots):
         empty = {"marker": "o", "markerfacecolor": "white", "color": FAINT, "linestyle": "none"}
         found.append(handle(style, "hollow: not shown to keep enough", **empty))
+    if any(spot.dark for spot in data.spots):
+        found.append(handle(style, UNSEEN, color=FAINT, linestyle=":", marker=">"))
     several = any(len(spot.seeds) > 1 for spot in data.spots)
     found.append(handle(style, f"frontier{'; points: seeds' if several else ''}", color="#000000"))
     if data.least is not None:

@@ -10,13 +10,16 @@ from reports.figures.utility import axis_title
 from reports.frontier.answer import Answer, Tried
 from reports.frontier.words import title
 
+UNSEEN = "at least so much: a view nobody attacked"
+
 
 @dataclass(frozen=True)
 class Spot:
     """One setting: leakage above chance and utility, value and interval each, and its seeds'.
 
     group: its defence. level: in few letters. keeps: whether it keeps the utility. chosen: it is
-    the answer.
+    the answer. dark: it has a view where nothing is promised and nobody looked, so that it may leak
+    more than is known.
     """
 
     group: str
@@ -27,13 +30,15 @@ class Spot:
     seeds: tuple[tuple[float, float], ...]
     keeps: bool
     chosen: bool
+    dark: bool = False
 
 
 @dataclass(frozen=True)
 class FrontierFigure:
     """All settings tried, the line of those that none beats in both, and what was wished for.
 
-    left: how many more were tried and are not among the spots; the line is of all.
+    left: how many more were tried and are not among the spots; the line is of all of which nothing
+    is unknown.
     """
 
     task: str
@@ -67,7 +72,7 @@ def frontier_data(answer: Answer) -> FrontierFigure | None:
         answer.wish.against,
         title(answer),
         tuple(spots),
-        frontier([(spot.leakage[0], spot.utility[0]) for spot in spots]),
+        frontier([(spot.leakage[0], spot.utility[0]) for spot in spots if not spot.dark]),
         answer.least,
         answer.wish.most_leakage,
         row.majority_baseline,
@@ -120,6 +125,7 @@ def describe_frontier(data: FrontierFigure) -> str:
     parts[-1] += f" {data.task}."
     for spot in data.spots:
         keeps = "the answer" if spot.chosen else "keeps" if spot.keeps else "does not keep"
+        keeps += f"; {UNSEEN}" if spot.dark else ""
         parts.append(
             f"{spot.label}: leakage {spot.leakage[0]:.3g}, utility {spot.utility[0]:.3g} ({keeps})."
         )
@@ -142,4 +148,5 @@ def _spot(each: Tried, chosen: bool) -> Spot | None:
         tuple((leakage, own[seed].value) for seed, leakage in worst.seeds if seed in own),
         each.useful,
         chosen,
+        bool(each.dark),
     )

@@ -253,12 +253,16 @@ def test_the_figure_holds_all_settings_seeds_and_the_line():
     assert data is not None and len(data.spots) == 4
     assert [len(spot.seeds) for spot in data.spots] == [3] * 4
     assert [spot.chosen for spot in data.spots] == [False, False, True, False]
-    assert data.line == tuple(pytest.approx(x) for x in ((0.04, 0.6), (0.1, 0.78), (0.4, 0.79),
-                                                         (0.9, 0.8)))  # fmt: skip
+    assert [spot.dark for spot in data.spots] == [True] + [False] * 3  # nobody looked at peers
+    assert data.line == tuple(map(pytest.approx, ((0.04, 0.6), (0.1, 0.78), (0.4, 0.79))))
     by = "frontier:draw_decision"
     png = screen(data, by, "")
     assert png == screen(data, by, "") and png != screen(replace(data, least=0.6), by, "")
-    assert "a, eps 2: leakage 0.1, utility 0.78 (the answer)." in describe_frontier(data)
+    told = describe_frontier(data)
+    assert "a, eps 2: leakage 0.1, utility 0.78 (the answer)." in told
+    assert "leakage 0.9, utility 0.8 (keeps; at least so much: a view nobody attacked)." in told
+    seen = replace(data, spots=tuple(replace(spot, dark=False) for spot in data.spots))
+    assert png != screen(seen, by, "")
     assert frontier_data(answer([], WISH)) is None
 
 
