@@ -170,6 +170,13 @@ def test_without_pld_the_smaller_of_the_valid_bounds_is_taken():
     assert bound.epsilon < poisson_gaussian_epsilon(0.001, 0.3, 10_000_000, 1e-6, "rdp")
 
 
+@pytest.mark.parametrize(("noise", "least"), [(20.0, 0.0452), (100.0, 0.0074)])
+def test_many_steps_that_say_little_are_not_paid_for_by_the_rounding_of_a_grid(noise, least):
+    """dp-accounting 0.6.0's PLD as it comes: .0599 and .0240 (findings/dp-accounting-pld-*)."""
+    found = poisson_gaussian_epsilon(noise, 0.001, 100_000, 1e-5)
+    assert least <= found <= poisson_gaussian_epsilon(noise, 0.001, 100_000, 1e-5, "rdp")
+
+
 def test_nothing_released_costs_nothing():
     assert gaussian_epsilon(1.0, 0, 1e-5) == 0.0
     assert poisson_gaussian_epsilon(1.0, 0.1, 0, 1e-5) == 0.0
