@@ -8,7 +8,7 @@ from fedbert.arrivals import where
 from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.faults.draws import NONE, Fault
-from fedbert.faults.spoilt import Delivery, updates
+from fedbert.faults.spoilt import UNHEARD, Delivery, updates
 from fedbert.messages import (
     Channel,
     ClientParts,
@@ -166,7 +166,12 @@ class Round:
         if self.private:
             raise error
         self.gone.add(client)
-        self.receiver.refuse(client, error)
+        self.receiver.refuse(client, error, self._in_time(client))
+
+    def _in_time(self, client: int) -> bool:
+        """Return whether an answer of a client comes, and in time, whatever is in it."""
+        fault, deadline = self.fault(client), self.config.faults.deadline
+        return fault.kind not in UNHEARD and (deadline is None or fault.delay <= deadline)
 
     def sent(self, client: int, message: M) -> M:
         """Return what arrives of a client's message.
@@ -207,7 +212,7 @@ class Round:
             self.receiver.check(client, delivery.delay, deadline, where(delivery.message))
             update = self.sent(client, delivery.message)
             if update.weight != own:
-                told = f"expected weight={own}, got weight={update.weight}"
+                told = "expected the weight that it has, got another"
                 raise RefusedError(WEIGHT, f"{where(update)}: {told}")
         except RefusedError as error:
             self.receiver.refuse(client, error)
