@@ -150,13 +150,15 @@ def told_of(cell: str, grid: Grid) -> Known:
 def test_a_server_that_dies_costs_the_cells_at_work_and_is_started_again(
     tmp_path: Path, grid: Grid, cluster: Ray, whom: str
 ) -> None:
-    gone = []
+    gone, at_work = [], tmp_path / grid.cells[0].id
     for number, (_, outcome) in enumerate(cluster.run(partial(waits, tmp_path), grid.cells)):
         assert outcome.record.status == "skipped"
         if number == 0:
+            while not (at_work.exists() and at_work.read_text()):  # else it would wait afterwards
+                time.sleep(0.01)
             gone = [pid for pid in session_of(cluster) if whom in command(pid)]
             os.kill(gone[0], signal.SIGKILL)
-    assert len(gone) == 1 and number == 3
+    assert len(gone) == 1 and number == 3 and len(at_work.read_text().split()) == 2
 
 
 def session_of(ray: Ray) -> list[int]:
