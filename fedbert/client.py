@@ -200,9 +200,9 @@ class Client:
             self.losses.diverged()
             self.optimizer.state.clear()  # else it would diverge for ever
         own.add(1, came)
-        values = dict(own.result())
+        values = own.result()
         self.logs["update"] += own.log
-        return values
+        return dict(values)
 
     def steps_taken(self) -> int:
         """Return the client's running step number."""

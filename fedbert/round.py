@@ -16,7 +16,7 @@ from fedbert.messages import (
     M,
 )
 from fedbert.optim import learning_rate
-from fedbert.receiving import FAILED, FOREIGN, STALE, WEIGHT, Receiver, RefusedError
+from fedbert.receiving import FAILED, FOREIGN, LATE, STALE, WEIGHT, Receiver, RefusedError
 from fedbert.roster import Roster
 
 SERVER = "server"
@@ -215,6 +215,9 @@ class Round:
                 told = "expected the weight that it has, got another"
                 raise RefusedError(WEIGHT, f"{where(update)}: {told}")
         except RefusedError as error:
+            if self.config.training.secure_aggregation and error.why != LATE:
+                told = "under secure_aggregation one broken update spoils the sum"
+                raise InputError(f"{error}; {told}") from error
             self.receiver.refuse(client, error)
             return None
         self.receiver.took(client)
