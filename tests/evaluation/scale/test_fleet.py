@@ -131,7 +131,7 @@ def test_the_command_trains_the_same_and_leaves_nothing(world: Any, tmp_path: Pa
     temporary = tmp_path / "t"
     temporary.mkdir()
     command = [sys.executable, "-m", "evaluation.cli.main", "finetune", settings.where, "--quiet"]
-    command += ["--out", str(tmp_path / "apart"), "--fleet", "ray", "--groups", "2"]
+    command += ["--out", str(tmp_path / "apart"), "--fleet", "ray", "--groups", "1"]
     own = os.environ | {"TMPDIR": str(temporary)}
     with subprocess.Popen(command, env=own, start_new_session=True) as process:
         assert process.wait() == 0
