@@ -131,8 +131,7 @@ class Client:
     def factors(self, message: SmashedGradient | None, norms: ExampleNorms) -> ClipFactors:
         """Take G_A and what each example's gradient of T measures, return the clip factors."""
         self._back(message)
-        factors = self._factors(to_tensor(norms.squared_norms))
-        self._graph["factors"] = factors
+        factors = self._graph["factors"] = self._factors(to_tensor(norms.squared_norms))
         return ClipFactors(norms.client, norms.round, norms.step, to_array(factors))
 
     def apply(self, rate: float) -> None:
@@ -196,8 +195,11 @@ class Client:
         base = {name: self._base[name] for name in self.trained}
         own = Noised(self.defence.update, base, 1, self.noise.draws("update", round_))
         came = {name: to_array(p) for name, p in self.trained.items()}
-        sound = all(np.isfinite(value).all() for value in came.values())
-        own.add(1, came if sound else base)  # whether it diverged is its records' matter
+        if not all(np.isfinite(v).all() for v in (*came.values(), np.array(self.losses.total))):
+            came = base  # whether it diverged is its records' matter
+            self.losses.diverged()
+            self.optimizer.state.clear()  # else it would diverge for ever
+        own.add(1, came)
         values = own.result()
         self.logs["update"] += own.log
         return dict(values)
@@ -240,9 +242,7 @@ class Client:
 
     def _scope(self, part: str, own: MicroBatch) -> AbstractContextManager[None]:
         labels, device = (self.data.client, self.step, *own.part), self.config.training.device
-        if part == "body":
-            return scoped(self.smashing.seed, "body", *labels, device=device)
-        return scoped(self.smashing.seed, "head", *labels, device=device)
+        return scoped(self.smashing.seed, part, *labels, device=device)
 
     def _loss(self, z: Tensor, own: MicroBatch) -> Tensor:
         batch = own.batch

@@ -210,7 +210,8 @@ class Config:
     def __post_init__(self) -> None:
         """Check what concerns more than one part."""
         with within("faults"):
-            self.faults.check(self.training.strategy, self.data.clients)
+            secure = self.training.secure_aggregation
+            self.faults.check(self.training.strategy, self.data.clients, secure)
         if self.training.strategy == ONE_MESSAGE:
             self._check_message()
         elif self.message != MessageConfig():

@@ -18,6 +18,8 @@ DRAWN: tuple[Drawn, ...] = get_args(Drawn)
 """Faults with a share of their own; lateness follows from the delays."""
 GOES = ("absent", "leaves")
 """Faults after which a client stays away."""
+SEEN_IN_ONE = ("nan", "infinite", "misshaped", "foreign", "stale", "twice")
+"""Faults that are noticed by what an update holds."""
 TAKEN = ("twice", "poisoned")
 """Faults after which the client's update is in the average all the same."""
 
@@ -93,12 +95,20 @@ class FaultsConfig:
         """The share of each fault, in the order of DRAWN."""
         return tuple(getattr(self, name) for name in DRAWN)
 
-    def check(self, strategy: str, clients: int) -> None:
-        """Raise InputError for faults of clients that a training has not."""
+    def check(self, strategy: str, clients: int, secure: bool = False) -> None:
+        """Raise InputError for faults of clients that a training has not.
+
+        secure: updates are summed where nobody sees one alone, and so none is looked at.
+        """
         if self != NO_FAULTS and strategy == "centralised":
             raise InputError("expected a strategy with clients, got strategy='centralised'")
         for each in self.clients:
             expect(each.client < clients, f"client < clients ({clients})", "client", each.client)
+        drawn = {name for name, share in zip(DRAWN, self.shares, strict=True) if share}
+        seen = sorted(drawn.union(each.kind for each in self.clients) & {*SEEN_IN_ONE})
+        if secure and seen:
+            told = "expected faults that are noticed without a look at single updates with"
+            raise InputError(f"{told} secure_aggregation, got {seen[0]!r}")
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as they stand in a file, those that are not the default."""

@@ -4,7 +4,7 @@ from fedbert.config import Config
 from fedbert.model import TRAINED_ON
 from fedbert.schedule import participations
 from fedbert.setting_types import ONE_MESSAGE
-from privacy.facts import MessageFacts, TrainingFacts
+from privacy.facts import SECURE_MEAN, MessageFacts, TrainingFacts
 
 
 def facts_before(config: Config) -> TrainingFacts:
@@ -21,7 +21,7 @@ def facts_before(config: Config) -> TrainingFacts:
         participations=times,
         separation=apart,
         records_per_user=config.data.records_per_user,
-        averaging=config.training.averaging,
+        averaging=SECURE_MEAN if config.training.secure_aggregation else config.training.averaging,
     )
 
 

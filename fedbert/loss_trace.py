@@ -1,5 +1,6 @@
 """Training losses as a client sees them: their mean of a turn, and a trace of each record's."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -37,7 +38,12 @@ class Losses:
         if self.traced:
             who = self.in_pool[own.batch.index.cpu().numpy()]
             losses = each.detach().cpu().numpy().astype(np.float32)
-            self.visits.append((who.astype(np.int64), losses))
+            fine = np.isfinite(losses)  # of a client that diverges there is none to keep
+            self.visits.append((who[fine].astype(np.int64), losses[fine]))
+
+    def diverged(self) -> None:
+        """Note that what was trained since the last mean came to no numbers: the mean is NaN."""
+        self.total = math.nan
 
     def mean(self) -> float:
         """Return the mean since the last call."""

@@ -33,7 +33,7 @@ OF_CONTENT = {
 stated of records, which changes no training."""
 
 
-LOOKS = ("loss_traces",)
+LOOKS = ("loss_traces", "secure_aggregation")
 """Settings of [training] that look at it and change nothing."""
 DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 AS_BEFORE = {"quorum": 1.0, "below_quorum": "stop"}

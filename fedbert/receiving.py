@@ -18,6 +18,8 @@ MISSING, LATE, REPEATED, FOREIGN, STALE, NAMES, SHAPE, TYPE, VALUES, WEIGHT, FAI
     "could not be made",
 )  # fmt: skip
 """Reasons, as records name them. What did not come was not refused."""
+DIVERGED = "diverged, noise alone was sent"
+"""Reason under local noise: the client's own mechanism had no numbers, and noised the start."""
 
 
 class RefusedError(InputError):
@@ -57,6 +59,11 @@ class Receipts:
             return ()
         gone = self.lacking.get(round_, ())
         return tuple(client for client in who if client not in gone)
+
+    def learnt(self, round_: int, who: Iterable[int]) -> tuple[int, ...]:
+        """Return those of a round's clients whose records are in its average: not noise alone."""
+        empty = {e.client for e in self.refused if (e.round, e.why) == (round_ + 1, DIVERGED)}
+        return tuple(client for client in self.taken(round_, who) if client not in empty)
 
     def told(self, expected: int) -> dict[str, Any]:
         """Return what a record holds; {} of a training of whose updates nothing was amiss.
@@ -125,13 +132,13 @@ class Receiver:
         self.quorum, self.stop, self.by_answers = quorum, stop, by_answers
         self.receipts = Receipts()
         self.round, self.who = 0, tuple[int, ...]()
-        self._taken: set[int] = set()
+        self._taken, self._unheard = set[int](), set[int]()
         self._refused: dict[int, str] = {}
 
     def open(self, round_: int, who: Iterable[int]) -> None:
         """Begin a round with these clients."""
         self.round, self.who = round_, tuple(who)
-        self._taken, self._refused = set(), {}
+        self._taken, self._unheard, self._refused = set(), set(), {}
 
     def took(self, client: int) -> None:
         """Note that a client's update is in the average."""
@@ -141,14 +148,23 @@ class Receiver:
         """Return whether a client's update is in the average."""
         return client in self._taken
 
-    def refuse(self, client: int, error: RefusedError) -> None:
-        """Note a message that was refused.
+    def diverged(self, client: int) -> None:
+        """Note that a client's update, which is taken, holds its noise and nothing that it learnt.
+
+        Nothing follows from it: what was sent is as well hidden as any other.
+        """
+        self.receipts.refused.append(Refusal(client, self.round + 1, DIVERGED))
+
+    def refuse(self, client: int, error: RefusedError, in_time: bool = True) -> None:
+        """Note a message that was refused; in_time: the client answers, or would have.
 
         Raises:
             InputError: the message's own line, where every update is needed.
         """
         self.receipts.refused.append(Refusal(client, self.round + 1, error.why))
         self._refused.setdefault(client, error.why)
+        if error.why == LATE or not in_time:
+            self._unheard.add(client)
         counts = error.why == LATE or not self.by_answers
         if counts and self.needed == len(self.who) and self.stop and client not in self._taken:
             raise error
@@ -182,8 +198,8 @@ class Receiver:
         lacking = tuple(c for c in self.who if c not in self._taken)
         if lacking:
             receipts.lacking[self.round] = lacking
-        late = [c for c, why in self._refused.items() if why == LATE and c not in self._taken]
-        there = len(self.who) - len(missing) - len(late) if self.by_answers else len(self._taken)
+        heard = len(self.who) - len({*missing, *(self._unheard - self._taken)})
+        there = heard if self.by_answers else len(self._taken)
         if there >= self.needed:
             return True
         if not self.stop:

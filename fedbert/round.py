@@ -8,7 +8,7 @@ from fedbert.arrivals import where
 from fedbert.config import Config
 from fedbert.errors import InputError
 from fedbert.faults.draws import NONE, Fault
-from fedbert.faults.spoilt import Delivery, updates
+from fedbert.faults.spoilt import UNHEARD, Delivery, updates
 from fedbert.messages import (
     Channel,
     ClientParts,
@@ -16,7 +16,7 @@ from fedbert.messages import (
     M,
 )
 from fedbert.optim import learning_rate
-from fedbert.receiving import FAILED, FOREIGN, STALE, WEIGHT, Receiver, RefusedError
+from fedbert.receiving import FAILED, FOREIGN, LATE, STALE, WEIGHT, Receiver, RefusedError
 from fedbert.roster import Roster
 
 SERVER = "server"
@@ -166,7 +166,12 @@ class Round:
         if self.private:
             raise error
         self.gone.add(client)
-        self.receiver.refuse(client, error)
+        self.receiver.refuse(client, error, self._in_time(client))
+
+    def _in_time(self, client: int) -> bool:
+        """Return whether an answer of a client comes, and in time, whatever is in it."""
+        fault, deadline = self.fault(client), self.config.faults.deadline
+        return fault.kind not in UNHEARD and (deadline is None or fault.delay <= deadline)
 
     def sent(self, client: int, message: M) -> M:
         """Return what arrives of a client's message.
@@ -207,9 +212,12 @@ class Round:
             self.receiver.check(client, delivery.delay, deadline, where(delivery.message))
             update = self.sent(client, delivery.message)
             if update.weight != own:
-                told = f"expected weight={own}, got weight={update.weight}"
+                told = "expected the weight that it has, got another"
                 raise RefusedError(WEIGHT, f"{where(update)}: {told}")
         except RefusedError as error:
+            if self.config.training.secure_aggregation and error.why != LATE:
+                told = "under secure_aggregation one broken update spoils the sum"
+                raise InputError(f"{error}; {told}") from error
             self.receiver.refuse(client, error)
             return None
         self.receiver.took(client)

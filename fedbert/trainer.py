@@ -119,7 +119,7 @@ def train(
         weights = tuple(_weight(prepared.clients[c], defence) for c in who)
         parties, wrong = (config, roster, channel, receiver), faults_of(config, number)
         strategy(Round(number, who, weights, steps, *parties, wrong, private))
-        losses.append(_loss(roster, receiver, losses))
+        losses.append(_loss(roster, receiver, losses, defence.local_update))
         refuse_diverged(number + 1, losses, roster.call(SERVER, "values"))
         give_back_memory()
         if on_round is not None:
@@ -190,18 +190,19 @@ def _noted(receiver: Receiver) -> dict[str, Any]:
     return {} if receipts == Receipts() else {RECEIPTS: receipts.to_json()}
 
 
-def _loss(roster: Roster, receiver: Receiver, losses: list[float]) -> float:
-    """Return the mean loss of those whose update was taken; without any, that of before.
-
-    In a first round without any: of those who trained.
+def _loss(roster: Roster, receiver: Receiver, losses: list[float], local: bool) -> float:
+    """Return the mean loss of those whose update was taken; else the last one, or that of all.
 
     Raises:
         InputError: nobody did, or no loss of theirs is a number.
     """
-    each = [roster.loss(client_name(c)) for c in receiver.who if receiver.has(c)]
-    each = each or losses[-1:] or [loss for loss in roster.every_loss() if isfinite(loss)]
+    found = {c: roster.loss(client_name(c)) for c in receiver.who if receiver.has(c)}
+    for client in (c for c, loss in found.items() if local and not isfinite(loss)):
+        receiver.diverged(client)  # under its own noise nothing else may follow from it
+    each = [loss for loss in found.values() if isfinite(loss) or not local]
+    each = each or losses[-1:] or list(filter(isfinite, roster.every_loss()))
     if not each:
-        raise InputError("round 1: expected an update to take, got none")
+        raise InputError("round 1: expected an update of what was learnt, got none")
     return sum(each) / len(each)
 
 

@@ -18,6 +18,7 @@ LATER: dict[str, Any] = {
     "averaging": "mean",
     "faulty_share": 0.2,
     "update_norm": None,
+    "secure_aggregation": False,
 }
 """Settings that came later, and their defaults."""
 
@@ -56,6 +57,8 @@ class TrainingConfig:
         of them can spoil: "median", "trimmed_mean", "norm_bound" or "krum".
     faulty_share: of the clients, what "trimmed_mean" cuts off either end, and "krum" allows for.
     update_norm: to which "norm_bound" shortens longer changes; None: the round's median norm.
+    secure_aggregation: "fedavg" with the mean only: the aggregator's view holds each round's
+        average alone, and no update of one client. Simulated: nothing is masked or enciphered here.
     precision: what the parties compute in: "float32", "float64", "bf16" (products alone; weights,
         moments and sums stay float32), or "auto": bf16 where this machine gains by it.
     device: "cpu", "cuda" or "cuda:N".
@@ -83,6 +86,7 @@ class TrainingConfig:
     averaging: Averaging = "mean"
     faulty_share: Annotated[float, Field(ge=0, lt=0.5)] = 0.2
     update_norm: Positive | None = None
+    secure_aggregation: bool = False
 
     def __post_init__(self) -> None:
         """Check what concerns more than one field."""
@@ -95,6 +99,10 @@ class TrainingConfig:
         averaged = self.strategy != "sequential" or self.client_parts == "average"
         told = 'client_parts "average" with averaging other than the mean'
         expect(averaged or self.averaging == "mean", told, "client_parts", self.client_parts)
+        if self.secure_aggregation:
+            told = "with secure_aggregation, which makes a sum of whole updates and nothing else"
+            expect(self.strategy == "fedavg", f'"fedavg" {told}', "strategy", self.strategy)
+            expect(self.averaging == "mean", f'the "mean" {told}', "averaging", self.averaging)
         if self.optimizer_state != "hand_on":
             return
         for name, needed, told in (

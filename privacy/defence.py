@@ -7,7 +7,7 @@ from privacy.checks import one_of
 from privacy.distance_correlation import DistanceCorrelation
 from privacy.dp_ftrl import DPFTRL
 from privacy.dp_sgd.mechanism import DPSGD
-from privacy.facts import STRATEGIES, TrainingFacts
+from privacy.facts import SECURE_MEAN, STRATEGIES, TrainingFacts
 from privacy.mechanism import Identity, Mechanism
 from privacy.metric import Metric
 from privacy.randomised_response import RandomisedResponse
@@ -142,6 +142,11 @@ def refuse_averaging(defence: Defence, facts: TrainingFacts) -> str | None:
     on_sum = not isinstance(defence.update, Identity) and not defence.local_update
     if facts.averaging == "mean" or not on_sum or facts.strategy == ONE_MESSAGE:
         return None
+    if facts.averaging == SECURE_MEAN:
+        return (
+            "clips each update at the aggregator, which under secure_aggregation has none by "
+            "itself: expected local_dp_fedavg, or secure_aggregation = false"
+        )
     return (
         "acts on the sum of clipped updates, and has the sensitivity of a mean: expected averaging "
         f'"mean", got averaging={facts.averaging!r}'

@@ -9,8 +9,9 @@ STEPWISE = ("centralised", "fedavg", "parallel", "sequential")
 """The strategies that train in steps."""
 STRATEGIES = (*STEPWISE, "one_message")
 KINDS = ("classification", "regression", "mlm")
-AVERAGES = ("mean", "median", "trimmed_mean", "norm_bound", "krum")
-"""What may be made of a round's updates."""
+SECURE_MEAN = "secure_mean"
+AVERAGES = ("mean", "median", "trimmed_mean", "norm_bound", "krum", SECURE_MEAN)
+"""What may be made of a round's updates; SECURE_MEAN: where nobody sees one of them."""
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,7 @@ def kill_one(place: Place, rng: random.Random, seconds: float, tally: Tally) -> 
         process.wait(300)
         if process.returncode != 0:
             tally.wrong.append(f"exit code {process.returncode} after the kill of one process")
+        wait_for_none(place, tally)
         return True
     tally.killed["the run itself"] += 1
     process.kill()

@@ -1,5 +1,6 @@
 """Round-by-round record of an aggregator: losses of candidates, directions of updates."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from attacks.membership.updates import Gradients, last_gradients, last_layer
 from attacks.signals import Answers
 from evaluation.adversary.inference import answers_on, batches
-from fedbert.messages import ClientUpdate, Message, dense
+from fedbert.messages import Array, ClientUpdate, Message, RowValues, dense
 from fedbert.prepare import Prepared
 from fedbert.split import SplitBert, duplicate
 from fedbert.trainer import State, load_values
@@ -18,12 +19,13 @@ class RoundWatch:
     """Listens to updates, and looks at the global model after every round.
 
     The gradients of a round's start are laid against each of its updates, so nothing as large as a
-    model is kept.
+    model is kept. secure: under secure aggregation, against each round's average alone.
     """
 
     prepared: Prepared
     examples: np.ndarray
     seed: int
+    secure: bool = False
     model: SplitBert = field(init=False)
     losses: list[np.ndarray] = field(default_factory=list)
     found: list[dict[int, tuple[np.ndarray, np.ndarray]]] = field(default_factory=list)
@@ -40,18 +42,23 @@ class RoundWatch:
 
     def hear(self, message: Message) -> None:
         """Lay a client's update of the last layer against the candidates' gradients."""
-        if not isinstance(message, ClientUpdate) or self._start is None:
-            return
-        if set(self._names) - set(message.tensors):
+        if isinstance(message, ClientUpdate) and not self.secure:
+            self._compare(message.client, message.tensors)
+
+    def _compare(self, client: int, tensors: Mapping[str, Array | RowValues]) -> None:
+        """Lay new values of the last layer, a client's or the average, against the gradients."""
+        if self._start is None or set(self._names) - set(tensors):
             return
         layer = last_layer(self.model)
         before = [value.detach().double().numpy() for value in (layer.weight, layer.bias)]
-        after = [dense(message.tensors[name]).astype(np.float64) for name in self._names]
+        after = [dense(tensors[name]).astype(np.float64) for name in self._names]
         moved = self._start.against(after[0] - before[0], after[1] - before[1])
-        self.found[-1][message.client] = moved
+        self.found[-1][client] = moved
 
     def on_round(self, state: State) -> None:
         """Look at the global model after a round."""
+        if self.secure:
+            self._compare(0, state.values)
         load_values(self.model, state.values)
         self._look()
 

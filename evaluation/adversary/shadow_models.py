@@ -24,7 +24,7 @@ from fedbert.data.repeats import coin_groups, twins
 from fedbert.disk.writer import sweep, whole
 from fedbert.faults.effects import contributed_steps
 from fedbert.model import load_model
-from fedbert.noise import simulated
+from fedbert.noise import LOOKS, simulated
 from fedbert.one_message.facts import public_sha256
 from fedbert.precision import settled
 from fedbert.prepare import Prepared, assemble, flips, poisson_sampled
@@ -85,7 +85,8 @@ def key_of(trainings: Trainings, examples: np.ndarray, number: int) -> str:
     config = settled(asked, model)[0].to_json()
     config["data"].pop("evaluation")  # judges utility alone
     config.pop("noise")  # of the target: a shadow's can always be made again
-    config["training"].pop("loss_traces", None)  # which nobody reads of a shadow
+    for looks in LOOKS:  # what nobody reads of a shadow
+        config["training"].pop(looks, None)
     parts = {
         "version": VERSION,
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},

@@ -33,11 +33,14 @@ class Transcript:
     The aggregator sends E and H out, so it knows them exactly as they are at a client's first local
     step. Parts that no kept message refers to are let go. Of the updates the first UPDATES_KEPT are
     kept: each is as large as what the client trains. So are the first RECEIPTS_KEPT pairs of
-    successive ClientParts of one client. turns counts a client's earlier rounds, in their order.
+    successive ClientParts of one client. secure: under secure aggregation, instead of updates, the
+    first UPDATES_KEPT rounds' averages, as the next round's clients start from them, each beside
+    what its round began from. turns counts a client's earlier rounds, in their order.
     """
 
     rounds: frozenset[int]
     each: int
+    secure: bool = False
     entries: list[TranscriptEntry] = field(default_factory=list)
     updates: list[tuple[ClientParts, ClientUpdate]] = field(default_factory=list)
     receipts: list[tuple[ClientParts, ClientParts]] = field(default_factory=list)
@@ -48,6 +51,7 @@ class Transcript:
     _count: Counter[int] = field(default_factory=Counter)
     _turns: Counter[int] = field(default_factory=Counter)
     _received: dict[int, ClientParts] = field(default_factory=dict)
+    _began: ClientParts | None = None
 
     def hear(self, message: Message) -> None:
         """Keep the message if it is one of those asked for."""
@@ -55,12 +59,14 @@ class Transcript:
             self.turns[message.client, message.round] = self._turns[message.client]
             self._turns[message.client] += 1
             self._receive(message)
+            if self.secure:
+                self._sum(message)
         if message.round not in self.rounds:
             self._started.clear()
             self._training.clear()
         elif isinstance(message, ClientParts):
             self._started[message.client] = message
-            if len(self.updates) < UPDATES_KEPT:
+            if len(self.updates) < UPDATES_KEPT and not self.secure:
                 self._training[message.client] = message
         elif isinstance(message, ClientUpdate):
             parts = self._training.pop(message.client, None)
@@ -81,6 +87,17 @@ class Transcript:
         if message.client in self._received:
             self.receipts.append((self._received[message.client], message))
         self._received[message.client] = message
+
+    def _sum(self, message: ClientParts) -> None:
+        """Keep what a round's average made of what its clients had begun from."""
+        began = self._began
+        if began is not None and began.round < message.round:
+            if began.round in self.rounds and len(self.updates) < UPDATES_KEPT:
+                made = ClientUpdate(began.client, began.round, 1, dict(message.tensors))
+                self.updates.append((began, made))
+            self._began = began = None
+        if began is None and len(self.updates) < UPDATES_KEPT:
+            self._began = message
 
     def _step(self, message: Message) -> None:
         """Keep a message of a client's first step."""

@@ -32,6 +32,7 @@ from evaluation.adversary.transcript import Transcript
 from evaluation.attacking.loop import Head, Named, named
 from evaluation.attacking.membership import unmatched
 from evaluation.attacking.one_message import BY_DEFAULT, lacking_basis
+from evaluation.attacking.updates import SUM_ALONE
 from evaluation.grid.catalogue import FAMILIES
 from evaluation.grid.spec import AttackSettings, Cell
 from fedbert.data.repeats import one_of_each
@@ -205,6 +206,8 @@ def _updates(before: Observation, text: tuple[np.ndarray, ...] | None, each: Nam
         if each.head.view == "peer" and not isinstance(known, Lacks):
             return None  # what peers get is told by the rounds
         return _lacks_of(known, each)
+    if before.cell.config.training.secure_aggregation:
+        return Lacks(("update",), SUM_ALONE)
     parts = ClientParts(0, 0, {})
     before.transcript.turns[0, 0] = 0
     return _lacks_of(update_knowledge(before, parts, text), each)

@@ -91,7 +91,8 @@ def ask(cell: Cell, prepared: Prepared) -> Asked | None:
     watched = any(each.head.view == "aggregator" for each in attacks)
     watch = None
     if watched and cell.config.training.strategy not in ("centralised", ONE_MESSAGE):
-        watch = RoundWatch(prepared, chosen.candidates, cell.config.seed)
+        secure = cell.config.training.secure_aggregation
+        watch = RoundWatch(prepared, chosen.candidates, cell.config.seed, secure)
     return Asked(cell, attacks, chosen, watch)
 
 

@@ -19,6 +19,13 @@ from fedbert.messages import ClientParts
 from fedbert.seeding import generator, numpy_rng
 from reports.leak import LeakageEntry
 
+SUM_ALONE = (
+    "not applicable: it reads the update of one client, and under secure_aggregation, which is "
+    "simulated, the aggregator holds a round's average alone"
+)
+
+ONE_ROUND = "needs a round after the one whose average is read: that is the release"
+
 
 @dataclass(frozen=True)
 class NamedWords:
@@ -40,7 +47,8 @@ def updates(
 ) -> Iterator[LeakageEntry]:
     """Yield what every attack on updates recovered, as aggregator or as peer."""
     attacks = named(observation.cell.attacks.updates, "updates")
-    if observation.transcript.updates:  # else nothing is sent
+    secure = observation.cell.config.training.secure_aggregation
+    if secure or observation.transcript.updates:  # else nothing is sent
         ask, judge = partial(_ask, observation, auxiliary), partial(_judge, observation)
         yield from entries(attacks, ask, judge)
 
@@ -49,9 +57,14 @@ def _ask(
     observation: Observation, auxiliary: tuple[np.ndarray, ...] | None, each: Named
 ) -> NamedWords | Sequences | Lacks | str:
     """Return an attack's answer, or why there is none."""
+    secure = observation.cell.config.training.secure_aggregation
     if hasattr(each.attack, "reconstruct"):
+        if secure:
+            return SUM_ALONE
         return _sequences(observation, each.attack, auxiliary)
-    return (_received if each.head.view == "peer" else _sent)(observation, each.attack)
+    if each.head.view == "peer":
+        return _received(observation, each.attack)
+    return (_summed if secure else _sent)(observation, each.attack)
 
 
 def _judge(
@@ -78,6 +91,27 @@ def _sent(observation: Observation, attack: Any) -> NamedWords | Lacks | str:
     guessed = attack.tokens([m for pair in pairs for m in pair], knowledge)
     true = [_tokens(_batches(observation, parts)) for parts, _ in pairs]
     return NamedWords(tuple(true), tuple(guessed))
+
+
+def _summed(observation: Observation, attack: Any) -> NamedWords | Lacks | str:
+    """Return which words of all its clients a round's average gave away."""
+    prepared = observation.prepared
+    knowledge = table_knowledge(observation.defence, prepared, observation.trained.split)
+    if isinstance(knowledge, Lacks):
+        return knowledge
+    true, guessed = [], []
+    for parts, average in observation.transcript.updates:
+        round_ = parts.round
+        noise = received_noise(observation, range(round_, round_ + 1))
+        if isinstance(noise, Lacks):
+            return noise
+        who = [client for client, number in observation.transcript.turns if number == round_]
+        came = observation.trained.receipts.taken(round_, who)
+        known = replace(knowledge, noise="gaussian", noise_std=noise)
+        if came:
+            true.append(_tokens([b for c in came for b in _steps(observation, c, round_)]))
+            guessed += attack.tokens([parts, average], known)
+    return NamedWords(tuple(true), tuple(guessed)) if true else ONE_ROUND
 
 
 def _received(observation: Observation, attack: Any) -> NamedWords | Lacks | str:

@@ -83,7 +83,8 @@ def _run(cell: Cell, base: dict[str, Any], shadows: Path | None, make: Make) -> 
         prepared = poisson_sampled(prepared, noise)
     senders = config.training.clients_per_round or config.data.clients
     rounds = spread(config.training.rounds, senders, cell.attacks.messages)
-    transcript = Transcript(rounds, max(1, cell.attacks.messages // len(rounds)))
+    each, secure = max(1, cell.attacks.messages // len(rounds)), config.training.secure_aggregation
+    transcript = Transcript(rounds, each, secure)
     asked = ask(cell, prepared)
     watch, on_round = ([], None) if asked is None else (asked.listeners, asked.on_round)
     clock.lap("prepare")

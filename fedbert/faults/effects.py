@@ -34,7 +34,7 @@ def _received(config: Config, receipts: Receipts) -> Iterator[tuple[int, int]]:
     for round_ in range(config.training.rounds):
         wrong, who = faults_of(config, round_), participants(config, round_)
         turns.update(c for c in who if wrong.get(c, NONE).kind not in GOES[:1])
-        for client in receipts.taken(round_, who):
+        for client in receipts.learnt(round_, who):
             yield client, turns[client] * local_steps(config)
 
 

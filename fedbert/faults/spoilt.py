@@ -11,6 +11,9 @@ from fedbert.messages import Array, ClientUpdate, RowValues, SmashedData, dense
 
 M = TypeVar("M")
 
+UNHEARD = ("absent", "leaves", "lost")
+"""Faults of which nothing comes at a turn's end."""
+
 
 @dataclass(frozen=True)
 class Delivery(Generic[M]):
@@ -24,7 +27,7 @@ def updates(
     fault: Fault, made: ClientUpdate, start: Mapping[str, Array]
 ) -> tuple[Delivery[ClientUpdate], ...]:
     """Return what comes of a client's update; start: the values that it was trained from."""
-    if fault.kind in ("absent", "leaves", "lost"):
+    if fault.kind in UNHEARD:
         return ()
     name = min(made.tensors)
     sent = made
@@ -46,7 +49,7 @@ def updates(
 
 def messages(fault: Fault, made: SmashedData) -> tuple[Delivery[SmashedData], ...]:
     """Return what comes of a client's one message."""
-    if fault.kind in ("absent", "leaves", "lost"):
+    if fault.kind in UNHEARD:
         return ()
     values, sent = made.activations, made
     if fault.kind in CHANGED:

@@ -9,6 +9,7 @@ import torch
 from fedbert.arrivals import where
 from fedbert.config import Config
 from fedbert.data.client_data import ClientData
+from fedbert.errors import InputError
 from fedbert.fault_settings import GOES
 from fedbert.faults.draws import NONE, faults_of
 from fedbert.faults.spoilt import Delivery, messages
@@ -20,7 +21,7 @@ from fedbert.one_message.learner import LinearHead, Moments, linear_head
 from fedbert.one_message.projection import Projection
 from fedbert.one_message.vectors import Vectors
 from fedbert.protect import MechanismLog, protect
-from fedbert.receiving import STALE, Receiver, RefusedError
+from fedbert.receiving import FAILED, STALE, Receiver, RefusedError
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource
 
@@ -115,7 +116,11 @@ def train_once(
             continue
         own = noise.under("client", data.client)
         sender = Sender(data, vectors, projection, layout, codes, defence, own)
-        made, log = sender.message()
+        try:
+            made, log = _made(sender)
+        except RefusedError as error:
+            receiver.refuse(data.client, error)
+            continue
         total += log
         labels = sender.labels() if layout.labels == "beside" else None
         for each in messages(fault, made):
@@ -127,6 +132,21 @@ def train_once(
                 receiver.took(data.client)
     receiver.close()
     return learner.head(projection), total
+
+
+def _made(sender: Sender) -> tuple[SmashedData, MechanismLog]:
+    """Return a client's messages, with the mechanism's log.
+
+    Raises:
+        RefusedError: for values that its mechanism refuses, such as NaN.
+    """
+    try:
+        return sender.message()
+    except InputError:
+        raise
+    except ValueError as error:
+        told = f"round 1, client {sender.data.client}, at its one message: {error}"
+        raise RefusedError(FAILED, told) from error
 
 
 def _arrived(

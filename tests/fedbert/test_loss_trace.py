@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from fedbert.export import export
-from fedbert.loss_trace import EXAMPLES, LOSSES, traces_of
+from fedbert.loss_trace import EXAMPLES, LOSSES, Losses, traces_of
+from fedbert.micro_batches import MicroBatch
 from fedbert.noise import simulated
 from fedbert.split import duplicate
 from fedbert.trainer import State, load_values, train
@@ -105,3 +107,14 @@ def test_noise_of_a_traced_training_is_that_of_the_same_untraced() -> None:
         source = simulated(3, config, tiny.prepared_for(config), NOISED)
         drawn.append(source.draws("x").gaussian((4,)).tolist())
     assert drawn[0] == drawn[1]
+
+
+def test_losses_that_are_no_numbers_leave_no_trace() -> None:
+    """Of a client that diverged, whose other visits are as good as before."""
+    batch = tiny.prepared_for(tiny.config_of()).clients[0].batch(0)
+    losses, each = Losses(np.arange(100), traced=True), torch.ones(len(batch))
+    each[1] = torch.nan
+    losses.add(MicroBatch(batch), each.mean(), each)
+    assert np.isnan(losses.mean())
+    (found,) = {losses.snapshot()[EXAMPLES].size, losses.snapshot()[LOSSES].size}
+    assert found == len(batch) - 1

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from fedbert.errors import InputError
+from fedbert.fault_settings import FaultsConfig, FixedFault
+from fedbert.faults.effects import contributed_steps
 from fedbert.messages import ClientUpdate, RowValues
 from fedbert.receiving import (
     FAILED,
@@ -20,6 +22,7 @@ from fedbert.receiving import (
     WEIGHT,
     Receipts,
     Receiver,
+    Refusal,
     RefusedError,
 )
 from fedbert.trainer import train
@@ -29,6 +32,7 @@ from privacy.dp_sgd.mechanism import DPSGD
 from tests.fedbert import tiny
 from tests.fedbert.test_arrivals import WRONG, Tampered, in_tensors, with_value
 
+CENTRAL = Defence("c", update=DPFedAvg(1.0, 0.1))
 REASONS = {
     "one NaN in A": VALUES,
     "one infinity in A": VALUES,
@@ -96,8 +100,7 @@ def test_a_huge_update_ends_no_noised_training() -> None:
     """Its difference from the start overflows float32, which the clip would refuse by an error."""
     fleet = Tampered("update", in_tensors(huge))
     config = tiny.config_of("two", clients=3, batch_size=4)
-    defence = Defence("c", update=DPFedAvg(1.0, 0.1))
-    done = train(config, tiny.prepared_for(config), defence, fleet=fleet)
+    done = train(config, tiny.prepared_for(config), CENTRAL, fleet=fleet)
     assert [each.why for each in done.receipts.refused] == [VALUES]
     assert done.protection["update"].records == 8
 
@@ -146,6 +149,54 @@ def test_a_row_update_is_looked_at_by_its_rows() -> None:
     config = tiny.config_of("two", clients=3, batch_size=4)
     train(config, tiny.prepared_for(config), tiny.NO_DEFENCE, fleet=Tampered("update", spoilt))
     assert rows  # else the cases above look at dense tables alone
+
+
+AWAY = {
+    "late": {"mean_delay": 1.0, "deadline": 1e3},
+    "lost": {},
+}
+
+
+@pytest.mark.parametrize("kind", AWAY)
+@pytest.mark.parametrize("where", ["one NaN in A", "one NaN in an update"])
+def test_what_a_client_holds_does_not_make_up_for_its_being_late_or_lost(
+    kind: Any, where: str
+) -> None:
+    """Else one that sends NaN would decide, without noise, whether a round stands."""
+    faults = FaultsConfig(clients=(FixedFault(1, kind),), **AWAY[kind])
+    settings = {"clients": 3, "batch_size": 4, "below_quorum": "skip"}
+    config = tiny.config_of("two", faults=faults, **settings)
+    fleet = Tampered(*WRONG[where][:2])
+    done = train(config, tiny.prepared_for(config), CENTRAL, fleet=fleet)
+    assert fleet.seen and done.receipts.skipped == [0, 1, 2]
+    in_its_turn = [VALUES] if where == "one NaN in A" else []
+    after = [LATE] * 3 if kind == "late" else []
+    expected = [*after[:1], *(in_its_turn or after[:1]), *after[:1]]
+    assert [each.why for each in done.receipts.refused] == expected
+
+
+def test_a_broken_step_of_a_client_that_would_have_answered_decides_nothing() -> None:
+    config = tiny.config_of("two", clients=3, batch_size=4, below_quorum="skip")
+    fleet = Tampered(*WRONG["one NaN in A"][:2])
+    done = train(config, tiny.prepared_for(config), CENTRAL, fleet=fleet)
+    assert done.receipts.skipped == [] and done.receipts.lacking == {1: (1,)}
+
+
+@pytest.mark.parametrize(
+    ("receipts", "steps"),
+    [
+        (Receipts(), {0: 6, 1: 6, 2: 6}),
+        (Receipts([Refusal(1, 3, VALUES)], {2: (1,)}), {0: 6, 1: 4, 2: 6}),
+        (Receipts([Refusal(1, 2, VALUES)], {1: (1,)}), {0: 6, 1: 6, 2: 6}),
+        (Receipts([], dict.fromkeys(range(3), (1,)), missing=3), {0: 6, 2: 6}),
+        (Receipts(skipped=[2]), {0: 4, 1: 4, 2: 4}),
+    ],
+)
+def test_steps_count_up_to_the_last_update_that_was_averaged(
+    receipts: Receipts, steps: dict[int, int]
+) -> None:
+    config = tiny.config_of("two", clients=3)  # three rounds of two steps
+    assert contributed_steps(config, receipts) == steps
 
 
 def opened(quorum: float, stop: bool, by_answers: bool, clients: int = 8) -> Receiver:

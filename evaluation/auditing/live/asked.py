@@ -32,10 +32,11 @@ def canaries_kind(asked: AuditSettings, config: Config, defence: Defence) -> Kin
             "audit: expected DP-SGD, DP-FedAvg, adaptive DP-FedAvg or DP-FTRL for noise = "
             f"true: noise that lies on sums, got defence {defence.name!r}"
         )
-    if over_rounds(defence.update) is not None and config.training.below_quorum == "skip":
+    skips = config.training.below_quorum == "skip"
+    if asked.asked and skips and over_rounds(defence.update) is not None:
         raise InputError(
             'audit: expected below_quorum = "stop" with noise correlated over rounds, of which a '
-            'skipped one hides a part, got "skip"'
+            'skipped one hides a part, got "skip": set "stop", or leave out [audit]'
         )
     return kind_of(config, defence) if asked.canaries else None
 

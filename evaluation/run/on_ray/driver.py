@@ -7,8 +7,6 @@ goes nowhere, and a crash of Ray costs the cells at work, not the command.
 
 import json
 import os
-import shutil
-import signal
 import sys
 import threading
 import time
@@ -18,6 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from evaluation.run.on_ray.tidy import clear, end_session
 from evaluation.run.on_ray.worker import CellWorker
 
 STORE = 128 * 2**20
@@ -26,10 +25,6 @@ PATIENCE = 10
 """Seconds that Ray has to end, before it is ended."""
 LOOK = 0.5
 """Seconds between two looks at the servers of a local cluster."""
-TIMES = 20
-"""How often a folder is removed before it is left to the next command."""
-SHORT = "r"
-"""Name of a cluster's folder in one that was made for it alone."""
 SERVERS = ("raylet", "gcs_server")
 GONE = ("node has died", "node was terminated", "NODE_TERMINATED")
 MEMORY = ("OUT_OF_MEMORY", "OutOfMemory", "running low on memory")
@@ -39,9 +34,10 @@ def main() -> None:
     """Serve the command at the other end of the pipe that the first argument numbers."""
     pipe: Connection[Any, Any] = Connection(int(sys.argv[1]))
     asked, events = json.loads(sys.argv[2]), SimpleQueue[Any]()
-    threading.Thread(target=_listen, args=(pipe, events), daemon=True).start()
+    heard = pipe, events, asked["folder"]
+    threading.Thread(target=_listen, args=heard, daemon=True).start()
     if asked["folder"] is not None:
-        threading.Thread(target=_watch, daemon=True).start()
+        threading.Thread(target=_watch, args=(asked["folder"],), daemon=True).start()
     try:
         import ray
 
@@ -53,9 +49,7 @@ def main() -> None:
         _Office(ray, pipe, events, asked).serve()
         if asked["folder"] is None:
             ray.shutdown()
-    if asked["folder"] is not None:
-        _end_started(os.getpid())
-        clear(Path(asked["folder"]))
+    _tidy(asked["folder"])
     os._exit(0)  # threads of Ray have nothing left to do
 
 
@@ -83,7 +77,7 @@ def _joined(ray: Any, asked: dict[str, Any]) -> int:
     return int(asked["workers"])
 
 
-def _listen(pipe: "Connection[Any, Any]", events: "SimpleQueue[Any]") -> None:
+def _listen(pipe: "Connection[Any, Any]", events: "SimpleQueue[Any]", folder: str | None) -> None:
     """Pass on what is asked; once nobody is there to ask, see that this process ends."""
     try:
         while True:
@@ -91,37 +85,22 @@ def _listen(pipe: "Connection[Any, Any]", events: "SimpleQueue[Any]") -> None:
             events.put((told["do"], told["worker"], pipe.recv_bytes() if "work" in told else None))
     except (EOFError, OSError):
         events.put(("close", 0, None))
-        end = threading.Timer(PATIENCE, _give_up)
+        end = threading.Timer(PATIENCE, _give_up, (folder,))
         end.daemon = True
         end.start()
 
 
-def clear(folder: Path) -> None:
-    """Remove a cluster's folder, and the private one around it where that was made for it alone.
-
-    Processes that are about to end may write into it once more.
-    """
-    for _ in range(TIMES):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            break
-        time.sleep(LOOK)
-    if folder.name == SHORT:
-        with suppress(OSError):
-            folder.parent.rmdir()
-
-
-def _give_up() -> None:
-    _end_started(os.getpid())
+def _give_up(folder: str | None) -> None:
+    """End at once, whatever Ray is doing, and all that was started here."""
+    _tidy(folder)
     os._exit(1)
 
 
-def _end_started(process: int) -> None:
-    """Kill what a process has started, and what that has: there is nothing to tidy up but files."""
-    for child in _children(process):
-        _end_started(child)
-        with suppress(OSError):
-            os.kill(child, signal.SIGKILL)
+def _tidy(folder: str | None) -> None:
+    """Leave nothing of a local cluster; folder: its files, None of a cluster of others."""
+    if folder is not None:
+        end_session(os.getpid())
+        clear(Path(folder))
 
 
 def _children(process: int) -> list[int]:
@@ -133,7 +112,7 @@ def _children(process: int) -> list[int]:
     return found
 
 
-def _watch() -> None:
+def _watch(folder: str) -> None:
     """End this process, and all that it started, once a server of its own cluster has died.
 
     Ray itself would wait for it for a long time, or for ever.
@@ -141,7 +120,7 @@ def _watch() -> None:
     while True:
         time.sleep(LOOK)
         if any(map(_fallen, _children(os.getpid()))):
-            _give_up()
+            _give_up(folder)
 
 
 def _fallen(child: int) -> bool:

@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from evaluation.run.attempts import TRIES, Answer, attempts
 from evaluation.run.changes import Known
 from evaluation.run.needed import NEEDED
-from evaluation.run.on_ray.driver import SHORT, clear
+from evaluation.run.on_ray.driver import PATIENCE
 from evaluation.run.on_ray.payload import asked, unpacked
+from evaluation.run.on_ray.tidy import clear, cluster_folder, end_driver, sweep_stranded
 from evaluation.run.workers import Workers
-from fedbert.disk.temporary import temporary_folder
-from fedbert.disk.writer import claimed, sweep
 from fedbert.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOCAL, AUTO = "local", "auto"
-ROOM = 40
-"""Bytes of a folder in which the addresses of Ray's sockets have room."""
 START = 120
 """Seconds that a cluster has to start or to be joined."""
 HOW = 'pip install "fedbert-privacy[ray]"'
@@ -78,6 +75,7 @@ class Ray:
             InputError: where Ray is not installed.
         """
         require_ray()
+        sweep_stranded()
         self.settings, self._numbers = settings, itertools.count()
         self._data: dict[object, str] = {}
         self._driver: _Driver | None = None
@@ -272,26 +270,9 @@ def _inputs(cell: "Cell") -> object:
     return cell.config.model, replace(cell.config.data, partition="iid"), cell.config.seed
 
 
-def cluster_folder() -> Path:
-    """Return a new private folder for a cluster's files, whose sockets have room in it."""
-    folder = temporary_folder() / f"r{secrets.token_hex(2)}"
-    if len(os.fsencode(folder)) <= ROOM:
-        folder.mkdir(mode=0o700)
-        return folder
-    place = Path("/tmp")
-    sweep(place)
-    inner = claimed(place / "f")[0] / SHORT  # of which Ray gives everybody leave
-    inner.mkdir(mode=0o700)
-    return inner
-
-
 def _end(pipe: Any, process: "subprocess.Popen[bytes]", folder: Path | None) -> None:
     """End a driver: it ends its cluster once the pipe is closed."""
     pipe.close()
-    try:
-        process.wait(15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    end_driver(process, PATIENCE + 5)
     if folder is not None:
         clear(folder)

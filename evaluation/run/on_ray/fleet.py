@@ -6,9 +6,10 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from evaluation.run.on_ray.driver import STORE, clear
-from evaluation.run.on_ray.engine import ALONE, LOCAL, cluster_folder, require_ray
+from evaluation.run.on_ray.driver import STORE
+from evaluation.run.on_ray.engine import ALONE, LOCAL, require_ray
 from evaluation.run.on_ray.host import PartyHost
+from evaluation.run.on_ray.tidy import clear, cluster_folder, sweep_stranded
 from fedbert.errors import InputError
 from fedbert.receiving import RefusedError
 from fedbert.round import SERVER
@@ -35,6 +36,7 @@ class RayFleet:
             InputError: where Ray is not installed, or a host finds other data.
         """
         require_ray()
+        sweep_stranded()
         self._folder = cluster_folder() if address == LOCAL else None
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         if address == LOCAL:

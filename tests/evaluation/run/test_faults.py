@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from evaluation.adversary.candidates import choose, settled_by
 from evaluation.adversary.knowledge import received_noise
 from evaluation.adversary.observation import Observation
 from evaluation.adversary.shadow_models import seen_by
@@ -21,8 +23,9 @@ from fedbert.checkpoint import read
 from fedbert.errors import InputError
 from fedbert.export import export
 from fedbert.fault_settings import NO_FAULTS
+from fedbert.one_message.training import Sender
 from fedbert.prepare import prepare
-from fedbert.receiving import Receipts
+from fedbert.receiving import FAILED, VALUES, Receipts, Refusal
 from fedbert.schedule import participants
 from fedbert.trainer import State, Trained
 from privacy.accountants import gaussian_epsilon
@@ -127,7 +130,8 @@ def test_faults_that_make_no_sense_are_told_in_a_line(faults: Any, words: str) -
 def observed(mechanism: dict[str, Any], receipts: Receipts, averaging: str = "mean") -> Observation:
     training = {**SMALL["training"], "averaging": averaging}
     own = [{"name": "d", "update": mechanism}]
-    (cell,) = cells(strategies=["fedavg"], defences=own, training=training)
+    data = SMALL["data"] | {"partition": "quantity"}
+    (cell,) = cells(strategies=["fedavg"], defences=own, training=training, data=data)
     prepared = prepare(cell.config)
     defence = make_defence(cell.defence, facts_of(cell.config, prepared, cell.defence, 1e-5))
     trained = Trained(prepared.split, (), {}, 0, {}, State(0, {}, {}, {}, {}, ()), receipts)
@@ -138,8 +142,8 @@ def test_a_peer_knows_the_noise_of_those_who_came() -> None:
     lost = Receipts(lacking={1: (0, 3)})
     local, central = observed(LOCAL, lost), observed(CENTRAL, lost)
     sizes = [len(data.encoded) for data in local.prepared.clients]
-    came = [sizes[c] / sum(sizes[i] for i in (1, 2, 4)) for c in (1, 2, 4)]
-    by_hand = 2.0 * 2.0 * sum(share**2 for share in came) ** 0.5  # multiplier, twice the clip
+    assert len({sizes[c] for c in (1, 2, 4)}) > 1  # and yet all weigh the same
+    by_hand = 2.0 * 2.0 / 3**0.5  # multiplier, twice the clip, three who came
     assert received_noise(local, range(1, 2)) == pytest.approx(by_hand)
     assert received_noise(central, range(1, 2)) == pytest.approx(2.0 / 5)  # planned, whoever came
     skipped = observed(CENTRAL, Receipts(skipped=[1]))
@@ -157,6 +161,51 @@ def test_who_is_in_no_average_is_no_member() -> None:
         others = seen_by(replace(cell.config, faults=NO_FAULTS), prepared)[data.in_pool]
         assert others.any() and seen[data.in_pool].any() == (data.client not in (1, 3))
     assert not whole and participants(cell.config, 0) == (0, 1, 2, 3, 4)
+
+
+def test_candidates_whose_updates_were_refused_are_no_members() -> None:
+    (cell,) = cells(faults={})
+    prepared = prepare(cell.config)
+    chosen, gone = choose(cell, prepared), prepared.clients[1].in_pool
+    assert settled_by(chosen, cell.config, prepared, Receipts()) is chosen
+    refused = Receipts([Refusal(1, r, VALUES) for r in (1, 2, 3)], dict.fromkeys(range(3), (1,)))
+    settled = settled_by(chosen, cell.config, prepared, refused)
+    theirs = np.isin(chosen.candidates, gone)
+    assert chosen.members[theirs].any() and not settled.members[theirs].any()
+    np.testing.assert_array_equal(settled.members[~theirs], chosen.members[~theirs])
+
+
+def test_a_client_that_cannot_make_its_one_message_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    message = Sender.message
+
+    def broken(sender: Sender) -> Any:
+        if sender.data.client == 1:
+            raise ValueError("expected finite values")
+        return message(sender)
+
+    monkeypatch.setattr(Sender, "message", broken)
+    more = {"strategies": ["one_message"], "message": {"public": "generated", "public_size": 100}}
+    (cell,) = cells(faults={}, **more)
+    received = run_cell(cell).record.received
+    assert received["refused"] == [{"client": 1, "round": 1, "why": FAILED}]
+    (whole,) = cells(faults={}, training={"quorum": 1.0}, **more)
+    record = run_cell(whole).record
+    told = "round 1, client 1, at its one message: expected finite values"
+    assert record.status == "failed" and str(record.traceback).rstrip().endswith(told)
+
+
+def test_a_watch_over_noise_that_is_correlated_needs_every_round() -> None:
+    training = SMALL["training"] | {"below_quorum": "skip"}
+    ftrl = {**CENTRAL, "mechanism": "dp_ftrl", "bands": 1}
+    more = {"defences": [{"name": "d", "update": ftrl}], "faults": {}, "training": training}
+    (cell,), (watched,) = cells(**more), cells(**more, audit={"noise": True})
+    assert run_cell(cell).record.status == "done"
+    reason = run_cell(watched).record.reason
+    assert reason.endswith(
+        'which a skipped one hides a part, got "skip": set "stop", or leave out [audit]'
+    )
 
 
 def test_finetune_says_in_a_line_what_was_refused_and_an_export_does_not(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 import importlib.util
 import os
 import signal
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ import pytest
 
 from evaluation.grid.defence import facts_of, make_defence
 from evaluation.run.on_ray.fleet import RayFleet
+from evaluation.run.on_ray.tidy import living
+from evaluation.run.training import run_training
 from evaluation.run.training_file import TrainingFile, read_training
+from fedbert.checkpoint import read
 from fedbert.errors import InputError
 from fedbert.noise import noise_of
 from fedbert.prepare import Prepared, prepare
@@ -20,8 +25,10 @@ from fedbert.trainer import State, Trained, train
 from privacy.defence import Defence
 from tests import kills
 
-if importlib.util.find_spec("ray") is None:  # not imported here: it reads its environment then
-    pytest.skip("Ray is not installed: pip install 'fedbert-privacy[ray]'", allow_module_level=True)
+pytestmark = pytest.mark.skipif(  # not imported here: it reads its environment then
+    importlib.util.find_spec("ray") is None,
+    reason="Ray is not installed: pip install 'fedbert-privacy[ray]'",
+)
 
 TRAINING = """
 seed = 3
@@ -50,7 +57,24 @@ CASES = {
     "DP-SGD": ("sequential", "", 'training = { mechanism = "dp_sgd", clip_norm = 1.0 }'),
     "some take part": ("fedavg", "clients_per_round = 2", ""),
 }
+HERE = [case for case in CASES if case != "some take part"]
 LEVEL = "noise_multiplier = 0.7 }"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_environment() -> Iterator[None]:
+    """What fleets of this process set for their clusters, a token among it, is theirs alone."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def no_cluster_after_it() -> Iterator[None]:
+    """A test that fails leaves no cluster to the next one, which is to start its own."""
+    yield
+    sys.modules["ray"].shutdown()
 
 
 @pytest.fixture
@@ -83,12 +107,12 @@ def trained(world: Any, fleet: RayFleet | None, **more: Any) -> Trained:
     return train(settings.config, prepared, defence, fleet=fleet, noise=noise, **more)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", HERE)
 def test_parties_in_processes_train_what_they_train_in_one(world: Any, case: str) -> None:
     here = world(case)
     kept: list[list[State]] = [[], []]
     alone = trained(here, None, on_round=kept[0].append)
-    fleet = RayFleet(told(*here[:2]), 2)
+    fleet = RayFleet(told(*here[:2]), 1 if case == "DP-SGD" else 2)
     apart = trained(here, fleet, on_round=kept[1].append)
     assert apart.losses == alone.losses and apart.bytes == alone.bytes
     assert apart.protection == alone.protection and apart.releases == alone.releases
@@ -99,6 +123,23 @@ def test_parties_in_processes_train_what_they_train_in_one(world: Any, case: str
             np.testing.assert_array_equal(one.values[name], other.values[name], name)
         for name in one.arrays:
             np.testing.assert_array_equal(one.arrays[name], other.arrays[name], name)
+
+
+def test_the_command_trains_the_same_and_leaves_nothing(world: Any, tmp_path: Path) -> None:
+    settings, *_ = world("some take part")
+    run_training(settings, tmp_path / "here", 1, lambda *_: None)
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "evaluation.cli.main", "finetune", settings.where, "--quiet"]
+    command += ["--out", str(tmp_path / "apart"), "--fleet", "ray", "--groups", "1"]
+    own = os.environ | {"TMPDIR": str(temporary)}
+    with subprocess.Popen(command, env=own, start_new_session=True) as process:
+        assert process.wait() == 0
+        assert living(process.pid) == [] and not list(temporary.iterdir())
+    alone, apart = (read(tmp_path / place / "checkpoint").state for place in ("here", "apart"))
+    assert apart.losses == alone.losses and apart.values.keys() == alone.values.keys()
+    for name, value in alone.values.items():
+        np.testing.assert_array_equal(apart.values[name], value, name)
 
 
 def test_a_host_that_dies_is_said(world: Any) -> None:

@@ -173,5 +173,5 @@ def test_a_factor_larger_than_the_mechanism_has_is_refused_on_arrival() -> None:
     check = Arrivals(4, {}, AUTOMATIC(1.0).largest_factor)
     check(SmashedData(0, 0, 0, np.zeros((1, 2, 4), np.float32), np.ones((1, 2), np.int64)))
     check(ClipFactors(0, 0, 0, np.array([99.0])))
-    with pytest.raises(InputError, match=r"expected factors from 0 to 99\.99, got 101 to 101"):
+    with pytest.raises(InputError, match=r"expected factors from 0 to 99\.99, got others"):
         check(ClipFactors(0, 0, 0, np.array([101.0])))
