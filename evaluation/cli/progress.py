@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from evaluation.cli.shared import duration
 from evaluation.grid.durations import Remaining
 from evaluation.grid.spec import Cell
+from reports.fates import reason
 from reports.labels import further_labels, phrase
 from reports.records import CellResult
 from reports.terminal import console, one_line
@@ -78,6 +79,4 @@ def _name(record: CellResult) -> str:
 def _fate(record: CellResult) -> str:
     if record.status == "done":
         return f"done in {duration(sum(record.seconds.values()))}"
-    if record.status == "skipped":
-        return f"skipped: {record.reason}"
-    return "failed: " + record.traceback.strip().splitlines()[-1]
+    return reason(record)

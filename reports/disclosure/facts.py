@@ -15,6 +15,7 @@ from typing import Any
 from reports.averages import mean
 from reports.checks import VIEWS
 from reports.disclosure.readers import OPTIONS
+from reports.fates import why
 from reports.leak import Leak
 from reports.leaks import worst, worst_reading
 from reports.metrics import SEES
@@ -171,9 +172,10 @@ def disclosure(records: Sequence[CellResult], grid: Any, chosen: Mapping[str, st
     row, group = found[0]
     for record in group:
         if record.status != "done":
-            why = (record.reason or record.traceback).strip().splitlines()[-1]
             seed = f"seed {record.labels['seed']} {record.status}"
-            raise ValueError(f"expected every seed of the setting to be done, got {seed}: {why}")
+            raise ValueError(
+                f"expected every seed of the setting to be done, got {seed}: {why(record)}"
+            )
     said = grid.get("deployment") if isinstance(grid, Mapping) else None
     words = said if isinstance(said, Mapping) else {}
     shown = group[0].audit.get("shown")
