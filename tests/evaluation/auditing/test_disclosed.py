@@ -123,6 +123,19 @@ def test_an_audit_fills_in_what_attackers_had_and_found(trained: Path, tmp_path:
     assert "AUC 0.500" in registry_entry(found)["deployment"]["administrative"]["notes"]
 
 
+def test_an_audit_that_is_not_there_is_told_with_the_nearest_name(
+    trained: Path, tmp_path: Path, here: Any
+) -> None:
+    (tmp_path / "card").mkdir()
+    for audit, told in (("crad", "nothing at crad: did you mean card?"), ("card", "without audit")):
+        done = here("report", trained, "--for", "officer", "--audit", audit)
+        assert done.returncode == 2 and told in done.stderr and "Errno" not in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert "did you mean out" in here("audit", "run", trained.parent / "outt").stderr.replace(
+        f"{trained.parent}/", ""
+    )
+
+
 def test_an_audit_says_what_it_costs(trained: Path) -> None:
     value = Estimate(0.75, 0.5, 0.9, n=4)
     cost = {
