@@ -41,7 +41,10 @@ def test_every_verdict_has_plain_words() -> None:
 def test_what_failed_is_said_before_what_was_weak(bad: str) -> None:
     told = in_short(card("too weak to say", bad, "consistent", bad))
     assert told[0].startswith("Do not ship")
-    assert told[3] == f'How sure: 2 of 4 checks found a fault, first: "check 1" ({bad}): why 1.'
+    assert told[3] == (
+        f'How sure: a fault was found in "check 1" ({bad}: why 1); "check 3" ({bad}). Not to be '
+        'told: "check 0" (too weak to say: why 0). Put to the test, and not contradicted: check 2.'
+    )
 
 
 def test_who_reads_and_who_finds_are_named_with_chance_beside() -> None:
@@ -52,7 +55,7 @@ def test_who_reads_and_who_finds_are_named_with_chance_beside() -> None:
     )
     assert "anyone who has the model finds 20 % of the members where 1 % of all" in told[2]
     assert "(10 to 30 %; a guess: 1 %), by LiRA" in told[2]
-    assert "each of 1 checks could have failed" in told[3]
+    assert told[3] == "How sure: put to the test, and not contradicted: check 0."
     pairs = (
         "tells a member from another text in 60 % of pairs (50 to 70 %; a guess: 50 %), by loss."
     )
@@ -103,7 +106,7 @@ def test_the_first_screen_answers_what_is_asked() -> None:
     assert asked["Who can read my text?"].startswith("The server that runs the body reads 90 %")
     assert "--records FILE" in asked["Which records?"]
     assert "measures no utility" in asked["What does it cost?"]
-    assert "Each of 1 checks could have failed" in asked["How sure is that?"]
+    assert "Put to the test, and not contradicted: check 0." in asked["How sure is that?"]
     listed = replace(card("consistent"), subject={"name": "m", AT_RISK: "12 listed"})
     assert "At risk: 12 listed." in dict(answers(listed))["Which records?"]
     page = as_html(card("violates the claim", measured=(READ,)))

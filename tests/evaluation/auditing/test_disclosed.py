@@ -123,6 +123,14 @@ def test_an_audit_fills_in_what_attackers_had_and_found(trained: Path, tmp_path:
     assert "AUC 0.500" in registry_entry(found)["deployment"]["administrative"]["notes"]
 
 
+def test_a_view_where_nothing_is_sent_has_no_leak_of_the_release(trained: Path) -> None:
+    text = as_markdown(of_training(trained / "checkpoint", card(trained)))
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    by_view = {row[0].removeprefix("| "): row for row in rows}
+    assert by_view["forward"][3] == "nothing sent" and by_view["forward"][-2:] == ["-", "- |"]
+    assert "loss" in by_view["release"][-2] and "not measured" in by_view["release"][-1]
+
+
 def test_an_audit_that_is_not_there_is_told_with_the_nearest_name(
     trained: Path, tmp_path: Path, here: Any
 ) -> None:
