@@ -101,7 +101,7 @@ class DataConfig:
     alpha: Dirichlet concentration, over labels ("dirichlet") or client sizes ("quantity").
     hold_out: the chance with which a coin keeps a text of the pool out of the training, in all of
         its rows, so that membership can be tested on examples that differ in nothing else. A grid
-        takes a fair coin.
+        takes a fair coin, 0.5, where it is 0.
     text, pair: one's own columns: that of the text, and of a second one where texts come in pairs.
         Of "mlm" `text` alone.
     label: the column of the labels of task "own"; "label" where none is named.

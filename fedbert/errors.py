@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -53,6 +54,16 @@ def nearest(name: object, known: Iterable[str]) -> str:
     """
     found = difflib.get_close_matches(str(name), list(known), 1)
     return f": did you mean {found[0]!r}?" if found else ""
+
+
+def nearest_place(path: Path) -> str:
+    """Return the same with the nearest of what lies beside a path that is not there, or nothing."""
+    try:
+        beside = [each.name for each in path.parent.iterdir()]
+    except OSError:
+        return ""
+    found = difflib.get_close_matches(path.name, beside, 1)
+    return f": did you mean {path.parent / found[0]}?" if found else ""
 
 
 def unknown_key(name: str, known: Iterable[str]) -> str:

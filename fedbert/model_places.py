@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fedbert.data.places import is_path
-from fedbert.errors import InputError, nearest
+from fedbert.errors import InputError, nearest, nearest_place
 from fedbert.setting_types import SIZES
 
 GIVEN = (*SIZES, "embedded")
@@ -62,7 +62,8 @@ def refuse_no_place(key: str, name: str) -> None:
     if folder.is_file():
         raise InputError(f"expected a directory, got the file {key}={name!r}")
     if is_path(name):
-        raise InputError(f"expected a directory that exists, got {key}={name!r}")
+        near = nearest_place(folder)
+        raise InputError(f"expected a directory that exists, got {key}={name!r}{near}")
     here = [] if "/" in name else [path.name for path in Path().iterdir() if path.is_dir()]
     near = nearest(name, [*here, *GIVEN])
     if near:  # a slip of the pen rather than a model of the hub

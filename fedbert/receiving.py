@@ -22,6 +22,9 @@ DIVERGED = "diverged, noise alone was sent"
 """Reason under local noise: the client's own mechanism had no numbers, and noised the start."""
 
 
+LOWER = "; a training goes on without what is missing at a lower [training] quorum"
+
+
 class RefusedError(InputError):
     """A message is not as the protocol has it; why: one of the reasons above."""
 
@@ -167,7 +170,9 @@ class Receiver:
             self._unheard.add(client)
         counts = error.why == LATE or not self.by_answers
         if counts and self.needed == len(self.who) and self.stop and client not in self._taken:
-            raise error
+            if error.why == VALUES:  # of all clients where a training diverges: no quorum helps
+                raise error
+            raise RefusedError(error.why, f"{error}{LOWER}")
 
     def check(self, client: int, delay: float, deadline: float | None, where: str) -> None:
         """Check that a message comes in time and for the first time; where: what names it.
@@ -210,5 +215,5 @@ class Receiver:
         told += [f"{count} refused ({each})" for each, count in why.items()]
         raise InputError(
             f"round {self.round + 1}: expected updates of {self.needed} of {len(self.who)} clients "
-            f"(quorum = {self.quorum:g}), got {there}: {', '.join(told)}"
+            f"(quorum = {self.quorum:g}), got {there}: {', '.join(told)}{LOWER}"
         )

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from reports import metrics
 from reports.estimate import Estimate
+from reports.fates import why
 from reports.labels import Pairs, further_labels
 from reports.records import CellResult
 from reports.wording import outward
 
-HOLDS, VOID, UNSURE, BARE = "holds", "void", "cannot tell", "no undefended row"
-VALUES = (HOLDS, VOID, UNSURE, BARE)
+HOLDS, VOID, UNSURE = "holds", "void", "cannot tell"
+FAILED, BARE = "undefended row failed", "no undefended row"
+VALUES = (HOLDS, VOID, UNSURE, FAILED, BARE)
 UNDEFENDED = "none"
 LEAST = 0.2
 """The share of the way from the baseline to the best value that a training must be able to have
@@ -93,8 +95,7 @@ def judged(rows: Sequence[CellResult]) -> Comparison:
     """
     done = [record for record in rows if record.status == "done" and record.utility]
     if not done:
-        fates = ", ".join(dict.fromkeys(record.status for record in rows))
-        return Comparison(words=f"the undefended row is {fates}: {UNKNOWN}") if rows else GAP
+        return _without_numbers(rows) if rows else GAP
     metric = next((name for name in done[0].utility if name in CONSTANT), None)
     gains = [gain(record, metric) for record in done] if metric is not None else [None]
     known = [each for each in gains if each is not None]
@@ -111,7 +112,7 @@ def judged(rows: Sequence[CellResult]) -> Comparison:
     if value == HOLDS and failed:
         text = f"undefended training failed in {failed} of {len(rows)} seeds: {UNKNOWN}"
         return Comparison(
-            UNSURE, text, text, "run the grid again, which tries what failed once more"
+            UNSURE, text, text, next(_see(each) for each in rows if each.status == "failed")
         )
     if value == HOLDS:
         return GOOD
@@ -131,6 +132,27 @@ def judged(rows: Sequence[CellResult]) -> Comparison:
 
 
 GAP = Comparison()
+
+
+def _without_numbers(rows: Sequence[CellResult]) -> Comparison:
+    """The verdict on undefended trainings of which none has a utility."""
+    failed = [record for record in rows if record.status == "failed"]
+    if failed:
+        short = f"the undefended row failed: {UNKNOWN}"
+        words = f"the undefended row failed ({why(failed[0])}): {UNKNOWN}"
+        return Comparison(FAILED, short, words, _see(failed[0]))
+    first = rows[0]
+    fate = "has no utility" if first.status == "done" else f"was skipped ({why(first)})"
+    text = f"the undefended row {fate}: {UNKNOWN}"
+    return Comparison(BARE, text, text, f"`fedbert-eval show RUN {first.cell}` says what there is")
+
+
+def _see(failed: CellResult) -> str:
+    """Where a failed cell tells more, and what tries it again."""
+    return (
+        f"`fedbert-eval show RUN {failed.cell}` says more, and the command that ran the grid tries "
+        "it once more"
+    )
 
 
 def gain(record: CellResult, metric: str) -> Estimate | None:

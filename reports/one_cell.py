@@ -1,12 +1,14 @@
 """Cells of a run, one in full: its settings, claims, utility, every leak, and its files."""
 
 import difflib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports import metrics, received
 from reports.alike import over_views
+from reports.fates import why
 from reports.leak import Leak, NotMeasured
 from reports.leaks import alarms, what_of
 from reports.noise_mode import noise_note
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Version of the form of `to_json`."""
+FAIR = {("data.hold_out", "0.0"): " (none was set: a grid's fair coin held out half, 0.5)"}
+"""What a grid does where a setting is left as it is."""
 SHORT = 4
 """The fewest digits of an id that can stand for a cell."""
 
@@ -80,9 +84,12 @@ def lines(run: Path, records: Sequence[CellResult], place: int) -> Iterator[str]
     record = records[place]
     yield f"cell {place + 1} of {len(records)}: {record.cell}, {record.status}"
     yield from (f"{name}: {value}" for name, value in record.labels.items())
-    if record.reason:
-        yield f"why: {record.reason}"
-    yield from record.traceback.splitlines()
+    if record.status != "done":
+        yield f"why: {why(record)}"
+    if "\n" in record.traceback.strip():
+        many = len(record.traceback.splitlines())
+        there = shlex.quote(str(run))
+        yield f"traceback: {many} lines, by `fedbert-eval show {there} {place + 1} --traceback`"
     yield from (f"doubt: {each}" for each in record.doubts)
     if told := received.line(record.received):
         yield told
@@ -137,7 +144,9 @@ def rest(run: Path, record: CellResult) -> Iterator[str]:
         yield f"took: {', '.join(f'{phase} {duration(s)}' for phase, s in record.seconds.items())}"
     yield ""
     yield "settings"
-    yield from (f"  {key} = {value}" for key, value in flat(record.spec))
+    yield from (
+        f"  {key} = {value}{FAIR.get((key, value), '')}" for key, value in flat(record.spec)
+    )
     yield from (f"  in force at {p}: {_pairs(e)}" for p, e in record.mechanisms.items())
     yield ""
     yield "files"

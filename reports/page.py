@@ -11,6 +11,7 @@ from reports.claims import claims
 from reports.decision import first_screen
 from reports.decision.answers import of_answer
 from reports.decision.choice import DEFAULT, Decision, Setting, by_task, decide
+from reports.fates import reason
 from reports.frontier import words as searched
 from reports.frontier.answer import Answer
 from reports.frontier.leakage import count
@@ -19,7 +20,7 @@ from reports.labels import columns, further_labels, phrase
 from reports.noise_mode import noise_note
 from reports.plain import WHO, in_words, key_words
 from reports.records import CellResult
-from reports.rows import Row, reason
+from reports.rows import Row
 from reports.samples import LEVELS, Sampled
 from reports.settings import columns_shown, lines
 from reports.tables import confidence

@@ -112,15 +112,17 @@ PAGE = {
 
 def _plotted(run: Run, drawn: Drawn) -> dict[str, Picture]:
     """File name to picture: those of `plot` that stand on the page; ROC curves where scores are."""
-    from reports.plots.catalogue import pieces
+    from reports.plots.catalogue import order_of, pieces
 
     pictures: dict[str, Picture] = {}
+    order = order_of([run])
     for kind, (file, title) in PAGE.items():
         if kind == "roc" and not any(run.scores(task)[0] for task in run.tasks):
             continue
         for task, piece in pieces(kind, run):
             name = file.format(part=piece.part, task=slug(task))
-            png = drawn.png(name, piece.data, piece.by, piece.words, *piece.rest)
+            data = piece.ordered(order).data
+            png = drawn.png(name, data, piece.by, piece.words, *piece.rest)
             told = title.format(part=piece.part, name=task)
             notice = getattr(piece.data, "notice", "")
             pictures[name] = Picture(told, png, piece.words, notice)

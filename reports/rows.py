@@ -10,6 +10,7 @@ from reports.alike import over_seeds
 from reports.averages import mean, mean_estimate
 from reports.comparison import GAP, Comparison, comparisons, group_of
 from reports.estimate import Estimate
+from reports.fates import reason
 from reports.labels import Pairs, further_labels, phrase
 from reports.leak import Leak
 from reports.leaks import alarms, leak_seeds, unmeasured, view_lines, worst
@@ -282,12 +283,6 @@ def _note(group: Sequence[CellResult]) -> str:
     """Why cells of the group have no numbers, each reason once."""
     reasons = [reason(record) for record in group if record.status != "done"]
     return "; ".join(dict.fromkeys(reasons))
-
-
-def reason(record: CellResult) -> str:
-    """One line on why a cell was skipped or failed: its status and what was said last."""
-    text = record.reason or (record.traceback.strip().splitlines() or [""])[-1]
-    return f"{record.status}: {text}"
 
 
 def _without_seed(value: Any) -> Any:

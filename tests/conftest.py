@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,6 +17,9 @@ gc.set_threshold(20_000, 20, 20)
 # What one process compiles of ours, the dozens that the tests start need not compile again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# What dry runs foretell stays out of the user's own cache.
+_cache = tempfile.TemporaryDirectory(prefix="fedbert-eval-tests-")
+os.environ["FEDBERT_EVAL_CACHE"] = _cache.name
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.auditing.run_folder import checkpoint_of
-from fedbert.errors import InputError
+from fedbert.errors import InputError, nearest_place
 from fedbert.manifest import content_sha256, exported, read_manifest, refuse_faulty, released_sha256
 from fedbert.manifest_types import read_json
 from fedbert.shown import PLACES, shown
@@ -36,8 +36,18 @@ def disclosed(directory: Path, audit: Path | None) -> tuple[Disclosure, Path]:
     if exported(manifest):
         told = f"expected a training's folder or checkpoint, got an export, {directory}"
         raise InputError(f"{told}: report on the training, or `audit run {directory} --out DIR`")
-    card = None if audit is None else read_json(audit / FILE if audit.is_dir() else audit)
+    card = None if audit is None else _card_in(audit)
     return of_training(checkpoint, card), checkpoint.parent
+
+
+def _card_in(audit: Path) -> Any:
+    """Return the JSON of an audit's folder, or of the file itself."""
+    told = "expected the folder that `audit run --out` wrote, or its audit.json"
+    if not audit.exists():
+        raise InputError(f"{told}, got nothing at {audit}{nearest_place(audit)}")
+    if audit.is_dir() and not (audit / FILE).is_file():
+        raise InputError(f"{told}, got the folder {audit} without {FILE}")
+    return read_json(audit / FILE if audit.is_dir() else audit)
 
 
 def of_training(checkpoint: Path, card: Any) -> Disclosure:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fedbert.errors import InputError
+from fedbert.errors import InputError, nearest_place
 from fedbert.stopped import aside
 from reports.records import RECORDS
 
@@ -21,8 +21,8 @@ def checkpoint_of(directory: Path) -> Path:
         InputError: for no directory, or the folder of a grid's run.
     """
     if not directory.is_dir():
-        stopped = aside(directory.parent)
-        raise InputError(f"expected a checkpoint directory, got none at {directory}{stopped}")
+        near, stopped = nearest_place(directory), aside(directory.parent)
+        raise InputError(f"expected a checkpoint directory, got none at {directory}{near}{stopped}")
     if (directory / MANIFEST).is_file():
         return directory
     if (directory / INSIDE / MANIFEST).is_file():

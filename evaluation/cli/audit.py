@@ -18,7 +18,7 @@ from evaluation.cli.shared import (
     say_json,
     with_options,
 )
-from fedbert.errors import InputError, within
+from fedbert.errors import InputError, nearest_place, within
 from reports.terminal import hush, say, working
 
 if TYPE_CHECKING:
@@ -233,7 +233,9 @@ def _check_places(checkpoint: Path, out: Path | None, asked: dict[str, Any]) -> 
             continue
         folder, _, split = str(place).rpartition(":")
         if not (folder and split and Path(folder).is_dir()):
-            raise InputError(f"expected a file of examples, got none at {place}")
+            raise InputError(
+                f"expected a file of examples, got none at {place}{nearest_place(place)}"
+            )
 
 
 def _disclosure(checkpoint: Path, card: "Card", out: Path) -> list[Path]:

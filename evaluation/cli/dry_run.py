@@ -1,6 +1,7 @@
 """Dry run of a grid: which cells would run, for how long, which are skipped, what is claimed.
 
-All that the real run would be refused for is refused here, in the same words; nothing is written.
+All that the real run would be refused for is refused here, in the same words; nothing is written to
+its folder. What cells will take is kept for the run's first word on the time left.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from evaluation.grid.durations import Remaining
 from evaluation.grid.spec import Cell, Grid
 from evaluation.run.calibration import Forecast, forecast
 from evaluation.run.changes import Known
+from evaluation.run.foretold import keep
 from evaluation.run.frontier import Frontier, earlier_levels, ends, known_records
 from evaluation.run.frontier import plan as search_plan
 from evaluation.run.runner import remaining
@@ -94,6 +96,7 @@ def tell_plan(
 ) -> Plan:
     """Print what would become of a grid, and return it."""
     plan = plan_of(grid, directory, accept_changes)
+    keep({cell: plan.seconds.get(cell, 0.0) for cell in plan.fates})
     if as_json:
         say_json("dry run", to_json(plan, directory, workers), SCHEMA)
         return plan
@@ -146,6 +149,7 @@ def tell_search(
     remaining(directory, found.grid, None if accept_changes else known)
     trainings = asked.wish.steps * len(asked.defences) * len(asked.asked.seeds)
     told = forecast(grid.cells, seen.inputs)
+    keep(told.seconds)
     mean = sum(told.seconds.values()) / len(grid.cells)
     bare = len(asked.bare) * len(asked.asked.seeds)
     most = (bare + trainings) * mean / workers

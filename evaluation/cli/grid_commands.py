@@ -78,14 +78,20 @@ def privacy_utility(
             runner.begin()
         from evaluation.grid.early import check_cells
         from evaluation.grid.parse import default_grid, read_grid
+        from evaluation.run.changes import OtherGridError
         from evaluation.run.log import RunLog
         from evaluation.run.runner import checked, remaining
 
         chosen = read_grid(grid or default_grid(), leave["allow_code"])
         directory = out or RUNS / chosen.name
         check_cells(chosen.cells, chosen.where)
-        remaining(directory, chosen)
     told = f"grid {chosen.name}: {len(chosen.cells)} cells; {LOADING}"
+    try:
+        remaining(directory, chosen)
+    except OtherGridError:  # what is wrong in the file comes first
+        with working(told):
+            runner.call(checked, chosen)
+        raise
     if dry_run:
         with working(told):
             from evaluation.cli.dry_run import tell_plan

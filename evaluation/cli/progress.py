@@ -8,6 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from evaluation.cli.shared import duration
 from evaluation.grid.durations import Remaining
 from evaluation.grid.spec import Cell
+from evaluation.run.foretold import foretold
+from reports.fates import reason
 from reports.labels import further_labels, phrase
 from reports.records import CellResult
 from reports.terminal import console, one_line
@@ -49,10 +51,16 @@ class GridProgress:
 
     def start(self, todo: Sequence[Cell], total: int) -> None:
         """Hear which cells remain, of how many."""
-        self.todo, self.remaining = len(todo), Remaining({cell.id: cell for cell in todo})
+        told = foretold(cell.id for cell in todo)
+        self.todo, self.remaining = len(todo), Remaining({cell.id: cell for cell in todo}, told)
         if self.todo < total:
             self.console.print(f"{total - self.todo} of {total} cells have a record already")
-        self.task = self.bar.add_task("time left: known after the first cell", total=self.todo)
+        left = self.remaining.seconds(self.workers) if self.todo else None
+        words = "time left: known after the first cell"
+        if left is not None:
+            words = f"about {duration(left)} left"
+            self.console.print(f"{words}, as a dry run here timed it", soft_wrap=True)
+        self.task = self.bar.add_task(words, total=self.todo)
 
     def record(self, record: CellResult) -> None:
         """Hear that a cell ended."""
@@ -78,6 +86,4 @@ def _name(record: CellResult) -> str:
 def _fate(record: CellResult) -> str:
     if record.status == "done":
         return f"done in {duration(sum(record.seconds.values()))}"
-    if record.status == "skipped":
-        return f"skipped: {record.reason}"
-    return "failed: " + record.traceback.strip().splitlines()[-1]
+    return reason(record)

@@ -154,10 +154,11 @@ class Remaining:
     those of its own task, strategy and defence where any ended, else by those of its task and
     strategy, its strategy, or all; a family of attacks by cells that were asked the same ones, and
     as the catalogue has it where there is none. Cells like those that were skipped are taken to be
-    skipped.
+    skipped. Until one was measured, foretold counts: seconds by id, of a dry run.
     """
 
     todo: dict[str, "Cell"]
+    foretold: Mapping[str, float] = field(default_factory=dict)
     _seen: dict[tuple[str, ...], list[tuple["Cell", Mapping[str, float]]]] = field(
         default_factory=dict
     )
@@ -175,12 +176,15 @@ class Remaining:
                 self._seen.setdefault(kind, []).append((gone, seconds))
 
     def seconds(self, workers: int) -> float | None:
-        """Return the seconds left for so many workers; None before any cell was measured."""
+        """Return the seconds left for so many workers; None where nobody knows.
+
+        Where not every cell was foretold, nobody does before one was measured.
+        """
         if not self.todo:
             return 0.0
         known = [self.price(cell) for cell in self.todo.values()]
         priced = [price for price in known if price is not None]
-        if not priced:
+        if not priced or (not self._seen and len(priced) < len(known)):
             return None
         return sum(priced) / min(workers, len(priced))
 
@@ -190,7 +194,7 @@ class Remaining:
         if kinds[0] in self._skipped and kinds[0] not in self._seen:
             return 0.0
         if not self._seen:
-            return None
+            return self.foretold.get(cell.id)
         wanted, total = asked(cell), 0.0
         for phase, amount in units(cell).items():
             alike = (

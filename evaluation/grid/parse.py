@@ -12,7 +12,7 @@ from evaluation.grid.file import GridSettings
 from evaluation.grid.foreign import with_leave
 from evaluation.grid.run_name import run_name
 from evaluation.grid.spec import Grid
-from fedbert.errors import InputError
+from fedbert.errors import InputError, nearest_place
 from fedbert.manifest import RENAMED
 from fedbert.settings import from_mapping
 
@@ -50,7 +50,9 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     except IsADirectoryError:
         raise InputError(f"expected a TOML file, got a folder: {path}") from None
     except FileNotFoundError:
-        raise InputError(f"expected a {what} file, got no file {path}") from None
+        raise InputError(
+            f"expected a {what} file, got no file {path}{nearest_place(path)}"
+        ) from None
     except RecursionError:
         raise InputError(f"expected a TOML file, got one nested too deep in {path}") from None
     except (OSError, ValueError) as error:

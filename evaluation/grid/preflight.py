@@ -17,8 +17,10 @@ from evaluation.grid.defence import (
 from evaluation.grid.spec import AttackSettings, Cell, Grid
 from fedbert.config import Config
 from fedbert.errors import InputError, within
+from fedbert.faults.quorum import Planned, refuse_below_quorum
 from fedbert.precision import in_words
 from fedbert.prepare import Prepared, prepare
+from fedbert.seeding import derive
 from fedbert.trainer import check
 from privacy.accounting import ledger
 from privacy.defence import ONE_MESSAGE, Defence, refuse
@@ -74,6 +76,8 @@ def preflight(grid: Grid, look: Look = lambda *_: None, make: Make = afresh) -> 
     for cell in grid.cells:  # before anything is loaded
         with within(": ".join([grid.where, *(f"at {key} = {value}" for key, value in cell.swept)])):
             check_values(cell.defence, cell.config.training.strategy == ONE_MESSAGE)
+    with within(grid.where):
+        refuse_below_quorum(each for cell in grid.cells for each in _trainings(cell))
     for cell in grid.cells:
         with within(": ".join([grid.where, *(f"at {key} = {value}" for key, value in cell.swept)])):
             inputs = (cell.config.model, replace(cell.config.data, partition="iid"))
@@ -97,6 +101,16 @@ def preflight(grid: Grid, look: Look = lambda *_: None, make: Make = afresh) -> 
     for words, public in warned.items():
         logger.warning("%s", words, extra={"public": public})
     return Found(list(notes), data, tuple(dict.fromkeys(warned.values())))
+
+
+def _trainings(cell: Cell) -> Iterator[Planned]:
+    """Yield the trainings of a cell, those of its shadow models included, which draw faults too."""
+    config, on_sum = cell.config, cell.defence.update is not None
+    name = f"seed {config.seed}"
+    yield Planned(name, config, on_sum)
+    for number in range(cell.attacks.shadows if cell.attacks.membership else 0):
+        own = replace(config, seed=derive(config.seed, "shadow", number))
+        yield Planned(f"shadow model {number} of {name}", own, on_sum)
 
 
 def _unclaimed(defence: Defence, facts: TrainingFacts) -> Iterator[str]:

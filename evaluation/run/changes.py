@@ -13,6 +13,10 @@ from reports.records import RECORDS, CellResult
 HOW = "choose another --out, or say --accept-changes to have both in one report"
 
 
+class OtherGridError(InputError):
+    """A run directory holds records of cells that the grid has not."""
+
+
 @dataclass(frozen=True)
 class Known:
     """What a look at a grid showed before it runs.
@@ -72,7 +76,7 @@ def _other_code(record: CellResult, known: Known) -> Iterable[str]:
 def refuse_other_grid(
     directory: Path, records: Iterable[CellResult], cells: Sequence[Cell]
 ) -> None:
-    """Raise InputError for records of cells that the grid has not, with the key that differs."""
+    """Raise OtherGridError for records of cells that a grid has not, with the key that differs."""
     ids = {cell.id for cell in cells}
     foreign = [record for record in records if record.cell not in ids]
     if not foreign:
@@ -82,7 +86,7 @@ def refuse_other_grid(
     nearest = min(specs, key=lambda spec: _distance(first.spec, spec))
     difference = first_difference(first.spec, nearest)
     told = "" if difference is None else "{}={} where this grid has {}".format(*difference)
-    raise InputError(
+    raise OtherGridError(
         f"expected a run directory of this grid, got {len(foreign)} records of other cells in "
         f"{directory / RECORDS}{': ' if told else ''}{told}; choose another --out"
     )

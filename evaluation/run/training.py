@@ -19,6 +19,7 @@ from fedbert import stopped
 from fedbert.checkpoint import check_same, read, recover
 from fedbert.config import Config
 from fedbert.errors import InputError, within
+from fedbert.faults.quorum import Planned, refuse_below_quorum
 from fedbert.fleet import Fleet
 from fedbert.noise import noise_of
 from fedbert.pooling import FEDBERT_ALONE
@@ -186,6 +187,8 @@ def made(settings: TrainingFile) -> tuple[Prepared, Defence]:
     config = settings.config
     with within(settings.where):
         check_values(settings.defence, config.training.strategy == ONE_MESSAGE)
+        on_sum = settings.defence.update is not None
+        refuse_below_quorum([Planned(f"seed {config.seed}", config, on_sum)])
         prepared = prepare(config, coin=False)
         facts = facts_of(config, prepared, settings.defence, settings.delta)
         defence = make_defence(settings.defence, facts)

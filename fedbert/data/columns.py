@@ -51,7 +51,7 @@ def _column(name: str, tables: Sequence[Table]) -> Column:
         for cell in table.columns.get(name, []):
             inside = isinstance(cell, int) and 0 <= cell < len(called)
             cells.append(called[cell] if inside else cell)
-    there = [cell for cell in cells if cell is not None and cell != ""]
+    there = [c for c in cells if c is not None and not (isinstance(c, str) and not c.strip())]
     words = Counter(label_word(cell) or type(cell).__name__ for cell in there)
     texts = [cell for cell in there if isinstance(cell, str)]
     numbers = bool(there) and all(number_of(word) is not None for word in words)

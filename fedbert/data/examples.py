@@ -15,7 +15,7 @@ import numpy as np
 
 from fedbert.data.documents import documents
 from fedbert.data.people import people_of
-from fedbert.data.tables import Table, location, numbered, printable, shown
+from fedbert.data.tables import Table, location, numbered, printable, refused
 from fedbert.errors import InputError, nearest
 from fedbert.tasks import OWN, Task, label_word
 
@@ -156,10 +156,13 @@ def _text_column(task: Task, table: Table) -> str:
 def _texts(table: Table, column: str, some: bool = False) -> list[str]:
     """Return a column's strings; a null or undecodable one is refused, a blank one if `some`."""
     cells = table.columns[column]
-    for position, cell in enumerate(cells):
-        if not isinstance(cell, str) or not _encodable(cell) or (some and not cell.strip()):
-            where = table.where(column, position)
-            raise InputError(f"expected text, got {column}={shown(cell)} {where}")
+    wrong = [
+        position
+        for position, cell in enumerate(cells)
+        if not isinstance(cell, str) or not _encodable(cell) or (some and not cell.strip())
+    ]
+    if wrong:
+        raise InputError(refused("text", table, column, wrong))
     return cells
 
 
@@ -181,16 +184,14 @@ def _labels(task: Task, table: Table) -> list[float]:
         raise InputError(
             f"expected labels, got {task.label}=-1 in every row (the hidden test split) {where}"
         )
-    found: list[float] = []
-    for position, cell in enumerate(cells):
-        label = _score(task, cell) if task.regression else names.get(label_word(cell) or "")
-        if label is None:
-            where = table.where(task.label, position)
-            hint = _classes_hint(cells) if task.guessed else ""
-            got = f"{task.label}={shown(cell)} {where}"
-            raise InputError(f"expected {_allowed(task)}, got {got}{hint}")
-        found.append(label)
-    return found
+    read = [
+        _score(task, cell) if task.regression else names.get(label_word(cell) or "")
+        for cell in cells
+    ]
+    if wrong := [position for position, label in enumerate(read) if label is None]:
+        hint = _classes_hint(cells) if task.guessed else ""
+        raise InputError(refused(_allowed(task), table, task.label, wrong, hint))
+    return [label for label in read if label is not None]
 
 
 def _is_hidden(cell: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from fedbert.data.tables import Table, shown
+from fedbert.data.tables import Table, refused
 from fedbert.errors import InputError
 from fedbert.tasks import label_word
 
@@ -18,16 +18,12 @@ def people_of(table: Table, column: str, what: str = "person") -> list[str]:
     """Return the person (or what else) of every row; spelt one way, as labels are.
 
     Raises:
-        InputError: naming the row, for one that names nobody.
+        InputError: naming the rows, for ones that name nobody.
     """
-    found = []
-    for position, cell in enumerate(table.columns[column]):
-        name = _name(cell)
-        if name is None:
-            where = table.where(column, position)
-            raise InputError(f"expected the {what} of a row, got {column}={shown(cell)} {where}")
-        found.append(name)
-    return found
+    found = [_name(cell) for cell in table.columns[column]]
+    if wrong := [position for position, name in enumerate(found) if name is None]:
+        raise InputError(refused(f"the {what} of a row", table, column, wrong))
+    return [name for name in found if name is not None]
 
 
 def _name(cell: Any) -> str | None:

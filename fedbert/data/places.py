@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fedbert.errors import InputError, nearest
+from fedbert.errors import InputError, nearest, nearest_place
 
 FORMS = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow", ".txt")
 """Endings of files of data."""
@@ -42,9 +42,11 @@ def refuse_missing(source: str, own: bool = False) -> None:
             return
         raise InputError(f"expected a directory {inside} in {above}, got {source=}")
     if source == GENERATED or folder.suffix.lower() in FORMS:
-        raise InputError(f"expected a directory or file that exists, got {source=}")
+        near = nearest_place(folder)
+        raise InputError(f"expected a directory or file that exists, got {source=}{near}")
     if folder.is_absolute() or is_path(source):
-        raise InputError(f"expected a directory that exists, got {source=}")
+        near = nearest_place(folder)
+        raise InputError(f"expected a directory that exists, got {source=}{near}")
     here = [] if "/" in source else [path.name for path in Path().iterdir() if path.is_dir()]
     near = nearest(source, [*here, *OURS])
     if near:  # a slip of the pen rather than a data set of the hub

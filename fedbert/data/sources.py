@@ -12,7 +12,7 @@ from fedbert.data.people import linked, numbers
 from fedbert.data.personal import PERSONAL, load_personal
 from fedbert.data.places import refuse_missing
 from fedbert.data.tables import Table
-from fedbert.errors import InputError
+from fedbert.errors import InputError, nearest_place
 from fedbert.tasks import OWN, TASKS, Task
 
 __all__ = ["Examples", "load"]
@@ -115,7 +115,7 @@ def load_one(task: Task, place: Path) -> Examples:
     if place.is_dir():
         folder, split = str(place), ""
     if not folder or not Path(folder).is_dir():
-        raise InputError(f"expected a file of examples, got none at {place}")
+        raise InputError(f"expected a file of examples, got none at {place}{nearest_place(place)}")
     return from_tables(task, load_split(task, Path(folder), split))
 
 

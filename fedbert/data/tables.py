@@ -32,11 +32,36 @@ class Table:
         """Return the number of rows."""
         return max((len(cells) for cells in self.columns.values()), default=0)
 
+    def row(self, position: int) -> int:
+        """Return a row's number in the file."""
+        return self.rows[position] if self.rows else position + 1
+
     def where(self, column: str, position: int) -> str:
         """Return where a cell is in the file, for the end of a message."""
-        row = self.rows[position] if self.rows else position + 1
+        row = self.row(position)
         line = self.lines[position] if self.lines else row
         return location(self.origin, column, row, None if line == row else line)
+
+
+FEW = 5
+"""Rows that a message lists."""
+
+
+def refused(expected: str, table: Table, column: str, wrong: Sequence[int], hint: str = "") -> str:
+    """Return the complaint about cells: the first one with its place, how many, the first rows.
+
+    wrong: positions of the rows, one at the least. hint: what helps.
+
+    >>> refused("text", Table("a.csv", {"t": ["", "x", ""]}), "t", [0, 2])
+    "expected text, got t='' in a.csv, column 't', row 1; so are 2 of 3 rows: 1, 3"
+    """
+    first = f"{column}={shown(table.columns[column][wrong[0]])} {table.where(column, wrong[0])}"
+    told = f"expected {expected}, got {first}"
+    if len(wrong) == 1:
+        return told + hint
+    rows = ", ".join(str(table.row(position)) for position in wrong[:FEW])
+    more = f" and {len(wrong) - FEW:,} more" if len(wrong) > FEW else ""
+    return f"{told}; so are {len(wrong):,} of {len(table):,} rows: {rows}{more}{hint}"
 
 
 def numbered(tables: Iterable[Table]) -> list[int]:

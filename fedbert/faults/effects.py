@@ -6,10 +6,22 @@ from functools import lru_cache
 
 from fedbert.config import Config
 from fedbert.fault_settings import GOES, NO_FAULTS, TAKEN
-from fedbert.faults.draws import NONE, faults_of
+from fedbert.faults.draws import NONE, Fault, faults_of
 from fedbert.receiving import Receipts, needed_of
 from fedbert.schedule import local_steps, participants, planned_steps
 from fedbert.setting_types import ONE_MESSAGE
+
+
+def answers(fault: Fault, config: Config) -> bool:
+    """Return whether anything comes of a client in time, whatever it is."""
+    deadline = config.faults.deadline
+    in_time = deadline is None or fault.delay <= deadline
+    return in_time and fault.kind not in (*GOES, "lost", "late")
+
+
+def is_taken(fault: Fault, config: Config) -> bool:
+    """Return whether a client's update is in the average: it is whole, and comes in time."""
+    return answers(fault, config) and fault.kind in (None, *TAKEN)
 
 
 def contributed_steps(config: Config, receipts: Receipts | None = None) -> Counter[int]:
@@ -44,7 +56,7 @@ def _contributed(config: Config) -> tuple[tuple[int, int], ...]:
     turns, found = Counter[int](), dict[int, int]()
     for round_ in range(1 if one else config.training.rounds):
         wrong, who = faults_of(config, round_), participants(config, round_)
-        taken = [c for c in who if wrong.get(c, NONE).kind in (None, *TAKEN)]
+        taken = [c for c in who if is_taken(wrong.get(c, NONE), config)]
         turns.update(c for c in who if wrong.get(c, NONE).kind not in GOES[:1])
         if one and len(taken) < needed_of(config.training.quorum, len(who)):
             continue

@@ -1,5 +1,7 @@
 """Card in short: the verdict in plain words, and what a manager has to know, a sentence each."""
 
+from collections.abc import Sequence
+
 from reports.card.content import (
     ABOVE,
     CONSISTENT,
@@ -8,7 +10,6 @@ from reports.card.content import (
     TOO_WEAK,
     VIOLATES,
     WEAK,
-    WITHIN,
     Card,
     Check,
 )
@@ -153,21 +154,25 @@ def _why(card: Card, family: str) -> str:
 
 
 def _sure(card: Card) -> str:
-    """Which check decided the verdict, or how many there were."""
+    """What was put to the test: where a fault was found, what could not be told, what stood."""
     tests = [each for each in card.checks if each.tests]
-    count = len(tests)
-    for words in (FAILED, WEAK):
-        if deciding := [each for each in tests if each.verdict in words]:
-            first = deciding[0]
-            fine = sum(each.verdict in (CONSISTENT, WITHIN) for each in tests)
-            did = "could not tell" if words is WEAK else "found a fault"
-            rest = f"{fine} found nothing wrong, " if fine else ""
-            of = "the one check" if count == 1 else f"of {count} checks {rest}{len(deciding)}"
-            told = f'"{first.what}": {first.detail}'
-            return f"How sure: {of} {did}: {told}.{_watched(card)}"
-    if not count:
+    if not tests:
         return f"How sure: nothing was there to be contradicted.{_watched(card)}"
-    return f"How sure: each of {count} checks could have failed, and none did.{_watched(card)}"
+    failed = [each for each in tests if each.verdict in FAILED]
+    silent = [each for each in tests if each.verdict in WEAK]
+    stood = [each for each in tests if each not in (*failed, *silent)]
+    told = [f"a fault was found in {_listed(failed)}"] if failed else []
+    told += [f"not to be told: {_listed(silent)}"] if silent else []
+    names = "; ".join(each.what for each in stood)
+    told += [f"put to the test, and not contradicted: {names}"] if stood else []
+    return f"How sure: {'. '.join([told[0], *map(capital, told[1:])])}.{_watched(card)}"
+
+
+def _listed(checks: Sequence[Check]) -> str:
+    """The first of some checks with its verdict and what is behind it, the others by name."""
+    first, *others = checks
+    told = f'"{first.what}" ({first.verdict}: {first.detail})'
+    return "; ".join([told, *(f'"{each.what}" ({each.verdict})' for each in others)])
 
 
 def _watched(card: Card) -> str:

@@ -1,7 +1,7 @@
 """Decision in words: a line that decides, and the answers to what is asked of it."""
 
 from reports import metrics
-from reports.comparison import BARE, VOID
+from reports.comparison import BARE, FAILED, VOID
 from reports.decision.choice import Decision, Judged
 from reports.decision.lacks import MANY, UNSHOWN
 from reports.decision.promises import binds, of_text
@@ -23,7 +23,9 @@ def line(found: Decision) -> str:
         if value == VOID:
             told = told.removeprefix("this comparison is void: undefended training ")
             return f"Void: undefended training learnt nothing. It {told}."
-        first = "Nothing to hold a defence against" if value == BARE else "Nobody can tell"
+        first = (
+            "Nothing to hold a defence against" if value in (BARE, FAILED) else "Nobody can tell"
+        )
         return f"{first}: {told}."
     if found.chosen is None:
         return _none(found)

@@ -15,6 +15,7 @@ from typing import Any
 from reports.averages import mean
 from reports.checks import VIEWS
 from reports.disclosure.readers import OPTIONS
+from reports.fates import why
 from reports.leak import Leak
 from reports.leaks import worst, worst_reading
 from reports.metrics import SEES
@@ -26,6 +27,7 @@ from reports.tradeoff import Allowed
 NOT_STATED = "not stated"
 NOT_MEASURED = "not measured"
 NO_GUARANTEE = "no guarantee"
+NOTHING_SENT = "nothing sent"
 WORDS = {
     "name": "what is released",
     "curators": "who releases it",
@@ -79,7 +81,8 @@ class Actor:
     """What one view is promised, and the worst that was measured.
 
     promises: the view's own first; others, about labels or users, after it. members, text: the
-    worst attack on membership and on the text of all that this adversary may run.
+    worst attack on membership and on the text of all that this adversary may run; none where
+    nothing is sent: whoever is there has the released model alone, and stands there.
     """
 
     view: str
@@ -171,9 +174,10 @@ def disclosure(records: Sequence[CellResult], grid: Any, chosen: Mapping[str, st
     row, group = found[0]
     for record in group:
         if record.status != "done":
-            why = (record.reason or record.traceback).strip().splitlines()[-1]
             seed = f"seed {record.labels['seed']} {record.status}"
-            raise ValueError(f"expected every seed of the setting to be done, got {seed}: {why}")
+            raise ValueError(
+                f"expected every seed of the setting to be done, got {seed}: {why(record)}"
+            )
     said = grid.get("deployment") if isinstance(grid, Mapping) else None
     words = said if isinstance(said, Mapping) else {}
     shown = group[0].audit.get("shown")
@@ -212,7 +216,8 @@ def _actor(view: str, row: Row, records: Sequence[CellResult]) -> Actor:
     units = dict.fromkeys(unit for each in later for unit in each)
     further = [[each.get(unit, {}) for each in later] for unit in units]
     promises = [_promise(view, row, each) for each in (own, *further)]
-    seen = [leak for leak in row.leaks if leak.view in SEES[view]]
+    silent = promises[0].entry.get("kind") == NOTHING_SENT
+    seen = [] if silent else [leak for leak in row.leaks if leak.view in SEES[view]]
     return Actor(view, tuple(promises), worst(seen, "membership"), worst_reading(seen))
 
 

@@ -7,6 +7,7 @@ from reports.disclosure.facts import (
     NO_GUARANTEE,
     NOT_MEASURED,
     NOT_STATED,
+    NOTHING_SENT,
     RATES,
     WORDS,
     Actor,
@@ -84,6 +85,8 @@ def _cells(actor: Actor, promise: Promise) -> list[str]:
     if allows is not None:
         rates = ", ".join(f"{_up(allows.tpr_at(rate)):.3f}" for rate in RATES)
         curve = [rates, f"{_up(allows.advantage):.3f}"]
+    if entry.get("kind") == NOTHING_SENT:
+        return [actor.view, WHO[actor.view], *claim, *curve, "-", "-"]
     measured = ["as above"] * 2
     if promise is actor.first:
         measured = [_worst(actor.members), _worst(actor.text)]

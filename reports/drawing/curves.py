@@ -1,6 +1,6 @@
 """Curves for a paper: by epsilon, by round and by cut depth, and what canaries showed of claims."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ from reports.figures.claims import ClaimsFigure, ClaimsPanel
 from reports.figures.depth import WORST, Depth, DepthFigure
 from reports.figures.epsilon import EpsilonFigure, EpsilonPanel
 from reports.figures.live import LiveFigure
-from reports.figures.naming import shortened
+from reports.figures.naming import mark_of, shortened
 from reports.figures.training import Course, TrainingFigure
 
 HEIGHT = 1.45  # inches of a panel
@@ -36,7 +36,8 @@ Draw = Callable[[Axes], None]
 def draw_epsilon(data: EpsilonFigure, style: Style) -> Figure:
     """Utility on the left and leakage on the right, a row for each kind of epsilon."""
     series = list(data.series)
-    handles = [handle(style, name, **style.look(n)) for n, name in enumerate(series)]
+    looks = {name: style.look(mark_of(name, data.order, series)) for name in series}
+    handles = [handle(style, name, **look) for name, look in looks.items()]
     handles.append(handle(style, "undefended", color=FAINT, linestyle="--"))
     if data.baseline is not None:
         handles.append(handle(style, "majority class", color=FAINT, linestyle=":"))
@@ -45,8 +46,8 @@ def draw_epsilon(data: EpsilonFigure, style: Style) -> Figure:
         rows = len(data.panels)
         figure, axes = _grid(style, title, data.notice, handles, rows, 2, 1)
         for (left, right), panel in zip(axes, data.panels, strict=True):
-            _by_epsilon(left, panel, series, style, 0)
-            _by_epsilon(right, panel, series, style, 1)
+            _by_epsilon(left, panel, looks, 0)
+            _by_epsilon(right, panel, looks, 1)
             if data.baseline is not None:
                 left.axhline(data.baseline, color=FAINT, linestyle=":", zorder=1)
             named = wrapped(f"per {panel.title}", style.letters)
@@ -122,9 +123,10 @@ def draw_depths(data: DepthFigure, style: Style) -> Figure:
 def draw_claims(data: ClaimsFigure, style: Style) -> Figure:
     """What canaries show at least against what is claimed; above the diagonal no claim stands."""
     series = list(data.series)
+    marks = {name: mark_of(name, data.order, series) for name in series}
     handles = [
         handle(style, name, **(style.look(number) | {"linestyle": "none"}))
-        for number, name in enumerate(series)
+        for name, number in marks.items()
     ]
     handles.append(handle(style, "shown = claimed; shaded: cannot stand", color="#000000"))
 
@@ -134,7 +136,7 @@ def draw_claims(data: ClaimsFigure, style: Style) -> Figure:
         rows = len(data.panels)
         figure, axes = _grid(style, title, "", handles, rows, 1, 1.4 * times)
         lost = 0
-        dots = [_shown(axes[n][0], panel, series, style) for n, panel in enumerate(data.panels)]
+        dots = [_shown(axes[n][0], panel, marks, style) for n, panel in enumerate(data.panels)]
         for (each,), panel in zip(axes, data.panels, strict=True):
             each.set_title(f"unit of privacy: {panel.unit}", loc="left")
             each.set_xlabel("claimed ε")
@@ -183,12 +185,11 @@ def _panels(
 
 
 def _by_epsilon(
-    axes: Axes, panel: EpsilonPanel, series: Sequence[str], style: Style, part: int
+    axes: Axes, panel: EpsilonPanel, looks: Mapping[str, dict[str, Any]], part: int
 ) -> None:
     """None; one row's utility (part 0) or leakage (part 1) is on the axes."""
     for line in panel.lines:
-        look = style.look(series.index(line.series))
-        found = []
+        look, found = looks[line.series], []
         for point in line.points:
             if part == 0 and point.utility is not None:
                 own = point.utility
@@ -261,7 +262,7 @@ def _depth(axes: Axes, panel: Depth, data: DepthFigure, names: Sequence[str], st
     axes.set_ylabel("tokens read → worse")
 
 
-def _shown(axes: Axes, panel: ClaimsPanel, series: Sequence[str], style: Style) -> list[Dot]:
+def _shown(axes: Axes, panel: ClaimsPanel, marks: Mapping[str, int], style: Style) -> list[Dot]:
     """One unit's trainings as they stand on the axes; a bound has an arrow up, since it is one."""
     ends = [max(each.claimed, each.bound) for each in panel.points]
     top = 1.15 * max(*ends, 1.0)
@@ -273,7 +274,7 @@ def _shown(axes: Axes, panel: ClaimsPanel, series: Sequence[str], style: Style) 
         again = (each.series, each.level) in told
         told.add((each.series, each.level))
         at = (each.claimed,) * 3, (each.bound,) * 3
-        dots.append(Dot(series.index(each.series), *at, "" if again else each.level))
+        dots.append(Dot(marks[each.series], *at, "" if again else each.level))
         axes.annotate(
             "", (each.claimed, each.bound + 0.08 * top), xytext=(each.claimed, each.bound),
             arrowprops={"arrowstyle": "->", "color": FAINT, "linewidth": 0.7}, zorder=2,

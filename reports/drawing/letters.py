@@ -5,6 +5,17 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 MARKERS = "osD^vPX*"
 
 
+def inner_cut(text: str, longest: int) -> str:
+    """A text in so many letters; what tells settings apart, the level at its end, stays.
+
+    >>> inner_cut("DP-FedAvg, noise at the aggregator, ε 16", 22)
+    'DP-FedAvg, no…r, ε 16'
+    """
+    if len(text) <= longest:
+        return plain_text(text)
+    return plain_text(f"{text[: longest - 9]}…{text[-7:]}")
+
+
 def plain_text(text: str, longest: int = 90) -> str:
     """`text`, shortened, with nothing in it that matplotlib would read as mathematics."""
     text = text if len(text) <= longest else text[: longest - 1] + "…"

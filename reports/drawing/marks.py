@@ -1,10 +1,13 @@
 """Marks with intervals, and their direct labels, on axes whose layout is settled."""
 
 import math
+import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from reports import metrics
@@ -121,6 +124,20 @@ def toward(metric: str, title: str = "") -> str:
         return title or metric
     end = "better" if known.better == "higher" else "worse"
     return f"{title or known.title} ({known.unit}) → {end}"
+
+
+LONGEST = 42
+"""Letters of an axis' title that fit beside a panel; longer ones stand in two lines."""
+
+
+def label_axis(axis: Axis, title: str) -> None:
+    """None; the axis has its title, in lines that no figure's edge cuts."""
+    whole = re.sub("→ ", "→\u00a0", title)
+    if len(whole) > LONGEST:
+        first, colon, rest = whole.partition(": ")
+        parts = [first + colon.strip(), rest] if colon else [whole]
+        whole = "\n".join(line for part in parts for line in textwrap.wrap(part, LONGEST))
+    axis.set_label_text(whole)
 
 
 def log_ticks(low: float, high: float, most: int = 5) -> list[float]:

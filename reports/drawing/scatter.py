@@ -14,6 +14,7 @@ from reports.drawing.marks import (
     Dot,
     Triple,
     draw_dots,
+    label_axis,
     label_dots,
     log_ticks,
     padded,
@@ -25,6 +26,7 @@ from reports.drawing.places import Box
 from reports.drawing.style import FAINT, Style, begin, draw_key, drawn_in, handle, key_lines, tidy
 from reports.estimate import Estimate
 from reports.figures.cost import CostFigure
+from reports.figures.naming import mark_of
 from reports.figures.utility import LeakageFigure
 from reports.figures.volume import FrontFigure
 from reports.wording import duration, interval, size
@@ -37,10 +39,10 @@ SHARE = "worst attack, all views\n(share of what lies above chance) → worse"
 def draw_trade(data: LeakageFigure, style: Style) -> Figure:
     """Utility against leakage, a panel per unit of privacy, both intervals as bars."""
     every = [point for panel in data.panels for point in panel.points]
-    series = list(dict.fromkeys(point.series for point in every))
+    series = data.series
     hollow = any(point.reference for point in every) and any(not p.reference for p in every)
     bare = [point.series for point in every if point.reference] if hollow else []
-    handles = _marks(style, series, bare)
+    handles = _marks(style, series, bare, data.order)
     handles += [
         reference_line(style, "majority class", "--", value, of) for of, value in data.majority
     ]
@@ -50,8 +52,8 @@ def draw_trade(data: LeakageFigure, style: Style) -> Figure:
         panels = []
         for panel in data.panels:
             dots = [
-                Dot(series.index(p.series), _triple(p.leakage), _triple(p.utility), p.level,
-                    p.reference and hollow)
+                Dot(mark_of(p.series, data.order, series), _triple(p.leakage),
+                    _triple(p.utility), p.level, p.reference and hollow)
                 for p in panel.points
             ]  # fmt: skip
             panels.append((panel.title, dots))
@@ -60,8 +62,9 @@ def draw_trade(data: LeakageFigure, style: Style) -> Figure:
         worst = metrics.WORST[data.family]
         for each in axes:
             _reference(each, data.majority, data.chance)
-            each.set_xlabel(toward(worst, f"worst {data.family}: {metrics.title(worst)}"))
-            each.set_ylabel(toward(data.utility_metric))
+            title = toward(worst, f"worst {data.family}: {metrics.title(worst)}")
+            label_axis(each.xaxis, title)
+            label_axis(each.yaxis, toward(data.utility_metric))
             if _in_logarithms(data):
                 each.set_yscale("log")
                 each.yaxis.set_minor_formatter(NullFormatter())
@@ -73,10 +76,9 @@ def draw_trade(data: LeakageFigure, style: Style) -> Figure:
 
 def draw_front(data: FrontFigure, style: Style) -> Figure:
     """Frontiers, a panel per unit of privacy; what lies behind each is shaded."""
-    series = list(data.series)
-    handles = _marks(
-        style, series, [s.series for p in data.panels for s in p.spots if not s.claimed]
-    )
+    series = data.series
+    bare = [s.series for p in data.panels for s in p.spots if not s.claimed]
+    handles = _marks(style, series, bare, data.order)
     handles.append(Line2D([], [], color="#000000", linewidth=1.2, label="frontier"))
     if data.baseline is not None:
         handles.append(reference_line(style, "constant answer", "--", data.baseline))
@@ -85,7 +87,13 @@ def draw_front(data: FrontFigure, style: Style) -> Figure:
         panels = []
         for panel in data.panels:
             dots = [
-                Dot(series.index(s.series), s.leakage, s.utility, s.level, not s.claimed)
+                Dot(
+                    mark_of(s.series, data.order, series),
+                    s.leakage,
+                    s.utility,
+                    s.level,
+                    not s.claimed,
+                )
                 for s in panel.spots
             ]
             volume = f"\nhypervolume {interval(panel.volume)}" if panel.volume else ""
@@ -95,7 +103,7 @@ def draw_front(data: FrontFigure, style: Style) -> Figure:
         for each, panel in zip(axes, data.panels, strict=True):
             _front(each, panel.line, data.baseline)
             each.set_xlabel(SHARE)
-            each.set_ylabel(data.vertical.replace(" (higher is better)", " → better"))
+            label_axis(each.yaxis, data.vertical.replace(" (higher is better)", " → better"))
         return figure, labelled(figure, axes, style, panels)
 
     with drawn_in(style):
@@ -104,8 +112,8 @@ def draw_front(data: FrontFigure, style: Style) -> Figure:
 
 def draw_cost(data: CostFigure, style: Style) -> Figure:
     """Utility against bytes, and against seconds, both in logarithms."""
-    series = list(data.series)
-    handles = _marks(style, series, [])
+    series = data.series
+    handles = _marks(style, series, [], data.order)
     if data.baseline is not None:
         handles.append(reference_line(style, "majority class", "--", data.baseline))
     named = {
@@ -117,7 +125,7 @@ def draw_cost(data: CostFigure, style: Style) -> Figure:
         panels = []
         for part in data.parts:
             dots = [
-                Dot(series.index(p.series), spent, _triple(p.utility), p.level)
+                Dot(mark_of(p.series, data.order, series), spent, _triple(p.utility), p.level)
                 for p in data.points
                 if (spent := getattr(p, part)) is not None
             ]
@@ -135,7 +143,7 @@ def draw_cost(data: CostFigure, style: Style) -> Figure:
             if data.baseline is not None:
                 each.axhline(data.baseline, color=FAINT, linestyle="--", zorder=1)
             each.set_xlabel(named[part])
-            each.set_ylabel(data.vertical.replace(" (higher is better)", " → better"))
+            label_axis(each.yaxis, data.vertical.replace(" (higher is better)", " → better"))
         return figure, labelled(figure, axes, style, panels)
 
     with drawn_in(style):
@@ -230,11 +238,13 @@ def _in_logarithms(data: LeakageFigure) -> bool:
     return unbounded and min(ends) > 0 and max(ends) > 10 * min(ends)
 
 
-def _marks(style: Style, series: Sequence[str], bare: Sequence[str]) -> list[Line2D]:
+def _marks(
+    style: Style, series: Sequence[str], bare: Sequence[str], order: Sequence[str]
+) -> list[Line2D]:
     """What marks stand for; bare: the series without any guarantee, which are drawn hollow."""
     found = []
-    for number, name in enumerate(series):
-        look = style.look(number) | {"linestyle": "none"}
+    for name in series:
+        look = style.look(mark_of(name, order, series)) | {"linestyle": "none"}
         inside = {"markerfacecolor": "white"} if name in bare else {}
         found.append(handle(style, name, **look, **inside))
     if bare:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from reports.drawing.letters import plain_text
+from reports.drawing.letters import inner_cut, plain_text
 from reports.drawing.marks import settle
 from reports.drawing.style import Style, begin, draw_key, drawn_in, key_lines, wrapped
 from reports.figures.naming import joined
@@ -33,7 +33,7 @@ def draw_views(data: ViewsFigure, style: Style) -> Figure:
     ]
     wide = style.width > 5
     with drawn_in(style):
-        names = [fitted(name, 60 if wide else 24) for name in data.settings]
+        names = [fitted(name, 52 if wide else 22) for name in data.settings]
         title = f"{data.task}: worst attack by view, above chance"
         figure, axes = _tiled(style, title, data.notice, len(names), handles)
         texts = [[_text(each) for each in line] for line in data.heat]
@@ -111,7 +111,8 @@ def _ranked(axes: Axes, style: Style, panel: Pairs) -> None:
             if panel.settled[i][j]:
                 axes.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False,
                                          edgecolor="#000000", linewidth=1.1, zorder=4))  # fmt: skip
-    names = [f"{number}  {plain_text(name, 22)}" for number, name in enumerate(panel.names, 1)]
+    most = 34 if style.width > 5 else 22
+    names = [f"{number}  {inner_cut(name, most)}" for number, name in enumerate(panel.names, 1)]
     _heads(axes, [str(number) for number in range(1, n + 1)], names)
     told = f"{panel.title}\ntwo seeds agree in {100 * panel.agreement:.0f} %"
     lines = [line for part in told.split("\n") for line in wrapped(part, int(0.65 * style.letters))]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.figures.naming import joined, level_text
+from reports.figures.settings import settings_of
 from reports.records import CellResult
 
 UNIT = {"records": "record", "clients": "client", "texts": "text"}
@@ -33,12 +34,16 @@ class ClaimsPanel:
 
 @dataclass(frozen=True)
 class ClaimsFigure:
-    """Of one task: a panel per unit. confidence: of every bound; unclaimed: no epsilon to hold."""
+    """Of one task: a panel per unit. confidence: of every bound; unclaimed: no epsilon to hold.
+
+    order: as `naming.mark_of` has it.
+    """
 
     task: str
     panels: tuple[ClaimsPanel, ...]
     confidence: float
     unclaimed: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -52,13 +57,15 @@ def claims_data(records: Sequence[CellResult], task: str) -> ClaimsFigure | None
     The bound is the last one of its training: it holds at any time.
     """
     found: dict[str, list[Shown]] = {}
+    settings = settings_of(records, task)
+    names = {cell.cell: (each.series, each.level) for each in settings for cell in each.cells}
     unclaimed, confidences = [], []
     for record in records:
         bound = last(record, "bound")
         if record.labels["task"] != task or bound is None:
             continue
         labels, audit = record.labels, record.audit
-        own = labels["defence"], level_text(labels["level"])
+        own = names.get(record.cell, (labels["defence"], level_text(labels["level"])))
         confidences.append(1 - float(audit["significance"]))
         if audit["claimed"] is None:
             unclaimed.append(joined(own))

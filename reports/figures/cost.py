@@ -32,13 +32,14 @@ class Spent:
 
 @dataclass(frozen=True)
 class CostFigure:
-    """One task; baseline: the majority class. parts: which of bytes and seconds any setting has."""
+    """One task; baseline: the majority class. order: as `naming.mark_of` has it."""
 
     task: str
     vertical: str
     points: tuple[Spent, ...]
     baseline: float | None
     notice: str = ""
+    order: tuple[str, ...] = ()
 
     @property
     def series(self) -> tuple[str, ...]:

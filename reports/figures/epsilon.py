@@ -67,13 +67,14 @@ class EpsilonPanel:
 
 @dataclass(frozen=True)
 class EpsilonFigure:
-    """One task; notice: as for utility against leakage."""
+    """One task; notice: as for utility against leakage. order: as `naming.mark_of` has it."""
 
     task: str
     vertical: str
     panels: tuple[EpsilonPanel, ...]
     baseline: float | None
     notice: str = ""
+    order: tuple[str, ...] = ()
 
     @property
     def series(self) -> tuple[str, ...]:

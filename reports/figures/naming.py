@@ -51,6 +51,18 @@ def named(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return found
 
 
+def mark_of(name: str, order: Sequence[str], own: Sequence[str]) -> int:
+    """The number of a series' colour and marker: its place in the order of all series.
+
+    order: the series of all figures that are drawn together, so that one looks the same in each.
+    own: those of the figure, where it is drawn alone.
+
+    >>> mark_of("b", ["a", "b"], ["b"]), mark_of("b", [], ["b"])
+    (1, 0)
+    """
+    return order.index(name) if name in order else len(order) + own.index(name)
+
+
 def joined(name: tuple[str, str]) -> str:
     """Series and level in one phrase.
 

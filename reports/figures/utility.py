@@ -56,7 +56,8 @@ Lines = tuple[tuple[str, float], ...]
 class LeakageFigure:
     """Utility against leakage for one task: a panel per unit, and the lines of reference.
 
-    notice: which comparisons do not hold, and why; "" where all do.
+    notice: which comparisons do not hold, and why; "" where all do. order: as `naming.mark_of` has
+    it.
     """
 
     task: str
@@ -66,6 +67,13 @@ class LeakageFigure:
     majority: Lines
     chance: Lines
     notice: str = ""
+    order: tuple[str, ...] = ()
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The series of all panels, a mark each."""
+        points = (point for panel in self.panels for point in panel.points)
+        return tuple(dict.fromkeys(point.series for point in points))
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -101,7 +109,8 @@ def leakage_data(rows: Sequence[Row], task: str, family: str) -> LeakageFigure |
     usable = [row for row in rows if row.task == task and _leak(row, family) and row.utility]
     several = len({row.model for row in usable}) > 1
     label: Callable[[Row], str] = _model_label if several else _setting_label
-    names = dict(zip(map(id, usable), named(usable), strict=True))
+    own = [row for row in rows if row.task == task and row.seeds]
+    names = dict(zip(map(id, own), named(own), strict=True))
 
     def points(chosen: Iterable[Row]) -> tuple[Point, ...]:
         return tuple(

@@ -45,13 +45,17 @@ class FrontPanel:
 
 @dataclass(frozen=True)
 class FrontFigure:
-    """The frontiers of one task; baseline: what is reached without the text."""
+    """The frontiers of one task; baseline: what is reached without the text.
+
+    order: as `naming.mark_of` has it.
+    """
 
     task: str
     vertical: str
     panels: tuple[FrontPanel, ...]
     baseline: float | None
     notice: str = ""
+    order: tuple[str, ...] = ()
 
     @property
     def series(self) -> tuple[str, ...]:

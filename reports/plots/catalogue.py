@@ -30,6 +30,12 @@ class Piece:
     by: str
     rest: tuple[str, ...] = ()
 
+    def ordered(self, order: Sequence[str]) -> "Piece":
+        """The same with the series of all figures, by which a series looks the same in each."""
+        if not hasattr(self.data, "order"):
+            return self
+        return replace(self, data=replace(self.data, order=tuple(order)))
+
     def draw(self, style: "Style") -> "Figure":
         """The figure, drawn."""
         module, _, name = self.by.partition(":")
@@ -194,6 +200,15 @@ FIGURES: dict[str, Kind] = {
         _plain("ranking", "ranking", "tiles:draw_ranking"),
     ),
 }
+
+
+def order_of(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Every series of the runs' settings, in order of appearance."""
+    from reports.figures.settings import settings_of
+
+    tasks = [(run, task) for run in runs for task in run.tasks]
+    found = (each.series for run, task in tasks for each in settings_of(run.records, task))
+    return tuple(dict.fromkeys(found))
 
 
 def pieces(kind: str, run: Run) -> list[tuple[str, Piece]]:

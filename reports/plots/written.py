@@ -9,7 +9,7 @@ from fedbert.disk.writer import sweep, write_whole
 from reports.checks import FAMILIES
 from reports.markup import escaped
 from reports.noise_mode import noise_note
-from reports.plots.catalogue import FIGURES, Piece, pieces
+from reports.plots.catalogue import FIGURES, Piece, order_of, pieces
 from reports.plots.run import Run, read_runs
 from reports.plots.table import TABLES, table
 from reports.rows import setting_rows
@@ -58,7 +58,8 @@ def plot(run_directories: Sequence[Path], out: Path, asked: Asked = Asked()) -> 
     told: list[tuple[str, str]] = []
     kinds = asked.figures or tuple(FIGURES)
     every = noise_note(record for run in runs for record in run.records)
-    for name, piece in _together(runs) if "utility" in kinds else []:
+    order = order_of(runs)
+    for name, piece in _together(runs, order) if "utility" in kinds else []:
         _write(name, piece, style, asked, Path(out), found, every)
         told.append((name, piece.words))
     for run, prefix in zip(runs, _prefixes(runs), strict=True):
@@ -69,7 +70,7 @@ def plot(run_directories: Sequence[Path], out: Path, asked: Asked = Asked()) -> 
             note = noise_note(run.records)
             for task, piece in own:
                 name = "-".join(slug(part) for part in (prefix, kind, piece.part, task) if part)
-                _write(name, piece, style, asked, Path(out), found, note)
+                _write(name, piece.ordered(order), style, asked, Path(out), found, note)
                 told.append((name, piece.words))
     if asked.table is not None:
         ending = TABLES[asked.table]
@@ -97,8 +98,11 @@ def _prefixes(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _together(runs: Sequence[Run]) -> list[tuple[str, Piece]]:
-    """Utility against leakage of several runs in one figure, for every task; none of one run."""
+def _together(runs: Sequence[Run], order: Sequence[str]) -> list[tuple[str, Piece]]:
+    """Utility against leakage of several runs in one figure, for every task; none of one run.
+
+    A defence has the colour that it has in its own run's figures, and another marker in each run.
+    """
     from reports.figures.utility import comparison_data, describe
 
     rows = {run.name: setting_rows(run.records) for run in runs if run.records}
@@ -110,7 +114,28 @@ def _together(runs: Sequence[Run]) -> list[tuple[str, Piece]]:
             data = comparison_data(rows, task, family)
             if data is not None:
                 piece = Piece("", describe(data), data, "scatter:draw_trade")
+                piece = piece.ordered(_of_runs(data.series, tuple(rows), order))
                 found.append((f"compare-{slug(task)}-{family}", piece))
+    return found
+
+
+def _of_runs(series: Sequence[str], runs: Sequence[str], order: Sequence[str]) -> list[str]:
+    """The series of runs in an order in which one defence's have one colour, and other markers.
+
+    >>> _of_runs(["x: b", "y: b (fedavg)"], ["x", "y"], ["a", "b"])[1::8]
+    ['x: b', 'y: b (fedavg)']
+    """
+    from reports.drawing.letters import PALETTE
+
+    room = len(order) + -len(order) % len(PALETTE)
+    found = [""] * (room * len(runs))
+    for number, run in enumerate(runs):
+        for name in series:
+            own = name.removeprefix(f"{run}: ")
+            alike = (i for i, each in enumerate(order) if own == each or f"{own} (".startswith(
+                f"{each} (") or each.startswith(f"{own} ("))  # fmt: skip
+            if own != name and (place := next(alike, None)) is not None:
+                found[number * room + place] = name
     return found
 
 

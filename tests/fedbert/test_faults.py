@@ -1,5 +1,6 @@
 """Faults: drawn by themselves, survived by every strategy, and right in sums, noise and ledger."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from fedbert.errors import InputError
 from fedbert.fault_settings import DRAWN, FaultsConfig, FixedFault
 from fedbert.faults.draws import faults_of
+from fedbert.faults.quorum import Planned, refuse_below_quorum
 from fedbert.messages import dense
 from fedbert.noise import noise_of
 from fedbert.receiving import FAILED
@@ -244,6 +246,36 @@ def test_a_round_below_its_quorum_is_skipped_whole_or_ends_the_training() -> Non
         told = r"^round 1: expected updates of 2 of 4 clients \(quorum = 0.5\), got 1: 3 refused"
         with pytest.raises(InputError, match=told):
             tiny.trained(count=40, **settings)
+
+
+def test_which_trainings_stop_is_known_before_they_begin() -> None:
+    """Against trainings that skip such rounds instead; at the quorum that is named none stops."""
+    stopped = 0
+    for seed in range(6):
+        for name, kinds in (("none", {"lost": 0.3, "nan": 0.2}), ("central", {"nan": 0.9}),
+                            ("central", {"absent": 0.3, "twice": 0.4, "mean_delay": 20.0,
+                                         "deadline": 20.0})):  # fmt: skip
+            settings = {"clients": 5, "rounds": 2, "strategy": "fedavg", "quorum": 0.6}
+            settings |= {"seed": seed, "faults": FaultsConfig(**kinds)}
+            config = tiny.config_of("two", below_quorum="skip", **settings)
+            skipped = train(
+                config, tiny.prepared_for(config, count=40), DEFENCES[name], on_round=lambda _: None
+            ).receipts.skipped
+            refuse_below_quorum([Planned("a", config, name == "central")])
+            config = tiny.config_of("two", **settings)
+            planned = Planned("seed 3", config, name == "central")
+            if not skipped:
+                refuse_below_quorum([planned])
+                continue
+            stopped += 1
+            with pytest.raises(InputError, match="of seed 3: 1 of 1 trainings would stop") as error:
+                refuse_below_quorum([planned])
+            told = re.search(r"set training.quorum = ([0-9.]+),", str(error.value))
+            assert "below_quorum" in str(error.value)
+            if told is not None:
+                own = tiny.config_of("two", **settings | {"quorum": float(told[1])})
+                refuse_below_quorum([planned._replace(config=own)])
+    assert 4 <= stopped <= 14
 
 
 def test_every_update_is_needed_where_nothing_is_said() -> None:

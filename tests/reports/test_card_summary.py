@@ -41,8 +41,10 @@ def test_every_verdict_has_plain_words() -> None:
 def test_what_failed_is_said_before_what_was_weak(bad: str) -> None:
     told = in_short(card("too weak to say", bad, "consistent", bad))
     assert told[0].startswith("Do not ship")
-    why = '"check 1": why 1.'
-    assert told[3] == f"How sure: of 4 checks 1 found nothing wrong, 2 found a fault: {why}"
+    assert told[3] == (
+        f'How sure: a fault was found in "check 1" ({bad}: why 1); "check 3" ({bad}). Not to be '
+        'told: "check 0" (too weak to say: why 0). Put to the test, and not contradicted: check 2.'
+    )
 
 
 def test_who_reads_and_who_finds_are_named_with_chance_beside() -> None:
@@ -53,7 +55,7 @@ def test_who_reads_and_who_finds_are_named_with_chance_beside() -> None:
     )
     assert "anyone who has the model recognises 20 % of the texts trained on" in told[2]
     assert "(10 to 30 %; pure guessing: 1 %), by LiRA" in told[2]
-    assert "each of 1 checks could have failed" in told[3]
+    assert told[3] == "How sure: put to the test, and not contradicted: check 0."
     pairs = (
         "tells a text trained on from another in 60 % of pairs (50 to 70 %; pure guessing: 50 %), "
         "by loss."
@@ -105,7 +107,7 @@ def test_the_first_screen_answers_what_is_asked() -> None:
     assert asked["Who can read my text?"].startswith("The server that runs the body reads 90 %")
     assert "--records FILE" in asked["Which records are at risk?"]
     assert "measures no utility" in asked["What does it cost?"]
-    assert "Each of 1 checks could have failed" in asked["How sure is that?"]
+    assert "Put to the test, and not contradicted: check 0." in asked["How sure is that?"]
     listed = replace(card("consistent"), subject={"name": "m", AT_RISK: "12 listed"})
     assert "At risk: 12 listed." in dict(answers(listed))["Which records are at risk?"]
     page = as_html(card("violates the claim", measured=(READ,)))

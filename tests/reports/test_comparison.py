@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from reports.compact import compact_table
-from reports.comparison import BARE, HOLDS, UNSURE, VOID, comparisons, judged
+from reports.comparison import BARE, FAILED, HOLDS, UNSURE, VOID, comparisons, judged
 from reports.csv_table import csv_table
 from reports.drawing.screen import png
 from reports.estimate import Estimate
@@ -124,7 +124,14 @@ def test_groups_are_what_is_compared(examples):
 def test_a_row_that_failed_is_no_row_to_hold_others_against(examples):
     labels = examples.done().labels
     failed = CellResult("ab", "failed", {}, labels, traceback="ValueError: no")
-    assert judged([failed]).value == BARE and "row is failed" in judged([failed]).words
+    found = judged([failed])
+    assert found.value == FAILED and "row failed (ValueError: no)" in found.words
+    assert "show RUN ab" in found.hint and "name =" not in found.told
+    assert "row failed" in markdown([failed, examples.done(defence=3)])
+    half = judged([_with(examples.done(), 0.8), failed])
+    assert half.value == UNSURE and "show RUN ab" in half.hint
+    skipped = CellResult("cd", "skipped", {}, labels, reason="no room")
+    assert "row was skipped (no room)" in judged([skipped]).told
 
 
 def test_every_table_page_and_figure_says_that_a_comparison_is_void(examples):

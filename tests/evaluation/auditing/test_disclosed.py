@@ -123,6 +123,27 @@ def test_an_audit_fills_in_what_attackers_had_and_found(trained: Path, tmp_path:
     assert "AUC 0.500" in registry_entry(found)["deployment"]["administrative"]["notes"]
 
 
+def test_a_view_where_nothing_is_sent_has_no_leak_of_the_release(trained: Path) -> None:
+    text = as_markdown(of_training(trained / "checkpoint", card(trained)))
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    by_view = {row[0].removeprefix("| "): row for row in rows}
+    assert by_view["forward"][3] == "nothing sent" and by_view["forward"][-2:] == ["-", "- |"]
+    assert "loss" in by_view["release"][-2] and "not measured" in by_view["release"][-1]
+
+
+def test_an_audit_that_is_not_there_is_told_with_the_nearest_name(
+    trained: Path, tmp_path: Path, here: Any
+) -> None:
+    (tmp_path / "card").mkdir()
+    for audit, told in (("crad", "nothing at crad: did you mean card?"), ("card", "without audit")):
+        done = here("report", trained, "--for", "officer", "--audit", audit)
+        assert done.returncode == 2 and told in done.stderr and "Errno" not in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert "did you mean out" in here("audit", "run", trained.parent / "outt").stderr.replace(
+        f"{trained.parent}/", ""
+    )
+
+
 def test_an_audit_says_what_it_costs(trained: Path) -> None:
     value = Estimate(0.75, 0.5, 0.9, n=4)
     cost = {

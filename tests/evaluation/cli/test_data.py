@@ -60,11 +60,17 @@ def test_columns_and_labels_by_name(here: Run, reviews: Path) -> None:
     )
     wrong = here("data", reviews.name, *SMALL, "--labels", "1,2")
     told = "expected label 1 or 2, got stars='3' in reviews.csv, column 'stars', row 3, line 4"
+    told += "; so are 10 of 30 rows: 3, 6, 9, 12, 15 and 5 more"
     assert wrong.returncode == 2 and wrong.stderr == f"error: {told}\n"
     reviews.write_text(reviews.read_text() + "\n,1,30\n")
     wrong = here("data", reviews.name, *SMALL)
     told = "expected text, got review='' in reviews.csv, column 'review', row 31, line 32"
     assert wrong.returncode == 2 and wrong.stderr == f"error: {told}\n"
+    reviews.write_text(reviews.read_text() + "good,1,31\n \t,2,32\n")
+    wrong = here("data", reviews.name, *SMALL)
+    assert wrong.returncode == 2 and wrong.stderr == f"error: {told}; so are 2 of 33 rows: 31, 33\n"
+    (line,) = (line for line in wrong.stdout.splitlines() if line.split()[:2] == ["review", "text"])
+    assert line.split()[3] == "2"  # missing
 
 
 def test_persons_are_shown_and_their_column_can_be_copied(here: Run, tmp_path: Path) -> None:

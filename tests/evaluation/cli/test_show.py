@@ -1,12 +1,13 @@
 """One cell of a run in full, by number or id; nothing is claimed that its report does not claim."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from reports.leak import Leak, NotMeasured
-from reports.records import append_record, read_records
+from reports.records import CellResult, append_record, read_records
 
 ROOT = Path("docs/results").resolve()
 RUN = ROOT / "one-message-sst2"
@@ -63,3 +64,32 @@ def test_nothing_is_claimed_of_a_search_on_private_data(here, tmp_path: Path) ->
     for form in ((), ("--json",)):
         told = here("show", tmp_path, 1, *form).stdout
         assert "there is no guarantee" in told and "with epsilon" not in told
+
+
+def test_a_failed_cell_is_told_in_a_line_and_its_traceback_where_it_is_asked_for(
+    here, tmp_path: Path
+) -> None:
+    record = read_records(RUN / "records.jsonl")[0]
+    trace = 'Traceback (most recent call last):\n  File "x.py", line 1\n'
+    for kind, said in (
+        ("fedbert.errors.InputError", "expected 5 updates, got 3"),
+        ("torch.AcceleratorError", "torch.AcceleratorError: expected 5 updates, got 3"),
+    ):
+        told = f"{trace}{kind}: expected 5 updates, got 3\n"
+        (tmp_path / "records.jsonl").unlink(missing_ok=True)
+        failed = CellResult(record.cell, "failed", record.spec, record.labels, traceback=told)
+        append_record(tmp_path / "records.jsonl", failed)
+        lines = here("show", tmp_path, 1).stdout.splitlines()
+        assert f"why: {said}" in lines and "Traceback" not in "".join(lines)
+        assert f"by `fedbert-eval show {tmp_path} 1 --traceback`" in "".join(lines)
+        assert here("show", tmp_path, 1, "--traceback").stdout == told
+    assert "with a CELL" in here("show", tmp_path, "--traceback").stderr
+
+
+def test_a_default_that_a_grid_reads_otherwise_is_told(here, tmp_path: Path) -> None:
+    record = read_records(RUN / "records.jsonl")[0]
+    spec = record.spec | {"data": record.spec["data"] | {"hold_out": 0.0}}
+    append_record(tmp_path / "records.jsonl", replace(record, spec=spec))
+    assert (
+        "data.hold_out = 0.0 (none was set: a grid's fair coin" in here("show", tmp_path, 1).stdout
+    )

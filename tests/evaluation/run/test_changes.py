@@ -94,6 +94,23 @@ def test_another_grid_is_told_by_the_key_that_differs_in_the_nearest_cell(
         remaining(tmp_path / "run", fewer)
 
 
+def test_what_is_wrong_in_the_file_is_told_before_another_run_in_its_folder(
+    tmp_path: Path, small_grid: Path, here
+) -> None:
+    run_with(tmp_path / "run", read_grid(small_grid).cells)
+    rows = [f"{'good ' * (i % 9)}film,{i % 2}" for i in range(40)]
+    (tmp_path / "x.csv").write_text("\n".join(["review,stars", *rows]))
+    own = 'source = "x.csv"\ntext = "reviw"\nlabel = "stars"\nlabels = ["0", "1"]'
+    text = small_grid.read_text().replace('tasks = ["sst2"]', 'tasks = ["own"]')
+    small_grid.write_text(text.replace('source = "generated"\npool', f"{own}\npool"))
+    for more in ((), ("--dry-run",)):
+        done = here("privacy-utility", small_grid, "--out", tmp_path / "run", *more)
+        assert done.returncode == 2 and "did you mean 'review'?" in done.stderr, done.stderr
+    small_grid.write_text(small_grid.read_text().replace("reviw", "review"))
+    done = here("privacy-utility", small_grid, "--out", tmp_path / "run")
+    assert done.returncode == 2 and "records of other cells" in done.stderr
+
+
 def test_the_command_refuses_other_data_and_goes_on_where_they_are_accepted(
     tmp_path: Path, small_grid: Path, here, monkeypatch: pytest.MonkeyPatch
 ) -> None:

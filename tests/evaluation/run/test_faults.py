@@ -1,6 +1,8 @@
 """Faults through whole cells and commands: records, attacks, ledger and lines beside them."""
 
 import json
+import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -231,3 +233,19 @@ def test_the_line_counts_by_reason() -> None:
     }  # fmt: skip
     told = "3 of 640 updates refused: 3 late; 213 did not come; 2 came again; 2 rounds skipped"
     assert line(received) == told and line({}) == ""
+
+
+def test_a_grid_whose_faults_stop_it_is_refused_with_the_quorum_that_helps(
+    tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]], small_grid: Path
+) -> None:
+    grid = small_grid.read_text()
+    small_grid.write_text(grid + '[faults]\nclients = [{ client = 1, kind = "lost" }]\n')
+    for more in ((), ("--dry-run",)):
+        done = here("privacy-utility", small_grid, "--out", tmp_path / "run", *more)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert "got 1 in round 1 of seed 0: 2 of 2 trainings would stop" in done.stderr
+        assert "set training.quorum = 0.5, at which none stops, or training.below" in done.stderr
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "t.toml").write_text(WORLD + '[faults]\nclients = [{ client = 1, kind = "nan" }]\n')
+    done = here("finetune", tmp_path / "t.toml", "--out", tmp_path / "ft")
+    assert done.returncode == 2 and "set training.quorum = 0.5" in done.stderr

@@ -181,7 +181,7 @@ def test_a_number_whose_name_is_no_label_is_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path / "x", reviews(), {"stars": ["pos", "bad", "neutral"]})
     assert complaint(lambda: load_one(OWN, tmp_path / "x.parquet")) == (
         "expected label 0 (neg) or 1 (neutral) or 2 (pos), got stars=1 "
-        f"in {tmp_path / 'x.parquet'}, column 'stars', row 2"
+        f"in {tmp_path / 'x.parquet'}, column 'stars', row 2; so are 2 of 6 rows: 2, 4"
     )
 
 

@@ -167,8 +167,8 @@ def test_a_blank_second_text_and_a_blank_one_of_glue_are_texts(tmp_path: Path) -
 def test_words_for_scores_are_shown_as_the_labels_to_name(tmp_path: Path) -> None:
     source = write(tmp_path / "x.csv", [("one", "pos"), ("two", "neg")])
     assert complaint(lambda: load(own().chosen_task, source)) == (
-        f"expected a finite score, got stars='pos' in {source}, column 'stars', row 1, line 2: "
-        'for classes labels = ["neg", "pos"] in [data]'
+        f"expected a finite score, got stars='pos' in {source}, column 'stars', row 1, line 2; "
+        'so are 2 of 2 rows: 1, 2: for classes labels = ["neg", "pos"] in [data]'
     )
 
 

@@ -369,7 +369,8 @@ def test_null_text(form: str, tmp_path: Path) -> None:
 def test_numbers_for_text(tmp_path: Path) -> None:
     path = write_pair(tmp_path, write_parquet, {"sentence": [4, 5], "label": [0, 1]})
     assert complaint(lambda: load("sst2", str(tmp_path))) == (
-        f"expected text, got sentence=4 in {path}, column 'sentence', row 1"
+        f"expected text, got sentence=4 in {path}, column 'sentence', row 1; "
+        "so are 2 of 2 rows: 1, 2"
     )
 
 
