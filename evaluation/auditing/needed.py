@@ -1,4 +1,4 @@
-"""How many candidates it would take for one training to contradict a claim, in words."""
+"""Number of candidates that one training would need to contradict a claim, in words."""
 
 import math
 
