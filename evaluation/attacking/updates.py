@@ -106,7 +106,7 @@ def _summed(observation: Observation, attack: Any) -> NamedWords | Lacks | str:
         if isinstance(noise, Lacks):
             return noise
         who = [client for client, number in observation.transcript.turns if number == round_]
-        came = observation.trained.receipts.taken(round_, who)
+        came = observation.trained.receipts.learnt(round_, who)
         known = replace(knowledge, noise="gaussian", noise_std=noise)
         if came:
             true.append(_tokens([b for c in came for b in _steps(observation, c, round_)]))
@@ -201,7 +201,7 @@ def _between(
 ) -> list[tuple[int, int]]:
     """Return whose training, in which round, is between what a client received at two times.
 
-    A turn whose update was not taken moved nothing.
+    A turn whose update was not taken, or was noise alone, moved nothing.
     """
     order = list(observation.transcript.turns)
     training = observation.cell.config.training
@@ -211,7 +211,7 @@ def _between(
     else:
         between = [turn for turn in order if one.round <= turn[1] < other.round]
     receipts = observation.trained.receipts
-    return [(c, r) for c, r in between if receipts.taken(r, (c,))]
+    return [(c, r) for c, r in between if receipts.learnt(r, (c,))]
 
 
 def _batches(observation: Observation, parts: ClientParts) -> list[Batch]:

@@ -43,8 +43,10 @@ def main() -> None:
 
         room = _joined(ray, asked)
         _tell(pipe, {"what": "ready", "room": room})
-    except Exception as error:  # the command tells it in a line
-        _tell(pipe, {"what": "refused", "text": f"{type(error).__name__}: {error}"})
+    except Exception as error:  # the command tells it in a line, or starts another driver
+        again = asked["folder"] is not None and not isinstance(error, ValueError)
+        what = "failed" if again else "refused"
+        _tell(pipe, {"what": what, "text": f"{type(error).__name__}: {error}"})
     else:
         _Office(ray, pipe, events, asked).serve()
         if asked["folder"] is None:

@@ -123,13 +123,14 @@ class Ray:
             workers[0].driver.hear({each.number: each for each in workers}, left)
 
     def _started(self) -> "_Driver":
-        """Return the driver, started again where it has died."""
+        """Return the driver, started again where it has died, or a server of its cluster."""
+        why = ""
         for _ in range(TRIES):
-            self.begin()
-            if self._driver is not None and self._driver.serves():
-                return self._driver
-            self._driver = None
-        raise InputError(f"expected Ray to start, got a driver that died, {TRIES} times")
+            driver = self._driver = self._driver or _Driver(self.settings)
+            if driver.serves():
+                return driver
+            why, self._driver = driver.why or "a driver that died", None
+        raise InputError(f"expected Ray to start, got {why}, {TRIES} times")
 
 
 class _Driver:
@@ -151,6 +152,7 @@ class _Driver:
             environment |= ALONE | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self.pipe, theirs = Pipe()
         self.room: int | None = None
+        self.why = ""
         self.gone = False
         self.process = subprocess.Popen(
             [sys.executable, "-m", f"{__package__}.driver", str(theirs.fileno()), json.dumps(told)],
@@ -204,8 +206,10 @@ class _Driver:
             _end(self.pipe, self.process, self.folder)
 
     def _heard(self, told: dict[str, Any], worker: "_RayWorker | None", more: bytes | None) -> None:
+        if told["what"] in ("refused", "failed"):
+            self.why = " ".join(told["text"].split())
         if told["what"] == "refused":
-            raise InputError(f"expected a Ray cluster, got {' '.join(told['text'].split())}")
+            raise InputError(f"expected a Ray cluster, got {self.why}")
         if told["what"] == "ready":
             self.room = told["room"]
         elif worker is not None and told["what"] == "begun":

@@ -161,6 +161,18 @@ def test_a_server_that_dies_costs_the_cells_at_work_and_is_started_again(
     assert len(gone) == 1 and number == 3 and len(at_work.read_text().split()) == 2
 
 
+def test_a_server_that_dies_while_the_cluster_starts_is_started_again(grid: Grid) -> None:
+    ray = Ray(RaySettings(workers=1, needed=()))
+    ray.begin()
+    gone: list[int] = []
+    while not gone:
+        gone = [pid for pid in session_of(ray) if "gcs_server" in command(pid)]
+    os.kill(gone[0], signal.SIGKILL)
+    found = list(ray.run(record, grid.cells[:1]))
+    end(ray)
+    assert [each.record.status for _, each in found] == ["skipped"]
+
+
 def session_of(ray: Ray) -> list[int]:
     """Return the processes of the driver that an engine has now, itself included."""
     assert ray._driver is not None
