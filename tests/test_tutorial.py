@@ -45,7 +45,7 @@ def test_grid_search_and_training_are_read_as_they_stand(
     assert len(Path("reviews.csv").read_text().splitlines()) == 1201
     assert len(read_grid(Path("first.toml"), False).cells) == 3
     assert read_frontier(Path("wish.toml"), False).wish.adversary == "release"
-    assert read_training(Path("train.toml"), False).config.data.hold_out == 0.3
+    assert read_training(Path("train.toml"), False).config.data.hold_out == 0.5
 
 
 def test_what_the_page_shows_is_what_the_run_says(

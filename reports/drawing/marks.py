@@ -118,25 +118,29 @@ def toward(metric: str, title: str = "") -> str:
 
     >>> toward("accuracy"), toward("auc", "worst membership: AUC")
     ('accuracy (fraction) → better', 'worst membership: AUC (probability) → worse')
+    >>> toward("pearson")
+    'Pearson correlation → better'
     """
     known = metrics.METRICS.get(metric)
     if known is None:
         return title or metric
     end = "better" if known.better == "higher" else "worse"
-    return f"{title or known.title} ({known.unit}) → {end}"
+    told = title or known.title
+    unit = "" if known.unit in told else f" ({known.unit})"
+    return f"{told}{unit} → {end}"
 
 
 LONGEST = 42
 """Letters of an axis' title that fit beside a panel; longer ones stand in two lines."""
 
 
-def label_axis(axis: Axis, title: str) -> None:
+def label_axis(axis: Axis, title: str, longest: int = LONGEST) -> None:
     """None; the axis has its title, in lines that no figure's edge cuts."""
     whole = re.sub("→ ", "→\u00a0", title)
-    if len(whole) > LONGEST:
+    if len(whole) > longest:
         first, colon, rest = whole.partition(": ")
         parts = [first + colon.strip(), rest] if colon else [whole]
-        whole = "\n".join(line for part in parts for line in textwrap.wrap(part, LONGEST))
+        whole = "\n".join(line for part in parts for line in textwrap.wrap(part, longest))
     axis.set_label_text(whole)
 
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 from reports import metrics
 from reports.drawing.letters import plain_text
 from reports.drawing.marks import (
+    LONGEST,
     Dot,
     Triple,
     draw_dots,
@@ -63,7 +64,7 @@ def draw_trade(data: LeakageFigure, style: Style) -> Figure:
         for each in axes:
             _reference(each, data.majority, data.chance)
             title = toward(worst, f"worst {data.family}: {metrics.title(worst)}")
-            label_axis(each.xaxis, title)
+            label_axis(each.xaxis, title, LONGEST if len(axes) > 1 else style.letters)
             label_axis(each.yaxis, toward(data.utility_metric))
             if _in_logarithms(data):
                 each.set_yscale("log")
