@@ -105,9 +105,11 @@ def message_multiplier(
         )
     from scipy.optimize import brentq
 
+    aim = target_epsilon * (1.0 - 3 * MARGIN)  # `message_epsilon` adds one; noise may do little
+
     def above(log_multiplier: float) -> float:
         multiplier = math.exp(log_multiplier)
-        at = np.array([target_epsilon])
+        at = np.array([aim])
         return float(message_delta(at, multiplier, label_epsilon, releases)[0]) - delta
 
     open_unit("delta", delta)

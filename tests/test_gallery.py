@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from evaluation.cli.plot import FIGURES, among, plot
 from reports.noise_mode import noise_note
-from reports.plots.catalogue import pieces
+from reports.plots.catalogue import order_of, pieces
 from reports.plots.run import read_runs
 from reports.plots.written import _together
 from tests import gallery
@@ -44,7 +44,7 @@ def test_each_command_is_valid_and_its_figures_say_what_the_records_say(
     assert all(path.is_dir() for path in paths) and among(kinds, FIGURES, "") == kinds
     runs = read_runs(paths)
     words = [piece.words for kind in kinds for run in runs for _, piece in pieces(kind, run)]
-    words += [piece.words for _, piece in _together(runs)]
+    words += [piece.words for _, piece in _together(runs, order_of(runs))]
     for _, name in made.shown:
         svg = gallery.path_of(made, name).read_text(encoding="utf-8")
         told = unescape(re.search(r'aria-label="(.*?)"', svg)[1])

@@ -38,6 +38,16 @@ def lacking_basis(noise: NoiseModel) -> Lacks | None:
     return Lacks(("basis",), "needs noise that is the same in all directions, or none")
 
 
+def as_told(maker: MessageMaker, rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return rows [text, direction] as messages would tell them, with the records' labels in turn.
+
+    How much of a row a clip leaves depends on the code of its label, where codes differ in length:
+    of scores those in the middle are short.
+    """
+    codes = maker.codes.of(np.resize(labels, len(rows)))
+    return maker.layout.rows(maker.clipped(maker.layout.messages(rows, codes)), codes)[0]
+
+
 def inverted(observation: Observation) -> list[LeakageEntry]:
     """Return what attacks on pooled vectors recover of the texts behind messages.
 
@@ -66,10 +76,9 @@ def inverted(observation: Observation) -> list[LeakageEntry]:
     )
 
     def embed(texts: Texts) -> np.ndarray:
-        """Return rows as a message whose clip bites would tell them, with any label's code."""
+        """Return rows as messages of these texts would tell them."""
         own = service.vectors(texts, pooling="mean").astype(np.float64)
-        code = maker.codes.of(np.repeat(records.labels[:1], len(own)))
-        return maker.layout.rows(maker.clipped(maker.layout.messages(own, code)), code)[0]
+        return as_told(maker, own, records.labels)
 
     knowledge = PooledKnowledge(
         embed,

@@ -31,10 +31,14 @@ class Piece:
     rest: tuple[str, ...] = ()
 
     def ordered(self, order: Sequence[str]) -> "Piece":
-        """The same with the series of all figures, by which a series looks the same in each."""
+        """The same with the series of all figures, by which a series looks the same in each.
+
+        Up to the last one of its own: what comes after does not make it another figure.
+        """
         if not hasattr(self.data, "order"):
             return self
-        return replace(self, data=replace(self.data, order=tuple(order)))
+        last = max((i for i, name in enumerate(order) if name in self.data.series), default=-1)
+        return replace(self, data=replace(self.data, order=tuple(order[: last + 1])))
 
     def draw(self, style: "Style") -> "Figure":
         """The figure, drawn."""

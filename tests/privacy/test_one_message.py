@@ -71,6 +71,17 @@ def test_calibration_meets_its_target_and_wastes_nothing(target, label, releases
     assert message_epsilon(noise * 0.999, label, releases, DELTA) > target
 
 
+@pytest.mark.parametrize(
+    ("target", "label", "releases"), [(8.0, 7.9, 1), (2.0, 1.9, 1), (15.1, 3.0, 5)]
+)
+def test_a_claim_is_not_above_its_target_where_labels_take_most_of_it(target, label, releases):
+    """There more noise lowers epsilon by next to nothing: head room on the noise alone is none."""
+    noise = message_multiplier(target, DELTA, label, releases)
+    found = message_epsilon(noise, label, releases, DELTA)
+    assert target * (1 - 1e-8) < found <= target
+    assert rounded_up(found) == f"{target:g}"
+
+
 def test_a_target_that_the_labels_take_alone_is_refused():
     with pytest.raises(ValueError, match="expected target_epsilon > 2, which the labels take"):
         message_multiplier(2.0, DELTA, 1.0, releases=2)

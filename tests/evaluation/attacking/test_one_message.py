@@ -3,6 +3,7 @@
 import tomllib
 from math import sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,16 +12,21 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from attacks.membership.known_message import lacking_noise, record_ratios
+from evaluation.adversary.one_message import MessageMaker
+from evaluation.attacking.one_message import as_told
 from evaluation.grid.parse import grid_from
 from evaluation.grid.preflight import preflight
 from evaluation.grid.spec import Grid
 from evaluation.run.cell import run_cell
 from fedbert.errors import InputError
 from fedbert.noise import noise_of
+from fedbert.one_message.codes import codes_of
 from fedbert.one_message.facts import message_facts, sentences_of
+from fedbert.one_message.layout import Layout
 from fedbert.prepare import prepare
+from fedbert.tasks import TASKS
 from privacy.defence import Defence
-from privacy.mechanism import VIEWS
+from privacy.mechanism import VIEWS, ClipOnly
 from reports.leak import Leak
 from reports.records import CellResult
 
@@ -100,6 +106,15 @@ def test_the_text_behind_a_message_is_looked_for_in_the_forward_view(records) ->
     assert plain.chance is not None and plain.estimate.low > plain.chance
     assert much.estimate.value < plain.estimate.value
     assert much.estimate.low < much.chance + 0.03
+
+
+def test_the_attackers_own_texts_are_clipped_as_those_behind_messages_are() -> None:
+    """A score in the middle has a short code, and the clip leaves its row whole: not all alike."""
+    nothing: Any = None
+    clip = Defence("clip", smashed=ClipOnly(0.5, unit="sequence"))
+    maker = MessageMaker(Layout(2, 1, "within"), codes_of(TASKS["stsb"]), nothing, nothing, clip)
+    told = as_told(maker, np.tile([1.0, 0.0], (4, 1)), np.array([5.0, 2.5]))
+    np.testing.assert_allclose(np.linalg.norm(told, axis=1), [0.5, 1.0, 0.5, 1.0], rtol=1e-6)
 
 
 def test_of_one_row_there_is_one_pooling(records) -> None:
