@@ -32,14 +32,14 @@ from fedbert.messages import (
     to_array,
     to_tensor,
 )
-from fedbert.micro_batches import MicroBatch, micro_batches
+from fedbert.micro_batches import MicroBatch, OwnWidth, micro_batches
 from fedbert.optim import clip_gradients, decays, load_moments, moments, set_learning_rate
 from fedbert.precision import autocast
-from fedbert.private_step import PrivateStep, Share
+from fedbert.private_step import private_step
 from fedbert.protect import MechanismLog
 from fedbert.seeding import scoped
 from fedbert.smashing import Smashing, pull
-from fedbert.split import SplitBert
+from fedbert.split import SplitBert, room_of
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource
 
@@ -68,13 +68,10 @@ class Client:
         self.bench = bench_of(split, self.rows, with_body, config, frozen)
         self.parts, self.word = self.bench.parts, self.bench.word
         self.trained, self.optimizer = self.bench.trained, self.bench.optimizer
-        self.private: PrivateStep | None = None
-        if defence.training is not None:
-            ragged = ("head",) if data.encoded.task.kind == "mlm" else ()
-            values = sum(p.numel() for p in split.whole.parameters())
-            share = Share(data.sample_rate * len(data.encoded), values, noise)
-            held = dict(self.parts.items()), self.trained
-            self.private = PrivateStep(*held, defence.training, share, ragged)
+        values, held = sum(p.numel() for p in split.whole.parameters()), dict(self.parts.items())
+        self.private = private_step(defence, data, held, self.trained, values, noise)
+        room = min(config.data.max_length, room_of(split.whole.config))
+        self.widths = None if self.private is None else OwnWidth(data.vocabulary.pad, room)
         self._base, self._factor = dict[str, Array](), 1.0
         self._graph, self._recording = dict[str, Any](), ExitStack()
 
@@ -94,7 +91,8 @@ class Client:
     def forward(self, round_: int) -> SmashedData:
         """Return A of the next batch, protected by the mechanism in force."""
         bottom = self.parts["bottom"]
-        batch = self.smashing.rewritten(bottom, self._next_batch(), self.step)
+        batch = self._next_batch() if self.widths is None else self.widths.whole(self._next_batch())
+        batch = self.smashing.rewritten(bottom, batch, self.step)
         self._recording.enter_context(self._recorded(batch))
         a = self.smashing(bottom, batch, self.step)
         self._graph = {"batch": batch, "a": a if self.frozen is None else None}
@@ -144,7 +142,7 @@ class Client:
         private, most = self.private, self.config.training.micro_batch
         for rate in rates:
             factors = torch.zeros(0, dtype=torch.float64)  # of an empty batch, which is noised too
-            for own in micro_batches(self._next_batch(), most, private is not None):
+            for own in micro_batches(self._next_batch(), most, self.widths):
                 if private is not None and not own.begins:
                     private.keep(factors)
                 self._pass(own)

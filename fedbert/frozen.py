@@ -88,7 +88,7 @@ class Frozen:
             return a * batch.attention_mask[:, :, None]
         if data.client not in self._kept:
             self._kept[data.client] = self._all(data)
-        return self._kept[data.client].of(batch.index)
+        return self._kept[data.client].of(batch.index, self._wide(batch))
 
     def once(
         self, data: ClientData, batch: Batch, protect: Callable[[int, Tensor, Tensor], Tensor]
@@ -118,7 +118,11 @@ class Frozen:
             padded = F.pad(clean, (0, 0, 0, longest - length))
             rows.copy_(protect(example, padded, alone.attention_mask)[0, :length])
             sent[example] = True
-        return kept.of(batch.index)
+        return kept.of(batch.index, self._wide(batch))
+
+    def _wide(self, batch: Batch) -> int:
+        """Return how many rows an example of a batch has; that of the first token is one."""
+        return 1 if self.first_token else batch.attention_mask.shape[1]
 
     def _all(self, data: ClientData) -> Kept:
         """Return A of all examples of a client, from the store where there is one."""
@@ -144,7 +148,7 @@ class Frozen:
             if a.dtype != kept.rows.dtype:
                 kept = replace(kept, rows=kept.rows.to(a.dtype))
             index = torch.from_numpy(chosen).to(a.device)
-            at, real = kept.places(index)
+            at, real = kept.places(index, int(kept.lengths[index].max()))
             kept.rows[at[real]] = a[:, : at.shape[1]][real]
         return kept
 

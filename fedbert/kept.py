@@ -42,15 +42,15 @@ class Kept:
     first: Tensor
     lengths: Tensor
 
-    def of(self, index: Tensor) -> Tensor:
-        """Return the rows of some examples [batch, longest, hidden], zeros behind them."""
-        at, _ = self.places(index)
+    def of(self, index: Tensor, width: int) -> Tensor:
+        """Return the rows of some examples [batch, width, hidden], zeros behind them."""
+        at, _ = self.places(index, width)
         return wide(self.rows.index_select(0, at.flatten()).unflatten(0, at.shape))
 
-    def places(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Return which rows are those of some examples [batch, longest], and which are real."""
+    def places(self, index: Tensor, width: int) -> tuple[Tensor, Tensor]:
+        """Return which rows are those of some examples [batch, width], and which are real."""
         lengths, first = self.lengths[index], self.first[index]
-        place = torch.arange(int(lengths.max()), device=self.rows.device)
+        place = torch.arange(width, device=self.rows.device)
         real = place < lengths[:, None]
         return torch.where(real, first[:, None] + place, len(self.rows) - 1), real
 

@@ -24,7 +24,7 @@ from fedbert.model import (
     vocabulary_of,
 )
 from fedbert.seeding import data_seed, numpy_rng
-from fedbert.split import SplitBert, position_offset
+from fedbert.split import SplitBert, room_of
 from fedbert.tasks import Task
 from fedbert.tokenizer_checks import doubts, unknown_words
 from privacy.defence import Defence
@@ -142,11 +142,6 @@ def dealt(config: Config, source: Loaded, coin: bool = False, per: Per = "text")
     if made.members is not None:
         told = (coin_in_words(made.pool.labels, made.members, made.task, config.seed),)
     return replace(made, notes=(*source.notes, *told), doubts=source.doubts)
-
-
-def room_of(settings: Any) -> int:
-    """Return the most tokens of an example that a model has positions for."""
-    return int(settings.max_position_embeddings) - position_offset(settings)
 
 
 def check_length(max_length: int, settings: Any) -> None:

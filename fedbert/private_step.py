@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fedbert.data.client_data import ClientData
 from fedbert.messages import to_array
 from fedbert.witness import Witness
+from privacy.defence import Defence
 from privacy.dp_sgd.engine import Recorder
 from privacy.dp_sgd.mechanism import DPSGD
 from privacy.dp_sgd.noising import noise_sums
@@ -147,3 +149,19 @@ def _unused(parts: Mapping[str, nn.Module], parameters: Mapping[str, nn.Paramete
             if isinstance(decoder, nn.Linear) and bias is not None and decoder.bias is not bias:
                 found |= {name for name, p in parameters.items() if p is bias}
     return found
+
+
+def private_step(
+    defence: Defence,
+    data: ClientData,
+    parts: Mapping[str, nn.Module],
+    parameters: Mapping[str, nn.Parameter],
+    values: int,
+    noise: NoiseSource,
+) -> PrivateStep | None:
+    """Return a client's share in DP-SGD; None without it. values: as `Share` has them."""
+    if defence.training is None:
+        return None
+    ragged = ("head",) if data.encoded.task.kind == "mlm" else ()
+    share = Share(data.sample_rate * len(data.encoded), values, noise)
+    return PrivateStep(parts, parameters, defence.training, share, ragged)

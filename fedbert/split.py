@@ -189,6 +189,11 @@ def position_offset(config: Any) -> int:
     return int(config.pad_token_id) + 1 if config.model_type == "roberta" else 0
 
 
+def room_of(settings: Any) -> int:
+    """Return the most tokens of an example that a model has positions for."""
+    return int(settings.max_position_embeddings) - position_offset(settings)
+
+
 def position_ids(input_ids: Tensor, config: Any) -> Tensor:
     """Return the rows of the position table [batch, seq] that transformers would use.
 

@@ -32,12 +32,11 @@ from fedbert.prepare import (
     check_length,
     poisson_sampled,
     prepare,
-    room_of,
     typed,
 )
 from fedbert.setting_types import ONE_MESSAGE
 from fedbert.settings import from_mapping
-from fedbert.split import SplitBert
+from fedbert.split import SplitBert, room_of
 from fedbert.tasks import Task
 from fedbert.tokenizer_checks import SPARE_ROWS, doubts, unknown_words
 from privacy.defence import Defence

@@ -10,8 +10,7 @@ from privacy.mechanism import row_norms
 
 # Norms are upper bounds. Clipping aims this much lower still: one record changes how the sum of all
 # others is rounded, by up to 5e-5 of the clip norm in batches of 4,096 whose gradients all agree.
-# Not covered: a longer record pads all others, which in float32 moves each by 2e-6 to 6e-6, so that
-# some tens that are all alike move by more than this (decision 0015).
+# That holds for examples whose width does not depend on their mates' (decision 0015).
 MARGIN = 1e-4
 SLACK = 1e-3  # of the check, which adds up squares in float32
 

@@ -15,7 +15,7 @@ from fedbert import client, smashing
 from fedbert.data.batches import Batch
 from fedbert.data.client_data import ClientData
 from fedbert.errors import InputError
-from fedbert.micro_batches import micro_batches
+from fedbert.micro_batches import OwnWidth, micro_batches
 from fedbert.noise import noise_of
 from fedbert.seeding import scoped
 from fedbert.trainer import train
@@ -37,7 +37,7 @@ def data_of(kind: str, count: int) -> ClientData:
 @given(most=st.integers(1, 26), seed=st.integers(0, 50))
 def test_the_parts_are_the_batch_without_its_padding(kind: str, most: int, seed: int) -> None:
     batch = data_of(kind, 24).batch(seed)
-    parts = list(micro_batches(batch, most, by_example=False))
+    parts = list(micro_batches(batch, most, None))
     assert sorted(i for own in parts for i in own.batch.index.tolist()) == list(range(24))
     assert all(1 <= len(own.batch) <= most for own in parts)
     assert sum(own.share for own in parts) == pytest.approx(1.0)
@@ -60,11 +60,59 @@ def test_the_parts_are_the_batch_without_its_padding(kind: str, most: int, seed:
 def test_whole_batches_stay_what_they_are_and_empty_ones_have_no_part() -> None:
     batch = data_of("two", 5).batch(0)
     for most in (None, 5, 6):
-        (own,) = micro_batches(batch, most, by_example=True)
+        (own,) = micro_batches(batch, most, None)
         assert own.batch is batch and own.share == 1.0 and own.part == ()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ClientData, "chosen", lambda self, step: np.zeros(0, dtype=np.int64))
-        assert not list(micro_batches(data_of("two", 5).batch(0), 2, by_example=True))
+        empty = data_of("two", 5).batch(0)
+        assert not list(micro_batches(empty, 2, OwnWidth(0, 12)))
+        assert not list(micro_batches(empty, 2, None))
+
+
+@pytest.mark.parametrize("kind", ["two", "mlm-tied"])
+@pytest.mark.parametrize("most", [None, 3])
+def test_under_dp_sgd_no_example_is_padded_by_its_mates(kind: str, most: int | None) -> None:
+    """Its part has the same columns with them and without them, whoever they are."""
+    batch, own = data_of(kind, 24).batch(0), OwnWidth(data_of(kind, 24).vocabulary.pad, 64)
+    lengths = batch.attention_mask.sum(1)
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+    for part in micro_batches(batch, most, own):
+        for row, i in enumerate(part.batch.index.tolist()):
+            seen[i] = {name: value[row] for name, value in vars(part.batch).items()}
+    assert sorted(seen) == sorted(batch.index.tolist())
+    for row, i in enumerate(batch.index.tolist()):
+        one = replace(batch, **{name: value[[row]] for name, value in vars(batch).items()})
+        (alone,) = micro_batches(one, most, own)
+        width = alone.batch.attention_mask.shape[1]
+        assert width == min(64, -(-int(lengths[row]) // 8) * 8)
+        for name, value in vars(alone.batch).items():
+            assert torch.equal(value[0], seen[i][name]), name
+
+
+@pytest.mark.parametrize("strategy", ["centralised", "parallel"])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_longer_record_does_not_widen_the_others(
+    strategy: str, frozen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What each example's pass is given has the same shape whoever is in its batch."""
+    widths: list[dict[int, int]] = []
+    smashed = smashing.Smashing.__call__
+
+    def seen(self: Any, bottom: Any, batch: Batch, *step: int) -> torch.Tensor:
+        a: torch.Tensor = smashed(self, bottom, batch, *step)
+        assert a.shape[:2] == batch.attention_mask.shape
+        widths[-1] |= dict.fromkeys(batch.index.tolist(), a.shape[1])
+        return a
+
+    monkeypatch.setattr(smashing.Smashing, "__call__", seen)
+    config = tiny.config_of(strategy=strategy, local_steps=1, rounds=1, freeze=frozen)
+    lengths = tiny.prepared_for(config).clients[0].encoded.lengths
+    short = np.flatnonzero(lengths <= 8)
+    for rows in (short, np.append(short, lengths.argmax())):
+        widths.append({})
+        monkeypatch.setattr(ClientData, "chosen", lambda self, step, own=rows: own)
+        train(config, tiny.prepared_for(config), DP)
+    assert widths[0].items() < widths[1].items() and lengths.max() > 8
 
 
 def both(kind: str, defence: Defence, dropout: float = 0.0, **settings: Any) -> list[Any]:

@@ -12,22 +12,20 @@ epsilon holds for it too: it is that of the composition of all steps, each relea
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from evaluation.auditing.canaries.riders import LENGTH, Canaries
 from evaluation.auditing.verdict import Claim, Finding
 from evaluation.metrics.epsilon_bounds import distance_bound, gaussian_mu_bound, one_run_epsilon
 from evaluation.metrics.intervals import clopper_pearson
 from evaluation.metrics.one_run_gaussian import right_guesses
 from fedbert.config import Config
-from fedbert.data.client_data import ClientData
 from fedbert.errors import InputError, expect
 from fedbert.fleet import InProcess
-from fedbert.micro_batches import micro_batches
 from fedbert.noise import simulated
 from fedbert.prepare import Prepared, poisson_sampled
 from fedbert.private_step import PrivateStep
@@ -36,63 +34,12 @@ from fedbert.seeding import derive, numpy_rng
 from fedbert.trainer import train
 from privacy.accountants import poisson_gaussian_epsilon
 from privacy.defence import Defence
-from privacy.dp_sgd.mechanism import DPSGD
 from privacy.randomness.source import NoiseSource
 
-LENGTH = 10.0  # of a canary's gradient, in clips
 GUESSED = 0.1  # of the canaries: the most extreme; fixed beforehand
 SIGNIFICANCE = 0.05
 STEPS_SIGNIFICANCE = 0.01  # draws are many, and the bound is tight
 RATE_SHARE = 0.1  # of the significance, for the sampling rate
-
-
-@dataclass
-class Canaries:
-    """The canaries of one client: where they ride, what they are, and what was seen of them.
-
-    records [canary]: positions in the client's data, ascending. coins [canary] bool: whether it is
-    there. most: of the training's examples in a part of a step's batch; None: all.
-    coordinates: by party, each canary's among the party's values [canary], or -1.
-    seen: per canary the sum over steps of its log-likelihood ratio. there, empty: what lay at the
-    canaries' coordinates in the steps that drew them, by coin; drawn: how many draws there were.
-    """
-
-    records: np.ndarray
-    coins: np.ndarray
-    mechanism: DPSGD
-    data: ClientData
-    rate: float
-    length: float
-    most: int | None = None
-    coordinates: dict[str, np.ndarray] = field(default_factory=dict)
-    seen: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    there: list[np.ndarray] = field(default_factory=list)
-    empty: list[np.ndarray] = field(default_factory=list)
-    drawn: int = 0
-
-    def chosen(self, step: int) -> list[np.ndarray]:
-        """Return the positions of a step's examples, those of each part by themselves [example]."""
-        parts = micro_batches(self.data.batch(step), self.most, by_example=True)
-        return [own.batch.index.numpy() for own in parts] or [np.zeros(0, dtype=np.int64)]
-
-    def take_coordinates(self, party: str, values: int, own: np.ndarray, seed: int) -> None:
-        """Give the canaries `own` [canary] bool a coordinate each among a party's values."""
-        drawn = numpy_rng(seed, "canary", party).choice(values, int(own.sum()), replace=False)
-        self.coordinates[party] = np.full(len(own), -1)
-        self.coordinates[party][own] = drawn
-
-    def hear(self, party: str, drawn: np.ndarray, sums: np.ndarray) -> None:
-        """Take in a party's noised sum [value] of one step, in clips; drawn: canaries in it."""
-        riding = drawn[self.coordinates[party][drawn] >= 0]
-        values = sums[self.coordinates[party][riding]]
-        self.there.append(values[self.coins[riding]])
-        self.empty.append(values[~self.coins[riding]])
-        self.drawn += len(riding)
-        own = np.flatnonzero(self.coordinates[party] >= 0)
-        x = sums[self.coordinates[party][own]]
-        std = self.mechanism.noise_multiplier
-        odds = np.exp(np.minimum((x - 0.5) / std**2, 700.0))
-        self.seen[own] += np.log1p(self.rate * (odds - 1))
 
 
 class CanaryStep:
@@ -258,7 +205,7 @@ def audit_training(
     expect(len(prepared.clients) == 1, "one client", "clients", len(prepared.clients))
     noise = simulated(derive(seed, "canaries"), config, prepared, defence)
     canaries = with_canaries(prepared, defence, count, seed, noise)
-    canaries.most = config.training.micro_batch
+    canaries.take_apart(config, prepared)
     claimed = claimed_noise or canaries.mechanism.noise_multiplier
     split = config.training.strategy in ("parallel", "sequential")
     at_server = (np.arange(count) % 2 == 1) & split

@@ -180,6 +180,7 @@ def test_product_code_writes_files_by_the_one_writer_alone() -> None:
         "fedbert/one_message/files.py": False,  # into the checkpoint's draft
         "evaluation/adversary/shadow_models.py": True,
         "evaluation/run/forking.py": True,  # where sockets go
-        "evaluation/run/on_ray/engine.py": True,  # where a cluster's files go
+        "evaluation/run/foretold.py": True,  # the folder of prices
+        "evaluation/run/on_ray/tidy.py": True,  # where a cluster's files go
         "reports/scores.py": True,
     }

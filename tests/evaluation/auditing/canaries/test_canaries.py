@@ -70,7 +70,7 @@ def test_a_canary_adds_one_clip_at_its_own_coordinate_and_nothing_else(
     defence = Defence("d", training=DPSGD(5.0, 1e-6, 0.25, clipping))
     noise = noise_of(config, prepared, defence)
     canaries = with_canaries(prepared, defence, 24, 3, noise)
-    canaries.most = most
+    canaries.take_apart(config, prepared)
     split = strategy != "centralised"
     at_server = (np.arange(24) % 2 == 1) & split
     fleet = CanaryFleet(canaries, _shares(at_server), 3)
