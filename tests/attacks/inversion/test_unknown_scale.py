@@ -1,8 +1,8 @@
 """Estimated scale of Gaussian noise: how near it is, and what not knowing it costs.
 
-With n rows of d values the estimate's own standard error is at least 1 / sqrt(2 n d) of it: .006
-for the smallest world here. So 5 % lie eight standard errors away: the false-alarm rate of a level
-is below 1e-14 where the model holds, and the seeds are fixed.
+Over 40 other seeds of the noise the estimate's standard deviation was at most .0098 of the scale,
+and its mean within .0022, at four of the levels below; n rows of d values give 1 / sqrt(2 n d) =
+.008 at least. So 5 % are five standard deviations: a level alarms falsely with probability 1e-6.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ from fedbert.errors import InputError
 from fedbert.messages import SmashedData
 from fedbert.split import SplitBert
 from tests.attacks import worlds
-from tests.attacks.inversion.test_language_prior import batch_of, known, source
+from tests.attacks.inversion.test_language_prior import SEP, batch_of, known, source
 
 ATTACK = UnknownScale()
 WITHIN = 0.05  # of the true scale
@@ -39,7 +39,7 @@ def world(size: str, types: int = 2) -> tuple[SplitBert, Any, tuple[np.ndarray, 
     vocab, hidden, count = SIZES[size]
     split = worlds.model(vocab_size=vocab, hidden_size=hidden, type_vocab_size=types)
     sentences = source(vocab, count, 14, np.random.default_rng(4))
-    sentences = [s[: 8 + i % 9] for i, s in enumerate(sentences)]  # ragged
+    sentences = [np.append(s[: 8 + i % 8], SEP) for i, s in enumerate(sentences)]  # ragged
     return split, batch_of(sentences), tuple(source(vocab, 500, 14, np.random.default_rng(3)))
 
 
@@ -172,7 +172,7 @@ def test_the_true_scale_is_never_read() -> None:
 
 
 def test_few_rows_drawn_from_all_messages_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 240 rows, 60 from two messages: five standard errors of the estimate are 8 %."""
+    """Of 500 rows, 60 from two messages: 12 % are more than four standard deviations, 1e-4."""
     message, knowledge, *_ = heard("small", noise_std=1.2)
     halves = [
         replace(
@@ -184,7 +184,7 @@ def test_few_rows_drawn_from_all_messages_are_enough(monkeypatch: pytest.MonkeyP
     assert whole == pytest.approx(ATTACK.noise_std([message], knowledge, draws()), rel=1e-9)
     monkeypatch.setattr(unknown_scale, "MOST_SCORES", 60 * 120)
     few = ATTACK.noise_std(halves, knowledge, draws())
-    assert few != whole and few == pytest.approx(1.2, rel=0.08)
+    assert few != whole and few == pytest.approx(1.2, rel=0.12)
 
 
 def test_no_message_and_no_token_are_no_trouble() -> None:

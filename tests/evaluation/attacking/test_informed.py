@@ -15,7 +15,7 @@ SCALES = r"who is told the scale \(sigma ([0-9.]+), estimated ([0-9.]+)(?: to ([
 
 
 def test_the_informed_row_is_that_of_the_bigram_prior(small_grid: Path) -> None:
-    """Rows of 2 rounds, two tables of E: 5 % is more than ten standard errors of each estimate."""
+    """A message of 8 sentences has some 70 rows, a standard error of 2 % at most: 10 % are five."""
     cell = read_grid(small_grid).cells[0]
     params = (("clip_norm", 4.0), ("noise_multiplier", 0.1))
     names = ("nearest_token", "bigram_prior", "unknown_scale")
@@ -35,6 +35,6 @@ def test_the_informed_row_is_that_of_the_bigram_prior(small_grid: Path) -> None:
     told = re.fullmatch(SCALES, ours.informed_basis)
     assert told is not None, ours.informed_basis
     true, *found = (float(each) for each in told.groups() if each)
-    assert true == pytest.approx(0.8) and found == pytest.approx([0.8] * len(found), rel=0.05)
+    assert true == pytest.approx(0.8) and found == pytest.approx([0.8] * len(found), rel=0.1)
     others = [x for x in record.leakage if isinstance(x, Leak) and x.metric != "token_accuracy"]
     assert others and all(each.informed is None for each in others)
