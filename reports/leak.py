@@ -10,6 +10,7 @@ from reports.estimate import Estimate
 from reports.metrics import FLAGS
 
 WHY = "not_measured"  # the reason's key in JSON, by which the two kinds are told apart
+ESTIMATES = ("reference_attack", "informed")  # what may stand beside a leak's own
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Leak:
     guarantee lets any attack recover; where there is none, `bound_basis` says why; prior: of a
     guess before the message, on which the bound rests. flags: of `reports.metrics.FLAGS`, what
     is wrong with it. baseline: it stands for comparison and is no attack on the message.
+    informed: what the same attack reaches where it is told what this one had to estimate;
+    informed_basis: what that was, and the estimate.
 
     Raises: ValueError for a field that the readers could not use.
     """
@@ -39,17 +42,21 @@ class Leak:
     prior: float | None = None
     flags: tuple[str, ...] = ()
     baseline: bool = False
+    informed: Estimate | None = None
+    informed_basis: str = ""
 
     def __post_init__(self) -> None:
         """Refuses what is no leak."""
         _check_head(self.view, self.attack, self.family)
-        for name in ("metric", "reference_basis", "bound_basis"):
+        for name in ("metric", "reference_basis", "bound_basis", "informed_basis"):
             checks.text(getattr(self, name), name, empty=name != "metric")
         checks.one_of(self.unit, checks.UNITS, "unit")
         if not isinstance(self.estimate, Estimate):
             raise ValueError(f"expected an Estimate, got estimate={self.estimate!r}")
-        if not isinstance(self.reference_attack, Estimate | None):
-            raise ValueError(f"expected an Estimate, got reference_attack={self.reference_attack}")
+        for name in ESTIMATES:
+            value = getattr(self, name)
+            if not isinstance(value, Estimate | None):
+                raise ValueError(f"expected an Estimate, got {name}={value}")
         for name in ("chance", "reconstruction_bound", "prior"):
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else checks.number(value, name))
@@ -72,8 +79,7 @@ class Leak:
             if getattr(self, each.name) != each.default
         }
         values["estimate"] = self.estimate.to_json()
-        if self.reference_attack is not None:
-            values["reference_attack"] = self.reference_attack.to_json()
+        values |= {name: values[name].to_json() for name in ESTIMATES if name in values}
         if self.flags:
             values["flags"] = list(self.flags)
         return values
@@ -84,7 +90,7 @@ class Leak:
         names = [each.name for each in dataclasses.fields(cls)]
         _check_keys(values, names, names[: names.index("reference_attack")], "a leak")
         read = dict(values)
-        for name in ("estimate", "reference_attack"):
+        for name in ("estimate", *ESTIMATES):
             if read.get(name) is not None:
                 read[name] = Estimate.from_json(read[name])
         flags = read.get("flags", [])

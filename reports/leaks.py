@@ -43,6 +43,7 @@ def mean_leak(seeds: Sequence[Leak]) -> Leak:
     """
     metric = seeds[0].metric
     references = [each.reference_attack for each in seeds if each.reference_attack is not None]
+    informed = [each.informed for each in seeds if each.informed is not None]
     bounds = [x for each in seeds if (x := each.reconstruction_bound) is not None]
     return replace(
         seeds[0],
@@ -54,6 +55,8 @@ def mean_leak(seeds: Sequence[Leak]) -> Leak:
         bound_basis=_joined(each.bound_basis for each in seeds),
         prior=mean([each.prior for each in seeds if each.prior is not None]),
         flags=tuple(dict.fromkeys(flag for each in seeds for flag in each.flags)),
+        informed=mean_estimate(informed, metric) if informed else None,
+        informed_basis=_joined(each.informed_basis for each in seeds),
     )
 
 

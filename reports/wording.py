@@ -87,11 +87,13 @@ def claim(short: str) -> str:
 
 
 def beside(leak: Leak) -> str:
-    """What the number is to be read beside: chance, reference attack and reconstruction bound.
+    """What the number is to be read beside: chance, who knew more, reference attack and bound.
 
     As far as there are any; a bound is rounded up.
     """
     parts = ["chance unknown" if leak.chance is None else f"chance {leak.chance:.3g}"]
+    if leak.informed is not None:
+        parts.append(f"{leak.informed.value:.3f} for {leak.informed_basis}")
     if leak.reference_attack is not None:
         parts.append(f"reference attack {leak.reference_attack.value:.3f}")
     if leak.reconstruction_bound is not None:

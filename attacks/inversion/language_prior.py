@@ -141,7 +141,7 @@ def readings(
         for part in _parts(tokens):
             noise = knowledge.noise_std / scale[part.sequence]
             likelihood = Likelihood.of(noise, candidates, knowledge)
-            where = _whereabouts(part.sequence)
+            where = whereabouts(part.sequence)
             size = (len(part.rows), min(few, prior.shape[1]))
             words, logs = torch.zeros(size, dtype=torch.int64), torch.zeros(size)
             for some, scores in scored(part, candidates, knowledge):
@@ -175,7 +175,7 @@ def best_paths(ngram: Ngram, tokens: Tokens, words: Tensor, logs: Tensor) -> Ten
     return torch.from_numpy(np.concatenate([viterbi(ngram, some, log) for some, log in rows]))
 
 
-def _whereabouts(sequence: Tensor) -> Tensor:
+def whereabouts(sequence: Tensor) -> Tensor:
     """Return 0 for the first token of each sequence [token], 2 for the last, 1 for the others."""
     new = torch.ones(len(sequence) + 1, dtype=torch.bool)
     new[1:-1] = sequence[1:] != sequence[:-1]

@@ -12,6 +12,7 @@ from attacks.inversion.learned_decoder import fit_decoder
 from evaluation.adversary.knowledge import knowledge_of, with_bottom
 from evaluation.adversary.observation import Observation, auxiliary_texts, same_parts
 from evaluation.adversary.transcript import tables_from
+from evaluation.attacking.informed import with_informed
 from evaluation.attacking.judge import ForwardJudge, Group
 from evaluation.attacking.loop import Named, entries, named
 from evaluation.attacking.personal import spans_of
@@ -35,17 +36,19 @@ def forward(observation: Observation) -> tuple[list[LeakageEntry], list[dict[str
         seed, observation.prepared, observation.defence, groups, rate, texts, spans
     )
     guesses: dict[str, Sequence[np.ndarray]] = {}
+    ask = partial(_ask, groups, seed, {})
 
     def judged(each: Named, guessed: list[np.ndarray]) -> Iterator[LeakageEntry]:
         if not each.head.baseline:
             guesses[each.attack.name] = guessed
         alone = each.entry is not None and each.entry.alone
         adaptive = not each.head.baseline and getattr(each.attack, "adaptive", True)
-        return judge.leaks(each.head, guessed, alone, adaptive)
+        leaks = judge.leaks(each.head, guessed, alone, adaptive)
+        return with_informed(leaks, each, groups, judge, ask)
 
     attacks = named(observation.cell.attacks.inversion, "inversion")
     with products(observation.cell.config, observation.trained.split.whole.config):
-        found = list(entries(attacks, partial(_ask, groups, seed, {}), judged))
+        found = list(entries(attacks, ask, judged))
     return found, judge.samples(guesses)
 
 

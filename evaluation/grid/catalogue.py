@@ -14,8 +14,7 @@ class Entry:
     alone: an inversion attack that decides every token by its own row of A alone, whatever the
         others say; its reconstruction bound is then lower (`evaluation.attacking.bounds`).
     seconds: what it takes, about: see `evaluation.grid.durations`; None for a mechanism.
-    most: what it takes where more than two sequences have to be told apart and it searches on until
-        its bound; None where that makes no difference.
+    most: the same where it tells more than two sequences apart; None where it makes no difference.
     first: what it takes once before that, to learn from auxiliary text.
     one_step: it reads updates of a single step under `fedavg` alone.
     baseline: what an attack is to be read beside: it reaches chance and is not meant to win.
@@ -90,6 +89,11 @@ INVERSION = {
         "attacks.inversion.language_prior:LanguagePrior",
         "the same with a bigram model of auxiliary text, by Viterbi; needs auxiliary text",
         seconds=1.4,
+    ),
+    "unknown_scale": Entry(
+        "attacks.inversion.unknown_scale:UnknownScale",
+        "the same, not told the scale of Gaussian noise: estimated by EM (BeamClean, 2025)",
+        seconds=4.0,
     ),
     "masked_prior": Entry(
         "attacks.inversion.masked_prior:MaskedPrior",

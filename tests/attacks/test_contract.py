@@ -106,7 +106,7 @@ INVERSIONS: dict[str, tuple[list[Callable[[], Inversion]], set[str]]] = {
             [lambda: informed_world("bert"), lambda: informed_world("roberta")],
             {"embedding", "auxiliary"},
         )
-        for name in ("unigram_prior", "bigram_prior")
+        for name in ("unigram_prior", "bigram_prior", "unknown_scale")
     },
     # What learns first takes long: one world each, at the embeddings or behind two layers.
     "masked_prior": ([lambda: informed_world("bert")], {"embedding", "auxiliary"}),

@@ -88,7 +88,8 @@ LEAK = shape(
      "chance": maybe(number)},
     {"reference_attack": maybe(estimate), "reference_basis": text,
      "reconstruction_bound": maybe(number), "bound_basis": text, "prior": maybe(number),
-     "flags": some(one_of(*FLAGS)), "baseline": lambda value: isinstance(value, bool)},
+     "flags": some(one_of(*FLAGS)), "baseline": lambda value: isinstance(value, bool),
+     "informed": maybe(estimate), "informed_basis": text},
 )  # fmt: skip
 MISSING = shape({**HEAD, "not_measured": filled}, {"metric": maybe(filled)})
 CLAIM: dict[str, Check] = {

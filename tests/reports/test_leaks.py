@@ -124,6 +124,10 @@ def test_limits_and_flags_over_seeds(examples):
     assert leak.reconstruction_bound == pytest.approx(0.65)
     assert row.alarms == ("x (forward): " + metrics.FLAGS[metrics.ABOVE_BOUND],)
     assert beside(leak) == "chance 0.1, reference attack 0.300, bound 0.650"
+    told = {"informed": look_up, "informed_basis": "who is told"}
+    (row,) = setting_rows([replace(r, leakage=(replace(one, **told),)) for r in records])
+    assert row.inversion is not None and row.inversion.informed is not None
+    assert beside(row.inversion).startswith("chance 0.1, 0.300 for who is told, reference")
     bare = entry("forward", "x", "token_accuracy", 0.7, bound_basis="no guarantee")
     (row,) = setting_rows([records[0], replace(records[1], leakage=(bare,))])
     assert row.inversion is not None and row.inversion.reconstruction_bound is None
@@ -186,6 +190,7 @@ LEAKS = st.builds(
     reference_attack=st.none() | ESTIMATES, reference_basis=st.text(),
     reconstruction_bound=st.none() | FINITE, bound_basis=st.text(), prior=st.none() | FINITE,
     flags=st.lists(st.sampled_from(list(metrics.FLAGS))).map(tuple), baseline=st.booleans(),
+    informed=st.none() | ESTIMATES, informed_basis=st.text(),
 )  # fmt: skip
 NOT_MEASURED = st.builds(
     NotMeasured, *HEADS, reason=st.text(min_size=1), metric=st.none() | st.text(min_size=1)
@@ -208,6 +213,8 @@ UNSOUND = [
     ({"estimate": None}, "Estimate, got estimate=None"),
     ({"estimate": {**SOUND["estimate"], "low": 0.9}}, "low <= value <= high"),
     ({"reference_attack": 0.3}, "expected an estimate"),
+    ({"informed": 0.3}, "expected an estimate"),
+    ({"informed_basis": 3}, "informed_basis=3"),
     ({"reconstruction_bound": "1"}, "reconstruction_bound='1'"),
     ({"flags": ["fine"]}, "flags='fine'"),
     ({"flags": "above"}, "expected a list"),

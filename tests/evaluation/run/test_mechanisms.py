@@ -80,7 +80,7 @@ def test_every_mechanism_has_an_example() -> None:
     assert not apart, f"law: one row here for one line of the catalogue, got {apart}"
 
 
-LOOK_UPS = ("nearest_token", "unigram_prior", "bigram_prior", "masked_prior")
+LOOK_UPS = ("nearest_token", "unigram_prior", "bigram_prior", "unknown_scale", "masked_prior")
 
 
 def named(small_grid: Path, target: str, **params: float) -> Cell:
@@ -100,8 +100,8 @@ def test_noise_of_a_kind_that_nobody_knows_gives_no_number(small_grid: Path) -> 
     record = run_cell(named(small_grid, "tests.privacy.others:EvenNoise")).record
     assert record.status == "done", record.traceback
     asked = {each.attack: each for each in record.leakage}
-    for name in ("nearest token", "unigram prior", "bigram prior", "masked-LM prior",
-                 "message matching"):  # fmt: skip
+    for name in ("nearest token", "unigram prior", "bigram prior", "bigram prior, unknown scale",
+                 "masked-LM prior", "message matching"):  # fmt: skip
         law, entry = f"law: {name} does not apply to unknown noise", asked[name]
         assert isinstance(entry, NotMeasured), law
         assert "says how its noise is distributed" in entry.reason, law
