@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-import importlib.metadata
+import importlib.util
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -69,11 +69,19 @@ def _index(path: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _version(package: str) -> bytes:
+    """Return the file that says which version of a package this is, which is not imported."""
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise ImportError(f"expected {package}, which draws, got none")
+    return Path(found.origin).with_name("_version.py").read_bytes()
+
+
 @cache
 def _code() -> str:
     """Return a hash of all that a drawing depends on besides its data."""
     here = Path(__file__).parent
-    every = hashlib.sha256(importlib.metadata.version("matplotlib").encode())
+    every = hashlib.sha256(_version("matplotlib"))
     for path in sorted(here.rglob("*.py")):
         every.update(str(path.relative_to(here)).encode() + b"\0" + path.read_bytes())
     return every.hexdigest()

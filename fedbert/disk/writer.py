@@ -8,7 +8,6 @@ writer's draft is nobody's: `sweep`, with which every command on a folder begins
 import fcntl
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -144,7 +143,7 @@ def _draft(path: Path, shared: bool) -> Iterator[Path]:
 def claimed(path: Path) -> tuple[Path, int]:
     """Return a new private folder beside a path, and what holds its lock until it is closed."""
     while True:  # a sweep may come between making and locking
-        folder = path.with_name(f".{path.name}.{secrets.token_hex(6)}{SUFFIX}")
+        folder = path.with_name(f".{path.name}.{os.urandom(6).hex()}{SUFFIX}")
         folder.mkdir(mode=0o700)
         with suppress(FileNotFoundError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
