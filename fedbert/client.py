@@ -240,7 +240,9 @@ class Client:
 
     def _scope(self, part: str, own: MicroBatch) -> AbstractContextManager[None]:
         labels, device = (self.data.client, self.step, *own.part), self.config.training.device
-        return scoped(self.smashing.seed, part, *labels, device=device)
+        if part == "body":
+            return scoped(self.smashing.seed, "body", *labels, device=device)
+        return scoped(self.smashing.seed, "head", *labels, device=device)
 
     def _loss(self, z: Tensor, own: MicroBatch) -> Tensor:
         batch = own.batch

@@ -70,7 +70,7 @@ def noise_in(path: str, text: str) -> set[str]:
     if path == "fedbert/seeding.py":
         return set()
     if path in NAMING_FILES:
-        return (drawn(tree) - {"secrets"}) | seeded(tree)
+        return (drawn(tree) - {"secrets", "os.urandom"}) | seeded(tree)
     taken = set() if path.startswith(TRAINING_FILES) else drawn(tree) - TYPES
     return taken | seeded(tree)
 

@@ -194,8 +194,8 @@ def test_a_client_that_cannot_make_its_one_message_is_refused(
     assert received["refused"] == [{"client": 1, "round": 1, "why": FAILED}]
     (whole,) = cells(faults={}, training={"quorum": 1.0}, **more)
     record = run_cell(whole).record
-    told = "round 1, client 1, at its one message: expected finite values"
-    assert record.status == "failed" and str(record.traceback).rstrip().endswith(told)
+    told = "round 1, client 1, at its one message: expected finite values; a training goes on"
+    assert record.status == "failed" and told in str(record.traceback)
 
 
 def test_a_watch_over_noise_that_is_correlated_needs_every_round() -> None:
