@@ -14,8 +14,9 @@ from fedbert.data.batches import Batch, Encoded, collate
 from fedbert.data.client_data import ClientData
 from fedbert.kept import Kept, KeptStore, digest_of, key_of, wide
 from fedbert.messages import Array, to_tensor
+from fedbert.micro_batches import OwnWidth
 from fedbert.precision import autocast
-from fedbert.split import Bottom, SplitBert, copied
+from fedbert.split import Bottom, SplitBert, copied, room_of
 
 KEPT_BYTES = 2 * 10**9
 """How much kept A may take, over all clients; of clients beyond it A is computed in each step."""
@@ -139,8 +140,10 @@ class Frozen:
     def _made(self, data: ClientData) -> Kept:
         """Return A of all examples of a client, computed."""
         kept = self._room(data)
-        for chosen in by_length(data.encoded):
-            batch = collate(data.encoded, chosen, data.vocabulary.pad)
+        room = min(self.config.data.max_length, room_of(self.bottom.config))
+        own = OwnWidth(data.vocabulary.pad, room) if self.private else None
+        for chosen, width in by_length(data.encoded, own):
+            batch = collate(data.encoded, chosen, data.vocabulary.pad, width)
             batch = batch.to(self.config.training.device)
             a = self._raw(batch)
             if self.first_token:  # the mean where the head reads that
@@ -180,13 +183,19 @@ def unvaried(bottom: Bottom, batch: Batch, config: Config, private: bool = False
     return wide(a)
 
 
-def by_length(encoded: Encoded) -> Iterator[np.ndarray]:
-    """Yield all examples, shorter ones first, in batches of at most TOKENS tokens."""
-    order = np.argsort(encoded.lengths, kind="stable")
-    lengths, start = encoded.lengths[order], 0
+def by_length(encoded: Encoded, own: OwnWidth | None) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield all examples, shorter ones first, in batches of so many TOKENS, and their widths.
+
+    own: under DP-SGD; then all of a batch are of one width, which follows from themselves.
+    """
+    lengths = np.asarray(encoded.lengths)
+    wide = lengths if own is None else own.of(torch.from_numpy(lengths)).numpy()
+    order = np.argsort(wide, kind="stable")
+    widths, start = wide[order], 0
     for end in range(1, len(order) + 1):
-        if end == len(order) or lengths[end] * (end + 1 - start) > TOKENS:
-            yield order[start:end]
+        full = end == len(order) or widths[end] * (end + 1 - start) > TOKENS
+        if full or (own is not None and widths[end] != widths[start]):
+            yield order[start:end], int(widths[end - 1])
             start = end
 
 

@@ -10,6 +10,7 @@ from evaluation.adversary.one_message import SentMessages
 from evaluation.adversary.transcript import Transcript, TranscriptEntry, same_values
 from evaluation.grid.spec import Cell
 from fedbert.data.batches import Batch, mask_tokens
+from fedbert.micro_batches import OwnWidth
 from fedbert.prepare import Prepared
 from fedbert.seeding import generator
 from fedbert.trainer import Trained
@@ -33,8 +34,12 @@ class Observation:
         return list(self.prepared.vocabulary.special)
 
     def batch(self, each: TranscriptEntry) -> Batch:
-        """Return the batch behind a message."""
-        return self.prepared.clients[each.message.client].batch(each.message.step)
+        """Return the batch behind a message, as wide as that."""
+        batch = self.prepared.clients[each.message.client].batch(each.message.step)
+        width = each.message.attention_mask.shape[1]
+        if width == batch.attention_mask.shape[1]:
+            return batch
+        return OwnWidth(self.prepared.vocabulary.pad, width).whole(batch)
 
     def words(self) -> np.ndarray:
         """Return how often each token occurs in the pool, specials never [vocab]."""

@@ -35,7 +35,7 @@ from fedbert.trainer import give_back_memory, train
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource
 
-VERSION = 4  # raised when other code makes other shadows of the same settings
+VERSION = 5  # raised when other code makes other shadows of the same settings
 PACKAGES = ("torch", "transformers", "numpy")
 
 

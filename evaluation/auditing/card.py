@@ -116,7 +116,7 @@ def audit(directory: Path, request: Request, judge: Judge | None = None) -> Card
         made=datetime.now(UTC).date().isoformat(),
         model_sha256="" if own is None else released_sha256(own),
         cost=cost_of(subject, judge),
-        allowed_tpr=manifest.allowed_tpr(allowed),
+        allowed_tpr=manifest.allowed_tpr(subject, allowed),
     )
 
 

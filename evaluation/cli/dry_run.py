@@ -96,7 +96,7 @@ def tell_plan(
 ) -> Plan:
     """Print what would become of a grid, and return it."""
     plan = plan_of(grid, directory, accept_changes)
-    keep({cell: plan.seconds.get(cell, 0.0) for cell in plan.fates})
+    keep({cell: plan.seconds[cell] for cell in plan.fates if plan.seconds.get(cell, 0.0) > 0})
     if as_json:
         say_json("dry run", to_json(plan, directory, workers), SCHEMA)
         return plan

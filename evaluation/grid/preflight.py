@@ -105,7 +105,7 @@ def preflight(grid: Grid, look: Look = lambda *_: None, make: Make = afresh) -> 
 
 def _trainings(cell: Cell) -> Iterator[Planned]:
     """Yield the trainings of a cell, those of its shadow models included, which draw faults too."""
-    config, on_sum = cell.config, cell.defence.update is not None
+    config, on_sum = cell.config, cell.defence.by_answers
     name = f"seed {config.seed}"
     yield Planned(name, config, on_sum)
     for number in range(cell.attacks.shadows if cell.attacks.membership else 0):

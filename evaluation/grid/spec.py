@@ -86,6 +86,11 @@ class DefenceSpec:
     penalty: Spec | None = None
     chosen: Selection | None = None
 
+    @property
+    def by_answers(self) -> bool:
+        """Whether a round's quorum counts answers, whatever is in them: noise is put on a sum."""
+        return self.update is not None and self.update.name != "local_dp_fedavg"
+
     def to_json(self) -> dict[str, Any]:
         """Return the defence as it stands in a grid file, levels applied."""
         places = {place: getattr(self, place) for place in PLACES}

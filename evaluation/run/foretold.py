@@ -18,17 +18,21 @@ FOLDER = "FEDBERT_EVAL_CACHE"
 """The variable that names another folder."""
 MOST = 5_000
 """So many cells are kept, the latest ones."""
+BROKEN = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
+)  # fmt: skip
+"""What reading a file that is none may raise; without a home folder it is a RuntimeError."""
 
 
 def keep(seconds: Mapping[str, float]) -> None:
     """Keep what cells will take, in seconds by id; where nothing can be written, nothing is."""
-    found = _kept() | dict(seconds)
+    found = {cell: each for cell, each in _kept().items() if cell not in seconds} | dict(seconds)
     latest = dict(list(found.items())[-MOST:])
     content = json.dumps({"machine": platform.node(), "seconds": latest}) + "\n"
     try:
         _place().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(_place(), content.encode())
-    except OSError:
+    except (OSError, RuntimeError):  # no home folder is a RuntimeError
         return
 
 
@@ -52,7 +56,7 @@ def _kept() -> dict[str, float]:
         if found["machine"] != platform.node():
             return {}
         return {str(cell): float(each) for cell, each in found["seconds"].items() if _is_time(each)}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except BROKEN:
         return {}
 
 

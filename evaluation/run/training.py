@@ -187,7 +187,7 @@ def made(settings: TrainingFile) -> tuple[Prepared, Defence]:
     config = settings.config
     with within(settings.where):
         check_values(settings.defence, config.training.strategy == ONE_MESSAGE)
-        on_sum = settings.defence.update is not None
+        on_sum = settings.defence.by_answers
         refuse_below_quorum([Planned(f"seed {config.seed}", config, on_sum)])
         prepared = prepare(config, coin=False)
         facts = facts_of(config, prepared, settings.defence, settings.delta)

@@ -141,8 +141,8 @@ def _members(card: Card) -> str:
     over = f"; overall, {achieves(area)}" if few and area else ""
     lacking = any(not isinstance(e, Leak) and STRONGER in e.reason for e in card.measured)
     more = f" Stronger attacks did not run: they take {STRONGER} 16." if lacking else ""
-    most = card.allowed_tpr
-    bound = "" if most is None else f" The promise allows any attack {at_most(most)} at most."
+    most = card.allowed_tpr if few and card.verdict != VIOLATES else None
+    bound = "" if most is None else f" By the promise no attack recognises over {at_most(most)} so."
     return f"Who was trained on: {reaches(leak)}{over}.{bound}{more}"
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from reports import metrics
+from reports.binding import of_text
 from reports.comparison import capital
 from reports.decision.choice import SURELY, Decision, Judged
 from reports.decision.lacks import unattacked
-from reports.decision.promises import of_text, open_views
+from reports.decision.promises import open_views
 from reports.decision.words import (
     achieved,
     does,

@@ -1,6 +1,7 @@
 """Lacks of a setting: why it is not one to ship, and what of its views stays open."""
 
-from reports.decision.promises import binds, of_text, open_views
+from reports.binding import binds, of_text
+from reports.decision.promises import open_views
 from reports.frontier import leakage
 from reports.frontier.wish import Wish
 from reports.rows import Row

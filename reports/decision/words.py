@@ -1,10 +1,10 @@
 """Decision in words: a line that decides, and the answers to what is asked of it."""
 
 from reports import metrics
+from reports.binding import binds, of_text
 from reports.comparison import BARE, FAILED, VOID
 from reports.decision.choice import Decision, Judged
 from reports.decision.lacks import MANY, UNSHOWN
-from reports.decision.promises import binds, of_text
 from reports.estimate import Estimate
 from reports.frontier.leakage import Worst
 from reports.frontier.wish import Wish

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from reports import metrics
+from reports.binding import binds, of_text
 from reports.comparison import GAP, HOLDS, Comparison, undefended
 from reports.estimate import Estimate
 from reports.frontier.leakage import Worst, count, seen, unread, worst
@@ -16,8 +17,8 @@ from reports.records import CellResult
 from reports.rows import Row, by_setting, setting_rows
 
 CONSTANT = ("pearson", "spearman")
-OPEN = ("no guarantee", "metric guarantee")
-"""The kinds of a guarantee's cell where nothing is promised."""
+SENT_NOTHING = "nothing sent"
+"""The kind of a guarantee's cell on whose view nothing crosses."""
 NEAR = 0.05
 """A worst attack so much further above chance, within its own interval, leaks no more."""
 
@@ -221,11 +222,12 @@ def _tried(
 def _bare(row: Row, wish: Wish) -> tuple[str, ...]:
     """The views of an adversary where nothing is promised.
 
-    Of a search on private records nothing is promised on any view where something crosses; metric
-    privacy promises nothing of two distant texts.
+    A claim about labels alone, or one that allows nearly everything, is none. Of a search on
+    private records no claim is left to be asked about (`frontier.claims`).
     """
-    bare = [own.view for own in row.guarantees if own.kind in OPEN and not own.further]
-    return tuple(view for view in bare if view in wish.views)
+    bare = [own.view for own in row.guarantees if own.kind != SENT_NOTHING]
+    kept = {own.view for own in row.guarantees if of_text(own) and binds(row, own)}
+    return tuple(view for view in bare if view in wish.views and view not in kept)
 
 
 def _candidate(name: str, tried: Sequence[Tried]) -> Candidate:

@@ -26,7 +26,8 @@ def title(answer: Answer) -> str:
     if answer.chosen is None:
         return f"Ship no defence of these: {answer.nothing}"
     best = _best(answer.chosen)
-    own = answer.wish.data != PRIVATE and any(each.claimed for each in best.row.guarantees)
+    seen = (each for each in best.row.guarantees if each.view in answer.wish.views)
+    own = answer.wish.data != PRIVATE and any(each.claimed for each in seen)
     return f"{to_ship(best.row, own)}: {claimed(best.row, answer.wish)}"
 
 

@@ -22,6 +22,7 @@ from fedbert.messages import (
     SmashedGradient,
     to_array,
 )
+from fedbert.micro_batches import OwnWidth
 from fedbert.prepare import Prepared, with_model
 from fedbert.schedule import planned_steps
 from fedbert.setting_types import ONE_MESSAGE, STRATEGIES
@@ -136,11 +137,13 @@ def test_who_keeps_what() -> None:
 def test_batches_by_length_hold_every_example_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frozen, "TOKENS", 40)
     encoded = tiny.encoded(count=50)
-    parts = list(by_length(encoded))
+    parts = [part for part, _ in by_length(encoded, None)]
     assert sorted(np.concatenate(parts).tolist()) == list(range(50))
     assert all(len(part) * encoded.lengths[part].max() <= 40 for part in parts)
     lengths = encoded.lengths[np.concatenate(parts)]
     assert (np.diff(lengths) >= 0).all()
+    for part, width in by_length(encoded, OwnWidth(0, 64)):  # of one width each, by itself
+        assert (-(-encoded.lengths[part] // 8) * 8 == width).all()
 
 
 def test_other_values_of_e_replace_what_was_kept() -> None:

@@ -175,6 +175,22 @@ def test_a_promise_outranks_utility_and_attacks_that_failed():
     assert found.candidates[1].lost.startswith("nothing is promised against forward: there the")
 
 
+@pytest.mark.parametrize(("unit", "epsilon"), [("label", 1.0), ("record", 1e6)])
+def test_a_claim_of_labels_or_one_that_allows_everything_is_no_promise(unit, epsilon):
+    """It read 90 % where attacks on the other, with one view bare, found nothing."""
+    empty = [{**entry, "unit": unit} for entry in ledger(VIEWS, epsilon)]
+    good = ledger(("backward", "aggregator", "peer", "release"), 1.0)
+    records = [
+        replace(cell(name, "-", utility, auc, tokens, seed=seed), guarantees=own)
+        for name, utility, auc, tokens, own in (
+            ("none", 0.8, 0.95, 0.99, ledger(())), ("a", 0.79, 0.5, 0.9, empty),
+            ("b", 0.79, 0.5, 0.0, good))
+        for seed in (0, 1, 2)
+    ]  # fmt: skip
+    found = answer(records, replace(WISH, adversary="forward"))
+    assert found.chosen is not None and found.chosen.name == "b"
+
+
 LEAK = st.floats(0.5, 0.99)
 
 

@@ -100,3 +100,11 @@ def test_masked_and_paired_texts_are_read_too(cell: Cell, task: str) -> None:
     for name in ("learned decoder", "optimisation"):
         leak = found[name]
         assert isinstance(leak, Leak) and leak.estimate.value > 0.9
+
+
+def test_under_dp_sgd_a_batch_that_is_sent_wider_than_its_texts_is_read(cell: Cell) -> None:
+    config = replace(cell.config, data=replace(cell.config.data, max_length=40))
+    few = replace(cell.attacks, inversion=(Spec("nearest_token"),))
+    found = leaks(replace(cell, config=config, attacks=few), "dp_sgd")
+    (read,) = [each for each in found if getattr(each, "metric", "") == "token_accuracy"]
+    assert isinstance(read, Leak) and read.estimate.value == 1.0

@@ -2,6 +2,7 @@
 
 import io
 import json
+import platform
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,13 @@ def test_of_some_cells_alone_nothing_is_foretold(small_grid: Path, cache: Path) 
     cells = read_grid(small_grid).cells
     keep({cells[0].id: 5.0})
     assert "left" not in _started(small_grid)
-    for content in ("", "[]", '{"machine": 1, "seconds": {}}', "[" * 100_000):
+    for content in (
+        "",
+        "[]",
+        '{"machine": 1, "seconds": {}}',
+        "[" * 100_000,
+        json.dumps({"machine": platform.node(), "seconds": {cells[0].id: 10**400}}),
+    ):
         cache.write_text(content)
         assert foretold([cells[0].id]) == {}
     cache.unlink()
@@ -79,3 +86,20 @@ def _started(grid: Path) -> str:
     progress.console = Console(file=stream, width=200)
     progress.start(cells, len(cells))
     return stream.getvalue()
+
+
+def test_a_cell_that_is_timed_again_is_among_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluation.run.foretold.MOST", 2)
+    keep({"a": 1.0, "b": 2.0})
+    keep({"a": 3.0})
+    keep({"c": 4.0})
+    assert foretold(["a", "b", "c"]) == {"a": 3.0, "c": 4.0}
+
+
+def test_without_a_home_folder_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(self: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    keep({"a": 1.0})
+    assert foretold(["a"]) == {}
