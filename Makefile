@@ -25,7 +25,7 @@ test: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-scale: venv
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/evaluation/scale
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/evaluation/scale $(ONLY)
 
 bench: venv
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
