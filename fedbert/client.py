@@ -32,14 +32,14 @@ from fedbert.messages import (
     to_array,
     to_tensor,
 )
-from fedbert.micro_batches import MicroBatch, OwnWidth, micro_batches
+from fedbert.micro_batches import MicroBatch, micro_batches, own_width
 from fedbert.optim import clip_gradients, decays, load_moments, moments, set_learning_rate
 from fedbert.precision import autocast
 from fedbert.private_step import private_step
 from fedbert.protect import MechanismLog
 from fedbert.seeding import scoped
 from fedbert.smashing import Smashing, pull
-from fedbert.split import SplitBert, room_of
+from fedbert.split import SplitBert
 from privacy.defence import Defence
 from privacy.randomness.source import NoiseSource
 
@@ -70,8 +70,8 @@ class Client:
         self.trained, self.optimizer = self.bench.trained, self.bench.optimizer
         values, held = sum(p.numel() for p in split.whole.parameters()), dict(self.parts.items())
         self.private = private_step(defence, data, held, self.trained, values, noise)
-        room = min(config.data.max_length, room_of(split.whole.config))
-        self.widths = None if self.private is None else OwnWidth(data.vocabulary.pad, room)
+        widths = own_width(config, split.whole.config, data.vocabulary.pad)
+        self.widths = None if self.private is None else widths
         self._base, self._factor = dict[str, Array](), 1.0
         self._graph, self._recording = dict[str, Any](), ExitStack()
 

@@ -14,9 +14,9 @@ from fedbert.data.batches import Batch, Encoded, collate
 from fedbert.data.client_data import ClientData
 from fedbert.kept import Kept, KeptStore, digest_of, key_of, wide
 from fedbert.messages import Array, to_tensor
-from fedbert.micro_batches import OwnWidth
+from fedbert.micro_batches import OwnWidth, own_width
 from fedbert.precision import autocast
-from fedbert.split import Bottom, SplitBert, copied, room_of
+from fedbert.split import Bottom, SplitBert, copied
 
 KEPT_BYTES = 2 * 10**9
 """How much kept A may take, over all clients; of clients beyond it A is computed in each step."""
@@ -140,8 +140,8 @@ class Frozen:
     def _made(self, data: ClientData) -> Kept:
         """Return A of all examples of a client, computed."""
         kept = self._room(data)
-        room = min(self.config.data.max_length, room_of(self.bottom.config))
-        own = OwnWidth(data.vocabulary.pad, room) if self.private else None
+        widths = own_width(self.config, self.bottom.config, data.vocabulary.pad)
+        own = widths if self.private else None
         for chosen, width in by_length(data.encoded, own):
             batch = collate(data.encoded, chosen, data.vocabulary.pad, width)
             batch = batch.to(self.config.training.device)

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fedbert.config import Config
 from fedbert.data.batches import IGNORED, Batch
+from fedbert.split import room_of
 
 GRAIN = 8
 """Of how many tokens widths are multiples, where each example has a width of its own."""
@@ -57,6 +60,11 @@ class OwnWidth:
         """Return a batch that cannot be taken apart, as wide as any may be."""
         every = torch.arange(len(batch), device=batch.index.device)
         return _taken(batch, every, max(self.longest, batch.attention_mask.shape[1]), self.pad)
+
+
+def own_width(config: Config, settings: Any, pad: int) -> OwnWidth:
+    """Return the widths of a training's examples; settings: of the model, which has its room."""
+    return OwnWidth(pad, min(config.data.max_length, room_of(settings)))
 
 
 def micro_batches(batch: Batch, most: int | None, own: OwnWidth | None) -> Iterator[MicroBatch]:

@@ -15,8 +15,13 @@ MOST, SHOWN = 300, 60
 would be a cloud, drawn slowly."""
 
 
-def beside(decisions: Sequence[Decision], drawn: Drawn, slug: Slug) -> dict[str, Picture]:
-    """File name to picture: utility against the worst attack above chance, for every task."""
+def beside(
+    decisions: Sequence[Decision], drawn: Drawn, slug: Slug, order: Sequence[str] = ()
+) -> dict[str, Picture]:
+    """File name to picture: utility against the worst attack above chance, for every task.
+
+    order: of the series of all figures of the page.
+    """
     from reports.figures.frontier import describe_frontier, frontier_data, thinned
 
     pictures: dict[str, Picture] = {}
@@ -28,7 +33,7 @@ def beside(decisions: Sequence[Decision], drawn: Drawn, slug: Slug) -> dict[str,
         if len(data.spots) > MOST:
             bare, passed = ({one.row.name for one in own} for own in (each.undefended, each.passed))
             data = thinned(data, bare, passed, SHOWN)
-        data = replace(data, title=line(each))
+        data = replace(data, title=line(each)).among(order)
         name = f"decision-{slug(each.task)}"
         words = describe_frontier(data)
         png = drawn.png(name, data, "frontier:draw_decision", words, width="column")

@@ -58,8 +58,10 @@ def render(
     wish, drawn = wish_of(grid), _drawn(directory, figures, records)
     found = None if wish is None else answer(records, wish)
     made = decisions(records, found)
-    pictures = beside(made, drawn, slug) if found is None else _frontier(found, drawn)
-    pictures |= _plotted(Run(directory.name, directory, tuple(records)), drawn)
+    run = Run(directory.name, directory, tuple(records))
+    order = _order(run)
+    pictures = beside(made, drawn, slug, order) if found is None else _frontier(found, drawn, order)
+    pictures |= _plotted(run, drawn, order)
     pictures |= _audits(records, drawn)
     pictures = {name: each for name, each in pictures.items() if each.png}
     title = f"Privacy and utility: {directory.resolve().name}"
@@ -89,14 +91,21 @@ def _drawn(directory: Path, figures: bool, records: Sequence[CellResult]) -> Dra
     return Drawn(directory / "figures", lagging=not figures, note=noise_note(records))
 
 
-def _frontier(found: Answer, drawn: Drawn) -> dict[str, Picture]:
+def _order(run: Run) -> tuple[str, ...]:
+    """The series of all figures, by which each has one look."""
+    from reports.plots.catalogue import order_of
+
+    return order_of([run])
+
+
+def _frontier(found: Answer, drawn: Drawn, order: tuple[str, ...]) -> dict[str, Picture]:
     """File name to picture: utility against the worst attack, the frontier drawn."""
     from reports.figures.frontier import describe_frontier, frontier_data
 
     data = frontier_data(found)
     if data is None:
         return {}
-    words = describe_frontier(data)
+    data, words = data.among(order), describe_frontier(data)
     png = drawn.png("frontier", data, "frontier:draw_decision", words, width="column")
     return {"frontier": Picture("Frontier", png, words, data.notice, data.task)}
 
@@ -110,12 +119,11 @@ PAGE = {
 """The figures of `plot` that stand on the page, with their files' names and their titles."""
 
 
-def _plotted(run: Run, drawn: Drawn) -> dict[str, Picture]:
+def _plotted(run: Run, drawn: Drawn, order: tuple[str, ...]) -> dict[str, Picture]:
     """File name to picture: those of `plot` that stand on the page; ROC curves where scores are."""
-    from reports.plots.catalogue import order_of, pieces
+    from reports.plots.catalogue import pieces
 
     pictures: dict[str, Picture] = {}
-    order = order_of([run])
     for kind, (file, title) in PAGE.items():
         if kind == "roc" and not any(run.scores(task)[0] for task in run.tasks):
             continue

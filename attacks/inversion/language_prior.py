@@ -75,12 +75,7 @@ class LanguagePrior:
 
     def missing(self, knowledge: Knowledge) -> Lacks | None:
         """Return what the attack lacks, or None if it can run."""
-        lacking = []
-        if knowledge.embedding is None:
-            lacking.append(("embedding", "`embedding`: the tables of E, as the cut lies deeper"))
-        if knowledge.auxiliary is None:
-            lacking.append(("auxiliary", "`auxiliary`: text like the private one"))
-        lacking += unfit_noise(knowledge.noise, tuple(NOISES))
+        lacking = lacking_of_language(knowledge) + unfit_noise(knowledge.noise, tuple(NOISES))
         only = "Gaussian and metric noise alone have one"
         if knowledge.noise == "laplace":
             lacking.append(("noise", f"a likelihood for Laplace noise: {only}"))
@@ -107,6 +102,16 @@ class LanguagePrior:
         for part, words, logs in readings(messages, tables, knowledge, few):
             found.append(words[:, 0] if self.order == 1 else best_paths(ngram, part, words, logs))
         return spread(torch.cat(found), messages)
+
+
+def lacking_of_language(knowledge: Knowledge) -> list[tuple[str, str]]:
+    """Return what a look-up with a language model lacks, whatever the noise: field and words."""
+    lacking = []
+    if knowledge.embedding is None:
+        lacking.append(("embedding", "`embedding`: the tables of E, as the cut lies deeper"))
+    if knowledge.auxiliary is None:
+        lacking.append(("auxiliary", "`auxiliary`: text like the private one"))
+    return lacking
 
 
 def needed_by(

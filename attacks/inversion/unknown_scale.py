@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from attacks.attack import InversionAttack, Knowledge, Lacks, unfit_noise
-from attacks.inversion.language_prior import LanguagePrior, frequencies, needed_by, whereabouts
+from attacks.inversion.language_prior import (
+    LanguagePrior,
+    frequencies,
+    lacking_of_language,
+    needed_by,
+    whereabouts,
+)
 from attacks.inversion.nearest_token import SAME
 from attacks.inversion.parts.likelihood import SMALLEST
 from attacks.inversion.parts.look_up import Tokens, received, rescaled, scored
@@ -73,12 +79,7 @@ class UnknownScale:
 
     def missing(self, knowledge: Knowledge) -> Lacks | None:
         """Return what the attack lacks, or None if it can run."""
-        lacking = []
-        if knowledge.embedding is None:
-            lacking.append(("embedding", "`embedding`: the tables of E, as the cut lies deeper"))
-        if knowledge.auxiliary is None:
-            lacking.append(("auxiliary", "`auxiliary`: text like the private one"))
-        lacking += unfit_noise(knowledge.noise, ("gaussian",))
+        lacking = lacking_of_language(knowledge) + unfit_noise(knowledge.noise, ("gaussian",))
         if knowledge.basis is not None:
             lacking.append(("basis", "noise of one scale in all directions, not after a `basis`"))
         return Lacks.of(lacking)

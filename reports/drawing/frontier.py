@@ -18,9 +18,9 @@ RING = {"marker": "o", "markerfacecolor": "none", "markeredgecolor": "#000000"}
 
 def draw_decision(data: FrontierFigure, style: Style) -> Figure:
     """Every setting with both intervals, its seeds as points, the frontier, what was wished for."""
-    groups = list(data.groups)
+    marks = data.marks
     dots = [
-        Dot(groups.index(spot.group), spot.leakage, spot.utility, spot.level, not spot.keeps)
+        Dot(marks[spot.group], spot.leakage, spot.utility, spot.level, not spot.keeps)
         for spot in data.spots
     ]
 
@@ -41,7 +41,7 @@ def draw_decision(data: FrontierFigure, style: Style) -> Figure:
 def _wished(axes: Axes, data: FrontierFigure, style: Style) -> None:
     """None; the answer, the seeds, the frontier and the wish are on the axes."""
     for spot in data.spots:
-        colour = style.look(data.groups.index(spot.group))["color"]
+        colour = style.look(data.marks[spot.group])["color"]
         if spot.dark:
             ends, at = [spot.leakage[2], 1.02], [spot.utility[0]] * 2
             axes.plot(ends, at, ":", color=colour, linewidth=0.9, zorder=1)
@@ -66,7 +66,7 @@ def _legend(data: FrontierFigure, style: Style) -> list[Line2D]:
     """What colours, marks and lines stand for."""
     found = [
         handle(style, group, **(style.look(number) | {"linestyle": "none"}))
-        for number, group in enumerate(data.groups)
+        for group, number in data.marks.items()
     ]
     if any(spot.chosen for spot in data.spots):
         found.append(handle(style, "the answer", **RING, markersize=style.size, linestyle="none"))

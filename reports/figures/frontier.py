@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from reports.comparison import sentence
 from reports.faults import fault
-from reports.figures.naming import level_text
+from reports.figures.naming import level_text, marks_of
 from reports.figures.utility import axis_title
 from reports.frontier.answer import Answer, Tried
 from reports.frontier.words import title
@@ -38,7 +38,8 @@ class FrontierFigure:
     """All settings tried, the line of those that none beats in both, and what was wished for.
 
     left: how many more were tried and are not among the spots; the line is of all of which nothing
-    is unknown.
+    is unknown. numbers: of the groups' colours and markers, where other figures stand beside; else
+    by their order.
     """
 
     task: str
@@ -52,6 +53,16 @@ class FrontierFigure:
     majority: float | None
     notice: str = ""
     left: int = 0
+    numbers: tuple[int, ...] = ()
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """The number of each defence's colour and marker."""
+        return dict(zip(self.groups, self.numbers or range(len(self.groups)), strict=False))
+
+    def among(self, order: Sequence[str]) -> "FrontierFigure":
+        """The same beside figures with these series, in which a defence looks the same."""
+        return replace(self, numbers=marks_of(self.groups, order))
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -63,6 +63,24 @@ def mark_of(name: str, order: Sequence[str], own: Sequence[str]) -> int:
     return order.index(name) if name in order else len(order) + own.index(name)
 
 
+def marks_of(groups: Sequence[str], order: Sequence[str]) -> tuple[int, ...]:
+    """The numbers of the marks of defences, each that of its first series, as `mark_of` has them.
+
+    order: of series, which are defences with what else tells settings apart.
+
+    >>> marks_of(["none", "b", "c"], ["none", "a", "b, rate 1 (fedavg)", "b, rate 2 (fedavg)"])
+    (0, 2, 4)
+    """
+    found: list[int] = []
+    for group in groups:
+        more = f"{group}, ", f"{group} ("
+        alike = [i for i, name in enumerate(order) if name == group or name.startswith(more)]
+        alike.sort(key=lambda i: order[i] != group)
+        later = max([len(order) - 1, *found]) + 1
+        found.append(next((i for i in alike if i not in found), later))
+    return tuple(found)
+
+
 def joined(name: tuple[str, str]) -> str:
     """Series and level in one phrase.
 

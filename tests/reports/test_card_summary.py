@@ -122,3 +122,30 @@ def test_page_and_json_begin_with_it() -> None:
     assert told["in_short"] == list(in_short(made)) and list(told)[:2] == ["schema", "command"]
     assert page.index(PLAIN["consistent"]) < page.index("<table>")
     assert "chance 0.01" in page
+
+
+def test_what_the_claim_allows_stands_beside_what_it_bounds_and_nothing_else() -> None:
+    """Of pairs it says nothing, and a claim that does not hold allows everything."""
+    words = "By the promise no attack recognises over 28 % so."
+    held = replace(card("consistent", measured=(FOUND, AREA)), allowed_tpr=0.2728)
+    assert words in " ".join(in_short(held)[2].split())
+    for other in (
+        replace(held, measured=(AREA,)),
+        replace(held, checks=card("violates the claim").checks),
+        replace(held, allowed_tpr=None),
+    ):
+        assert "By the promise" not in in_short(other)[2]
+    assert json.loads(as_json(held))["allowed_tpr_at_1pct_fpr"] == 0.2728
+
+
+@pytest.mark.parametrize(
+    ("canaries", "bound", "told"),
+    [(40, 1.234, "40 canaries were watched: no fault was found, an epsilon of 1.2 or more."),
+     (40, 0.0, "40 canaries were watched: no fault was found, too few for a bound."),
+     (0, None, "its noise was watched, and no fault found.")],
+)  # fmt: skip
+def test_a_live_audit_stands_in_how_sure(canaries: int, bound: float | None, told: str) -> None:
+    live = {"shown": {"canaries": canaries}, "fault": "", "points": [{"round": 1, "bound": bound}]}
+    assert in_short(replace(card("consistent"), live=live))[3].endswith(told)
+    faulty = replace(card("consistent"), live=live | {"fault": "canaries show epsilon >= 9"})
+    assert "watched" not in in_short(faulty)[3]

@@ -26,6 +26,7 @@ from reports.estimate import Estimate
 from reports.frontier.leakage import count
 from reports.leak import Leak, NotMeasured
 from reports.metrics import ABOVE_BOUND
+from reports.named import ANEW
 from tests.reports.decided import (
     BARE,
     GOOD,
@@ -217,3 +218,16 @@ def test_the_best_of_many_at_the_limit_is_hardly_ever_shipped():
         (own,) = by_task(records).values()
         shipped += decide(own, count(records)).chosen is not None
     assert shipped <= 14
+
+
+def test_what_was_trained_with_secret_noise_is_shipped_as_it_is():
+    secret = replace(GOOD, spec={**GOOD.spec, "noise": "secret"})
+    assert line(decided(secret)).startswith("Ship good (parallel) at epsilon 4 (record, ")
+    assert line(decided(GOOD)).startswith(ANEW)
+
+
+def test_attacks_that_do_not_beat_guessing_are_said_not_to():
+    read = dict(verdict(decided(GOOD)).answers)["Which records are at risk?"]
+    assert "no difference shown" in read
+    found = dict(verdict(decided(cell("good", 0.88, 0.05, 0.99))).answers)
+    assert "no difference shown" not in found["Which records are at risk?"]

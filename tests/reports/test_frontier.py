@@ -191,6 +191,20 @@ def test_a_claim_of_labels_or_one_that_allows_everything_is_no_promise(unit, eps
     assert found.chosen is not None and found.chosen.name == "b"
 
 
+def test_a_claim_on_other_views_than_the_adversarys_is_not_what_the_title_speaks_of():
+    look = Leak("aggregator", "update cosine", "membership", "auc", near(0.5), "record", 0.5)
+    records = [
+        replace(record, leakage=(*record.leakage, look))
+        for record in (
+            cell(*each, covered=("peer", "release"), seed=seed)
+            for each in (("none", "-", 0.8, 0.95), ("a", "target_epsilon=2.0", 0.79, 0.5))
+            for seed in (0, 1, 2)
+        )
+    ]
+    told = title(answer(records, replace(WISH, adversary="aggregator")))
+    assert told == "Ship a, epsilon 2 (parallel): no guarantee against the aggregator view."
+
+
 LEAK = st.floats(0.5, 0.99)
 
 

@@ -6,10 +6,9 @@ import numpy as np
 
 from fedbert.config import Config
 from fedbert.data.client_data import ClientData
-from fedbert.micro_batches import MicroBatch, OwnWidth, micro_batches
+from fedbert.micro_batches import MicroBatch, OwnWidth, micro_batches, own_width
 from fedbert.prepare import Prepared
 from fedbert.seeding import numpy_rng
-from fedbert.split import room_of
 from privacy.dp_sgd.mechanism import DPSGD
 
 LENGTH = 10.0  # of a canary's gradient, in clips
@@ -45,8 +44,8 @@ class Canaries:
         """Take a step's batch apart as a training of these settings does; a sent one is whole."""
         self.most = config.training.micro_batch
         if config.training.strategy not in ("parallel", "sequential"):
-            room = min(config.data.max_length, room_of(prepared.split.whole.config))
-            self.widths = OwnWidth(self.data.vocabulary.pad, room)
+            pad = self.data.vocabulary.pad
+            self.widths = own_width(config, prepared.split.whole.config, pad)
 
     def chosen(self, step: int) -> list[np.ndarray]:
         """Return the positions of a step's examples, those of each part by themselves [example]."""

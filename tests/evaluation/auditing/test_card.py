@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from evaluation.auditing.adversary import Means, _trainings, signals_on
-from evaluation.auditing.manifest import allowed, mismatches
+from evaluation.auditing.manifest import allowed, allowed_tpr, mismatches
 from evaluation.auditing.mechanisms.isolation import audit_any
 from evaluation.auditing.membership import (
     candidates_of,
@@ -39,6 +39,7 @@ from fedbert.errors import InputError
 from fedbert.manifest import content_sha256
 from fedbert.prepare import flips
 from fedbert.seeding import numpy_rng
+from reports.tradeoff import Allowed
 from tests.fedbert import tiny
 
 FEW = 20_000
@@ -643,3 +644,12 @@ def test_without_a_command_run_is_meant_with_all_its_options(run) -> None:
         short, long = run(*arguments), run("run", *arguments)
         assert short == long and short[0] == 2
         assert "expected a checkpoint directory, got none at" in short[2][0]
+
+
+def test_under_noise_that_can_be_made_again_a_claim_bounds_no_attack() -> None:
+    own = Allowed("release", "record", ((0.0, 0.0), (0.01, 0.2), (1.0, 1.0)), 0.3, "curve")
+    others = (replace(own, view="peer"), replace(own, unit="user"))
+    for noise, most in (("secret", 0.2), ("repeatable", None)):
+        trained = SimpleNamespace(checkpoint=SimpleNamespace(config=Config(noise=noise)))
+        assert allowed_tpr(trained, [own, *others]) == most
+    assert allowed_tpr(SimpleNamespace(checkpoint=None), others) is None

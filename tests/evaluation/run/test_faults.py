@@ -249,3 +249,17 @@ def test_a_grid_whose_faults_stop_it_is_refused_with_the_quorum_that_helps(
     (tmp_path / "t.toml").write_text(WORLD + '[faults]\nclients = [{ client = 1, kind = "nan" }]\n')
     done = here("finetune", tmp_path / "t.toml", "--out", tmp_path / "ft")
     assert done.returncode == 2 and "set training.quorum = 0.5" in done.stderr
+
+
+def test_under_noise_of_the_clients_own_a_broken_update_is_none_before_as_in_the_training(
+    tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]], small_grid: Path
+) -> None:
+    """Noise on the sum counts who answered; noise at each client counts what can be taken."""
+    faults = '[faults]\nclients = [{ client = 1, kind = "misshaped" }]\n'
+    grid = small_grid.read_text().split("[[defences]]")[0].replace("parallel", "fedavg")
+    for mechanism, code in (("local_dp_fedavg", 2), ("dp_fedavg", 0)):
+        update = f'{{ mechanism = "{mechanism}", clip_norm = 1.0, noise_multiplier = 1.0 }}'
+        small_grid.write_text(f'{grid}{faults}[[defences]]\nname = "x"\nupdate = {update}\n')
+        done = here("privacy-utility", small_grid, "--out", tmp_path / mechanism, "--dry-run")
+        assert done.returncode == code, done.stderr
+        assert ("would stop" in done.stderr) is (code == 2)

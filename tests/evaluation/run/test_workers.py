@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -21,36 +20,7 @@ from evaluation.run.workers import Loop, Workers, _Worker
 from fedbert.errors import InputError
 from reports.records import CellResult, read_records
 from tests import kills
-
-
-def begun(place: Path, cell: Cell) -> int:
-    """Return how often a cell was begun, this time included."""
-    with (place / cell.id).open("a") as file:
-        file.write(f"{os.getpid()}\n")
-    return len((place / cell.id).read_text().split())
-
-
-def record(cell: Cell) -> Outcome:
-    return Outcome(CellResult(cell.id, "skipped", cell.spec(), cell.labels, "done"), {})
-
-
-def dies(place: Path, times: int, cell: Cell) -> Outcome:
-    """End well, but for the cell of seed 0: its first workers are killed."""
-    tries = begun(place, cell)
-    if cell.config.seed == 0 and cell.defence.name == "none" and tries <= times:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return record(cell)
-
-
-def hangs(place: Path, cell: Cell) -> Outcome:
-    begun(place, cell)
-    if cell.config.seed == 0 and cell.defence.name == "none":
-        time.sleep(600)
-    return record(cell)
-
-
-def raises(cell: Cell) -> Outcome:
-    raise InputError(f"expected better of {cell.config.seed}")
+from tests.evaluation.run.doomed import begun, dies, hangs, raises, record
 
 
 def deadly(cell: Cell, shadows: Path) -> Outcome:

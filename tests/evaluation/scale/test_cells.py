@@ -23,8 +23,9 @@ from evaluation.run.outcome import Outcome
 from evaluation.run.runner import checked, run_grid
 from evaluation.run.workers import CellRunner, Loop, Workers
 from fedbert.errors import InputError
-from reports.records import CellResult, read_records, without_times
+from reports.records import read_records, without_times
 from tests import kills
+from tests.evaluation.run.doomed import begun, dies, first, hangs, raises, record
 
 pytestmark = pytest.mark.skipif(  # not imported here: it reads its environment then
     importlib.util.find_spec("ray") is None,
@@ -32,44 +33,11 @@ pytestmark = pytest.mark.skipif(  # not imported here: it reads its environment 
 )
 
 
-def begun(place: Path, cell: Cell) -> int:
-    """Return how often a cell was begun, this time included."""
-    with (place / cell.id).open("a") as file:
-        file.write(f"{os.getpid()}\n")
-    return len((place / cell.id).read_text().split())
-
-
-def record(cell: Cell) -> Outcome:
-    return Outcome(CellResult(cell.id, "skipped", cell.spec(), cell.labels, "done"), {})
-
-
-def first(cell: Cell) -> bool:
-    return cell.config.seed == 0 and cell.defence.name == "none"
-
-
-def dies(place: Path, times: int, cell: Cell) -> Outcome:
-    """End well, but for the first cell: its first workers are killed."""
-    if begun(place, cell) <= times and first(cell):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return record(cell)
-
-
-def hangs(place: Path, cell: Cell) -> Outcome:
-    begun(place, cell)
-    if first(cell):
-        time.sleep(600)
-    return record(cell)
-
-
 def waits(place: Path, cell: Cell) -> Outcome:
     """End well; the first cell, begun for the first time, only after a while."""
     if begun(place, cell) == 1 and first(cell):
         time.sleep(600)
     return record(cell)
-
-
-def raises(cell: Cell) -> Outcome:
-    raise InputError(f"expected better of {cell.config.seed}")
 
 
 def with_data(cell: Cell, data_sha256: str | None = None) -> Outcome:
